@@ -1,0 +1,137 @@
+"""Everything that can go wrong for a user: one class, one exit code, one sentence.
+
+    DbshufError
+    ├── UsageError            2  an option is no value of its kind, or two contradict
+    ├── InputMissing          3  a named input does not exist
+    ├── InputUnreadable       4  an input cannot be opened or read
+    ├── NoInputFiles          5  a directory or glob holds no files
+    ├── InputBroken           6  a compressed input is damaged or cut short
+    ├── HeaderMismatch        7  the first lines of two inputs differ
+    ├── NotUtf8               8  a line is no UTF-8 and the output wants text
+    ├── LineTooLong           9  a line does not fit in --memory
+    ├── InputBeyondBounds    10  more inputs or bytes than a row id can name
+    ├── MemoryTooSmall       11  --memory is under the smallest workable value
+    ├── TempSpaceShort       12  --temp-dir has too little room
+    ├── OutputSpaceShort     13  the output's file system has too little room
+    ├── OutputExists         14  the output directory is not empty
+    ├── OutputUnwritable     15  the output cannot be made or written
+    ├── StrategyUnfit        16  the strategy that was asked for cannot do this input
+    ├── InputChanged         17  an input changed while it was read
+    └── CheckFailed          18  what came out is not what went in
+
+Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
+dbshuf, 128+n ended by signal n. No error leaves a half-written output.
+"""
+
+
+class DbshufError(Exception):
+    """Base of all errors that a user can cause; carries a message and a hint."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DbshufError):
+    """An option is no value of its kind, or two options contradict each other."""
+
+    exit_code = 2
+
+
+class InputMissing(DbshufError):
+    """A named input does not exist."""
+
+    exit_code = 3
+
+
+class InputUnreadable(DbshufError):
+    """An input cannot be opened or read."""
+
+    exit_code = 4
+
+
+class NoInputFiles(DbshufError):
+    """A directory or glob holds no files."""
+
+    exit_code = 5
+
+
+class InputBroken(DbshufError):
+    """A compressed input is damaged or cut short."""
+
+    exit_code = 6
+
+
+class HeaderMismatch(DbshufError):
+    """The first lines of two inputs differ."""
+
+    exit_code = 7
+
+
+class NotUtf8(DbshufError):
+    """A line is no UTF-8 and the output wants text."""
+
+    exit_code = 8
+
+
+class LineTooLong(DbshufError):
+    """A line does not fit in --memory."""
+
+    exit_code = 9
+
+
+class InputBeyondBounds(DbshufError):
+    """There are more inputs, or bytes in one input, than a row id can name."""
+
+    exit_code = 10
+
+
+class MemoryTooSmall(DbshufError):
+    """--memory is under the smallest workable value."""
+
+    exit_code = 11
+
+
+class TempSpaceShort(DbshufError):
+    """--temp-dir has too little room for what the plan needs there."""
+
+    exit_code = 12
+
+
+class OutputSpaceShort(DbshufError):
+    """The output's file system has too little room."""
+
+    exit_code = 13
+
+
+class OutputExists(DbshufError):
+    """The output directory is not empty and --force was not given."""
+
+    exit_code = 14
+
+
+class OutputUnwritable(DbshufError):
+    """The output cannot be made, written or put in place."""
+
+    exit_code = 15
+
+
+class StrategyUnfit(DbshufError):
+    """The strategy that was asked for cannot order this input within --memory."""
+
+    exit_code = 16
+
+
+class InputChanged(DbshufError):
+    """An input changed while it was read."""
+
+    exit_code = 17
+
+
+class CheckFailed(DbshufError):
+    """What came out is not what went in; nothing was published."""
+
+    exit_code = 18

@@ -1,0 +1,94 @@
+"""The random key of a row: order version 1, frozen.
+
+A line's place in the output depends on its seed and its row id alone, never on
+memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` is the same
+function in SQL; `tests/test_key.py` holds the two to the same vectors.
+"""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+ORDER_VERSION = 1
+ORDINAL_LIMIT = 1 << 20  # inputs that one row id can tell apart
+POSITION_BITS = 44  # an input may hold 2^44 bytes (17.6 TB), or rows of a table
+POSITION_LIMIT = 1 << POSITION_BITS
+
+U64 = npt.NDArray[np.uint64]
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+
+# Rows mixed at a time: ids and scratch stay in the L2 cache. 2.9 ns a row against
+# 3.1 for a million rows at once and 5.3 for 4,096 (numpy 2.4.6, 64 MB of keys).
+_BLOCK_ROWS = 32_768
+
+
+def seed_words(seed: str) -> tuple[int, int]:
+    """Return (s1, s2), the two 64-bit words that a seed stands for."""
+    digest = hashlib.sha256(f"dbshuf-order-1:{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
+
+
+def row_keys(ids: U64, seed: str) -> U64:
+    """Return the sort key of every row id.
+
+    ids      uint64, shape (rows,); unchanged
+    seed     any text; "7" and "07" are two seeds
+    Returns  uint64, shape (rows,); a bijection of ids, so never a tie
+    Source   splitmix64 finalizer (Steele, Lea, Flood 2014, section 3)
+    """
+    keys = ids.copy()
+    mix_ids(keys, seed_words(seed))
+    return keys
+
+
+def mix_ids(ids: U64, words: tuple[int, int]) -> None:
+    """Turn row ids into keys in place (uint64, shape (rows,)); words from `seed_words`."""
+    s1, s2 = np.uint64(words[0]), np.uint64(words[1])
+    scratch = np.empty(min(len(ids), _BLOCK_ROWS), np.uint64)
+    for first in range(0, len(ids), _BLOCK_ROWS):
+        block = ids[first : first + _BLOCK_ROWS]
+        spare = scratch[: len(block)]
+        np.multiply(block, _GAMMA, out=block)
+        np.add(block, s1, out=block)
+        _mix(block, spare)
+        np.bitwise_xor(block, s2, out=block)
+        _mix(block, spare)
+
+
+def _mix(block: U64, spare: U64) -> None:
+    """The splitmix64 finalizer, in place; `spare` is scratch of the same shape."""
+    np.right_shift(block, np.uint64(30), out=spare)
+    np.bitwise_xor(block, spare, out=block)
+    np.multiply(block, _MULTIPLIER_1, out=block)
+    np.right_shift(block, np.uint64(27), out=spare)
+    np.bitwise_xor(block, spare, out=block)
+    np.multiply(block, _MULTIPLIER_2, out=block)
+    np.right_shift(block, np.uint64(31), out=spare)
+    np.bitwise_xor(block, spare, out=block)
+
+
+def range_of(keys: U64, ranges: int) -> U64:
+    """Return which of `ranges` equal parts of the key space each key lies in.
+
+    keys     uint64, shape (rows,)
+    ranges   number of parts, 1 to 2^32; part i holds [i*2^64/ranges, (i+1)*2^64/ranges)
+    Returns  uint64, shape (rows,): floor(key * ranges / 2^64), exact in 64-bit steps
+    """
+    count, half = np.uint64(ranges), np.uint64(32)
+    low = keys & np.uint64(0xFFFFFFFF)
+    low *= count
+    low >>= half
+    parts = keys >> half
+    parts *= count
+    parts += low
+    parts >>= half
+    return parts
+
+
+def range_start(part: int, ranges: int) -> int:
+    """Return the smallest key of `part` of `ranges` equal parts: ceil(part*2^64/ranges)."""
+    return -(-(part << 64) // ranges)

@@ -1,0 +1,44 @@
+"""Bytes as people write them, and back."""
+
+import re
+
+from dbshuf.errors import UsageError
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KB, MB, GB = 10**3, 10**6, 10**9
+
+_FACTORS = {"": 1, "b": 1}
+for _power, _prefix in enumerate("kmgt", start=1):
+    _FACTORS |= {_prefix: 1000**_power, f"{_prefix}b": 1000**_power, f"{_prefix}ib": 1024**_power}
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def parse_bytes(text: str | int, option: str = "size") -> int:
+    """Return the number of bytes that `text` names.
+
+    text     "1GB" and "1G" are SI (10^9), "1GiB" is IEC (2^30), "512" is bytes
+    option   name of the option, for the message
+    Raises   UsageError for an unknown unit, no number, or nothing above zero
+    """
+    if isinstance(text, int):
+        size = text
+    else:
+        match = _SIZE.fullmatch(text)
+        factor = _FACTORS.get(match[2].lower()) if match else None
+        if match is None or factor is None:
+            raise UsageError(
+                f"{option} `{text}` is no size", hint="write it as 800MB, 1.5GB, 512MiB or 2GiB"
+            )
+        size = int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+    if size <= 0:
+        raise UsageError(f"{option} `{text}` must be above zero")
+    return size
+
+
+def human(size: float) -> str:
+    """Return `size` bytes in SI units, three digits or so: `1.42 GB`."""
+    for factor, unit in ((10**12, "TB"), (GB, "GB"), (MB, "MB"), (KB, "kB")):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}" if size < 999.5 * factor else f"{size / factor:.0f} {unit}"
+    return f"{size:.0f} bytes"

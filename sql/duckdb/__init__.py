@@ -1,0 +1,1 @@
+"""The DuckDB forms of the statements."""

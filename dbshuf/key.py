@@ -92,3 +92,21 @@ def range_of(keys: U64, ranges: int) -> U64:
 def range_start(part: int, ranges: int) -> int:
     """Return the smallest key of `part` of `ranges` equal parts: ceil(part*2^64/ranges)."""
     return -(-(part << 64) // ranges)
+
+
+def id_of(key: int, words: tuple[int, int]) -> int:
+    """Return the row id that `mix_ids` turned into `key`: the inverse of the bijection."""
+    s1, s2 = words
+    mixed = _unmix(_unmix(key) ^ s2)
+    return (mixed - s1) * pow(int(_GAMMA), -1, 1 << 64) % (1 << 64)
+
+
+def _unmix(value: int) -> int:
+    """The inverse of `_mix` for one number."""
+    for shift, multiplier in ((31, _MULTIPLIER_2), (27, _MULTIPLIER_1), (30, None)):
+        part = value
+        while part := part >> shift:
+            value ^= part
+        if multiplier is not None:
+            value = value * pow(int(multiplier), -1, 1 << 64) % (1 << 64)
+    return value

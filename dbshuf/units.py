@@ -40,5 +40,6 @@ def human(size: float) -> str:
     """Return `size` bytes in SI units, three digits or so: `1.42 GB`."""
     for factor, unit in ((10**12, "TB"), (GB, "GB"), (MB, "MB"), (KB, "kB")):
         if size >= factor:
-            return f"{size / factor:.3g} {unit}" if size < 999.5 * factor else f"{size / factor:.0f} {unit}"
+            digits = ".3g" if size < 999.5 * factor else ".0f"
+            return f"{size / factor:{digits}} {unit}"
     return f"{size:.0f} bytes"

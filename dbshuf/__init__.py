@@ -1,0 +1,37 @@
+"""dbshuf: shuffle text corpora larger than memory, exactly, by seed, within a memory cap.
+
+    source  ->  key  ->  order  ->  sink
+    bytes       u64      by key     text, Parquet, shards
+
+`source/` turns inputs into batches of lines, `key.py` gives every line its random
+key, `order/` puts the lines in key order, `sink/` writes them. `plan.py` decides how,
+`pipeline.py` does it, `cli.py` is the command line on top.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbshuf.errors import DbshufError
+
+if TYPE_CHECKING:
+    from dbshuf.library import shuffle, stream
+    from dbshuf.pipeline import Result
+
+__version__ = "0.1.0"
+__all__ = ["DbshufError", "Result", "__version__", "shuffle", "stream"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the engines only when they are used: `import dbshuf` stays light."""
+    if name in ("shuffle", "stream"):
+        from dbshuf import library
+
+        return getattr(library, name)
+    if name == "Result":
+        from dbshuf.pipeline import Result
+
+        return Result
+    raise AttributeError(f"module 'dbshuf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

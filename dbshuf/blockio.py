@@ -1,0 +1,210 @@
+"""Large aligned reads and writes that go past the page cache where they can.
+
+A shuffle touches every byte once, so the page cache only costs it: the copy, the
+fresh pages (up to 3 CPU seconds a GB on a virtual machine, measured on Linux 6.18:
+`dd` into new pages 0.36 GB/s, O_DIRECT in 1 MiB blocks 2.5 GB/s) and the files of
+other programs that it pushes out. Where the file system or the platform has no
+O_DIRECT, the same calls use the cache.
+"""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dbshuf.units import MIB
+
+U8 = npt.NDArray[np.uint8]
+
+ALIGN = 4096  # bytes; a multiple of the logical block of every disk in use
+STAGE_BYTES = 4 * MIB  # one write; from 1 MiB up they run at the disk's speed
+_PIECE_BYTES = 4 * MIB  # a read asks for each piece this long whether it is cached
+_DIRECT: int = getattr(os, "O_DIRECT", 0)
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
+
+
+def round_up(size: int) -> int:
+    """Return `size` rounded up to a whole number of aligned blocks."""
+    return -(-size // ALIGN) * ALIGN
+
+
+def aligned_buffer(size: int) -> U8:
+    """Return uint8, shape (round_up(size),), aligned for direct I/O, on huge pages if any.
+
+    Its pages count as resident memory only once they are touched. A first touch costs
+    0.6 s a GiB on huge pages and 2.0-3.5 on small ones (same machine as above).
+    """
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory would come in small pages
+    mapped = mmap.mmap(-1, max(round_up(size), ALIGN), flags)
+    if hasattr(mmap, "MADV_HUGEPAGE") and size >= 4 * MIB:
+        with contextlib.suppress(OSError):
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(mapped, np.uint8)
+
+
+class BlockReader:
+    """A regular file, read at aligned offsets into aligned buffers."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._cached = os.open(path, os.O_RDONLY)
+        self._direct = -1
+        if _DIRECT:
+            with contextlib.suppress(OSError):
+                self._direct = os.open(path, os.O_RDONLY | _DIRECT)
+        self.name = os.fspath(path)
+        self.size_bytes = os.fstat(self._cached).st_size
+
+    def fileno(self) -> int:
+        """Return a descriptor of the file, for fstat."""
+        return self._cached
+
+    def read_cached(self, view: U8, offset: int) -> int:
+        """Read any range through the page cache; return the bytes read."""
+        return os.preadv(self._cached, [view.data], offset)
+
+    def readinto(self, view: U8, offset: int) -> int:
+        """Read from `offset` until `view` is full or the file ends; return the bytes read.
+
+        view     uint8 of an `aligned_buffer`; its start and `offset` are multiples of ALIGN
+        """
+        done = 0
+        while done < len(view):
+            piece = view[done : done + _PIECE_BYTES]
+            count = self._read_piece(piece, offset + done)
+            done += count
+            if count < len(piece):
+                break
+        return done
+
+    def _read_piece(self, piece: U8, offset: int) -> int:
+        direct = (
+            self._direct >= 0 and len(piece) % ALIGN == 0 and not self._is_cached(offset, piece)
+        )
+        done = 0
+        while done < len(piece):
+            if direct and done % ALIGN:
+                direct = False  # the last block of the file was short
+            fd = self._direct if direct else self._cached
+            try:
+                count = os.preadv(fd, [piece.data[done:]], offset + done)
+            except OSError as error:
+                if not direct or error.errno != errno.EINVAL:
+                    raise
+                direct = False
+                continue
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def _is_cached(self, offset: int, piece: U8) -> bool:
+        """Whether the first and last page of a piece are in the page cache."""
+        last = min(offset + len(piece), self.size_bytes) - 1
+        try:
+            return all(
+                os.preadv(self._cached, [piece.data[:1]], at, _NOWAIT) > 0 for at in (offset, last)
+            )
+        except OSError:  # EAGAIN: not cached; EOPNOTSUPP: the file system cannot say
+            return False
+
+    def close(self) -> None:
+        """Close the file; once is enough, twice does no harm."""
+        for fd in (self._cached, self._direct):
+            if fd >= 0:
+                os.close(fd)
+        self._cached = self._direct = -1
+
+
+class BlockFile:
+    """A new file that is written, and read back, at aligned offsets."""
+
+    def __init__(self, path: Path | str, *, mode: int = 0o600) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        self._flags = _DIRECT
+        try:
+            self.fd = os.open(path, flags | _DIRECT, mode)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # some file systems create it before they refuse
+            self._flags = 0
+            self.fd = os.open(path, flags, mode)
+
+    def write_at(self, block: U8, offset: int) -> None:
+        """Write a whole number of aligned blocks from an aligned buffer at `offset`."""
+        done = 0
+        while done < len(block):
+            try:
+                done += os.pwrite(self.fd, block.data[done:], offset + done)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._flags:
+                    raise
+                self._use_cache()
+            if done % ALIGN:
+                self._use_cache()
+
+    def read_at(self, view: U8, offset: int) -> int:
+        """Fill `view` (aligned) from `offset` (aligned); return the bytes before the end."""
+        done = 0
+        while done < len(view):
+            count = os.preadv(self.fd, [view.data[done:]], offset + done)
+            if count == 0:
+                break
+            done += count
+            if done % ALIGN:
+                break
+        return done
+
+    def _use_cache(self) -> None:
+        self._flags = 0
+        fcntl.fcntl(self.fd, fcntl.F_SETFL, fcntl.fcntl(self.fd, fcntl.F_GETFL) & ~_DIRECT)
+
+    def close(self) -> None:
+        """Close the file; twice does no harm."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class BlockWriter:
+    """A new file that is written front to back, in large aligned blocks."""
+
+    def __init__(self, path: Path | str, *, mode: int = 0o666) -> None:
+        self._file = BlockFile(path, mode=mode)
+        self._stage = aligned_buffer(STAGE_BYTES)
+        self._staged = 0
+        self._offset = 0
+
+    def write(self, data: bytes | memoryview | U8) -> None:
+        """Append `data`; it is copied, and on disk by `finish` at the latest."""
+        source = np.frombuffer(data, np.uint8)
+        done = 0
+        while done < len(source):
+            count = min(len(source) - done, STAGE_BYTES - self._staged)
+            self._stage[self._staged : self._staged + count] = source[done : done + count]
+            self._staged += count
+            done += count
+            if self._staged == STAGE_BYTES:
+                self._file.write_at(self._stage, self._offset)
+                self._offset += STAGE_BYTES
+                self._staged = 0
+
+    def finish(self) -> None:
+        """Write what is left, cut the file at its last byte, fsync, close."""
+        tail = round_up(self._staged)
+        self._stage[self._staged : tail] = 0
+        if tail:
+            self._file.write_at(self._stage[:tail], self._offset)
+        os.ftruncate(self._file.fd, self._offset + self._staged)
+        os.fsync(self._file.fd)
+        self._file.close()
+
+    def abort(self) -> None:
+        """Close the file as it is."""
+        self._file.close()

@@ -1,0 +1,65 @@
+"""What memory there is, and what this process holds of it."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """Return the resident set of this process now, in bytes (its peak where unknown)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """Return the largest resident set that this process has had, in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or its cgroup's if less."""
+    machine = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    return min([machine, *_cgroup_limits()])
+
+
+def _cgroup_limits() -> list[int]:
+    """Every memory limit (bytes) on the path from this process's cgroup to the root."""
+    try:
+        memberships = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for membership in memberships:
+        _, controllers, name = membership.split(":", 2)
+        root, file = Path("/sys/fs/cgroup"), "memory.max"
+        if "memory" in controllers.split(","):
+            root, file = root / "memory", "memory.limit_in_bytes"
+        elif controllers:
+            continue
+        folder = root / name.lstrip("/")
+        for level in (folder, *folder.parents):
+            if not level.is_relative_to(root):
+                break
+            text = _read(level / file)
+            if text.isdigit():
+                limits.append(int(text))
+    return limits
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

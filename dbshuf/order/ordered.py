@@ -1,0 +1,194 @@
+"""Several workers, one order: results leave in the order of their turns.
+
+Worker threads take turns 0, 1, 2, ... and each puts any number of items for its
+turn; the consumer sees all items of turn 0, then of turn 1, and so on. Together the
+workers may be `ahead_bytes` of items ahead of the consumer, memory for a turn is
+granted in the order of turns, and the first error stops everything.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The run is over; a worker that sees this just leaves."""
+
+
+class Budget:
+    """Bytes that the workers share; granted in the order of turns."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._free = total_bytes
+        self._total = total_bytes
+        self._next_turn = 0
+        self.changed = threading.Condition()
+        self.is_stopped = False
+
+    def take(self, turn: int, size: int) -> int:
+        """Wait for this turn's grant of `size` bytes (the whole budget at most); return it."""
+        size = min(size, self._total)
+        with self.changed:
+            while not self.is_stopped and (turn != self._next_turn or self._free < size):
+                self.changed.wait()
+            if self.is_stopped:
+                raise Stopped
+            self._next_turn += 1
+            self._free -= size
+            self.changed.notify_all()
+        return size
+
+    def give(self, size: int) -> None:
+        """Return a grant."""
+        with self.changed:
+            self._free += size
+            self.changed.notify_all()
+
+    def stop(self) -> None:
+        """Wake and turn away everyone who waits."""
+        with self.changed:
+            self.is_stopped = True
+            self.changed.notify_all()
+
+
+class Exchange(Generic[T]):
+    """Items on their way from the workers to the consumer, `ahead_bytes` at most.
+
+    The turn that the consumer is at may always have one item waiting, so that it
+    gets on even while later turns fill the room.
+    """
+
+    def __init__(self, turns: int, ahead_bytes: int) -> None:
+        self._items: list[deque[tuple[T, int] | None]] = [deque() for _ in range(turns)]
+        self._ahead_bytes = ahead_bytes
+        self._waiting_bytes = 0
+        self._current = 0
+        self._changed = threading.Condition()
+        self.is_stopped = False
+        self.error: BaseException | None = None
+
+    def put(self, turn: int, item: T, size: int) -> None:
+        """Hand over an item of a turn; wait until there is room."""
+        with self._changed:
+            while not self.is_stopped and not self._has_room(turn, size):
+                self._changed.wait()
+            if self.is_stopped:
+                raise Stopped
+            self._items[turn].append((item, size))
+            self._waiting_bytes += size
+            self._changed.notify_all()
+
+    def _has_room(self, turn: int, size: int) -> bool:
+        is_next = turn == self._current and not self._items[turn]
+        return is_next or self._waiting_bytes + size <= self._ahead_bytes
+
+    def end(self, turn: int) -> None:
+        """Say that no item of a turn follows."""
+        with self._changed:
+            self._items[turn].append(None)
+            self._changed.notify_all()
+
+    def stop(self, error: BaseException | None = None) -> None:
+        """End everything; the consumer sees the first error."""
+        with self._changed:
+            self.is_stopped = True
+            self.error = self.error or error
+            self._changed.notify_all()
+
+    def items(self) -> Iterator[T]:
+        """Yield all items, turn by turn; Raises what `stop` was told."""
+        while self._current < len(self._items):
+            with self._changed:
+                while not self.is_stopped and not self._items[self._current]:
+                    self._changed.wait()
+                if self.is_stopped:
+                    raise self.error or Stopped
+                entry = self._items[self._current].popleft()
+                if entry is None:
+                    self._current += 1
+                else:
+                    self._waiting_bytes -= entry[1]
+                self._changed.notify_all()
+            if entry is not None:
+                yield entry[0]
+
+
+def run_workers(count: int, work: Callable[[int], None], stop: threading.Event) -> None:
+    """Run work(0) ... work(count - 1) in threads to the end; raise the first error.
+
+    On an error, or an interrupt of the calling thread, `stop` is set and all are joined.
+    """
+    errors: list[BaseException] = []
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except Stopped:
+            pass
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    finally:
+        if any(thread.is_alive() for thread in threads):
+            stop.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+    if errors:
+        raise errors[0]
+
+
+def in_order(
+    turns: int,
+    workers: int,
+    ahead_bytes: int,
+    work: Callable[[int, Callable[[T, int], None], int], None],
+    on_stop: Callable[[], None],
+) -> Iterator[T]:
+    """Yield all items of all turns in order, produced by `workers` threads.
+
+    work(turn, put, worker)  calls put(item, bytes) for each item of the turn; turns are
+                             given out in ascending order
+    on_stop                  wakes workers that wait for something of their own
+    """
+    exchange = Exchange[T](turns, ahead_bytes)
+    pending = iter(range(turns))
+    lock = threading.Lock()
+
+    def loop(worker: int) -> None:
+        try:
+            while not exchange.is_stopped:
+                with lock:
+                    turn = next(pending, None)
+                if turn is None:
+                    return
+                work(turn, partial(exchange.put, turn), worker)
+                exchange.end(turn)
+        except Stopped:
+            pass
+        except BaseException as error:
+            exchange.stop(error)
+            on_stop()
+
+    threads = [threading.Thread(target=loop, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from exchange.items()
+    finally:
+        exchange.stop()
+        on_stop()
+        for thread in threads:
+            thread.join()

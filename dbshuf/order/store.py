@@ -1,0 +1,159 @@
+"""Where partitioned rows wait for their turn: memory, a temporary file, or one then the other."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dbshuf.blockio import ALIGN, STAGE_BYTES, U8, BlockFile, aligned_buffer, round_up
+from dbshuf.errors import TempSpaceShort
+from dbshuf.units import MIB, human
+
+_PAGE_BYTES = 32 * MIB  # memory is taken in pages this large
+
+
+class Store:
+    """Bytes at addresses that only grow: the first `memory_bytes` in memory, the rest in a file.
+
+    An address is a multiple of ALIGN. Several threads may write and read at once.
+    """
+
+    def __init__(self, memory_bytes: int, temp_file: Path) -> None:
+        self._pages_limit = memory_bytes // _PAGE_BYTES
+        self._pages: list[U8] = []
+        self._path = temp_file
+        self._file: BlockFile | None = None
+        self._lock = threading.Lock()
+        self._memory_used = 0
+        self._file_used = 0
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes that went to the temporary file."""
+        return self._file_used
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that stay in memory."""
+        return len(self._pages) * _PAGE_BYTES
+
+    def reserve(self, size: int) -> int:
+        """Return the address of `size` new bytes, negative if they lie in the file."""
+        size = round_up(size)
+        with self._lock:
+            if not self._file_used and self._memory_used + size <= self._pages_limit * _PAGE_BYTES:
+                address = self._memory_used
+                self._memory_used += size
+                while len(self._pages) * _PAGE_BYTES < self._memory_used:
+                    self._pages.append(aligned_buffer(_PAGE_BYTES))
+                return address
+            if self._file is None:
+                self._file = BlockFile(self._path)
+            address = ~self._file_used
+            self._file_used += size
+            return address
+
+    def write(self, block: U8, address: int, offset: int) -> None:
+        """Write a block (whole aligned blocks, aligned memory) at `offset` of an address."""
+        if address >= 0:
+            self._each_page(block, address + offset, into_page=True)
+            return
+        assert self._file is not None
+        try:
+            self._file.write_at(block, ~address + offset)
+        except OSError as error:
+            raise _temp_error(self._path, error, self._file_used) from error
+
+    def read(self, view: U8, address: int, offset: int) -> None:
+        """Fill `view` (aligned) from `offset` (a multiple of ALIGN) of an address."""
+        if address >= 0:
+            self._each_page(view, address + offset, into_page=False)
+            return
+        assert self._file is not None
+        count = self._file.read_at(view, ~address + offset)
+        if count < len(view):
+            raise OSError(
+                errno.EIO, "temporary file is shorter than written", os.fspath(self._path)
+            )
+
+    def _each_page(self, block: U8, start: int, *, into_page: bool) -> None:
+        done = 0
+        while done < len(block):
+            page, inside = divmod(start + done, _PAGE_BYTES)
+            count = min(len(block) - done, _PAGE_BYTES - inside)
+            stored, given = self._pages[page][inside : inside + count], block[done : done + count]
+            if into_page:
+                stored[:] = given
+            else:
+                given[:] = stored
+            done += count
+
+    def close(self) -> None:
+        """Give back the memory and the file's space."""
+        self._pages.clear()
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+class RunWriter:
+    """One run: bytes appended through an aligned stage to a reserved address."""
+
+    def __init__(self, store: Store, stage: U8) -> None:
+        self._store, self._stage = store, stage
+        self._address = self._written = self._staged = 0
+
+    def begin(self, size: int) -> int:
+        """Reserve a new run of `size` bytes and return its address."""
+        self._address, self._written, self._staged = self._store.reserve(size), 0, 0
+        return self._address
+
+    def append(self, data: U8) -> None:
+        """Append bytes to the run."""
+        done = 0
+        while done < len(data):
+            count = min(len(data) - done, len(self._stage) - self._staged)
+            self._stage[self._staged : self._staged + count] = data[done : done + count]
+            self._staged += count
+            done += count
+            if self._staged == len(self._stage):
+                self._flush(self._staged)
+
+    def end(self) -> None:
+        """Write what is left of the run."""
+        tail = round_up(self._staged)
+        self._stage[self._staged : tail] = 0
+        self._flush(tail)
+
+    def _flush(self, size: int) -> None:
+        if size:
+            self._store.write(self._stage[:size], self._address, self._written)
+        self._written += size
+        self._staged = 0
+
+
+def new_stage() -> U8:
+    """Return the stage of one writer."""
+    return aligned_buffer(STAGE_BYTES)
+
+
+def aligned_span(begin: int, end: int) -> tuple[int, int]:
+    """Return [begin, end) widened to whole aligned blocks."""
+    return begin // ALIGN * ALIGN, round_up(end)
+
+
+def _temp_error(path: Path, error: OSError, used: int) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TempSpaceShort(
+            f"temporary directory `{path.parent.parent}` is full after {human(used)}",
+            hint="free space there or pass --temp-dir DIR; no output was written",
+        )
+    return error
+
+
+def as_bytes(array: npt.NDArray[np.generic]) -> U8:
+    """Return the bytes of a contiguous array as uint8, without a copy."""
+    return array.view(np.uint8)

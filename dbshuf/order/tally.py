@@ -1,0 +1,28 @@
+"""What went by: to check that what comes out is what went in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dbshuf.key import U64
+
+
+@dataclass
+class Tally:
+    """Counts of rows; the sum of keys is modulo 2^64."""
+
+    rows: int = 0
+    text_bytes: int = 0
+    key_sum: int = 0
+
+    def add(self, keys: U64, text_bytes: int) -> None:
+        """Count rows by their keys and the bytes of their lines."""
+        self.rows += len(keys)
+        self.text_bytes += text_bytes
+        self.key_sum = (self.key_sum + int(np.add.reduce(keys))) % (1 << 64)
+
+    def merge(self, other: "Tally") -> None:
+        """Count what another one has counted."""
+        self.rows += other.rows
+        self.text_bytes += other.text_bytes
+        self.key_sum = (self.key_sum + other.key_sum) % (1 << 64)

@@ -1,0 +1,121 @@
+"""One shuffle: source -> key -> order -> sink, a call a stage."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dbshuf.key import ORDER_VERSION, seed_words
+from dbshuf.layout import longest_line
+from dbshuf.memory import peak_resident_bytes
+from dbshuf.order.partition import PartitionOrder
+from dbshuf.order.store import Store
+from dbshuf.order.tally import Tally
+from dbshuf.order.window import Window
+from dbshuf.plan import Plan
+from dbshuf.sink import open_sink
+from dbshuf.source.lines import LineSource
+from dbshuf.verify import check_read, check_totals, checked
+
+
+class Reporter(Protocol):
+    """Who is told how far a run has come; called from several threads."""
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        """A stage begins; its total is None where it is unknown."""
+
+    def advance(self, count: int) -> None:
+        """That many more bytes of the stage are done."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a shuffle did.
+
+    rows, text_bytes  shuffled lines and their bytes, terminators included
+    elapsed_s         wall time
+    peak_rss_bytes    of the whole process, up to the end of the run
+    """
+
+    rows: int
+    text_bytes: int
+    seed: str
+    strategy: str
+    elapsed_s: float
+    peak_rss_bytes: int
+    output: str | None
+    order_version: int = ORDER_VERSION
+
+
+def run(plan: Plan, reporter: Reporter) -> Result:
+    """Do what a plan says and publish the output.
+
+    Raises  any DbshufError; then, and on an interrupt, nothing was published
+    """
+    started = time.monotonic()
+    read, written = Tally(), Tally()
+    with contextlib.closing(ordered(plan, reporter, read)) as windows:
+        sink = open_sink(plan.target)
+        try:
+            for window in checked(windows, written):
+                sink.write(window)
+                reporter.advance(window.text_bytes)
+            check_totals(read, written)
+            reporter.stage("publish", None)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+    return Result(
+        rows=written.rows,
+        text_bytes=written.text_bytes,
+        seed=plan.seed,
+        strategy=plan.strategy,
+        elapsed_s=time.monotonic() - started,
+        peak_rss_bytes=peak_resident_bytes(),
+        output=None if plan.target.path is None else str(plan.target.path),
+    )
+
+
+def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
+    """Yield all rows in key order; closing the generator removes all temporary data.
+
+    read  is filled with what was read, before the first window
+    """
+    source = LineSource(
+        plan.inputs,
+        terminator=plan.terminator,
+        header_bytes=len(plan.header),
+        split=plan.split,
+        longest_bytes=longest_line(plan.split),
+        cap_for_line=plan.cap_for_line,
+    )
+    with _private_folder(plan.temp_dir) as folder, contextlib.closing(source):
+        reporter.stage("read", plan.survey.text_bytes)
+        words = seed_words(plan.seed)
+        if plan.strategy == "spill":
+            from dbshuf.order.duckdb import spill_order
+
+            yield from spill_order(plan, source, words, folder, read, reporter)
+            return
+        with contextlib.closing(Store(plan.split.store_bytes, folder / "rows")) as store:
+            order = PartitionOrder(plan.split.layout, words, store)
+            order.fill(source, reporter.advance)
+            read.merge(order.read)
+            check_read(read, source.text_bytes)
+            reporter.stage("write", read.text_bytes)
+            yield from order.windows()
+
+
+@contextlib.contextmanager
+def _private_folder(parent: Path) -> Iterator[Path]:
+    """A directory of this run alone, mode 0700, gone afterwards whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix=".dbshuf-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

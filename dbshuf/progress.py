@@ -1,0 +1,264 @@
+"""What a run is doing, told on stderr while it works.
+
+    stage(), advance()  ->  counters  ->  a thread  ->  stderr
+    any thread, often       a lock        now and then   a line
+
+The caller of `advance` pays for one addition under a lock (0.2 us); a small daemon
+thread reads the counters and writes, so a slow terminal never holds up the work.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from dbshuf.units import human
+
+if TYPE_CHECKING:
+    from dbshuf.pipeline import Result
+
+_REWRITES_S = 0.2  # seconds between two states of the line on a terminal
+_JSON_S = 1.0
+_LINES_S = 5.0
+_JOIN_S = 1.0  # a terminal that takes no more text delays the end by this much
+
+
+class Mode(StrEnum):
+    """When and how to report: `auto` is `always` on a terminal and `never` elsewhere."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+    json = "json"
+
+
+class Progress(Protocol):
+    """What the library tells while it works; every method may be called from any thread."""
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        """Begin a stage (which ends the one before) of `total_bytes`, None if unknown."""
+
+    def advance(self, count: int) -> None:
+        """Add `count` bytes to what the stage has done."""
+
+    def close(self) -> None:
+        """End the last stage and take the line off the terminal; harmless when repeated."""
+
+
+class NoProgress:
+    """A progress that tells nobody."""
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        pass
+
+    def advance(self, count: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+NO_PROGRESS = NoProgress()
+
+
+def open_progress(mode: str, stream: TextIO | None) -> Progress:
+    """Return the progress that `mode` asks for; it writes to `stream` (None: nowhere)."""
+    if stream is None or mode == Mode.never:
+        return NO_PROGRESS
+    if mode == Mode.json:
+        return JsonProgress(stream)
+    if stream.isatty():
+        return TerminalProgress(stream)
+    return LineProgress(stream) if mode == Mode.always else NO_PROGRESS
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of one stage at one moment."""
+
+    stage: str
+    bytes: int
+    total_bytes: int | None
+    elapsed_s: float  # since the stage began
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second, on average since the stage began."""
+        return self.bytes / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at this rate; None while nothing can be said."""
+        if not self.total_bytes or not self.rate:
+            return None
+        return max(0, self.total_bytes - self.bytes) / self.rate
+
+    def to_text(self) -> str:
+        """Return it for people: `partition: 412 MB of 1 GB, 41%, 476 MB/s, ETA 0:02`."""
+        parts = [human(self.bytes)]
+        if self.total_bytes:
+            share = min(100, 100 * self.bytes // self.total_bytes)
+            parts = [f"{human(self.bytes)} of {human(self.total_bytes)}", f"{share}%"]
+        if self.bytes:
+            parts.append(f"{human(self.rate)}/s")
+        eta_s = self.eta_s
+        left = f"elapsed {_clock(self.elapsed_s)}" if eta_s is None else f"ETA {_clock(eta_s)}"
+        parts.append(left)
+        return f"{self.stage}: {', '.join(parts)}"
+
+    def to_json(self, event: str) -> str:
+        """Return it for programs: one JSON object, times in seconds, rate in bytes a second."""
+        eta_s = None if self.eta_s is None else round(self.eta_s, 3)
+        derived = {"rate": round(self.rate), "eta_s": eta_s, "elapsed_s": round(self.elapsed_s, 3)}
+        return json.dumps({"event": event} | asdict(self) | derived)
+
+
+class _Reporter:
+    """Counters that any thread may move, and the thread that shows them every `every_s`."""
+
+    every_s: float
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._counters = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stage = ""
+        self._bytes = 0
+        self._total_bytes: int | None = None
+        self._began_s = 0.0
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        with self._counters:
+            before = self._snapshot()
+            self._stage, self._total_bytes = name, total_bytes
+            self._bytes, self._began_s = 0, time.monotonic()
+            now = self._snapshot()
+        if before.stage:
+            self._show("stage_done", before)
+        self._show("stage", now)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+            self._thread.start()
+
+    def advance(self, count: int) -> None:
+        with self._counters:
+            self._bytes += count
+
+    def close(self) -> None:
+        if self._thread is None or self._closed.is_set():
+            return
+        self._closed.set()
+        self._thread.join(_JOIN_S)
+        if not self._thread.is_alive():
+            with self._counters:
+                last = self._snapshot()
+            self._show("stage_done", last)
+
+    def _snapshot(self) -> Snapshot:
+        elapsed_s = time.monotonic() - self._began_s
+        return Snapshot(self._stage, self._bytes, self._total_bytes, elapsed_s)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self.every_s):
+            with self._counters:
+                now = self._snapshot()
+            self._show("progress", now)
+
+    def _show(self, event: str, now: Snapshot) -> None:
+        """Write what this event is worth; a stream that fails is not worth a failed run."""
+        text = self._render(event, now)
+        if text:
+            with self._writing:
+                try:
+                    self._stream.write(text)
+                    self._stream.flush()
+                except (OSError, ValueError):
+                    self._closed.set()
+
+    def _render(self, event: str, now: Snapshot) -> str:
+        raise NotImplementedError
+
+
+class TerminalProgress(_Reporter):
+    """One line, rewritten in place without escape codes and taken away at the end."""
+
+    every_s = _REWRITES_S
+    _width = 0
+
+    def _render(self, event: str, now: Snapshot) -> str:
+        if event == "progress":
+            line = f"dbshuf: {now.to_text()}"[: self._columns() - 1]
+            padded, self._width = line.ljust(self._width), len(line)
+            return f"\r{padded}"
+        if event == "stage_done" and self._closed.is_set() and self._width:
+            return f"\r{' ' * self._width}\r"
+        return ""
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+
+class LineProgress(_Reporter):
+    """A plain line every few seconds and one at the end of each stage, for logs."""
+
+    every_s = _LINES_S
+
+    def _render(self, event: str, now: Snapshot) -> str:
+        return "" if event == "stage" else f"dbshuf: {now.to_text()}\n"
+
+
+class JsonProgress(_Reporter):
+    """A JSON object a line: `stage` begins one, `progress` each second, `stage_done`."""
+
+    every_s = _JSON_S
+
+    def _render(self, event: str, now: Snapshot) -> str:
+        return f"{now.to_json(event)}\n"
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds + 0.5), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def summary(result: "Result") -> str:
+    """Return the line at the end of a run, for people."""
+    elapsed_s, plural = result.elapsed_s, "" if result.rows == 1 else "s"
+    decimals = 2 if elapsed_s < 10 else 1 if elapsed_s < 100 else 0
+    rate = human(result.text_bytes / max(elapsed_s, 1e-3))
+    return (
+        f"dbshuf: {result.rows:,} line{plural}, {human(result.text_bytes)}"
+        f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
+        f" {result.strategy}, seed {shlex.quote(result.seed)}"
+    )
+
+
+def done_event(result: "Result") -> str:
+    """Return the last event of `--progress json`: the fields of the result."""
+    return json.dumps({"event": "done"} | asdict(result))
+
+
+# Control characters of file names and seeds must not reach a terminal; newline may.
+_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(10), *range(11, 32), *range(127, 160))}
+
+
+def say(*lines: str) -> None:
+    """Print to stderr; a stderr that is gone changes nothing about the run."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        for line in lines:
+            shown = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            print(shown.translate(_CONTROLS), file=sys.stderr, flush=True)

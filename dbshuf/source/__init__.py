@@ -1,0 +1,1 @@
+"""Where rows come from: names to inputs, inputs to batches of lines."""

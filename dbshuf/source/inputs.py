@@ -1,0 +1,220 @@
+"""Names on a command line to a list of inputs, each with its ordinal and kind."""
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, NoInputFiles, UsageError
+from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
+from dbshuf.source.compressed import Decompressor, codec_of
+from dbshuf.units import KIB, human
+
+STDIN = "-"
+_HEAD_BYTES = 64 * KIB
+
+
+class ByteReader(Protocol):
+    """Bytes front to back, decompressed if need be."""
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the input as it lies on disk, so far."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill `view`; less only at the end."""
+
+    def close(self) -> None:
+        """Close what is below."""
+
+
+@dataclass
+class Pipe:
+    """A stream that can be read once, and what was already read of it."""
+
+    raw: BinaryIO
+    head: bytes
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes: at least `size` of them unless the stream is shorter."""
+        while len(self.head) < size:
+            more = self.raw.read(size - len(self.head))
+            if not more:
+                break
+            self.head += more
+        return self.head
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input in its place in the list.
+
+    ordinal     its place, from 0; part of every row id
+    name        as messages show it
+    path        None for standard input
+    codec       None, or the compression found by magic bytes
+    size_bytes  bytes on disk, None for a pipe
+    changed_ns  time of the last change when it was listed
+    pipe        what was read so far of a stream that cannot be read twice
+    """
+
+    ordinal: int
+    name: str
+    path: str | None
+    codec: str | None
+    size_bytes: int | None
+    changed_ns: int = 0
+    pipe: Pipe | None = field(default=None, compare=False)
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether any range of it can be read at any time."""
+        return self.pipe is None and self.codec is None
+
+    def open_stream(self) -> ByteReader:
+        """Return a reader of its bytes, decompressed, from the first one; `readinto` fills."""
+        if self.pipe is not None:
+            raw, head = self.pipe.raw, self.pipe.head
+        else:
+            assert self.path is not None
+            raw, head = open_raw(self.path), b""
+        if self.codec is None:
+            return _Joined(raw, head)
+        return Decompressor(raw, self.codec, self.name, head)
+
+
+class _Joined:
+    """Bytes already read of a stream, then the stream."""
+
+    def __init__(self, raw: BinaryIO, head: bytes) -> None:
+        self._raw, self._head = raw, head
+        self._read_bytes = 0
+
+    @property
+    def read_bytes(self) -> int:
+        return self._read_bytes
+
+    def readinto(self, view: memoryview) -> int:
+        done = min(len(self._head), len(view))
+        view[:done] = self._head[:done]
+        self._head = self._head[done:]
+        while done < len(view):
+            count = self._raw.readinto(view[done:])  # type: ignore[attr-defined]
+            if not count:
+                break
+            done += count
+        self._read_bytes += done
+        return done
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def open_raw(path: str) -> BinaryIO:
+    """Open a file for unbuffered reading; Raises InputUnreadable."""
+    try:
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(name: str, error: OSError) -> InputUnreadable:
+    """The error for an input that the system will not let us read."""
+    return InputUnreadable(
+        f"cannot read `{name}`: {error.strerror or error}",
+        hint="check the path and its permissions",
+    )
+
+
+def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
+    """Return every input that the names stand for, in order.
+
+    names    files, globs, directories, "-"; none at all is standard input
+    Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
+    """
+    if list(names).count(STDIN) > 1:
+        raise UsageError("`-` is given twice, but standard input can be read only once")
+    paths = [path for name in (names or [STDIN]) for path in _expand(os.fspath(name))]
+    if len(paths) > ORDINAL_LIMIT:
+        raise InputBeyondBounds(
+            f"{len(paths):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
+            hint="join small files first, or shuffle in several runs",
+        )
+    return tuple(_examine(ordinal, path) for ordinal, path in enumerate(paths))
+
+
+def _expand(name: str) -> Iterator[str]:
+    """Every file that one name on the command line stands for, by path bytes."""
+    if name == STDIN:
+        yield name
+    elif os.path.isdir(name):
+        yield from _files_below(name)
+    elif os.path.lexists(name):
+        yield name
+    elif glob.has_magic(name):
+        found = sorted(glob.glob(name, recursive=True), key=os.fsencode)
+        files = [file for path in found for file in ([path] if not os.path.isdir(path) else [])]
+        if not files:
+            raise NoInputFiles(
+                f"no file matches `{name}`", hint="hidden files match only a pattern with a dot"
+            )
+        yield from files
+    else:
+        raise InputMissing(f"no such file: `{name}`", hint="check the path, or quote a glob")
+
+
+def _files_below(folder: str) -> list[str]:
+    """The regular files below a folder by path bytes, hidden ones left out."""
+
+    def fail(error: OSError) -> None:
+        raise unreadable(str(error.filename), error)
+
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and (os.path.isfile(path) or os.path.islink(path)):
+                found.append(path)
+    if not found:
+        raise NoInputFiles(f"directory `{folder}` holds no files", hint="hidden files are left out")
+    return sorted(found, key=os.fsencode)
+
+
+def _examine(ordinal: int, path: str) -> Input:
+    """Open an input, see what it is, and close it again unless it is a stream."""
+    if path == STDIN:
+        if sys.stdin is None:
+            raise InputUnreadable("standard input is closed", hint="name a file")
+        return _examine_pipe(ordinal, "standard input", open(0, "rb", buffering=0, closefd=False))
+    if not os.path.exists(path):
+        raise InputMissing(f"no such file: `{path}`", hint="a link may point to nothing")
+    raw = open_raw(path)
+    status = os.fstat(raw.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return _examine_pipe(ordinal, path, raw)
+    with raw:
+        try:
+            codec = codec_of(raw.read(16))
+        except OSError as error:
+            raise unreadable(path, error) from error
+    if codec is None and status.st_size >= POSITION_LIMIT:
+        raise InputBeyondBounds(
+            f"`{path}` has {human(status.st_size)}, but a row id reaches {human(POSITION_LIMIT)}",
+            hint="split the file",
+        )
+    return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns)
+
+
+def _examine_pipe(ordinal: int, name: str, raw: BinaryIO) -> Input:
+    pipe = Pipe(raw, b"")
+    try:
+        head = pipe.peek(_HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(name, error) from error
+    return Input(
+        ordinal, name, None if name == "standard input" else name, codec_of(head), None, 0, pipe
+    )

@@ -1,0 +1,399 @@
+"""Inputs to batches of lines, by several workers at once.
+
+A plain file is cut into pieces and a piece owns the lines that start in it, so
+pieces are read in any order, by any worker. A compressed file or a pipe is read
+front to back: one worker at a time fills its buffer from it and hands it on.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dbshuf.blockio import ALIGN, BlockReader, round_up
+from dbshuf.errors import InputBeyondBounds, InputChanged, LineTooLong
+from dbshuf.key import POSITION_LIMIT
+from dbshuf.layout import MemorySplit
+from dbshuf.source.batch import Arena, Batch, origin_of
+from dbshuf.source.inputs import ByteReader, Input, open_raw, unreadable
+from dbshuf.units import KIB, MIB, human
+
+_TAIL_BYTES = 256 * KIB  # read past a piece's end for its last line; longer ones are read on
+_SMALL_FILE_BYTES = MIB  # whole files up to this size share a batch
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The lines of a plain file that start in [start, end).
+
+    is_first  whether a line starts at `start`, which a look at the byte before would not tell
+    is_small  whether this is all of a small file, which shares a batch with others
+    """
+
+    input: Input
+    start: int
+    end: int
+    is_first: bool
+    is_small: bool = False
+
+
+class _NoLineEnd(Exception):
+    """No line ends in a full buffer; carries the bytes seen."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Lines read from a stream: where they end in the buffer, and whence they came."""
+
+    end: int
+    position: int
+
+
+class Stream:
+    """An input that can only be read front to back."""
+
+    def __init__(self, source: Input, skip_bytes: int) -> None:
+        self.input = source
+        self.lock = threading.Lock()
+        self.is_done = False
+        self._skip_bytes = skip_bytes
+        self._reader: ByteReader | None = None
+        self._carry = np.empty(0, np.uint8)
+        self._position = 0
+        self.text_bytes = 0  # read, and a last terminator that was added
+
+    def fill(self, arena: Arena, begin: int, limits: tuple[int, int], terminator: bytes) -> Filled:
+        """Read complete lines into arena.buffer[begin:], up to a limit.
+
+        limits  where to stop reading, and where to stop if no line ends before
+        Raises  _NoLineEnd if a line is longer than the buffer, InputBeyondBounds
+        """
+        if self._reader is None:
+            self._reader = self.input.open_stream()
+            self._skip(self._skip_bytes)
+        position, end = self._position, begin + len(self._carry)
+        arena.buffer[begin:end] = self._carry
+        last = -1
+        for limit in limits:
+            count = self._read(arena.buffer.data[end : limit - 1])
+            self.is_done = end + count < limit - 1
+            end += count
+            self.text_bytes += count
+            if self.is_done and end > begin and arena.buffer[end - 1] != terminator[0]:
+                arena.buffer[end] = terminator[0]
+                end += 1
+                self.text_bytes += 1
+            last = arena.last_terminator(begin, end, terminator)
+            if last >= 0 or self.is_done or begin:
+                break
+        stop = max(last + 1, begin)
+        if stop == 0 and not self.is_done:
+            raise _NoLineEnd(end)
+        self._carry = arena.buffer[stop:end].copy()
+        self._position = position + stop - begin
+        if self._position >= POSITION_LIMIT:
+            raise InputBeyondBounds(
+                f"`{self.input.name}` holds more than {human(POSITION_LIMIT)}",
+                hint="split the input",
+            )
+        return Filled(stop, position)
+
+    def length_to_end(self, seen: int, terminator: bytes) -> int:
+        """Return the length of a line of which `seen` bytes were read, reading on to its end."""
+        length, view = seen, memoryview(bytearray(MIB))
+        while count := self._read(view):
+            place = bytes(view[:count]).find(terminator)
+            if place >= 0:
+                return length + place + 1
+            length += count
+        return length + 1
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._reader is not None:
+            self._reader.close()
+
+    @property
+    def position(self) -> int:
+        """Offset of the next line to hand out."""
+        return self._position
+
+    def _read(self, view: memoryview) -> int:
+        assert self._reader is not None
+        try:
+            return self._reader.readinto(view)
+        except OSError as error:
+            raise unreadable(self.input.name, error) from error
+
+    def _skip(self, size: int) -> None:
+        left = size
+        while left and (count := self._read(memoryview(bytearray(min(left, MIB))))):
+            left -= count
+        self._position = size
+
+
+class LineSource:
+    """All lines of all inputs, as batches; `batches` runs in several threads at once."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        *,
+        terminator: bytes,
+        header_bytes: int,
+        split: MemorySplit,
+        longest_bytes: int,
+        cap_for_line: Callable[[int], int],
+    ) -> None:
+        self._terminator = terminator
+        self._memory = split
+        self._room = min(round_up(longest_bytes), split.arena_bytes // ALIGN * ALIGN - 2 * ALIGN)
+        self._cap_for_line = cap_for_line
+        self._lock = threading.Lock()
+        self._plain_bytes = sum(
+            max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
+        )
+        self._unterminated: set[int] = set()  # ordinals of files whose last line was ended here
+        self._streams = [Stream(i, header_bytes) for i in inputs if not i.is_plain_file]
+        plain = [i for i in inputs if i.is_plain_file]
+        piece_bytes = min(split.piece_bytes - _TAIL_BYTES, self._room)
+        self._piece_bytes = max(piece_bytes // MIB, 1) * MIB
+        self._work = deque(_cut(plain, header_bytes, self._piece_bytes))
+
+    def new_arena(self) -> Arena:
+        """Return the memory that one worker needs."""
+        return Arena(self._room + 2 * ALIGN, self._memory.arena_rows)
+
+    def batches(self, arena: Arena) -> Iterator[Batch]:
+        """Yield batches until no worker has any left to take.
+
+        Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds
+        """
+        while True:
+            stream = self._next_stream(wait=not self._work)
+            if stream is not None:
+                yield from self._stream_batches(stream, arena)
+                continue
+            with self._lock:
+                pieces = self._work.popleft() if self._work else None
+            if pieces is None:
+                if all(stream.is_done for stream in self._streams):
+                    return
+                continue
+            yield from self._piece_batches(pieces, arena)
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes that all batches together must have had, counted without looking at lines."""
+        streamed = sum(stream.text_bytes for stream in self._streams)
+        return self._plain_bytes + len(self._unterminated) + streamed
+
+    def close(self) -> None:
+        """Close what is open."""
+        for stream in self._streams:
+            stream.close()
+
+    def _next_stream(self, *, wait: bool) -> Stream | None:
+        """Return a locked stream that has more to read, or None."""
+        pending = [stream for stream in self._streams if not stream.is_done]
+        for stream in pending:
+            if stream.lock.acquire(blocking=False):
+                if not stream.is_done:
+                    return stream
+                stream.lock.release()
+        if wait and pending and pending[0].lock.acquire(timeout=0.05):
+            if not pending[0].is_done:
+                return pending[0]
+            pending[0].lock.release()
+        return None
+
+    def _stream_batches(self, stream: Stream | None, arena: Arena) -> Iterator[Batch]:
+        """One buffer of lines from one stream, or from several that end within it."""
+        limits, end = (self._piece_bytes, self._room + ALIGN), 0
+        regions: list[tuple[int, int]] = []
+        while stream is not None:
+            try:
+                filled = stream.fill(arena, end, limits, self._terminator)
+                if filled.end > end:
+                    origin = origin_of(stream.input.ordinal, filled.position, end)
+                    regions.append((end, origin))
+                end = filled.end
+                if stream.is_done:
+                    stream.close()
+            except _NoLineEnd as seen:
+                length = stream.length_to_end(seen.args[0], self._terminator)
+                raise self._too_long(stream.input, stream.position, length) from None
+            finally:
+                is_done = stream.is_done
+                stream.lock.release()
+            goes_on = is_done and end < self._piece_bytes // 2
+            stream = self._next_stream(wait=False) if goes_on else None
+        yield from self._split(arena, regions, end)
+
+    def _split(self, arena: Arena, regions: list[tuple[int, int]], end: int) -> Iterator[Batch]:
+        """Cut buffer[first region:end] into batches of as many rows as the arena holds."""
+        begin = regions[0][0] if regions else end
+        while begin < end:
+            offsets, stop = arena.split(begin, end, self._terminator[0])
+            inside = [(max(at, begin), origin) for at, origin in regions if at < stop]
+            origins = tuple(
+                (int(np.searchsorted(offsets, at)), origin)
+                for at, origin in _last_per_place(inside)
+            )
+            yield Batch(arena.buffer, offsets, origins)
+            begin = stop
+
+    def _piece_batches(self, pieces: Sequence[Piece], arena: Arena) -> Iterator[Batch]:
+        if not pieces[0].is_small:
+            yield from self._long_piece(pieces[0], arena)
+            return
+        end, regions = 0, []
+        for piece in pieces:
+            begin, end = end, self._read_small(piece, arena, end)
+            regions.append((begin, origin_of(piece.input.ordinal, piece.start, begin)))
+        yield from self._split(arena, regions, end)
+
+    def _read_small(self, piece: Piece, arena: Arena, begin: int) -> int:
+        """Read a small file behind buffer[:begin]; return where its lines end."""
+        size = piece.end - piece.start
+        with open_raw(piece.input.name) as file:
+            try:
+                file.seek(piece.start)
+                count = file.readinto(arena.buffer.data[begin : begin + size])
+            except OSError as error:
+                raise unreadable(piece.input.name, error) from error
+            _check_unchanged(piece.input, file.fileno(), is_whole=count == size)
+        end = begin + size
+        if arena.buffer[end - 1] != self._terminator[0]:
+            arena.buffer[end] = self._terminator[0]
+            end += 1
+            self._unterminated.add(piece.input.ordinal)
+        return end
+
+    def _long_piece(self, piece: Piece, arena: Arena) -> Iterator[Batch]:
+        """The lines that start in one piece of a large file."""
+        try:
+            reader = BlockReader(piece.input.name)
+        except OSError as error:
+            raise unreadable(piece.input.name, error) from error
+        try:
+            _check_unchanged(piece.input, reader.fileno(), is_whole=True)
+            position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
+            while position < piece.end:
+                begin, end, position = self._read_lines(reader, piece, position, arena)
+                region = [(begin, origin_of(piece.input.ordinal, position - (end - begin), begin))]
+                yield from self._split(arena, region, end)
+            _check_unchanged(piece.input, reader.fileno(), is_whole=True)
+        except OSError as error:
+            raise unreadable(piece.input.name, error) from error
+        finally:
+            reader.close()
+
+    def _line_start(self, reader: BlockReader, piece: Piece, arena: Arena) -> int:
+        """Return where the first line starts that starts in the piece (or past its end)."""
+        at = piece.start - 1
+        while at < piece.end:
+            base = at // ALIGN * ALIGN
+            count = reader.readinto(arena.buffer[: 64 * KIB], base)
+            place = arena.first_terminator(at - base, count, self._terminator)
+            if place >= 0:
+                return base + place + 1
+            if count == 0:
+                break
+            at = base + count
+        return piece.end
+
+    def _read_lines(
+        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
+    ) -> tuple[int, int, int]:
+        """Read complete lines from `position` on, up to the line that crosses the piece's end.
+
+        Returns  begin and end of the lines in the buffer, and the position after them
+        """
+        base = position // ALIGN * ALIGN
+        begin, room = position - base, self._room + ALIGN
+        for wanted in (min(round_up(piece.end - base + _TAIL_BYTES), room), room):
+            end = self._fill(reader, arena, base, wanted, piece.input.ordinal)
+            place = arena.first_terminator(max(piece.end - 1 - base, begin), end, self._terminator)
+            if place < 0:
+                place = arena.last_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1, base + place + 1
+        raise self._too_long(piece.input, position, self._measure(reader, position))
+
+    def _fill(self, reader: BlockReader, arena: Arena, base: int, wanted: int, ordinal: int) -> int:
+        """Read up to `wanted` bytes; the file's last line gets a terminator if it has none."""
+        left = reader.size_bytes - base
+        count = min(reader.readinto(arena.buffer[:wanted], base), left)
+        if count < min(wanted, left):
+            raise InputChanged(f"`{reader.name}` became shorter while it was read")
+        if count == left and arena.buffer[count - 1] != self._terminator[0]:
+            arena.buffer[count] = self._terminator[0]
+            count += 1
+            self._unterminated.add(ordinal)
+        return count
+
+    def _measure(self, reader: BlockReader, position: int) -> int:
+        """Return the length of the line at `position`, its terminator included."""
+        window = np.empty(MIB, np.uint8)
+        at = position
+        while count := reader.read_cached(window, at):
+            place = window[:count].tobytes().find(self._terminator)
+            if place >= 0:
+                return at + place + 1 - position
+            at += count
+        return at + 1 - position
+
+    def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:
+        return LineTooLong(
+            f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes),"
+            " too long for --memory",
+            hint=f"this line needs --memory {-(-self._cap_for_line(length) // MIB)}MiB",
+        )
+
+
+def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of regions that begin at one place, the last: the ones before it hold no rows."""
+    return list(dict(regions).items())
+
+
+def _cut(
+    inputs: Sequence[Input], header_bytes: int, piece_bytes: int
+) -> Iterator[tuple[Piece, ...]]:
+    """Yield the units of work: a piece of a large file, or several small files."""
+    group: list[Piece] = []
+    grouped_bytes = 0
+    for source in inputs:
+        size = source.size_bytes or 0
+        if size <= header_bytes:
+            continue
+        if size <= min(_SMALL_FILE_BYTES, piece_bytes // 2):
+            if grouped_bytes + size + 1 > piece_bytes:
+                yield tuple(group)
+                group, grouped_bytes = [], 0
+            group.append(Piece(source, header_bytes, size, is_first=True, is_small=True))
+            grouped_bytes += size + 1
+            continue
+        for start in range(0, size, piece_bytes):
+            end = min(start + piece_bytes, size)
+            if end > header_bytes:
+                first = max(start, header_bytes)
+                yield (Piece(source, first, end, start <= header_bytes),)
+    if group:
+        yield tuple(group)
+
+
+def _check_unchanged(source: Input, fd: int, *, is_whole: bool) -> None:
+    """Raise InputChanged if a file is no longer what it was when it was listed."""
+    status = os.fstat(fd)
+    if not is_whole or (status.st_size, status.st_mtime_ns) != (
+        source.size_bytes,
+        source.changed_ns,
+    ):
+        raise InputChanged(
+            f"`{source.name}` changed while it was read",
+            hint="shuffle a copy that no one writes to",
+        )

@@ -1,0 +1,167 @@
+"""A look at the inputs before work: how long lines are, how much there is, the header."""
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbshuf.errors import HeaderMismatch, InputBroken, UsageError
+from dbshuf.source.inputs import Input, open_raw, unreadable
+from dbshuf.units import KIB, MIB, human
+
+_SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
+_SAMPLED_BYTES = 64 * KIB  # at the front, the middle and the end of each
+_HEADER_LIMIT_BYTES = 16 * MIB
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the inputs look like.
+
+    mean_line_bytes     of the sampled lines, terminators included
+    longest_line_bytes  of the sampled lines; a line cut by a sample counts what was seen
+    text_bytes          after decompression; None if a pipe is among the inputs
+    is_exact            whether text_bytes is known rather than estimated
+    """
+
+    mean_line_bytes: float
+    longest_line_bytes: int
+    text_bytes: int | None
+    is_exact: bool
+
+
+def survey_inputs(inputs: Sequence[Input], terminator: bytes) -> Survey:
+    """Sample the inputs; raises InputUnreadable or InputBroken where one cannot be read."""
+    chosen = inputs[:: max(1, len(inputs) // _SAMPLED_INPUTS)]
+    seen_bytes = lines = longest = 0
+    ratios: list[tuple[int, int]] = []
+    for source in chosen:
+        for sample, ratio in _samples(source):
+            pieces = sample.split(terminator)
+            seen_bytes += len(sample)
+            lines += len(pieces) - 1
+            longest = max(longest, *(len(piece) + 1 for piece in pieces))
+            ratios.append(ratio)
+    packed = sum(on_disk for on_disk, _ in ratios)
+    expansion = sum(text for _, text in ratios) / packed if packed else 1.0
+    is_exact = all(source.is_plain_file for source in inputs)
+    sizes = [
+        None if i.size_bytes is None else i.size_bytes * (max(expansion, 1.0) if i.codec else 1.0)
+        for i in inputs
+    ]
+    known = [size for size in sizes if size is not None]
+    return Survey(
+        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else 1.0,
+        longest_line_bytes=longest,
+        text_bytes=int(sum(known)) if len(known) == len(sizes) else None,
+        is_exact=is_exact,
+    )
+
+
+def _samples(source: Input) -> list[tuple[bytes, tuple[int, int]]]:
+    """Samples of one input, each with (bytes on disk, bytes of text) if it is compressed."""
+    if source.pipe is not None:
+        return [(source.pipe.head, (0, 0))] if source.codec is None else []
+    if source.codec is not None:
+        return [_unpacked_sample(source)]
+    size = source.size_bytes or 0
+    places = {0, max(size // 2, 0), max(size - _SAMPLED_BYTES, 0)} if size > MIB else {0}
+    samples = []
+    with open_raw(source.name) as file:
+        for place in sorted(places):
+            try:
+                samples.append((os.pread(file.fileno(), _SAMPLED_BYTES, place), (0, 0)))
+            except OSError as error:
+                raise unreadable(source.name, error) from error
+    return samples
+
+
+def _unpacked_sample(source: Input) -> tuple[bytes, tuple[int, int]]:
+    reader = source.open_stream()
+    try:
+        buffer = bytearray(4 * MIB)
+        count = reader.readinto(memoryview(buffer))
+        on_disk = min(int(reader.read_bytes), source.size_bytes or 0)
+        return bytes(buffer[: min(count, 4 * _SAMPLED_BYTES)]), (on_disk, count)
+    finally:
+        reader.close()
+
+
+def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:
+    """Return the first `lines` lines, which must be the same in every input.
+
+    Raises  HeaderMismatch naming two inputs that differ, UsageError for a huge header
+    """
+    header, owner = b"", ""
+    for source in inputs if lines else ():
+        found = _first_lines(source, lines, terminator)
+        if not owner:
+            header, owner = found, source.name
+        elif found != header:
+            raise HeaderMismatch(
+                f"the first {lines} line(s) of `{owner}` and `{source.name}` differ:"
+                f" {_shown(header)} and {_shown(found)}",
+                hint="all inputs must have one header; shuffle the others on their own",
+            )
+    return header
+
+
+def _shown(header: bytes) -> str:
+    return repr(header[:60])[1:] + ("..." if len(header) > 60 else "")
+
+
+def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
+    """Return the first lines of an input with their terminators, the last one's added."""
+    size = 64 * KIB
+    while True:
+        text, is_all = _first_bytes(source, size)
+        end = -1
+        for _ in range(lines):
+            end = text.find(terminator, end + 1)
+            if end < 0:
+                break
+        else:
+            return text[: end + 1]
+        if is_all:
+            return text if text.endswith(terminator) or not text else text + terminator
+        size *= 4
+        if size > _HEADER_LIMIT_BYTES:
+            raise UsageError(
+                f"the first {lines} lines of `{source.name}` exceed {human(_HEADER_LIMIT_BYTES)}",
+                hint="check --header and the terminator",
+            )
+
+
+def _first_bytes(source: Input, size: int) -> tuple[bytes, bool]:
+    """Return up to `size` bytes of text from the front, and whether that is all there is."""
+    if source.pipe is not None:
+        head = source.pipe.peek(size)
+        if source.codec is None:
+            return head[:size], len(head) < size
+        is_all = len(head) < size
+        return _unpack_head(source, head, size, is_all)
+    reader = source.open_stream()
+    try:
+        buffer = bytearray(size)
+        count = reader.readinto(memoryview(buffer))
+        return bytes(buffer[:count]), count < size
+    finally:
+        reader.close()
+
+
+def _unpack_head(source: Input, head: bytes, size: int, is_all: bool) -> tuple[bytes, bool]:
+    """Decompress what has been read of a pipe so far."""
+    from dbshuf.source.compressed import Decompressor
+
+    assert source.codec is not None
+    reader = Decompressor(io.BytesIO(head), source.codec, source.name)
+    text = bytearray()
+    piece = bytearray(4 * KIB)
+    try:
+        while len(text) < size and (count := reader.readinto(memoryview(piece))):
+            text += piece[:count]
+    except InputBroken:
+        if is_all:
+            raise
+        return bytes(text), False
+    return bytes(text), is_all and len(text) < size

@@ -1,0 +1,89 @@
+"""What is measured: corpora, memory caps, and the floors that dbshuf is held to."""
+
+from dataclasses import dataclass, replace
+
+from dbshuf.units import MB, parse_bytes
+
+
+@dataclass(frozen=True)
+class Target:
+    """A floor for median wall time of a peer / median wall time of dbshuf."""
+
+    peer: str
+    floor: float
+
+    def __str__(self) -> str:
+        if self.floor >= 1:
+            return f"{self.floor:g} x as fast as {self.peer}, or faster"
+        return f"{1 / self.floor:.3g} x the time of {self.peer}, or less"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One corpus and one memory cap.
+
+    cap      as every tool is told it, in SI units: "512MB"
+    cold     whether the input is dropped from the page cache before each run; if not,
+             it is read once before each run
+    """
+
+    name: str
+    corpus_bytes: int
+    line_bytes: int
+    cap: str
+    cold: bool
+    targets: tuple[Target, ...]
+
+    @property
+    def cap_bytes(self) -> int:
+        """The cap in bytes."""
+        return parse_bytes(self.cap)
+
+    @property
+    def in_memory_peers(self) -> bool:
+        """Whether peers run that hold the whole input in memory."""
+        return not self.cold and self.corpus_bytes <= 2000 * MB
+
+    def changed(self, scale: float, cap: str | None) -> "Case":
+        """Return a trial of this case: another size, perhaps another cap, no targets."""
+        if scale == 1 and cap is None:
+            return self
+        return replace(
+            self,
+            corpus_bytes=int(self.corpus_bytes * scale),
+            cap=cap or self.cap,
+            targets=(),
+        )
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case(
+            "medium-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("terashuf", 1.8), Target("duckdb-alone", 2.0)),
+        ),
+        Case(
+            "medium-8g",
+            8000 * MB,
+            147,
+            "1GB",
+            True,
+            (Target("terashuf", 1.8), Target("two-cp", 1 / 2.3)),
+        ),
+        Case("wide-1g", 1000 * MB, 24_000, "512MB", False, (Target("terashuf", 2.0),)),
+        Case("short-500m", 500 * MB, 9, "512MB", False, (Target("terashuf", 1.1),)),
+        Case(
+            "memory-1g",
+            1000 * MB,
+            147,
+            "8GB",
+            False,
+            (Target("gnu-shuf", 1.6), Target("uutils-shuf", 1.1)),
+        ),
+    )
+}

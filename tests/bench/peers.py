@@ -1,0 +1,200 @@
+"""The tools that are measured: where each is found, how it is called, its version."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from measure import Command
+
+SEED = "42"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is asked to do; `temp_dir` is empty before and removed after."""
+
+    source: Path
+    output: Path
+    temp_dir: Path
+    cap: str  # memory cap in SI units: "512MB"
+    cap_bytes: int
+
+
+Program = Sequence[str]  # the first words of a command
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A tool that makes job.output, a shuffle (or copy) of job.source.
+
+    find       returns the first words of the command, or None where it is not installed
+    commands   returns what to run, one after the other, given what `find` returned
+    version    returns a line of text, given the same
+    in_memory  whether it holds the whole input in memory whatever the cap
+    note       what a reader of its figures should know
+    """
+
+    name: str
+    find: Callable[[], Program | None]
+    commands: Callable[[Program, Job], list[Command]]
+    version: Callable[[Program], str]
+    in_memory: bool = False
+    note: str = ""
+
+
+def on_path(name: str) -> Callable[[], Program | None]:
+    """Return a finder of a program by its name."""
+
+    def find() -> Program | None:
+        found = shutil.which(name)
+        return [found] if found else None
+
+    return find
+
+
+def find_dbshuf() -> Program | None:
+    """Find dbshuf beside this Python, else on PATH."""
+    beside = Path(sys.executable).with_name("dbshuf")
+    return [str(beside)] if beside.exists() else on_path("dbshuf")()
+
+
+def find_gnu_shuf() -> Program | None:
+    """Find GNU shuf, which some systems replace by the one of uutils."""
+    found = on_path("shuf")()
+    return found if found and "GNU" in first_line([*found, "--version"]) else None
+
+
+def find_uutils_shuf() -> Program | None:
+    """Find shuf of uutils: a program of its own, or a part of their `coreutils`."""
+    for words in (["uu-shuf"], ["coreutils", "shuf"]):
+        program = shutil.which(words[0])
+        if program and "shuf" in first_line([program, *words[1:], "--version"]):
+            return [program, *words[1:]]
+    return None
+
+
+def find_python() -> Program | None:
+    """Return this Python with duckdb_alone.py; DuckDB is there, dbshuf needs it."""
+    return [sys.executable, str(Path(__file__).with_name("duckdb_alone.py"))]
+
+
+def first_line(argv: Sequence[str]) -> str:
+    """Return the first line that a command prints, or what went wrong."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return type(error).__name__
+    return next(iter(done.stdout.splitlines()), f"exit {done.returncode}")
+
+
+def printed_version(program: Program) -> str:
+    """Return what `--version` prints first."""
+    return first_line([*program, "--version"])
+
+
+def binary_digest(program: Program) -> str:
+    """Return a digest of the program file, for a tool that tells no version."""
+    digest = hashlib.sha256(Path(program[0]).read_bytes()).hexdigest()
+    return f"tells none; sha256 of the program {digest[:16]}"
+
+
+def dbshuf_version(_program: Program) -> str:
+    """Return the installed version and the commit of the checkout this file is in."""
+    git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
+    commit = first_line([*git, "rev-parse", "HEAD"])
+    changed = first_line([*git, "status", "--porcelain", "--", "../../dbshuf", "../../sql"])
+    state = "" if changed == "exit 0" else ", with changes not committed"
+    return f"{version('dbshuf')}, git {commit}{state}"
+
+
+def run_dbshuf(program: Program, job: Job) -> list[Command]:
+    """Call it with one seed, so that every repeat does the same work.
+
+    It spills beside the output, on the same file system as job.temp_dir.
+    """
+    options = ["--memory", job.cap, "--seed", SEED, "--quiet"]
+    return [Command([*program, "shuffle", job.source, "-o", job.output, *options])]
+
+
+def run_terashuf(program: Program, job: Job) -> list[Command]:
+    """Give it the cap in GiB with one digit: 512MB -> 0.5, 1GB -> 1."""
+    env = {"MEMORY": f"{job.cap_bytes / 1e9:.1g}", "SEED": SEED, "TMPDIR": str(job.temp_dir)}
+    return [Command(program, env, job.source, job.output)]
+
+
+def run_rhuffle(program: Program, job: Job) -> list[Command]:
+    """Give it half of the cap as its buffer."""
+    buffer: list[str | Path] = ["--buf", str(job.cap_bytes // 2), "--tmp", job.temp_dir]
+    return [Command([*program, "--src", job.source, "--dst", job.output, *buffer])]
+
+
+def run_shuf(program: Program, job: Job) -> list[Command]:
+    """Call shuf, of GNU or uutils."""
+    return [Command([*program, "-o", job.output, job.source])]
+
+
+def run_cp(program: Program, job: Job) -> list[Command]:
+    """Copy once: what reading and writing cost alone."""
+    return [Command([*program, job.source, job.output])]
+
+
+def run_two_cp(program: Program, job: Job) -> list[Command]:
+    """Copy to temp, then to the output: what any shuffle through disk costs at least."""
+    between = job.temp_dir / "copy"
+    return [
+        Command([*program, job.source, between]),
+        Command([*program, between, job.output]),
+    ]
+
+
+def run_duckdb_alone(program: Program, job: Job) -> list[Command]:
+    """See duckdb_alone.py."""
+    return [Command([*program, job.source, job.output, job.cap, job.temp_dir])]
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("dbshuf", find_dbshuf, run_dbshuf, dbshuf_version),
+        Peer(
+            "terashuf",
+            on_path("terashuf"),
+            run_terashuf,
+            binary_digest,
+            note="MEMORY is the cap in GiB with one digit (512MB is 0.5), and counts its "
+            "line buffer alone: 8 to 16 bytes a line come on top",
+        ),
+        Peer(
+            "rhuffle",
+            on_path("rhuffle"),
+            run_rhuffle,
+            printed_version,
+            note="--buf counts the bytes of lines alone, not what holds them, so it gets "
+            "half of the cap",
+        ),
+        Peer("gnu-shuf", find_gnu_shuf, run_shuf, printed_version, in_memory=True),
+        Peer("uutils-shuf", find_uutils_shuf, run_shuf, printed_version, in_memory=True),
+        Peer(
+            "duckdb-alone",
+            find_python,
+            run_duckdb_alone,
+            lambda _program: version("duckdb"),
+            note="one COPY of read_csv ORDER BY random(); memory_limit is the cap, and "
+            "covers DuckDB's buffers, not the process",
+        ),
+        Peer(
+            "two-cp",
+            on_path("cp"),
+            run_two_cp,
+            printed_version,
+            note="cp IN TMP, then cp TMP OUT; no shuffle, the cost of moving the bytes "
+            "through disk once",
+        ),
+        Peer("cp", on_path("cp"), run_cp, printed_version, note="cp IN OUT; no shuffle"),
+    )
+}

@@ -1,0 +1,246 @@
+"""Measure dbshuf beside its peers, on corpora made here, and check every output.
+
+    python tests/bench/run.py --case medium-1g --repeats 3 --record 2026-01-31-name
+    python tests/bench/run.py --all --work-dir DIR
+
+Each peer runs in a process of its own, one at a time. The machine should do nothing
+else meanwhile. Exits with 1 if dbshuf fails or makes wrong output.
+"""
+
+import argparse
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases import CASES, Case
+from corpora import make_corpus, size
+from machine import facts, without_paths
+from measure import cool, flush, run_all, warm
+from multiset import Digest, digest
+from peers import PEERS, Job, Peer, Program
+from report import SUBJECT, Result, Row, readme, summary, write_raw
+
+from dbshuf.units import human
+
+RUNS = Path(__file__).with_name("runs")
+CORPUS_SEED = 1
+SPACE_FACTOR = 3.5  # corpus, output, and temp of the peer that needs most of it
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs have in common."""
+
+    found: dict[str, Program]  # peers that are installed, by name
+    missing: Sequence[str]
+    work_dir: Path
+    repeats: int
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The input of a case, and what every output must equal."""
+
+    path: Path
+    digest: Digest
+
+
+def say(text: str) -> None:
+    """Tell the user how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def find_peers(names: Iterable[str]) -> tuple[dict[str, Program], list[str]]:
+    """Return the peers that are installed with their programs, and those that are not."""
+    found, missing = {}, []
+    for name in names:
+        program = PEERS[name].find()
+        if program is None:
+            missing.append(name)
+        else:
+            found[name] = program
+    return found, missing
+
+
+def run_case(bench: Bench, case: Case) -> Result:
+    """Make the corpus and run every peer on it, round by round."""
+    free_bytes = shutil.disk_usage(bench.work_dir).free
+    if free_bytes < SPACE_FACTOR * case.corpus_bytes:
+        need = human(SPACE_FACTOR * case.corpus_bytes)
+        raise SystemExit(f"{case.name} needs {need} of disk, has {human(free_bytes)}")
+    say(f"{case.name}: making {human(case.corpus_bytes)}")
+    source = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, CORPUS_SEED)
+    expected = digest(source)
+    notes = [f"{name}: not found" for name in bench.missing]
+    peers = []
+    for name in bench.found:
+        if PEERS[name].in_memory and not case.in_memory_peers:
+            notes.append(f"{name}: not run, it needs memory for the whole input")
+        else:
+            peers.append(PEERS[name])
+    corpus = Corpus(source, expected)
+    rows = []
+    for repeat in range(bench.repeats):
+        first = repeat % max(1, len(peers))
+        for place, peer in enumerate(peers[first:] + peers[:first]):
+            row = run_peer(bench, case, corpus, peer, (repeat + 1, place))
+            rows.append(row)
+            outcome = f"failed: {row.message}" if row.exit else f"equal: {row.multiset_equal}"
+            figures = f"{row.wall_s:.2f} s, {row.peak_rss_bytes / 1e6:.0f} MB"
+            say(f"{case.name} {row.repeat}/{bench.repeats} {peer.name}: {figures}, {outcome}")
+    rows.sort(key=lambda row: [peer.name for peer in peers].index(row.peer))
+    return Result(case, expected.lines, rows, notes)
+
+
+def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[int, int]) -> Row:
+    """Run one peer once and check its output; leave nothing behind.
+
+    turn  number of the round from 1, and the peer's place in it
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=bench.work_dir))
+    output = Digest(0, 0, 0)
+    try:
+        job = Job(corpus.path, scratch / "out.txt", scratch / "temp", case.cap, case.cap_bytes)
+        job.temp_dir.mkdir()
+        flush()
+        (cool if case.cold else warm)(corpus.path)
+        commands = peer.commands(bench.found[peer.name], job)
+        usage = run_all(commands, scratch / "stderr.txt", bench.timeout_s)
+        flush_s = flush()
+        if usage.exit == 0 and job.output.exists():
+            output = digest(job.output)
+    finally:
+        shutil.rmtree(scratch)
+    return Row(
+        case=case.name,
+        peer=peer.name,
+        repeat=turn[0],
+        place=turn[1],
+        wall_s=usage.wall_s,
+        user_s=usage.user_s,
+        system_s=usage.system_s,
+        flush_s=flush_s,
+        peak_rss_bytes=usage.peak_rss_bytes,
+        lines_out=output.lines,
+        bytes_out=output.bytes,
+        multiset_equal=output == corpus.digest,
+        exit=usage.exit,
+        message=without_paths(usage.message, bench.work_dir),
+    )
+
+
+def command_line(found: dict[str, Program], name: str) -> str:
+    """Return a peer's command as a reader can type it, in names instead of paths."""
+    job = Job(Path("IN"), Path("OUT"), Path("TMP"), "1GB", 10**9)
+    program = [Path(word).name if "/" in word else word for word in found[name]]
+    texts = []
+    for command in PEERS[name].commands(program, job):
+        env = [f"{key}={value}" for key, value in command.env.items()]
+        words = [*env, *(str(word) for word in command.argv)]
+        if command.stdin.name == "IN":
+            words += ["<", "IN", ">", "OUT"]
+        texts.append(" ".join(words))
+    return " && ".join(texts)
+
+
+def write_record(
+    directory: Path, command: str, machine: dict[str, str], bench: Bench, results: list[Result]
+) -> None:
+    """Write README.md, raw.csv and summary.md of what has been measured so far."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tools = {
+        name: (
+            PEERS[name].version(program),
+            command_line(bench.found, name),
+            PEERS[name].note,
+        )
+        for name, program in bench.found.items()
+    }
+    write_raw(directory / "raw.csv", results)
+    (directory / "summary.md").write_text(f"# {directory.name}\n\n{summary(results)}")
+    (directory / "README.md").write_text(readme(directory.name, command, machine, tools))
+
+
+def cap(text: str) -> str:
+    """Return `text` if it names a size; tools are told the cap as the user wrote it."""
+    size(text)
+    return text
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        description="measure dbshuf beside its peers",
+        allow_abbrev=False,
+        epilog=f"cases: {', '.join(CASES)}; peers: {', '.join(PEERS)}",
+    )
+    cases = parser.add_mutually_exclusive_group(required=True)
+    cases.add_argument("--case", action="append", choices=CASES, help="a case; may be repeated")
+    cases.add_argument("--all", action="store_true", help="every case")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of each case [3]")
+    parser.add_argument("--peers", default=",".join(PEERS), help="names with commas [all]")
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="[a temporary directory]")
+    parser.add_argument("--clean", action="store_true", help="remove the corpora at the end")
+    parser.add_argument("--record", metavar="NAME", help="write tests/bench/runs/NAME")
+    parser.add_argument("--scale", type=float, default=1, help="corpus size, for a trial [1]")
+    parser.add_argument(
+        "--cap", type=cap, metavar="SIZE", help="memory cap of all cases, for a trial"
+    )
+    parser.add_argument("--timeout", type=int, default=3600, metavar="S", help="of a run [3600]")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.peers.split(",") if name not in PEERS]
+    if unknown:
+        parser.error(f"no such peer: {', '.join(unknown)}")
+    if options.record and (RUNS / options.record).exists():
+        parser.error(f"record {options.record} exists")
+    return options
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """Return the command line with the work directory left out."""
+    words = [
+        "DIR" if before == "--work-dir" else "--work-dir=DIR" if "--work-dir=" in word else word
+        for before, word in zip(["", *arguments], arguments, strict=False)
+    ]
+    return shlex.join(["python", "tests/bench/run.py", *words])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the cases one after the other; the tables go to stdout."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    options = parse(arguments)
+    names = list(CASES) if options.all else list(dict.fromkeys(options.case))
+    cases = [CASES[name].changed(options.scale, options.cap) for name in names]
+    found, missing = find_peers(dict.fromkeys(options.peers.split(",")))
+    for name in missing:
+        say(f"{name}: not found, left out")
+    work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="dbshuf-bench-"))
+    work_dir.mkdir(parents=True, exist_ok=True)
+    bench = Bench(found, missing, work_dir.resolve(), options.repeats, options.timeout)
+    machine = facts(bench.work_dir)
+    results = []
+    try:
+        for case in cases:
+            results.append(run_case(bench, case))
+            print(summary(results[-1:]), flush=True)
+            if options.record:
+                command = shown_command(arguments)
+                write_record(RUNS / options.record, command, machine, bench, results)
+    finally:
+        if options.work_dir is None:
+            shutil.rmtree(work_dir)
+        elif options.clean:
+            for corpus in work_dir.glob("corpus*.txt"):
+                corpus.unlink()
+    rows = [row for result in results for row in result.of(SUBJECT)]
+    return int(any(row.exit != 0 or not row.multiset_equal for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

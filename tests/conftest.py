@@ -1,0 +1,245 @@
+"""What the promise tests share: the real command, files to feed it, what it leaves behind."""
+
+import bz2
+import contextlib
+import ctypes
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+DBSHUF = (sys.executable, "-m", "dbshuf")
+AMOUNT = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s?([kKMGT]?i?B|bytes)\b")
+PREFIXES = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+# A child's ru_maxrss starts at the peak of whoever spawned it, so a bare interpreter does.
+MEASURE = """
+import json, os, sys
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+unit = 1 if sys.platform == "darwin" else 1024
+with open(sys.argv[1], "w") as report:
+    json.dump([os.waitstatus_to_exitcode(status), usage.ru_maxrss * unit], report)
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one run of the command ended; peak_rss_bytes only where it was measured."""
+
+    code: int
+    out: bytes
+    err: str
+    peak_rss_bytes: int = 0
+
+    def amounts(self) -> dict[int, str]:
+        """Return every amount with a unit that stderr names: bytes -> as a user types it."""
+        found = {}
+        for number, unit in AMOUNT.findall(self.err):
+            plain = number.replace(",", "").replace("_", "")
+            prefix = "" if unit == "bytes" else unit.rstrip("B").rstrip("i").upper()
+            scale = (1024 if "i" in unit else 1000) ** PREFIXES[prefix]
+            found[round(float(plain) * scale)] = plain + ("B" if unit == "bytes" else unit)
+        return found
+
+    def largest_amount(self) -> str:
+        """Return the largest amount that stderr names, as a user types it."""
+        amounts = self.amounts()
+        assert amounts, f"no amount with a unit in: {self.err}"
+        return amounts[max(amounts)]
+
+    def numbers(self) -> set[int]:
+        """Return the whole numbers of stderr, those in paths and words left out."""
+        words = re.sub(r"(?<=\d)[,_](?=\d{3})", "", re.sub(r"\S*/", " ", self.err))
+        return {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.]*\w)", words)}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child runs under: its umask, open files, and file permissions that count."""
+
+    umask: int = 0o022
+    nofile: tuple[int, int] | None = None
+    permissions_count: bool = False
+
+    def apply(self) -> None:
+        """Run in the child, before the command starts."""
+        os.umask(self.umask)
+        if self.nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.nofile)
+        if self.permissions_count and sys.platform == "linux":
+            for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: root reads all
+                ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.fixture(autouse=True)
+def _tidy(tmp_path: Path) -> Iterator[None]:
+    """Give the disk back at once: some tests make hundreds of megabytes."""
+    yield
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory to run in; $TMPDIR is beside it and must be empty at the end."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "tmpdir").mkdir()
+    yield tmp_path / "home"
+    assert os.listdir(tmp_path / "tmpdir") == [], "temporary files stayed behind"
+
+
+def child_environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(home.parent / "tmpdir")}
+
+
+@pytest.fixture
+def cli(home: Path) -> Callable[..., Ran]:
+    """Run `dbshuf ARGS` to its end, in an empty directory."""
+
+    def run(
+        *args: object,
+        stdin: bytes | Path = b"",
+        stdout: object = subprocess.PIPE,
+        timeout_s: int = 180,
+        **limits: object,
+    ) -> Ran:
+        data = stdin.read_bytes() if isinstance(stdin, Path) else stdin
+        done = subprocess.run(
+            [*DBSHUF, *(a if isinstance(a, bytes) else str(a) for a in args)],
+            input=data,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            cwd=home,
+            env=child_environment(home),
+            preexec_fn=Limits(**limits).apply,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start `dbshuf ARGS` with pipes on all three ends; killed if a test forgets it."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(*args: object, **popen: object) -> subprocess.Popen[bytes]:
+            pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+            child = subprocess.Popen(
+                [*DBSHUF, *map(str, args)], cwd=home, env=child_environment(home), **pipes | popen
+            )
+            stack.enter_context(child)
+            stack.callback(child.kill)
+            return child
+
+        yield begin
+
+
+@pytest.fixture
+def measured(home: Path) -> Callable[..., Ran]:
+    """Run `dbshuf ARGS` to its end and measure the peak RSS that the kernel saw."""
+
+    def run(*args: object, timeout_s: int = 240) -> Ran:
+        report = home.parent / "peak.json"
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", MEASURE, str(report), *DBSHUF, *map(str, args)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=home,
+            env=child_environment(home),
+            timeout=timeout_s,
+            check=True,
+        )
+        code, peak = json.loads(report.read_text())
+        return Ran(code, done.stdout, done.stderr.decode(errors="replace"), peak)
+
+    return run
+
+
+@pytest.fixture
+def corpus(home: Path) -> Callable[[str | bytes, bytes], Path]:
+    """Write bytes to a file under the run's directory, with its parents; return its path."""
+
+    def write(name: str | bytes, data: bytes) -> Path:
+        path = home / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def snapshot() -> Callable[[Path], dict[str, str]]:
+    """List a directory, hidden and nested files too: path -> mode and hash of content."""
+
+    def look(top: Path) -> dict[str, str]:
+        seen = {}
+        for path in sorted(top.rglob("*")):
+            data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            mode = oct(path.lstat().st_mode)
+            seen[str(path.relative_to(top))] = f"{mode} {hashlib.sha256(data).hexdigest()}"
+        return seen
+
+    return look
+
+
+@pytest.fixture
+def pack() -> Callable[[str, bytes], bytes]:
+    """Compress bytes by the name of a format, without any tool from PATH."""
+
+    def compress(codec: str, data: bytes) -> bytes:
+        if codec == "gzip":
+            return gzip.compress(data, compresslevel=1, mtime=0)
+        if codec == "bz2":
+            return bz2.compress(data)
+        if codec == "xz":
+            return lzma.compress(data, preset=0)
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, codec) as stream:
+            stream.write(data)
+        return sink.getvalue().to_pybytes()
+
+    return compress
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., object]:
+    """Poll a condition until it is true; fail with its description when it never is."""
+
+    def poll(condition: Callable[[], object], what: str, timeout_s: float = 30) -> object:
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if value := condition():
+                return value
+            time.sleep(0.002)
+        pytest.fail(f"never saw {what}")
+
+    return poll
+
+
+@pytest.fixture
+def smallest(cli: Callable[..., Ran]) -> Callable[..., str]:
+    """Return the smallest workable --memory for a command line, as its refusal names it."""
+
+    def ask(*args: object) -> str:
+        ran = cli(*args, "--memory", "1MB")
+        assert ran.code == 11, ran.err
+        return ran.largest_amount()
+
+    return ask

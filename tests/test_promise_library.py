@@ -1,0 +1,202 @@
+"""The library: shuffle() gives a result, stream() gives batches, both clean up after themselves."""
+
+import gc
+import importlib.resources
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import reference
+
+import dbshuf
+
+LINES = b"".join(b"%d words\n" % i for i in range(50_000)) + b"\r\n\nlast"
+WANT = reference.shuffled([LINES], "42")
+
+
+def lines_of(batches: object) -> list[bytes]:
+    """Return the values of column `line` as bytes, whatever its Arrow type."""
+    values = [value for batch in batches for value in batch.column("line").to_pylist()]
+    return [value.encode() if isinstance(value, str) else value for value in values]
+
+
+def test_every_public_name_exists_and_the_package_is_typed():
+    """What is in __all__ is the promise; py.typed makes its types one too."""
+    assert {"shuffle", "stream"} <= set(dbshuf.__all__)
+    assert all(hasattr(dbshuf, name) for name in dbshuf.__all__)
+    assert importlib.resources.files("dbshuf").joinpath("py.typed").is_file()
+    assert dbshuf.shuffle.__doc__
+    assert dbshuf.stream.__doc__
+
+
+@pytest.mark.parametrize("strategy", ["memory", "spill", "partition"])
+def test_shuffle_returns_what_it_did(strategy, corpus, home):
+    """A program needs no parsing of stderr."""
+    path = corpus("in.txt", LINES)
+    result = dbshuf.shuffle([path], home / "out.txt", memory="512MB", seed="42", strategy=strategy)
+    assert (home / "out.txt").read_bytes() == WANT
+    assert result.rows == WANT.count(b"\n")
+    assert result.text_bytes == len(WANT)
+    assert result.seed == "42"
+    assert result.strategy == strategy
+    assert 0 < result.elapsed_s < 60
+    assert 10_000_000 < result.peak_rss_bytes < 2**40
+    assert sorted(os.listdir(home)) == ["in.txt", "out.txt"]
+
+
+def test_shuffle_says_the_seed_that_it_drew(corpus, home):
+    """The order can be made again."""
+    path = corpus("in.txt", LINES)
+    first = dbshuf.shuffle([path], home / "a.txt", memory="512MB")
+    second = dbshuf.shuffle([path], home / "b.txt", memory="512MB")
+    assert first.seed != second.seed
+    assert (home / "a.txt").read_bytes() == reference.shuffled([LINES], first.seed)
+    assert first.strategy in ("memory", "spill", "partition")
+
+
+def test_shuffle_takes_paths_text_globs_and_directories(corpus, home):
+    """The library reads the same inputs as the command."""
+    path = corpus("in/a.txt", LINES)
+    for inputs in ([path], [str(path)], [home / "in"], [str(home / "in" / "*.txt")]):
+        dbshuf.shuffle(inputs, str(home / "out.txt"), memory="512MB", seed="42")
+        assert (home / "out.txt").read_bytes() == WANT
+
+
+def test_shuffle_raises_the_errors_of_the_tree(corpus, home):
+    """One base class to catch; message and hint as text."""
+    from dbshuf.errors import DbshufError, InputMissing
+
+    with pytest.raises(InputMissing) as caught:
+        dbshuf.shuffle([home / "missing.txt"], home / "out.txt", memory="512MB")
+    assert isinstance(caught.value, DbshufError)
+    assert "missing.txt" in str(caught.value)
+    assert os.listdir(home) == []
+
+
+def test_shuffle_writes_nothing_to_the_terminal(corpus, home, capfd):
+    """A library does not talk over its caller."""
+    dbshuf.shuffle([corpus("in.txt", LINES)], home / "out.txt", memory="512MB", seed="42")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_shuffles_run_side_by_side_in_threads(corpus, home):
+    """No state of the process is shared: two runs, two right results."""
+    inputs = [LINES, LINES[7:], LINES[: 1 << 18]]
+    paths = [corpus(f"{i}.txt", data) for i, data in enumerate(inputs)]
+    outs = [home / f"out-{i}" for i in range(3)]
+    threads = [
+        threading.Thread(
+            target=dbshuf.shuffle,
+            args=([path], out),
+            kwargs={"memory": "512MB", "seed": "42", "strategy": "partition"},
+        )
+        for path, out in zip(paths, outs, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [out.read_bytes() for out in outs] == [reference.shuffled([d], "42") for d in inputs]
+
+
+@pytest.mark.parametrize("strategy", ["memory", "spill", "partition"])
+def test_stream_gives_the_same_order_in_batches(strategy, corpus, home):
+    """A training loop reads what the file would have held, without terminators."""
+    path = corpus("in.txt", LINES)
+    with dbshuf.stream(
+        [path], seed="42", memory="512MB", strategy=strategy, temp_dir=home
+    ) as reader:
+        assert isinstance(reader, pa.RecordBatchReader)
+        assert reader.schema.names == ["line"]
+        assert lines_of(reader) == WANT.split(b"\n")[:-1]
+    assert os.listdir(home) == ["in.txt"]
+
+
+@pytest.mark.parametrize("strategy", ["memory", "spill", "partition"])
+@pytest.mark.parametrize("end", ["closed", "closed before the first batch", "dropped"])
+def test_a_stream_that_ends_early_leaves_no_files_and_no_threads(end, strategy, home):
+    """An epoch is often cut short."""
+    reference.write_numbered(home / "in.txt", 400_000, 147)
+    (home / "temp").mkdir()
+    threads = threading.active_count()
+    reader = dbshuf.stream(
+        [home / "in.txt"], seed="42", memory="600MB", strategy=strategy, temp_dir=home / "temp"
+    )
+    if end != "closed before the first batch":
+        first = reader.read_next_batch()
+        assert first.num_rows > 0
+        del first
+    if end != "dropped":
+        reader.close()
+    del reader
+    gc.collect()
+    assert os.listdir(home / "temp") == []
+    assert threading.active_count() == threads
+    assert sorted(os.listdir(home)) == ["in.txt", "temp"]
+
+
+def test_a_batch_stays_valid_after_the_next_one_is_read(home):
+    """Reused buffers must not show through: a loader may keep what it was given."""
+    reference.write_numbered(home / "in.txt", 400_000, 147)
+    with dbshuf.stream(
+        [home / "in.txt"], seed="42", memory="600MB", strategy="partition", temp_dir=home
+    ) as reader:
+        kept = list(reader)
+    with (home / "again.txt").open("wb") as file:
+        file.writelines(line + b"\n" for line in lines_of(kept))
+    reference.check_numbered(home / "again.txt", 400_000, 147, "42")
+
+
+def test_a_stream_of_empty_input_is_empty_and_has_its_schema(corpus, home):
+    """No lines is a valid stream."""
+    with dbshuf.stream([corpus("in.txt", b"")], seed="42", memory="512MB") as reader:
+        assert reader.schema.names == ["line"]
+        assert lines_of(reader) == []
+
+
+def test_stream_raises_for_a_missing_input_at_once(home):
+    """Not in the middle of a training run."""
+    from dbshuf.errors import InputMissing
+
+    with pytest.raises(InputMissing):
+        dbshuf.stream([home / "missing.txt"], memory="512MB")
+
+
+def test_a_program_that_is_done_with_a_stream_can_exit(home):
+    """No thread or handle keeps the interpreter, also when the stream was left half-read."""
+    reference.write_numbered(home / "in.txt", 400_000, 147)
+    program = (
+        "import dbshuf, sys; r = dbshuf.stream(['in.txt'], seed='1', memory='600MB', "
+        "strategy='partition', temp_dir='.'); print(r.read_next_batch().num_rows > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=home, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"True\n", b"")
+    assert os.listdir(home) == ["in.txt"]
+
+
+def test_help_loads_no_engine_and_is_quick(home: Path):
+    """Under 0.3 s: the best of five, in CPU time, so that a busy machine does not fail it."""
+    program = (
+        "import atexit, json, runpy, sys; "
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr)); "
+        "sys.argv = ['dbshuf', '--help']; runpy.run_module('dbshuf', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stderr)}
+    assert not loaded & {"duckdb", "pyarrow", "_duckdb", "numpy", "polars"}
+
+    times = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "dbshuf", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < 0.3

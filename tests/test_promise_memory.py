@@ -1,0 +1,176 @@
+"""Memory: the peak RSS of the process, as the kernel counts it, stays at or under --memory."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import reference
+
+CAP, CAP_BYTES = "512MB", 512_000_000
+MEDIUM = (7_150_000, 147)  # 1.05 GB
+WIDE = (43_750, 24_000)  # 1.05 GB
+SHORT = (33_400_000, 9)  # 0.30 GB
+MODEST = (2_050_000, 147)  # 0.30 GB
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
+    """Make each corpus once, delete all at the end of this file."""
+    top = tmp_path_factory.mktemp("corpora")
+
+    def make(shape: tuple[int, int]) -> Path:
+        path = top / f"{shape[0]}x{shape[1]}.txt"
+        return path if path.exists() else reference.write_numbered(path, *shape)
+
+    yield make
+    shutil.rmtree(top)
+
+
+@pytest.mark.parametrize("strategy", ["partition", "spill", "auto"])
+def test_twice_the_cap_in_medium_lines_stays_under_the_cap(strategy, numbered, measured, home):
+    """1.05 GB of 147-byte lines at 512 MB, every line in its place of the one order."""
+    ran = measured(
+        "shuffle",
+        numbered(MEDIUM),
+        "-o",
+        "out.txt",
+        "--memory",
+        CAP,
+        "--strategy",
+        strategy,
+        "--seed",
+        "42",
+        "--threads",
+        2,
+    )
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= CAP_BYTES
+    reference.check_numbered(home / "out.txt", *MEDIUM, "42")
+
+
+def test_the_memory_strategy_stays_under_a_cap_that_it_accepts(numbered, measured, home):
+    """1.05 GB in memory; a cap that it refuses is no failure, one that it breaks is."""
+    for cap_bytes in (1_500_000_000, 2_500_000_000, 4_000_000_000):
+        ran = measured(
+            "shuffle",
+            numbered(MEDIUM),
+            "-o",
+            "out.txt",
+            "--memory",
+            f"{cap_bytes}B",
+            "--strategy",
+            "memory",
+            "--seed",
+            "42",
+            "--threads",
+            2,
+        )
+        assert ran.peak_rss_bytes <= cap_bytes
+        if ran.code == 0:
+            break
+        assert ran.code == 16, ran.err
+    assert ran.code == 0, ran.err
+    reference.check_numbered(home / "out.txt", *MEDIUM, "42")
+
+
+@pytest.mark.parametrize(
+    ("shape", "strategy"),
+    [(WIDE, "partition"), (WIDE, "auto"), (SHORT, "partition")],
+    ids=["24 kB", "24 kB auto", "9 bytes"],
+)
+def test_wide_and_short_lines_stay_under_the_cap(shape, strategy, numbered, measured, home):
+    """Buffers counted in rows break on wide lines, those a row costs break on short ones."""
+    ran = measured(
+        "shuffle",
+        numbered(shape),
+        "-o",
+        "out.txt",
+        "--memory",
+        CAP,
+        "--strategy",
+        strategy,
+        "--seed",
+        "42",
+        "--threads",
+        2,
+    )
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= CAP_BYTES
+    reference.check_numbered(home / "out.txt", *shape, "42")
+
+
+def test_spill_on_wide_lines_works_within_the_cap_or_is_refused(numbered, measured, home):
+    """The engine pins rows by number, so this must be known before it dies of it."""
+    ran = measured(
+        "shuffle",
+        numbered(WIDE),
+        "-o",
+        "out.txt",
+        "--memory",
+        CAP,
+        "--strategy",
+        "spill",
+        "--seed",
+        "42",
+        "--threads",
+        2,
+    )
+    assert ran.peak_rss_bytes <= CAP_BYTES
+    assert ran.code in (0, 16), ran.err
+    if ran.code == 0:
+        reference.check_numbered(home / "out.txt", *WIDE, "42")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_smallest_workable_cap_holds(threads, numbered, measured, smallest, home):
+    """The value that the refusal names, on 0.3 GB, with few threads and with many."""
+    line = ("shuffle", numbered(MODEST), "-o", "out.txt", "--seed", "42", "--threads", threads)
+    cap = smallest(*line)
+    ran = measured(*line, "--memory", cap)
+    assert ran.code == 0, ran.err
+    number = float(cap.rstrip("BiKMGk"))
+    scale = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "B": 1}[cap.lstrip("0123456789.")]
+    assert ran.peak_rss_bytes <= number * scale
+    reference.check_numbered(home / "out.txt", *MODEST, "42")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("out.parquet", ()), ("out.txt.zst", ()), ("shards", ("--shards", 64))],
+)
+def test_every_kind_of_output_stays_under_the_cap(name, options, numbered, measured, home):
+    """Compressors and column writers hold buffers too; 0.3 GB at 300 MB."""
+    ran = measured(
+        "shuffle",
+        numbered(MODEST),
+        "-o",
+        name,
+        "--memory",
+        "300MB",
+        "--seed",
+        "42",
+        "--threads",
+        2,
+        *options,
+    )
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 300_000_000
+    if name.endswith(".parquet"):
+        assert pq.read_metadata(home / name).num_rows == MODEST[0]
+
+
+def test_compressed_input_and_many_files_stay_under_the_cap(measured, home, pack):
+    """A compressed file does not tell its size, and files come by the thousand."""
+    part = reference.write_numbered(home / "part.txt", 100_000, 147).read_bytes()
+    packed = pack("zstd", part)
+    (home / "in").mkdir()
+    for number in range(20):
+        (home / "in" / f"{number:02}.zst").write_bytes(packed)
+    for number in range(2000):
+        (home / "in" / f"tiny-{number:04}.txt").write_bytes(b"tiny\n")
+    ran = measured("shuffle", "in", "-o", "out.txt", "--memory", "300MB", "--seed", "42")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 300_000_000
+    assert (home / "out.txt").stat().st_size == 20 * len(part) + 2000 * 5

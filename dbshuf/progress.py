@@ -101,7 +101,7 @@ class Snapshot:
 
     def to_text(self) -> str:
         """Return it for people: `partition: 412 MB of 1 GB, 41%, 476 MB/s, ETA 0:02`."""
-        parts = [human(self.bytes)]
+        parts = [human(self.bytes)] if self.bytes else []
         if self.total_bytes:
             share = min(100, 100 * self.bytes // self.total_bytes)
             parts = [f"{human(self.bytes)} of {human(self.total_bytes)}", f"{share}%"]

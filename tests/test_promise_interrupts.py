@@ -22,6 +22,17 @@ def as_the_shell_sees(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def hidden_in(top: Path) -> list[str]:
+    """Return the hidden names under a directory, those in its `temp` left out."""
+    return [
+        name
+        for directory, folders, files in os.walk(top)
+        if "temp" not in Path(directory).parts
+        for name in folders + files
+        if name.startswith(".")
+    ]
+
+
 @pytest.fixture
 def disk(home: Path) -> Iterator[Path]:
     """A file system of 20 MB, really full when it is full."""
@@ -79,7 +90,7 @@ def test_a_signal_ends_a_run_and_leaves_nothing(
     elif moment == "temp in use":
         wait_for(lambda: any((home / "temp").rglob("*")), "a temporary file")
     else:
-        wait_for(lambda: [n for n in os.listdir(home) if n.startswith(".")], "a hidden output")
+        wait_for(lambda: hidden_in(home), "a hidden output")
     child.send_signal(number)
     out, err = child.communicate(timeout=30)
     assert as_the_shell_sees(child.returncode) == 128 + number, err

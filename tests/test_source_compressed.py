@@ -413,13 +413,14 @@ TOOLS = {
 }
 
 
-@pytest.mark.parametrize("command", sum(TOOLS.values(), []))
+@pytest.mark.parametrize("command", [tool for tools in TOOLS.values() for tool in tools])
 def test_what_the_tools_write_is_read(command):
     if shutil.which(command.split()[0]) is None:
         pytest.skip("not installed")
     noise = random.Random(11)
     text = b"".join(b"%d words %x\n" % (n, noise.getrandbits(64)) for n in range(40_000))
-    member = subprocess.run([*command.split(), "-c"], input=text, capture_output=True).stdout
+    run = subprocess.run([*command.split(), "-c"], input=text, capture_output=True, check=True)
+    member = run.stdout
     codec = codec_of(member[:MAGIC_BYTES])
     assert command in TOOLS[codec]
     assert unpack(codec, member * 2) == text * 2

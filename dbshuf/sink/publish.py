@@ -57,8 +57,8 @@ def place_of(path: Path | None) -> Place:
     fd = _descriptor(path)
     if fd is not None:
         return OpenPlace(fd, shown=str(path))
-    if path.exists() and not path.is_file():
-        with in_words(str(path)):
+    with in_words(str(path)):
+        if path.exists() and not path.is_file():
             return OpenPlace(os.open(path, os.O_WRONLY), shown=str(path), owned=True)
     return HiddenFile(path)
 

@@ -6,7 +6,6 @@ file are the same however the rows come in windows.
 """
 
 import contextlib
-import os
 import zlib
 from collections.abc import Iterator
 
@@ -15,11 +14,10 @@ import pyarrow as pa
 from dbshuf.order.window import Window, text_of
 from dbshuf.sink.ahead import Ahead, Beside
 from dbshuf.sink.raw import ByteOutput
-from dbshuf.sink.target import Target
+from dbshuf.sink.target import Target, compressing_threads
 from dbshuf.units import KIB
 
 BLOCK_BYTES = 512 * KIB  # compressed at a time; from 128 KiB to 1 MiB gzip's size moves 0.1 %
-MAX_THREADS = 16  # each holds two blocks; 16 of them give 0.6 GB/s, more than most disks
 
 _GZIP_LEVEL = 6
 _DICTIONARY_BYTES = 32 * KIB  # deflate's window
@@ -88,7 +86,7 @@ class Gzip:
     """
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
-        threads = min(target.threads or len(os.sched_getaffinity(0)), MAX_THREADS)
+        threads = compressing_threads(target)
         self._output = output
         self._ahead = Ahead(threads, depth=threads + 1)
         self._blocks = Blocks(BLOCK_BYTES)

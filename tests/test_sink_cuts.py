@@ -1,0 +1,139 @@
+"""Cuts: parts depend on the rows alone. Also the windows that all tests of sinks use."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbshuf.order.window import Window
+from dbshuf.sink import Sink, Target, open_sink
+from dbshuf.sink.cuts import KeyCut, SizeCut, bounds_of, bytes_of
+
+lines_of_any_bytes = st.lists(
+    st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=60
+)
+borders = st.lists(st.integers(0, 60), max_size=8)
+
+
+def target_of(path: Path | None, format_: str = "txt", **changes: object) -> Target:
+    """A target with nothing special about it."""
+    plain = {
+        "header": b"",
+        "terminator": b"\n",
+        "binary": False,
+        "shards": None,
+        "shard_bytes": None,
+        "shard_rows": None,
+        "force": False,
+        "seed": "42",
+        "locate": lambda key: f"`in.txt` at byte {key}",
+    }
+    return Target(path=path, format=format_, **(plain | changes))
+
+
+def keys_for(lines: Sequence[bytes]) -> list[int]:
+    """Ascending keys, spread over the whole range."""
+    return [(i << 64) // max(len(lines), 1) for i in range(len(lines))]
+
+
+def windows_of(
+    lines: Sequence[bytes],
+    cuts: Iterable[int] = (),
+    *,
+    keys: Sequence[int] | None = None,
+    wide: bool = False,
+) -> Iterator[Window]:
+    """Cut rows into windows; the arrays are slices, with rows of others on both sides."""
+    around = [b"before\n", *lines, b"after\n"]
+    array = pa.array(around, pa.large_binary() if wide else pa.binary())
+    all_keys = np.array(keys_for(lines) if keys is None else keys, np.uint64)
+    ends = sorted({min(cut, len(lines)) for cut in cuts} | {len(lines)})
+    first = 0
+    for end in ends:
+        size = sum(map(len, lines[first:end]))
+        yield Window(array.slice(1 + first, end - first), all_keys[first:end], size)
+        first = end
+
+
+def write_all(target: Target, windows: Iterable[Window]) -> Sink:
+    """Write windows to a target and publish them."""
+    sink = open_sink(target)
+    try:
+        for window in windows:
+            sink.write(window)
+        sink.finish()
+    finally:
+        sink.abort()
+    return sink
+
+
+def parts_by_size(lines: Sequence[bytes], most_bytes: int | None, most_rows: int | None):
+    """The rule of SizeCut in plain Python, line by line."""
+    parts: list[list[bytes]] = [[]]
+    for line in lines:
+        size = sum(map(len, parts[-1])) + len(line)
+        full = (most_bytes and size > most_bytes) or (most_rows and len(parts[-1]) == most_rows)
+        if full and parts[-1]:
+            parts.append([])
+        parts[-1].append(line)
+    return parts
+
+
+def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[list[bytes]]:
+    parts: dict[int, list[bytes]] = {}
+    for window in windows:
+        rows = window.lines.to_pylist()
+        for part, first, last in cut.runs(bounds_of(window.lines), window.keys):
+            assert first < last
+            parts.setdefault(part, []).extend(rows[first:last])
+    assert list(parts) == sorted(parts)
+    return [parts.get(part, []) for part in range(cut.parts)]
+
+
+@given(
+    lines_of_any_bytes,
+    borders,
+    st.integers(1, 100) | st.none(),
+    st.integers(1, 20) | st.none(),
+    st.booleans(),
+)
+def test_a_part_is_closed_when_the_next_row_would_not_fit(lines, cuts, most_bytes, most_rows, wide):
+    """Windows of any size and type give the parts of the line-by-line rule."""
+    cut = SizeCut(most_bytes, most_rows)
+    got = parts_of(cut, lines, windows_of(lines, cuts, wide=wide))
+    assert got == parts_by_size(lines, most_bytes, most_rows)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40), borders, st.integers(1, 50))
+def test_part_i_holds_the_keys_of_the_ith_equal_range(keys, cuts, count):
+    """Exact at every border, whatever the number of parts."""
+    keys = sorted(keys)
+    lines = [b"%d\n" % key for key in keys]
+    got = parts_of(KeyCut(count), lines, windows_of(lines, cuts, keys=keys))
+    want: list[list[bytes]] = [[] for _ in range(count)]
+    for key, line in zip(keys, lines, strict=True):
+        want[key * count >> 64].append(line)
+    assert got == want
+
+
+@pytest.mark.parametrize("count", [1, 3, 64, 99_999])
+def test_keys_on_a_border_belong_to_the_range_that_starts_there(count):
+    """ceil(i*2^64/N) is the first key of part i, and the key before it is not."""
+    part = count - 1
+    start = -(-(part << 64) // count)
+    keys = [start - 1, start] if start else [0]
+    lines = [b"x\n"] * len(keys)
+    runs = list(KeyCut(count).runs(np.arange(len(keys) + 1), np.array(keys, np.uint64)))
+    assert [run[0] for run in runs] == [part - 1, part][-len(keys) :]
+    assert len(lines) == runs[-1][2]
+
+
+def test_an_array_without_rows_has_one_bound_and_no_bytes():
+    """Arrow may leave out the buffers of an empty array."""
+    for empty in (pa.array([], pa.binary()), pa.array([b"a\n"], pa.binary()).slice(1, 0)):
+        assert len(bounds_of(empty)) == 1
+        assert bytes(bytes_of(empty)) == b""

@@ -6,6 +6,7 @@
 Everything that is allocated for long is counted here; the slack is for what is not.
 """
 
+import math
 from dataclasses import dataclass
 
 from dbshuf.source.survey import Survey
@@ -25,10 +26,12 @@ _AHEAD_BYTES = 6 * WINDOW_BYTES  # a whole bucket need not be ahead: windows are
 _LEAST_ARENA_BYTES = 2 * MIB
 _COMFORTABLE_ARENA_BYTES = 12 * MIB
 _MOST_ARENA_BYTES = 1 << 30  # offsets are int32
-_PIECE_BYTES = 64 * MIB  # read at once; larger ones gain nothing (8 GB, 1 GB cap)
-_MOST_BUCKET_BYTES = 96 * MIB
+_LEAST_PIECE_BYTES = 16 * MIB
+_MOST_PIECE_BYTES = 96 * MIB
+_SLICE_BYTES = 512 * KIB  # one read from the temporary file, at least; see blockio.py
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _UNKNOWN_RANGES = 256
+_UNKNOWN_PIECE_BYTES = 48 * MIB
 _MOST_RANGES = 1 << 14
 _PAGE_BYTES = 32 * MIB
 
@@ -86,12 +89,11 @@ def split_memory(
     while workers > 1 and _arena_bytes(budget, workers, survey) < _COMFORTABLE_ARENA_BYTES:
         workers -= 1
     arena_bytes = min(_arena_bytes(budget, workers, survey), _MOST_ARENA_BYTES)
-    share = (survey.text_bytes or _PIECE_BYTES * 4) // (workers * 3)
-    piece_bytes = max(min(arena_bytes, _PIECE_BYTES, share), min(arena_bytes, 4 * MIB))
+    piece_bytes = min(arena_bytes, _piece_bytes(survey))
     sort_bytes = max(budget - (_AHEAD_BYTES + workers * 2 * WINDOW_BYTES), MIB)
     per_row = survey.mean_line_bytes + INDEX_BYTES
     bucket_bytes = int(sort_bytes / workers / (1 + SORT_BYTES / per_row))
-    bucket_bytes = max(min(bucket_bytes, _MOST_BUCKET_BYTES), 256 * KIB)
+    bucket_bytes = max(min(bucket_bytes, int(_piece_bytes(survey) / _FILL)), 256 * KIB)
     return MemorySplit(
         base_bytes=base_bytes,
         store_bytes=store_bytes,
@@ -99,7 +101,7 @@ def split_memory(
         arena_rows=int(piece_bytes / survey.mean_line_bytes * 1.25) + 1024,
         piece_bytes=piece_bytes,
         layout=Layout(
-            ranges=_ranges(survey, bucket_bytes, workers),
+            ranges=_ranges(survey, bucket_bytes),
             workers=workers,
             bucket_bytes=bucket_bytes,
             sort_bytes=sort_bytes,
@@ -108,22 +110,32 @@ def split_memory(
     )
 
 
+def _piece_bytes(survey: Survey) -> int:
+    """The bytes of a piece, and of an average bucket.
+
+    Small ones stay in caches and touch less memory (a fresh page costs more than its
+    copy), but total / piece slices of piece^2 / total bytes must be worth a read each.
+    """
+    if survey.text_bytes is None:
+        return _UNKNOWN_PIECE_BYTES
+    fitting = math.isqrt(stored_bytes(survey) * _SLICE_BYTES)
+    return max(min(fitting, _MOST_PIECE_BYTES), _LEAST_PIECE_BYTES)
+
+
 def _arena_bytes(budget: int, workers: int, survey: Survey) -> int:
     """The text that an arena holds if `workers` of them share the budget."""
     share = budget // workers - _WORKER_BYTES
     row_bytes = _ARENA_ROW_BYTES * 1.25 / survey.mean_line_bytes
     # Arrays a row are made for a piece at a time, whatever the arena holds beyond it.
     whole = share / (1 + row_bytes)
-    return int(max(whole, share - _PIECE_BYTES * row_bytes))
+    return int(max(whole, share - _piece_bytes(survey) * row_bytes))
 
 
-def _ranges(survey: Survey, bucket_bytes: int, workers: int) -> int:
+def _ranges(survey: Survey, bucket_bytes: int) -> int:
     if survey.text_bytes is None:
         return _UNKNOWN_RANGES
     stored = stored_bytes(survey)
-    enough = -(-stored // int(bucket_bytes * _FILL))
-    balanced = min(4 * workers, 1 + stored // MIB)
-    return min(max(enough, balanced), _MOST_RANGES)
+    return min(-(-stored // int(bucket_bytes * _FILL)), _MOST_RANGES)
 
 
 def cap_for_line(length: int, split: MemorySplit, survey: Survey) -> int:

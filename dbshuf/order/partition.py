@@ -192,14 +192,18 @@ class PartitionOrder:
     def __init__(self, layout: Layout, words: tuple[int, int], store: Store) -> None:
         self._layout, self._words, self._store = layout, words, store
         self._partition = Partition(store, layout.ranges, 0, layout.ranges)
+        self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
 
     def fill(self, source: LineSource, advance: Callable[[int], None]) -> None:
         """Read, key and store all rows; `advance` is told the bytes of text of each batch."""
         stop, lock = threading.Event(), threading.Lock()
+        size = max(source.buffer_bytes, self._layout.bucket_bytes)
+        self._buffers = [aligned_buffer(size) for _ in range(self._layout.workers)]
 
-        def work(_: int) -> None:
-            arena, writer, tally = source.new_arena(), RunWriter(self._store, new_stage()), Tally()
+        def work(worker: int) -> None:
+            arena, tally = source.new_arena(self._buffers[worker]), Tally()
+            writer = RunWriter(self._store, new_stage())
             for batch in source.batches(arena):
                 self._add(batch, writer, tally)
                 advance(batch.text_bytes)
@@ -219,31 +223,24 @@ class PartitionOrder:
 
     def windows(self) -> Iterator[Window]:
         """Yield all rows in key order; close the generator to stop early."""
-        budget = Budget(self._layout.sort_bytes)
-        buffers: dict[int, U8] = {}
+        layout, partition = self._layout, self._partition
+        budget = Budget(layout.sort_bytes)
 
         def work(turn: int, put: Put, worker: int) -> None:
-            size = self._partition.bytes_of(turn)
-            memory = size + SORT_BYTES * self._partition.rows_of(turn)
-            if size > self._layout.bucket_bytes:
-                memory = self._layout.sort_bytes
-            grant = budget.take(turn, memory)
+            size = partition.bytes_of(turn)
+            is_large = size > layout.bucket_bytes
+            needed = size + SORT_BYTES * partition.rows_of(turn)
+            grant = budget.take(turn, layout.sort_bytes if is_large else needed)
             try:
-                if size > self._layout.bucket_bytes:
-                    buffers.clear()
-                    self._emit_split(self._partition, turn, put)
+                if is_large:  # the grant is all there is: no other worker has a bucket now
+                    self._buffers = [aligned_buffer(len(one)) for one in self._buffers]
+                    self._emit_split(partition, turn, put)
                 else:
-                    buffer = buffers.pop(worker, None)
-                    if buffer is None or len(buffer) < size:
-                        buffer = aligned_buffer(max(size, self._layout.bucket_bytes))
-                    self._emit(Bucket(self._partition, turn, buffer), put)
-                    buffers[worker] = buffer
+                    self._emit(Bucket(partition, turn, self._buffers[worker]), put)
             finally:
                 budget.give(grant)
 
-        return in_order(
-            self._layout.ranges, self._layout.workers, self._layout.ahead_bytes, work, budget.stop
-        )
+        return in_order(layout.ranges, layout.workers, layout.ahead_bytes, work, budget.stop)
 
     def _emit(self, bucket: Bucket, put: Put) -> None:
         for window in bucket.windows():

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.blockio import U8, aligned_buffer
+from dbshuf.blockio import U8
 from dbshuf.key import POSITION_BITS, U64
 
 I32 = npt.NDArray[np.int32]
@@ -61,8 +61,8 @@ def origin_of(ordinal: int, position: int, buffer_offset: int) -> int:
 class Arena:
     """The memory of one worker that reads lines; allocated once, used for every batch."""
 
-    def __init__(self, text_bytes: int, rows: int) -> None:
-        self.buffer = aligned_buffer(text_bytes)
+    def __init__(self, buffer: U8, rows: int) -> None:
+        self.buffer = buffer
         self.offsets = np.empty(rows + 1, np.int32)
         self._mask = np.empty(SCAN_BYTES, np.bool_)
 

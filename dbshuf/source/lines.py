@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dbshuf.blockio import ALIGN, BlockReader, round_up
+from dbshuf.blockio import ALIGN, U8, BlockReader, aligned_buffer, round_up
 from dbshuf.errors import InputBeyondBounds, InputChanged, LineTooLong
 from dbshuf.key import POSITION_LIMIT
 from dbshuf.layout import MemorySplit
@@ -163,9 +163,16 @@ class LineSource:
         self._piece_bytes = max(piece_bytes // MIB, 1) * MIB
         self._work = deque(_cut(plain, header_bytes, self._piece_bytes))
 
-    def new_arena(self) -> Arena:
-        """Return the memory that one worker needs."""
-        return Arena(self._room + 2 * ALIGN, self._memory.arena_rows)
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffer that a worker brings for its arena."""
+        return self._room + 2 * ALIGN
+
+    def new_arena(self, buffer: U8 | None = None) -> Arena:
+        """Return what one worker needs to read, over its own buffer or a new one."""
+        if buffer is None:
+            buffer = aligned_buffer(self.buffer_bytes)
+        return Arena(buffer[: self.buffer_bytes], self._memory.arena_rows)
 
     def batches(self, arena: Arena) -> Iterator[Batch]:
         """Yield batches until no worker has any left to take.
@@ -262,7 +269,7 @@ class LineSource:
         with open_raw(piece.input.name) as file:
             try:
                 file.seek(piece.start)
-                count = file.readinto(arena.buffer.data[begin : begin + size])
+                count = os.readv(file.fileno(), [arena.buffer.data[begin : begin + size]])
             except OSError as error:
                 raise unreadable(piece.input.name, error) from error
             _check_unchanged(piece.input, file.fileno(), is_whole=count == size)

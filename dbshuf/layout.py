@@ -1,9 +1,11 @@
 """How a run splits the memory that the user named.
 
-    cap = resident now + slack + sink + (store +) workers x arena     while reading
-    cap = resident now + slack + sink + (store +) buckets + windows   while ordering
+    cap = base + store + workers x (buffer + rows of a piece + scratch) + one long line
+    cap = base + store + workers x (buffer + scratch) + windows ahead + sorting
 
-Everything that is allocated for long is counted here; the slack is for what is not.
+The first is true while rows are read, the second while they are ordered. The base is
+what is resident when the plan is made, with the sink and some slack. Everything that
+is allocated for long is counted; the slack is for what is not.
 """
 
 import math
@@ -15,63 +17,54 @@ from dbshuf.units import KIB, MIB
 WINDOW_BYTES = 4 * MIB  # text gathered at a time; its memory is used again while it is warm
 INDEX_BYTES = 12  # stored beside a line: its key and its length
 SORT_BYTES = 56  # a row's share of the arrays that order a bucket
-GATHER_BYTES = 64  # a row's share of the arrays that partition a batch
+PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
 
 # What the allocators keep, thread stacks, code pages that are touched later. Measured as
 # peak RSS minus the rest of the sum: 14 to 31 MB over the rows of the benchmark.
 SLACK_BYTES = 40 * MIB
-_WORKER_BYTES = 6 * WINDOW_BYTES  # stage, gathered windows and scratch beside an arena
-_ARENA_ROW_BYTES = 4 + GATHER_BYTES
-_AHEAD_BYTES = 6 * WINDOW_BYTES  # a whole bucket need not be ahead: windows are fast to make
-_LEAST_ARENA_BYTES = 2 * MIB
-_COMFORTABLE_ARENA_BYTES = 12 * MIB
-_MOST_ARENA_BYTES = 1 << 30  # offsets are int32
+_SCRATCH_BYTES = 4 * WINDOW_BYTES  # stage and windows of a worker
+_AHEAD_BYTES = 6 * WINDOW_BYTES
+_LEAST_BUFFER_BYTES = 2 * MIB
+_COMFORTABLE_BUFFER_BYTES = 8 * MIB
 _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
+_LEAST_LONG_BYTES = 4 * MIB
+_MOST_LONG_BYTES = 1 << 30  # offsets are int32
 _SLICE_BYTES = 512 * KIB  # one read from the temporary file, at least; see blockio.py
 _FILL = 0.7  # of a bucket's room that an average bucket takes
+_DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
 _UNKNOWN_PIECE_BYTES = 48 * MIB
 _MOST_RANGES = 1 << 14
-_PAGE_BYTES = 32 * MIB
+# Copies of a long line while it is ordered: its bucket, windows at the worker, in the
+# exchange and at the sink, and room for the rest of the bucket.
+_LONG_LINE_COPIES = 5
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the partition uses memory.
+    """How a run uses memory.
 
+    base_bytes    resident when the plan was made, with slack and sink
+    store_bytes   rows that wait in memory rather than in a temporary file
+    workers       threads that read and partition, and then order buckets
+    buffer_bytes  what a worker reads at a time, and the largest usual bucket
+    piece_rows    lines that a worker partitions at a time
+    long_bytes    for a line longer than a buffer; one at a time
     ranges        buckets; equal ranges of the key
-    workers       threads that read and partition, and then that order buckets
-    bucket_bytes  stored bytes above which a bucket is split again
-    sort_bytes    memory that all buckets in work share
+    sort_bytes    shared by the buckets that are being ordered, beside the buffers
     ahead_bytes   windows that may wait for the sink
-    """
-
-    ranges: int
-    workers: int
-    bucket_bytes: int
-    sort_bytes: int
-    ahead_bytes: int
-
-
-@dataclass(frozen=True)
-class MemorySplit:
-    """Where the bytes of --memory go.
-
-    base_bytes   resident when the plan was made, with slack and sink
-    store_bytes  rows kept in memory rather than in a temporary file
-    arena_bytes  text that one worker holds while it reads; no line may be longer
-    arena_rows   lines that it holds
-    piece_bytes  text that it reads at once
-    layout       of the partition
     """
 
     base_bytes: int
     store_bytes: int
-    arena_bytes: int
-    arena_rows: int
-    piece_bytes: int
-    layout: Layout
+    workers: int
+    buffer_bytes: int
+    piece_rows: int
+    long_bytes: int
+    ranges: int
+    sort_bytes: int
+    ahead_bytes: int
 
 
 def stored_bytes(survey: Survey) -> int:
@@ -80,38 +73,41 @@ def stored_bytes(survey: Survey) -> int:
     return int(text * (1 + INDEX_BYTES / survey.mean_line_bytes) * 1.01) + MIB
 
 
-def split_memory(
+def lay_out(
     cap_bytes: int, base_bytes: int, survey: Survey, *, threads: int, store_bytes: int
-) -> MemorySplit:
-    """Divide a cap; the arenas come out under `_LEAST_ARENA_BYTES` if it is too small."""
+) -> Layout:
+    """Divide a cap of at least `least_cap` and the store."""
     budget = cap_bytes - base_bytes - store_bytes
-    workers = threads + (1 if store_bytes == 0 else 0)
-    while workers > 1 and _arena_bytes(budget, workers, survey) < _COMFORTABLE_ARENA_BYTES:
+    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
+    wanted = _piece_bytes(survey)
+    workers = threads + (1 if store_bytes == 0 else 0)  # one more waits for the disk
+    while True:
+        share = budget * 3 // 4 // workers - _SCRATCH_BYTES
+        buffer_bytes = min(wanted, int(share / (1 + row_share)))
+        if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
+            break
         workers -= 1
-    arena_bytes = min(_arena_bytes(budget, workers, survey), _MOST_ARENA_BYTES)
-    piece_bytes = min(arena_bytes, _piece_bytes(survey))
-    sort_bytes = max(budget - (_AHEAD_BYTES + workers * 2 * WINDOW_BYTES), MIB)
+    buffer_bytes = max(buffer_bytes, _LEAST_BUFFER_BYTES)
+    long_bytes = budget - workers * int(buffer_bytes * (1 + row_share) + _SCRATCH_BYTES)
+    sort_bytes = budget - _AHEAD_BYTES - workers * (buffer_bytes + _SCRATCH_BYTES)
+    sort_bytes = max(sort_bytes, MIB)
     per_row = survey.mean_line_bytes + INDEX_BYTES
-    bucket_bytes = int(sort_bytes / workers / (1 + SORT_BYTES / per_row))
-    bucket_bytes = max(min(bucket_bytes, int(_piece_bytes(survey) / _FILL)), 256 * KIB)
-    return MemorySplit(
+    bucket_bytes = min(buffer_bytes, sort_bytes * 0.8 / workers * per_row / SORT_BYTES)
+    return Layout(
         base_bytes=base_bytes,
         store_bytes=store_bytes,
-        arena_bytes=arena_bytes,
-        arena_rows=int(piece_bytes / survey.mean_line_bytes * 1.25) + 1024,
-        piece_bytes=piece_bytes,
-        layout=Layout(
-            ranges=_ranges(survey, bucket_bytes),
-            workers=workers,
-            bucket_bytes=bucket_bytes,
-            sort_bytes=sort_bytes,
-            ahead_bytes=_AHEAD_BYTES,
-        ),
+        workers=workers,
+        buffer_bytes=buffer_bytes,
+        piece_rows=int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024,
+        long_bytes=min(max(long_bytes, buffer_bytes), _MOST_LONG_BYTES),
+        ranges=_ranges(survey, int(bucket_bytes)),
+        sort_bytes=sort_bytes,
+        ahead_bytes=_AHEAD_BYTES,
     )
 
 
 def _piece_bytes(survey: Survey) -> int:
-    """The bytes of a piece, and of an average bucket.
+    """The bytes of a piece, and the room of a bucket.
 
     Small ones stay in caches and touch less memory (a fresh page costs more than its
     copy), but total / piece slices of piece^2 / total bytes must be worth a read each.
@@ -122,44 +118,36 @@ def _piece_bytes(survey: Survey) -> int:
     return max(min(fitting, _MOST_PIECE_BYTES), _LEAST_PIECE_BYTES)
 
 
-def _arena_bytes(budget: int, workers: int, survey: Survey) -> int:
-    """The text that an arena holds if `workers` of them share the budget."""
-    share = budget // workers - _WORKER_BYTES
-    row_bytes = _ARENA_ROW_BYTES * 1.25 / survey.mean_line_bytes
-    # Arrays a row are made for a piece at a time, whatever the arena holds beyond it.
-    whole = share / (1 + row_bytes)
-    return int(max(whole, share - _piece_bytes(survey) * row_bytes))
-
-
 def _ranges(survey: Survey, bucket_bytes: int) -> int:
     if survey.text_bytes is None:
         return _UNKNOWN_RANGES
-    stored = stored_bytes(survey)
-    return min(-(-stored // int(bucket_bytes * _FILL)), _MOST_RANGES)
+    return min(-(-stored_bytes(survey) // max(int(bucket_bytes * _FILL), 1)), _MOST_RANGES)
 
 
-def cap_for_line(length: int, split: MemorySplit, survey: Survey) -> int:
-    """Return a cap (bytes) under which a line of `length` bytes fits, all else the same."""
-    workers = split.layout.workers + 1
-    row_bytes = _ARENA_ROW_BYTES * 1.25 / survey.mean_line_bytes
-    arena = int((length + MIB) * (1 + row_bytes)) + _WORKER_BYTES
-    sort = 5 * length + (_AHEAD_BYTES + workers * 2 * WINDOW_BYTES)
-    return split.base_bytes + split.store_bytes + max(workers * arena, sort) + MIB
+def longest_line(layout: Layout, sink_copies: float) -> int:
+    """Return the longest line (bytes) that reading, ordering and the sink can hold.
 
-
-def longest_line(split: MemorySplit) -> int:
-    """Return the longest line (bytes) that both reading and ordering can hold."""
-    return min(split.arena_bytes - 128 * KIB, split.layout.sort_bytes // 4)
+    sink_copies  how often the sink holds a line that is longer than its buffers
+    """
+    ordering = int(layout.sort_bytes / (_LONG_LINE_COPIES + sink_copies))
+    return max(min(layout.long_bytes - 128 * KIB, ordering), layout.buffer_bytes // 2)
 
 
 def least_cap(base_bytes: int, survey: Survey) -> int:
     """Return the smallest --memory (bytes) under which one worker can run."""
-    row_bytes = _ARENA_ROW_BYTES * 1.25 / survey.mean_line_bytes
-    arena = int(_LEAST_ARENA_BYTES * (1 + row_bytes)) + _WORKER_BYTES
-    sort = _AHEAD_BYTES + 2 * WINDOW_BYTES + 8 * MIB
-    return base_bytes + max(arena, sort) + MIB
+    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes
+    reading = int(_LEAST_BUFFER_BYTES * (1 + row_share)) + _SCRATCH_BYTES
+    ordering = _AHEAD_BYTES + _LEAST_BUFFER_BYTES + _SCRATCH_BYTES + _LEAST_LONG_BYTES
+    return base_bytes + max(reading * 4 // 3, ordering) + _LEAST_LONG_BYTES
 
 
 def memory_store(survey: Survey) -> int:
-    """Return the bytes of memory pages that hold all rows."""
-    return -(-stored_bytes(survey) // _PAGE_BYTES) * _PAGE_BYTES + _PAGE_BYTES
+    """Return the bytes of memory that hold all rows, in pages of the store."""
+    stored = stored_bytes(survey)
+    page = store_page_bytes(stored)
+    return -(-stored // page) * page + page
+
+
+def store_page_bytes(store_bytes: int) -> int:
+    """Return the size of the pages in which a store of that size takes memory."""
+    return 32 * MIB if store_bytes >= 256 * MIB else 2 * MIB

@@ -12,7 +12,7 @@ from dbshuf.order.tally import Tally
 from dbshuf.pipeline import Reporter, Result, ordered, run
 from dbshuf.plan import Options, make_plan
 from dbshuf.progress import NO_PROGRESS
-from dbshuf.sink.parquet import LineColumn
+from dbshuf.sink.column import LineColumn
 from dbshuf.verify import check_totals, checked
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -43,7 +43,10 @@ def shuffle(
     Returns   rows, bytes, seed, strategy, seconds and peak RSS
     Raises    DbshufError; then the output is as it was before
     """
-    chosen = _options(inputs, memory, seed, strategy, threads, options)
+    chosen = _options(
+        inputs,
+        {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
+    )
     return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
 
 
@@ -68,8 +71,11 @@ def stream(
     unknown = set(options) - {"zero_terminated", "header", "binary", "temp_dir"}
     if unknown:
         raise UsageError(f"stream takes no `{sorted(unknown)[0]}`")
-    chosen = _options(inputs, memory, seed, strategy, threads, options)
-    plan = make_plan(Options(**chosen, format="parquet"))
+    chosen = _options(
+        inputs,
+        {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
+    )
+    plan = make_plan(Options(**chosen))
     column = LineColumn(plan.target)
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -82,23 +88,19 @@ def stream(
     return pa.RecordBatchReader.from_batches(column.schema, batches())
 
 
-def _options(
-    inputs: Names,
-    memory: str | int | None,
-    seed: str | int | None,
-    strategy: str,
-    threads: int | None,
-    others: dict[str, Any],
-) -> dict[str, Any]:
+def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of Options but the output; Raises UsageError for an unknown one."""
     names = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     unknown = set(others) - set(Options.__dataclass_fields__)
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
+    paths = {
+        name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
+    }
+    seed = others.get("seed")
     return {
-        "inputs": tuple(os.fspath(name) for name in names),
-        "memory": memory,
-        "seed": None if seed is None else str(seed),
-        "strategy": strategy,
-        "threads": threads,
         **others,
+        **paths,
+        "inputs": tuple(os.fspath(name) for name in names),
+        "seed": None if seed is None else str(seed),
     }

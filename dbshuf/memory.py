@@ -1,9 +1,13 @@
 """What memory there is, and what this process holds of it."""
 
+import contextlib
+import ctypes
 import os
 import resource
 import sys
 from pathlib import Path
+
+import pyarrow
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -26,6 +30,13 @@ def peak_resident_bytes() -> int:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def release_unused() -> None:
+    """Give memory that the allocators keep back to the system, where they can."""
+    pyarrow.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc
 
 
 def available_bytes() -> int:

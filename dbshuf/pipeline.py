@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from dbshuf.key import ORDER_VERSION, seed_words
-from dbshuf.layout import longest_line
 from dbshuf.memory import peak_resident_bytes
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.store import Store
@@ -90,8 +89,8 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
         plan.inputs,
         terminator=plan.terminator,
         header_bytes=len(plan.header),
-        split=plan.split,
-        longest_bytes=longest_line(plan.split),
+        layout=plan.layout,
+        longest_bytes=plan.longest_line_bytes,
         cap_for_line=plan.cap_for_line,
     )
     with _private_folder(plan.temp_dir) as folder, contextlib.closing(source):
@@ -102,8 +101,8 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
 
             yield from spill_order(plan, source, words, folder, read, reporter)
             return
-        with contextlib.closing(Store(plan.split.store_bytes, folder / "rows")) as store:
-            order = PartitionOrder(plan.split.layout, words, store)
+        with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
+            order = PartitionOrder(plan.layout, words, store)
             order.fill(source, reporter.advance)
             read.merge(order.read)
             check_read(read, source.text_bytes)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dbshuf import layout as memory_layout
 from dbshuf.errors import (
     MemoryTooSmall,
     OutputSpaceShort,
@@ -19,12 +18,20 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
-from dbshuf.layout import MemorySplit
-from dbshuf.memory import available_bytes, resident_bytes
+from dbshuf.layout import (
+    SLACK_BYTES,
+    Layout,
+    lay_out,
+    least_cap,
+    longest_line,
+    memory_store,
+    stored_bytes,
+)
+from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.sink import Target, check_target, format_of, sink_memory_bytes
 from dbshuf.source.inputs import Input, resolve_inputs
 from dbshuf.source.survey import Survey, common_header, survey_inputs
-from dbshuf.units import MIB, human, parse_bytes
+from dbshuf.units import GIB, MIB, human, parse_bytes
 
 STRATEGIES = ("auto", "memory", "spill", "partition")
 _MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
@@ -67,9 +74,10 @@ class Plan:
     header: bytes
     strategy: str
     reason: str
+    is_auto: bool
     threads: int
     memory_bytes: int
-    split: MemorySplit
+    layout: Layout
     duckdb_bytes: int
     temp_dir: Path
     temp_bytes: int | None
@@ -77,13 +85,32 @@ class Plan:
     temp_free_bytes: int
     output_free_bytes: int | None
 
+    @property
+    def longest_line_bytes(self) -> int:
+        """The longest line that fits in the memory of this plan."""
+        return _longest(self.layout, self.target)
+
     def cap_for_line(self, length: int) -> int:
-        """Return the --memory that a line of `length` bytes would need."""
-        return memory_layout.cap_for_line(length, self.split, self.survey)
+        """Return a --memory (bytes) under which a line of `length` bytes fits."""
+        base = self.layout.base_bytes
+        low, high = self.memory_bytes, 2 * self.memory_bytes
+        while self._longest_at(high, base) < length and high < 1 << 50:
+            low, high = high, 2 * high
+        while high - low > MIB:
+            middle = (low + high) // 2
+            if self._longest_at(middle, base) < length:
+                low = middle
+            else:
+                high = middle
+        return high + 8 * MIB  # the base is a little different in every run
+
+    def _longest_at(self, cap: int, base: int) -> int:
+        asked = "auto" if self.is_auto else self.strategy
+        return _longest(_choose(asked, cap, base, self.survey, self.threads)[2], self.target)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan for programs; bytes are plain numbers."""
-        split = self.split
+        layout = self.layout
         return {
             "inputs": [
                 {"name": i.name, "bytes": i.size_bytes, "compression": i.codec} for i in self.inputs
@@ -97,17 +124,16 @@ class Plan:
             "strategy": self.strategy,
             "reason": self.reason,
             "threads": self.threads,
-            "workers": split.layout.workers,
-            "buckets": 1 if self.strategy == "spill" else split.layout.ranges,
+            "workers": layout.workers,
+            "buckets": 1 if self.strategy == "spill" else layout.ranges,
             "memory": {
                 "cap_bytes": self.memory_bytes,
-                "base_bytes": split.base_bytes,
-                "store_bytes": split.store_bytes,
-                "duckdb_bytes": self.duckdb_bytes,
-                "arena_bytes": split.arena_bytes,
-                "sort_bytes": split.layout.sort_bytes,
-                "bucket_bytes": split.layout.bucket_bytes,
-                "longest_line_bytes": memory_layout.longest_line(split),
+                "base_bytes": layout.base_bytes,
+                "store_bytes": layout.store_bytes,
+                "duckdb_bytes": self.duckdb_bytes if self.strategy == "spill" else 0,
+                "buffer_bytes": layout.buffer_bytes,
+                "sort_bytes": layout.sort_bytes,
+                "longest_line_bytes": self.longest_line_bytes,
             },
             "temp": {
                 "directory": str(self.temp_dir),
@@ -124,7 +150,7 @@ class Plan:
 
     def describe(self) -> str:
         """Return the plan for people, a line a fact."""
-        split, layout = self.split, self.split.layout
+        layout = self.layout
         about = "" if self.survey.is_exact else "about "
         size = (
             "unknown" if self.survey.text_bytes is None else about + human(self.survey.text_bytes)
@@ -132,8 +158,8 @@ class Plan:
         in_work = (
             f"DuckDB {human(self.duckdb_bytes)}"
             if self.strategy == "spill"
-            else f"{layout.workers} workers x {human(split.arena_bytes)} to read,"
-            f" then {human(layout.sort_bytes)} to order"
+            else f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
+            f" {human(layout.sort_bytes)} to sort"
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [
@@ -144,10 +170,10 @@ class Plan:
             ("threads", f"{self.threads}"),
             (
                 "memory",
-                f"{human(self.memory_bytes)}: {human(split.base_bytes)} base,"
-                f" {human(split.store_bytes)} rows kept, {in_work}",
+                f"{human(self.memory_bytes)}: {human(layout.base_bytes)} base,"
+                f" {human(layout.store_bytes)} rows kept, {in_work}",
             ),
-            ("longest line", f"{human(memory_layout.longest_line(split))} would fit"),
+            ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             ("seed", self.seed),
@@ -172,10 +198,11 @@ def make_plan(options: Options) -> Plan:
     cap = available_bytes() // 2
     if options.memory is not None:
         cap = parse_bytes(options.memory, "--memory")
-    base = resident_bytes() + memory_layout.SLACK_BYTES + sink_memory_bytes(target)
-    strategy, reason, split = _choose(options.strategy, cap, base, survey, threads)
+    release_unused()
+    base = resident_bytes() + SLACK_BYTES + sink_memory_bytes(target)
+    strategy, reason, layout = _choose(options.strategy, cap, base, survey, threads)
     temp_dir = _temp_dir(options, target)
-    stored = None if survey.text_bytes is None else memory_layout.stored_bytes(survey)
+    stored = None if survey.text_bytes is None else stored_bytes(survey)
     plan = Plan(
         inputs=inputs,
         survey=survey,
@@ -185,10 +212,11 @@ def make_plan(options: Options) -> Plan:
         header=header,
         strategy=strategy,
         reason=reason,
+        is_auto=options.strategy == "auto",
         threads=threads,
         memory_bytes=cap,
-        split=split,
-        duckdb_bytes=cap - base - _DUCKDB_BYTES - 2 * split.piece_bytes,
+        layout=layout,
+        duckdb_bytes=cap - base - _DUCKDB_BYTES - 2 * layout.buffer_bytes,
         temp_dir=temp_dir,
         temp_bytes=0 if strategy == "memory" else stored,
         output_bytes=_output_bytes(survey, target),
@@ -251,6 +279,12 @@ def _locate(inputs: tuple[Input, ...], words: tuple[int, int], key: int) -> str:
     return f"`{inputs[row >> POSITION_BITS].name}` at byte {row % POSITION_LIMIT}"
 
 
+def _longest(layout: Layout, target: Target) -> int:
+    """The longest line (bytes) that a layout and the sink of a target can hold."""
+    free, held = sink_memory_bytes(target), sink_memory_bytes(target, GIB)
+    return longest_line(layout, (held - free) / GIB)
+
+
 def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -259,59 +293,51 @@ def _usable_cores() -> int:
 
 def _choose(
     asked: str, cap: int, base: int, survey: Survey, threads: int
-) -> tuple[str, str, MemorySplit]:
+) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
-    least = memory_layout.least_cap(base, survey)
+    least = least_cap(base, survey)
+    if asked == "spill":
+        least = max(least, _least_spill_cap(base, survey))
     if cap < least:
         raise MemoryTooSmall(
             f"--memory {human(cap)} is too small: this run needs at least {-(-least // MIB)}MiB",
             hint=f"pass --memory {-(-least // MIB)}MiB or more",
         )
-    split = partial(memory_layout.split_memory, cap, base, survey, threads=threads)
-    if survey.text_bytes is None:
-        known = ""
-        in_memory = 0
-    else:
-        known = f"{human(survey.text_bytes)} of text"
-        in_memory = memory_layout.memory_store(survey)
-    room = cap - least
-    if asked == "spill":
-        _check_spill(cap, base, survey, threads)
-        return "spill", "asked for", split(store_bytes=0)
+    store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
+    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes)
+    return strategy, reason if asked == "auto" else "asked for", layout
+
+
+def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:
+    """Return the bytes of rows to keep in memory, the strategy that this is, and why."""
+    size, needed = human(survey.text_bytes or 0), memory_store(survey)
+    is_known = survey.text_bytes is not None
+    if asked in ("partition", "spill"):
+        return 0, asked, ""
     if asked == "memory":
-        if known and in_memory > room:
+        if is_known and needed > room:
             raise StrategyUnfit(
-                f"{known} does not fit in --memory {human(cap)}",
-                hint=f"it needs {human(in_memory + least)}; or use --strategy partition",
+                f"{size} of text does not fit in --memory {human(cap)}",
+                hint=f"it needs {human(needed + cap - room)}; or use --strategy partition",
             )
-        return "memory", "asked for", split(store_bytes=in_memory or room * 2 // 3)
-    if asked == "partition":
-        return "partition", "asked for", split(store_bytes=0)
-    if not known:
+        return needed if is_known and survey.is_exact else room * 2 // 3, "memory", ""
+    if not is_known:
         reason = "size unknown until read; rows wait in memory first, then on disk"
-        return "partition", reason, split(store_bytes=room // 2)
-    if in_memory <= room * 3 // 4 and survey.is_exact:
-        return "memory", f"{known} fits in {human(cap)}", split(store_bytes=in_memory)
+        return room // 2, "partition", reason
     if not survey.is_exact:
-        reason = f"about {known} once decompressed; rows wait in memory first, then on disk"
-        return "partition", reason, split(store_bytes=min(room // 2, in_memory))
-    return "partition", f"{known} does not fit in {human(cap)}", split(store_bytes=0)
+        reason = f"about {size} once decompressed; rows wait in memory first, then on disk"
+        return min(room // 2, needed), "partition", reason
+    if needed <= room * 3 // 4:
+        return needed, "memory", f"{size} of text fits in {human(cap)}"
+    return 0, "partition", f"{size} of text does not fit in {human(cap)}"
 
 
-def _check_spill(cap: int, base: int, survey: Survey, threads: int) -> None:
-    """Refuse DuckDB's ORDER BY where its merge would pin more than there is."""
-    pinned = (
-        int(_MERGE_ROWS * survey.mean_line_bytes)
-        if survey.text_bytes is None
-        else min(int(_MERGE_ROWS * survey.mean_line_bytes), survey.text_bytes)
-    )
-    needed = base + _DUCKDB_BYTES + pinned * 3 // 2 + 48 * MIB
-    if cap < needed:
-        raise StrategyUnfit(
-            f"--strategy spill needs about {human(needed)}: DuckDB's merge pins"
-            f" {_MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes a thread",
-            hint="use --strategy partition, or a larger --memory",
-        )
+def _least_spill_cap(base: int, survey: Survey) -> int:
+    """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
+    pinned = int(_MERGE_ROWS * survey.mean_line_bytes)
+    if survey.text_bytes is not None:
+        pinned = min(pinned, survey.text_bytes)
+    return base + _DUCKDB_BYTES + pinned * 3 // 2 + 48 * MIB
 
 
 def _temp_dir(options: Options, target: Target) -> Path:

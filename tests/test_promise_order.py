@@ -38,7 +38,7 @@ def shuffle_in_process(inputs: Sequence[bytes], strategy: str, **options: object
         for path, data in zip(paths, inputs, strict=True):
             path.write_bytes(data)
         output = Path(top, "out.txt")
-        dbshuf.shuffle(paths, output, **{"memory": "512MB"} | options, strategy=strategy)
+        dbshuf.shuffle(paths, output, memory="2GB", strategy=strategy, **options)
         left = {path.name for path in Path(top).iterdir()}
         assert left == {"out.txt"} | {path.name for path in paths}
         return output.read_bytes()

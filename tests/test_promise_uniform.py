@@ -47,7 +47,7 @@ def in_process(inputs: list[bytes], seed: str) -> bytes:
         paths = [Path(top, f"{number}.txt") for number in range(len(inputs))]
         for path, data in zip(paths, inputs, strict=True):
             path.write_bytes(data)
-        dbshuf.shuffle(paths, Path(top, "out.txt"), memory="512MB", seed=seed)
+        dbshuf.shuffle(paths, Path(top, "out.txt"), memory="2GB", seed=seed)
         return Path(top, "out.txt").read_bytes()
 
 

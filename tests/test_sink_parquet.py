@@ -251,7 +251,7 @@ def test_batches_have_the_column_of_the_file_and_own_their_memory(binary, wide):
 
 
 def test_only_parquet_output_loads_the_parquet_library():
-    """It costs 10 MB and 30 ms that no text shuffle needs."""
+    """A text shuffle has no use for its memory and its start-up time."""
     code = (
         "import sys, dbshuf.sink.text, dbshuf.sink.shards, dbshuf.sink.column\n"
         "sys.exit('pyarrow.parquet' in sys.modules)"

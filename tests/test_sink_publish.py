@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_sink_cuts import target_of, windows_of, write_all
 
-from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
+from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
 from dbshuf.sink import FORMATS, check_target, open_sink, publish
 
 LINES = [b"%d\n" % i for i in range(1000)]
@@ -186,7 +186,7 @@ def test_a_descriptor_of_a_file_is_written_where_it_stands(way, tmp_path):
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_full_device_is_said_in_words(format_):
     """ENOSPC without a disk: the kernel's own test device."""
-    with pytest.raises(OutputUnwritable, match=r"`/dev/full`: disk full after 0 bytes") as caught:
+    with pytest.raises(OutputSpaceShort, match=r"`/dev/full`: disk full after 0 bytes") as caught:
         write_all(target_of(Path("/dev/full"), format_), windows_of(LINES))
     assert caught.value.hint
 
@@ -198,7 +198,7 @@ def test_a_full_disk_loses_nothing_and_leaves_nothing(format_, cut, small_disk):
     (small_disk / "old").write_bytes(b"old")
     lines = [os.urandom(60).hex().encode() + b"\n" for _ in range(60_000)]
     path = small_disk / ("out" if cut else "old")
-    with pytest.raises(OutputUnwritable, match=r"disk full after \d.* \(No space left") as caught:
+    with pytest.raises(OutputSpaceShort, match=r"disk full after \d.* \(No space left") as caught:
         write_all(target_of(path, format_, **cut), windows_of(lines, range(0, 60_000, 1000)))
     assert str(path) in caught.value.message
     assert os.listdir(small_disk) == ["old"]

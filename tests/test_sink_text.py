@@ -108,7 +108,7 @@ def test_gzip_is_one_member_with_no_time_in_it(tmp_path):
 
 
 def test_gzip_in_blocks_is_hardly_larger_than_gzip_in_one(tmp_path):
-    """Every block knows the 32 KiB before it; without them 2 % would be lost here."""
+    """Every block knows the 32 KiB before it; without them 1.5 % is lost here."""
     path = tmp_path / "out.gz"
     write_all(target_of(path, "txt.gz"), windows_of(LINES))
     assert path.stat().st_size < 1.01 * len(gzip.compress(TEXT, 6))
@@ -195,7 +195,7 @@ def test_a_full_disk_under_stdout_is_said_in_words():
     with open("/dev/full", "wb") as full, child("txt", 1000, stdout=full) as process:
         error = process.communicate()[1].decode()
     assert process.returncode == 1
-    assert "OutputUnwritable: `standard output`: disk full after 0 bytes" in error
+    assert "OutputSpaceShort: `standard output`: disk full after 0 bytes" in error
 
 
 def test_a_run_that_fails_before_its_first_row_leaves_a_pipe_empty(capfdbinary):

@@ -198,8 +198,8 @@ class PartitionOrder:
     def fill(self, source: LineSource, advance: Callable[[int], None]) -> None:
         """Read, key and store all rows; `advance` is told the bytes of text of each batch."""
         stop, lock = threading.Event(), threading.Lock()
-        size = max(source.buffer_bytes, self._layout.bucket_bytes)
-        self._buffers = [aligned_buffer(size) for _ in range(self._layout.workers)]
+        count, size = self._layout.workers, self._layout.buffer_bytes
+        self._buffers = [aligned_buffer(size) for _ in range(count)]
 
         def work(worker: int) -> None:
             arena, tally = source.new_arena(self._buffers[worker]), Tally()
@@ -219,51 +219,58 @@ class PartitionOrder:
         mix_ids(keys, self._words)
         lengths = np.diff(batch.offsets)
         tally.add(keys, batch.text_bytes)
+        tally.longest_bytes = max(tally.longest_bytes, int(lengths.max()))
         self._partition.add(keys, lengths, batch.lines(), writer)
 
     def windows(self) -> Iterator[Window]:
         """Yield all rows in key order; close the generator to stop early."""
-        layout, partition = self._layout, self._partition
+        layout = self._layout
         budget = Budget(layout.sort_bytes)
 
         def work(turn: int, put: Put, worker: int) -> None:
-            size = partition.bytes_of(turn)
-            is_large = size > layout.bucket_bytes
-            needed = size + SORT_BYTES * partition.rows_of(turn)
-            grant = budget.take(turn, layout.sort_bytes if is_large else needed)
+            grant = budget.take(turn, self._needed(self._partition, turn))
             try:
-                if is_large:  # the grant is all there is: no other worker has a bucket now
-                    self._buffers = [aligned_buffer(len(one)) for one in self._buffers]
-                    self._emit_split(partition, turn, put)
-                else:
-                    self._emit(Bucket(partition, turn, self._buffers[worker]), put)
+                self._emit(self._partition, turn, self._buffers[worker], put)
             finally:
                 budget.give(grant)
 
         return in_order(layout.ranges, layout.workers, layout.ahead_bytes, work, budget.stop)
 
-    def _emit(self, bucket: Bucket, put: Put) -> None:
-        for window in bucket.windows():
-            put(window, window.text_bytes)
+    def _needed(self, partition: Partition, number: int) -> int:
+        """The memory (bytes) to order a bucket, beside the worker's buffer."""
+        size, rows = partition.bytes_of(number), partition.rows_of(number)
+        needed = SORT_BYTES * rows
+        if size > self._layout.buffer_bytes:
+            needed += size
+        longest = min(self.read.longest_bytes, size)
+        return needed + (3 * longest if longest > WINDOW_BYTES else 0)
 
-    def _emit_split(self, parent: Partition, number: int, put: Put) -> None:
-        """Order a bucket that is too large: partition it again and emit the parts in order."""
-        size = parent.bytes_of(number)
-        parts = min(-(-2 * size // self._layout.bucket_bytes), 1 << 12)
-        if parent.ranges * parts > 1 << 32 or parent.rows_of(number) == 1:
-            self._emit(Bucket(parent, number, aligned_buffer(size)), put)
+    def _emit(self, partition: Partition, number: int, buffer: U8, put: Put) -> None:
+        """Order a bucket and put its windows; split it first if it does not fit."""
+        size, rows = partition.bytes_of(number), partition.rows_of(number)
+        is_divisible = rows > 1 and partition.ranges < 1 << 31
+        if is_divisible and self._needed(partition, number) > self._layout.sort_bytes:
+            self._emit_parts(self._split(partition, number), buffer, put)
             return
-        child = Partition(
-            self._store, parent.ranges * parts, (parent.first + number) * parts, parts
-        )
+        if size > len(buffer):
+            buffer = aligned_buffer(size)
+        if rows:
+            for window in Bucket(partition, number, buffer).windows():
+                put(window, window.text_bytes)
+
+    def _split(self, parent: Partition, number: int) -> Partition:
+        """Partition a bucket again, by the next bits of the key, and return its parts."""
+        wanted = -(-2 * self._needed(parent, number) // self._layout.sort_bytes)
+        parts = min(wanted, 1 << 12, (1 << 32) // parent.ranges)
+        first = (parent.first + number) * parts
+        child = Partition(self._store, parent.ranges * parts, first, parts)
         writer = RunWriter(self._store, new_stage())
-        for piece in parent.slices(number):
-            one = Partition(self._store, parent.ranges, parent.first, parent.count, [piece[0]])
+        for run, *_ in parent.slices(number):
+            one = Partition(self._store, parent.ranges, parent.first, parent.count, [run])
             bucket = Bucket(one, number, aligned_buffer(one.bytes_of(number)))
             child.add(bucket.keys, bucket.lengths, bucket.lines, writer)
-        for part in range(parts):
-            part_bytes = child.bytes_of(part)
-            if part_bytes > self._layout.bucket_bytes:
-                self._emit_split(child, part, put)
-            elif part_bytes:
-                self._emit(Bucket(child, part, aligned_buffer(part_bytes)), put)
+        return child
+
+    def _emit_parts(self, partition: Partition, buffer: U8, put: Put) -> None:
+        for part in range(partition.count):
+            self._emit(partition, part, buffer, put)

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from dbshuf.blockio import ALIGN, STAGE_BYTES, U8, BlockFile, aligned_buffer, round_up
 from dbshuf.errors import TempSpaceShort
-from dbshuf.units import MIB, human
-
-_PAGE_BYTES = 32 * MIB  # memory is taken in pages this large
+from dbshuf.layout import store_page_bytes
+from dbshuf.units import human
 
 
 class Store:
@@ -22,7 +21,8 @@ class Store:
     """
 
     def __init__(self, memory_bytes: int, temp_file: Path) -> None:
-        self._pages_limit = memory_bytes // _PAGE_BYTES
+        self._page_bytes = store_page_bytes(memory_bytes)
+        self._memory_limit = memory_bytes // self._page_bytes * self._page_bytes
         self._pages: list[U8] = []
         self._path = temp_file
         self._file: BlockFile | None = None
@@ -38,17 +38,17 @@ class Store:
     @property
     def memory_bytes(self) -> int:
         """Bytes that stay in memory."""
-        return len(self._pages) * _PAGE_BYTES
+        return len(self._pages) * self._page_bytes
 
     def reserve(self, size: int) -> int:
         """Return the address of `size` new bytes, negative if they lie in the file."""
         size = round_up(size)
         with self._lock:
-            if not self._file_used and self._memory_used + size <= self._pages_limit * _PAGE_BYTES:
+            if not self._file_used and self._memory_used + size <= self._memory_limit:
                 address = self._memory_used
                 self._memory_used += size
-                while len(self._pages) * _PAGE_BYTES < self._memory_used:
-                    self._pages.append(aligned_buffer(_PAGE_BYTES))
+                while len(self._pages) * self._page_bytes < self._memory_used:
+                    self._pages.append(aligned_buffer(self._page_bytes))
                 return address
             if self._file is None:
                 self._file = BlockFile(self._path)
@@ -82,8 +82,8 @@ class Store:
     def _each_page(self, block: U8, start: int, *, into_page: bool) -> None:
         done = 0
         while done < len(block):
-            page, inside = divmod(start + done, _PAGE_BYTES)
-            count = min(len(block) - done, _PAGE_BYTES - inside)
+            page, inside = divmod(start + done, self._page_bytes)
+            count = min(len(block) - done, self._page_bytes - inside)
             stored, given = self._pages[page][inside : inside + count], block[done : done + count]
             if into_page:
                 stored[:] = given

@@ -9,11 +9,12 @@ from dbshuf.key import U64
 
 @dataclass
 class Tally:
-    """Counts of rows; the sum of keys is modulo 2^64."""
+    """Counts of rows; the sum of keys is modulo 2^64, the longest line is of what was read."""
 
     rows: int = 0
     text_bytes: int = 0
     key_sum: int = 0
+    longest_bytes: int = 0
 
     def add(self, keys: U64, text_bytes: int) -> None:
         """Count rows by their keys and the bytes of their lines."""
@@ -26,3 +27,4 @@ class Tally:
         self.rows += other.rows
         self.text_bytes += other.text_bytes
         self.key_sum = (self.key_sum + other.key_sum) % (1 << 64)
+        self.longest_bytes = max(self.longest_bytes, other.longest_bytes)

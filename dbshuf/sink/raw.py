@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dbshuf.blockio import BlockWriter
-from dbshuf.errors import OutputUnwritable
+from dbshuf.errors import OutputSpaceShort, OutputUnwritable
 from dbshuf.units import MIB, human
 
 _PIECE_BYTES = 8 * MIB  # of one write to a descriptor, so that Ctrl-C is soon seen
@@ -32,7 +32,7 @@ class ByteOutput(Protocol):
 
 @contextlib.contextmanager
 def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
-    """Turn an OSError into OutputUnwritable; a closed pipe stays a BrokenPipeError.
+    """Turn an OSError into one of ours; a closed pipe stays a BrokenPipeError.
 
     shown           the output, as the user knows it
     written_bytes   bytes that it had taken, when it fails for want of room
@@ -43,7 +43,7 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and written_bytes is not None:
-            raise OutputUnwritable(
+            raise OutputSpaceShort(
                 f"`{shown}`: disk full after {human(written_bytes)} ({error.strerror})",
                 hint="make room there, or write to another disk",
             ) from error

@@ -16,7 +16,7 @@ import numpy as np
 from dbshuf.blockio import ALIGN, U8, BlockReader, aligned_buffer, round_up
 from dbshuf.errors import InputBeyondBounds, InputChanged, LineTooLong
 from dbshuf.key import POSITION_LIMIT
-from dbshuf.layout import MemorySplit
+from dbshuf.layout import Layout
 from dbshuf.source.batch import Arena, Batch, origin_of
 from dbshuf.source.inputs import ByteReader, Input, open_raw, unreadable
 from dbshuf.units import KIB, MIB, human
@@ -41,7 +41,7 @@ class Piece:
 
 
 class _NoLineEnd(Exception):
-    """No line ends in a full buffer; carries the bytes seen."""
+    """No line ends in a full buffer."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Stream:
         self._position = 0
         self.text_bytes = 0  # read, and a last terminator that was added
 
-    def fill(self, arena: Arena, begin: int, limits: tuple[int, int], terminator: bytes) -> Filled:
-        """Read complete lines into arena.buffer[begin:], up to a limit.
+    def fill(self, arena: Arena, begin: int, limits: Sequence[int], terminator: bytes) -> Filled:
+        """Read complete lines into arena.buffer[begin:], up to the first limit that has one.
 
-        limits  where to stop reading, and where to stop if no line ends before
-        Raises  _NoLineEnd if a line is longer than the buffer, InputBeyondBounds
+        Raises  _NoLineEnd if begin is 0 and no line ends before the last limit; the bytes
+                stay with the stream for a larger arena; InputBeyondBounds
         """
         if self._reader is None:
             self._reader = self.input.open_stream()
@@ -87,11 +87,12 @@ class Stream:
                 end += 1
                 self.text_bytes += 1
             last = arena.last_terminator(begin, end, terminator)
-            if last >= 0 or self.is_done or begin:
+            if last >= 0 or self.is_done:
                 break
         stop = max(last + 1, begin)
         if stop == 0 and not self.is_done:
-            raise _NoLineEnd(end)
+            self._carry = arena.buffer[:end]  # a copy would hold the line twice
+            raise _NoLineEnd
         self._carry = arena.buffer[stop:end].copy()
         self._position = position + stop - begin
         if self._position >= POSITION_LIMIT:
@@ -101,9 +102,9 @@ class Stream:
             )
         return Filled(stop, position)
 
-    def length_to_end(self, seen: int, terminator: bytes) -> int:
-        """Return the length of a line of which `seen` bytes were read, reading on to its end."""
-        length, view = seen, memoryview(bytearray(MIB))
+    def length_to_end(self, terminator: bytes) -> int:
+        """Return the length of the line of which some was read, reading on to its end."""
+        length, view = len(self._carry), memoryview(bytearray(MIB))
         while count := self._read(view):
             place = bytes(view[:count]).find(terminator)
             if place >= 0:
@@ -144,13 +145,15 @@ class LineSource:
         *,
         terminator: bytes,
         header_bytes: int,
-        split: MemorySplit,
+        layout: Layout,
         longest_bytes: int,
         cap_for_line: Callable[[int], int],
     ) -> None:
         self._terminator = terminator
-        self._memory = split
-        self._room = min(round_up(longest_bytes), split.arena_bytes // ALIGN * ALIGN - 2 * ALIGN)
+        self._layout = layout
+        self._room = layout.buffer_bytes // ALIGN * ALIGN - 2 * ALIGN
+        self._long_room = max(round_up(longest_bytes), self._room)
+        self._long_lock = threading.Lock()  # one long line at a time is in the memory split
         self._cap_for_line = cap_for_line
         self._lock = threading.Lock()
         self._plain_bytes = sum(
@@ -159,20 +162,14 @@ class LineSource:
         self._unterminated: set[int] = set()  # ordinals of files whose last line was ended here
         self._streams = [Stream(i, header_bytes) for i in inputs if not i.is_plain_file]
         plain = [i for i in inputs if i.is_plain_file]
-        piece_bytes = min(split.piece_bytes - _TAIL_BYTES, self._room)
-        self._piece_bytes = max(piece_bytes // MIB, 1) * MIB
+        self._piece_bytes = max((self._room - _TAIL_BYTES) // MIB, 1) * MIB
         self._work = deque(_cut(plain, header_bytes, self._piece_bytes))
-
-    @property
-    def buffer_bytes(self) -> int:
-        """Bytes of the buffer that a worker brings for its arena."""
-        return self._room + 2 * ALIGN
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
         """Return what one worker needs to read, over its own buffer or a new one."""
         if buffer is None:
-            buffer = aligned_buffer(self.buffer_bytes)
-        return Arena(buffer[: self.buffer_bytes], self._memory.arena_rows)
+            buffer = aligned_buffer(self._layout.buffer_bytes)
+        return Arena(buffer, self._layout.piece_rows)
 
     def batches(self, arena: Arena) -> Iterator[Batch]:
         """Yield batches until no worker has any left to take.
@@ -219,26 +216,45 @@ class LineSource:
 
     def _stream_batches(self, stream: Stream | None, arena: Arena) -> Iterator[Batch]:
         """One buffer of lines from one stream, or from several that end within it."""
-        limits, end = (self._piece_bytes, self._room + ALIGN), 0
+        end = 0
         regions: list[tuple[int, int]] = []
         while stream is not None:
             try:
-                filled = stream.fill(arena, end, limits, self._terminator)
-                if filled.end > end:
-                    origin = origin_of(stream.input.ordinal, filled.position, end)
-                    regions.append((end, origin))
+                begin, filled = end, stream.fill(arena, end, [self._room], self._terminator)
                 end = filled.end
-                if stream.is_done:
-                    stream.close()
-            except _NoLineEnd as seen:
-                length = stream.length_to_end(seen.args[0], self._terminator)
-                raise self._too_long(stream.input, stream.position, length) from None
+            except _NoLineEnd:
+                yield from self._long_stream_line(stream, arena)
+            else:
+                if end > begin:
+                    origin = origin_of(stream.input.ordinal, filled.position, begin)
+                    regions.append((begin, origin))
             finally:
                 is_done = stream.is_done
+                if is_done:
+                    stream.close()
                 stream.lock.release()
-            goes_on = is_done and end < self._piece_bytes // 2
+            goes_on = is_done and end < self._room // 2
             stream = self._next_stream(wait=False) if goes_on else None
         yield from self._split(arena, regions, end)
+
+    def _long_stream_line(self, stream: Stream, arena: Arena) -> Iterator[Batch]:
+        """Lines of a stream whose first one is longer than the arena."""
+        with self._long_lock:
+            larger = Arena(aligned_buffer(self._long_room + 2 * ALIGN), self._layout.piece_rows)
+            try:
+                filled = stream.fill(larger, 0, self._long_sizes(), self._terminator)
+            except _NoLineEnd:
+                length = stream.length_to_end(self._terminator)
+                raise self._too_long(stream.input, stream.position, length) from None
+            region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
+            yield from self._split(larger, region, filled.end)
+
+    def _long_sizes(self) -> list[int]:
+        """Sizes in which to look for the end of a long line: doubling up to the most."""
+        sizes = [2 * self._room]
+        while sizes[-1] < self._long_room:
+            sizes.append(2 * sizes[-1])
+        return [min(size, self._long_room + ALIGN) for size in sizes]
 
     def _split(self, arena: Arena, regions: list[tuple[int, int]], end: int) -> Iterator[Batch]:
         """Cut buffer[first region:end] into batches of as many rows as the arena holds."""
@@ -290,9 +306,19 @@ class LineSource:
             _check_unchanged(piece.input, reader.fileno(), is_whole=True)
             position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
             while position < piece.end:
-                begin, end, position = self._read_lines(reader, piece, position, arena)
-                region = [(begin, origin_of(piece.input.ordinal, position - (end - begin), begin))]
-                yield from self._split(arena, region, end)
+                try:
+                    begin, end = self._read_lines(reader, piece, position, arena)
+                except _NoLineEnd:
+                    with self._long_lock:
+                        size = self._long_room + 2 * ALIGN
+                        larger = Arena(aligned_buffer(size), self._layout.piece_rows)
+                        begin, end = self._read_long_line(reader, piece, position, larger)
+                        region = [(begin, origin_of(piece.input.ordinal, position, begin))]
+                        yield from self._split(larger, region, end)
+                else:
+                    region = [(begin, origin_of(piece.input.ordinal, position, begin))]
+                    yield from self._split(arena, region, end)
+                position += end - begin
             _check_unchanged(piece.input, reader.fileno(), is_whole=True)
         except OSError as error:
             raise unreadable(piece.input.name, error) from error
@@ -315,20 +341,34 @@ class LineSource:
 
     def _read_lines(
         self, reader: BlockReader, piece: Piece, position: int, arena: Arena
-    ) -> tuple[int, int, int]:
+    ) -> tuple[int, int]:
         """Read complete lines from `position` on, up to the line that crosses the piece's end.
 
-        Returns  begin and end of the lines in the buffer, and the position after them
+        Returns  begin and end of the lines in the buffer
+        Raises   _NoLineEnd if the first one is longer than the arena
         """
         base = position // ALIGN * ALIGN
-        begin, room = position - base, self._room + ALIGN
-        for wanted in (min(round_up(piece.end - base + _TAIL_BYTES), room), room):
+        begin = position - base
+        for wanted in (min(round_up(piece.end - base + _TAIL_BYTES), self._room), self._room):
             end = self._fill(reader, arena, base, wanted, piece.input.ordinal)
             place = arena.first_terminator(max(piece.end - 1 - base, begin), end, self._terminator)
             if place < 0:
                 place = arena.last_terminator(begin, end, self._terminator)
             if place >= 0:
-                return begin, place + 1, base + place + 1
+                return begin, place + 1
+        raise _NoLineEnd
+
+    def _read_long_line(
+        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
+    ) -> tuple[int, int]:
+        """Read the one line at `position` into an arena made for it; as `_read_lines`."""
+        base = position // ALIGN * ALIGN
+        begin = position - base
+        for wanted in self._long_sizes():
+            end = self._fill(reader, arena, base, wanted // ALIGN * ALIGN, piece.input.ordinal)
+            place = arena.first_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1
         raise self._too_long(piece.input, position, self._measure(reader, position))
 
     def _fill(self, reader: BlockReader, arena: Arena, base: int, wanted: int, ordinal: int) -> int:

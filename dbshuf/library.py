@@ -1,8 +1,10 @@
 """The public functions: the command line's work, for programs."""
 
+import atexit
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -78,14 +80,23 @@ def stream(
     plan = make_plan(Options(**chosen))
     column = LineColumn(plan.target)
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches() -> Generator[pa.RecordBatch]:
         read, written = Tally(), Tally()
         with contextlib.closing(ordered(plan, NO_PROGRESS, read)) as windows:
             for window in checked(windows, written):
                 yield column.batch(window)
             check_totals(read, written)
 
-    return pa.RecordBatchReader.from_batches(column.schema, batches())
+    rows = batches()
+    atexit.register(_close, weakref.ref(rows))
+    return pa.RecordBatchReader.from_batches(column.schema, rows)
+
+
+def _close(rows: "weakref.ref[Generator[pa.RecordBatch]]") -> None:
+    """End a stream that a program left half-read, so that it leaves no temporary data."""
+    generator = rows()
+    if generator is not None:
+        generator.close()
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
         if plan.strategy == "spill":
             from dbshuf.order.duckdb import spill_order
 
-            yield from spill_order(plan, source, words, folder, read, reporter)
+            yield from spill_order(plan, source, words, folder, read=read, reporter=reporter)
             return
         with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
             order = PartitionOrder(plan.layout, words, store)

@@ -296,16 +296,25 @@ def _choose(
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
     least = least_cap(base, survey)
-    if asked == "spill":
-        least = max(least, _least_spill_cap(base, survey))
+    needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
     if cap < least:
         raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: this run needs at least {-(-least // MIB)}MiB",
-            hint=f"pass --memory {-(-least // MIB)}MiB or more",
+            f"--memory {human(cap)} is too small: this run needs at least {_mib(needed)}",
+            hint=f"pass --memory {_mib(needed)} or more",
+        )
+    if cap < needed:
+        raise StrategyUnfit(
+            f"--strategy spill needs {_mib(needed)}, not {human(cap)}: DuckDB's merge pins"
+            f" {_MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
+            hint=f"use --strategy partition, or --memory {_mib(needed)}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes)
     return strategy, reason if asked == "auto" else "asked for", layout
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // MIB)}MiB"
 
 
 def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:

@@ -118,7 +118,7 @@ def test_spill_on_wide_lines_works_within_the_cap_or_is_refused(numbered, measur
         2,
     )
     assert ran.peak_rss_bytes <= CAP_BYTES
-    assert ran.code in (0, 16), ran.err
+    assert ran.code in (0, 11, 16), ran.err  # done, too little memory, or unfit
     if ran.code == 0:
         reference.check_numbered(home / "out.txt", *WIDE, "42")
 

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ def spill_order(
     source: LineSource,
     words: tuple[int, int],
     folder: Path,
+    *,
     read: Tally,
     reporter: "Reporter",
 ) -> Iterator[Window]:
@@ -44,11 +45,10 @@ def spill_order(
     Raises  TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low
     """
     connection = _connect(plan, folder)
+    failures: list[BaseException] = []  # DuckDB would bury them in an error of its own
+    rows = _record_batches(source, words, read, reporter, failures)
     try:
-        # The name that order.sql selects from.
-        rows = pa.RecordBatchReader.from_batches(  # noqa: F841
-            _SCHEMA, _record_batches(source, words, read, reporter)
-        )
+        connection.register("rows", pa.RecordBatchReader.from_batches(_SCHEMA, rows))
         width = max(plan.survey.mean_line_bytes, 1)
         window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
         ordered = connection.sql(statement("duckdb", "order")).to_arrow_reader(window_rows)
@@ -61,8 +61,9 @@ def spill_order(
             if len(lines):
                 yield Window(lines, batch.column("key").to_numpy(), _text_bytes(lines))
     except (duckdb.Error, OSError) as error:
-        raise _explained(error, plan, folder) from error
+        raise failures[0] if failures else _explained(error, plan) from error
     finally:
+        rows.close()
         connection.close()
 
 
@@ -85,8 +86,12 @@ def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _record_batches(
-    source: LineSource, words: tuple[int, int], read: Tally, reporter: "Reporter"
-) -> Iterator[pa.RecordBatch]:
+    source: LineSource,
+    words: tuple[int, int],
+    read: Tally,
+    reporter: "Reporter",
+    failures: list[BaseException],
+) -> Generator[pa.RecordBatch]:
     """Keys and lines in small batches that own their bytes, read on a thread ahead."""
     ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
     stop = threading.Event()
@@ -113,11 +118,12 @@ def _record_batches(
         except BaseException as error:
             hand_over(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         while (item := ahead.get()) is not None:
             if isinstance(item, BaseException):
+                failures.append(item)
                 raise item
             yield item
     finally:
@@ -141,7 +147,7 @@ def _pieces(batch: Batch, words: tuple[int, int], read: Tally) -> Iterator[pa.Re
         row = stop
 
 
-def _explained(error: Exception, plan: "Plan", folder: Path) -> Exception:
+def _explained(error: Exception, plan: "Plan") -> Exception:
     """Tell a full disk from a full memory: DuckDB reports both as out of memory."""
     text = str(error)
     if "temp" in text.lower() and ("disk" in text.lower() or "No space" in text):

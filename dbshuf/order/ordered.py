@@ -3,7 +3,8 @@
 Worker threads take turns 0, 1, 2, ... and each puts any number of items for its
 turn; the consumer sees all items of turn 0, then of turn 1, and so on. Together the
 workers may be `ahead_bytes` of items ahead of the consumer, memory for a turn is
-granted in the order of turns, and the first error stops everything.
+granted in the order of turns, and the first error stops everything. The threads are
+daemons so that a program can end with a stream half-read; see library.stream.
 """
 
 import threading
@@ -133,7 +134,9 @@ def run_workers(count: int, work: Callable[[int], None], stop: threading.Event) 
             errors.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    threads = [
+        threading.Thread(target=guarded, args=(number,), daemon=True) for number in range(count)
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -182,7 +185,9 @@ def in_order(
             exchange.stop(error)
             on_stop()
 
-    threads = [threading.Thread(target=loop, args=(worker,)) for worker in range(workers)]
+    threads = [
+        threading.Thread(target=loop, args=(worker,), daemon=True) for worker in range(workers)
+    ]
     for thread in threads:
         thread.start()
     try:

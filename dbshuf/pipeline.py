@@ -1,12 +1,9 @@
 """One shuffle: source -> key -> order -> sink, a call a stage."""
 
 import contextlib
-import shutil
-import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from dbshuf.key import ORDER_VERSION, seed_words
@@ -16,6 +13,7 @@ from dbshuf.order.store import Store
 from dbshuf.order.tally import Tally
 from dbshuf.order.window import Window
 from dbshuf.plan import Plan
+from dbshuf.scratch import private_folder
 from dbshuf.sink import open_sink
 from dbshuf.source.lines import LineSource
 from dbshuf.verify import check_read, check_totals, checked
@@ -58,8 +56,9 @@ def run(plan: Plan, reporter: Reporter) -> Result:
     started = time.monotonic()
     read, written = Tally(), Tally()
     with contextlib.closing(ordered(plan, reporter, read)) as windows:
-        sink = open_sink(plan.target)
+        sink = None
         try:
+            sink = open_sink(plan.target)
             for window in checked(windows, written):
                 sink.write(window)
                 reporter.advance(window.text_bytes)
@@ -67,7 +66,8 @@ def run(plan: Plan, reporter: Reporter) -> Result:
             reporter.stage("publish", None)
             sink.finish()
         except BaseException:
-            sink.abort()
+            if sink is not None:
+                sink.abort()
             raise
     return Result(
         rows=written.rows,
@@ -93,7 +93,7 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
         longest_bytes=plan.longest_line_bytes,
         cap_for_line=plan.cap_for_line,
     )
-    with _private_folder(plan.temp_dir) as folder, contextlib.closing(source):
+    with private_folder(plan.temp_dir) as folder, contextlib.closing(source):
         reporter.stage("read", plan.survey.text_bytes)
         words = seed_words(plan.seed)
         if plan.strategy == "spill":
@@ -108,13 +108,3 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
             check_read(read, source.text_bytes)
             reporter.stage("write", read.text_bytes)
             yield from order.windows()
-
-
-@contextlib.contextmanager
-def _private_folder(parent: Path) -> Iterator[Path]:
-    """A directory of this run alone, mode 0700, gone afterwards whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix=".dbshuf-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
+from dbshuf.scratch import claim, release, remove
 from dbshuf.sink.raw import ByteOutput, DiskFile, OpenFile, in_words
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class HiddenFile:
         with in_words(self._shown):
             self._final = Path(os.path.realpath(path))
             self._old = self._final.stat() if self._final.exists() else None
-        self._hidden = _hidden_beside(self._final)
+        self._hidden = claim(_hidden_beside(self._final))
         mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
         self.output = DiskFile(self._hidden, shown=self._shown, mode=mode)
 
@@ -99,11 +100,11 @@ class HiddenFile:
                     os.chown(self._hidden, self._old.st_uid, self._old.st_gid)
                 os.chmod(self._hidden, stat.S_IMODE(self._old.st_mode))
             os.replace(self._hidden, self._final)
+            release(self._hidden)
             _sync_directory(self._final.parent)
 
     def discard(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self._hidden)
+        remove(self._hidden)
 
 
 class HiddenDirectory:
@@ -120,7 +121,7 @@ class HiddenDirectory:
                 self._hidden = _hidden_beside(self._final)
             else:
                 self._hidden = self._final / f"{HIDDEN_PREFIX}{secrets.token_hex(4)}"
-            os.mkdir(self._hidden)
+            os.mkdir(claim(self._hidden))
             if self._whole and self._final.exists():
                 shutil.copymode(self._final, self._hidden)
 
@@ -145,6 +146,7 @@ class HiddenDirectory:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
                 raise
             return False  # something came into the directory since the start
+        release(self._hidden)
         _sync_directory(self._final.parent)
         return True
 
@@ -156,10 +158,11 @@ class HiddenDirectory:
         for name in set(_shards_in(self._final)).difference(names):
             os.unlink(self._final / name)
         os.rmdir(self._hidden)
+        release(self._hidden)
         _sync_directory(self._final)
 
     def discard(self) -> None:
-        shutil.rmtree(self._hidden, ignore_errors=True)
+        remove(self._hidden)
 
 
 def shard_names(count: int, form: str) -> list[str]:

@@ -30,7 +30,7 @@ _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
 _MOST_LONG_BYTES = 1 << 30  # offsets are int32
-_SLICE_BYTES = 512 * KIB  # one read from the temporary file, at least; see blockio.py
+_SLICE_BYTES = MIB  # one read from the temporary file, at least; see blockio.py
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
@@ -80,7 +80,7 @@ def lay_out(
     budget = cap_bytes - base_bytes - store_bytes
     row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
     wanted = _piece_bytes(survey)
-    workers = threads + (1 if store_bytes == 0 else 0)  # one more waits for the disk
+    workers = threads + 1  # one waits for the disk
     while True:
         share = budget * 3 // 4 // workers - _SCRATCH_BYTES
         buffer_bytes = min(wanted, int(share / (1 + row_share)))

@@ -19,8 +19,8 @@ INDEX_BYTES = 12  # stored beside a line: its key and its length
 SORT_BYTES = 56  # a row's share of the arrays that order a bucket
 PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
 
-# What the allocators keep, thread stacks, code pages that are touched later. Measured as
-# peak RSS minus the rest of the sum: 14 to 31 MB over the rows of the benchmark.
+# For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
+# tests/bench/runs/ stay below the cap with it.
 SLACK_BYTES = 40 * MIB
 _SCRATCH_BYTES = 4 * WINDOW_BYTES  # stage and windows of a worker
 _AHEAD_BYTES = 6 * WINDOW_BYTES

@@ -5,7 +5,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -20,6 +20,25 @@ from dbshuf.verify import check_totals, checked
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
+class StreamOptions(TypedDict, total=False):
+    """Options of both functions beyond those they name; as on the command line."""
+
+    zero_terminated: bool
+    header: int
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+class ShuffleOptions(StreamOptions, total=False):
+    """Options of `shuffle` beyond those it names; as on the command line."""
+
+    format: str | None
+    shards: int | None
+    shard_bytes: str | int | None
+    shard_rows: int | None
+    force: bool
+
+
 def shuffle(
     inputs: Names,
     output: str | os.PathLike[str],
@@ -29,7 +48,7 @@ def shuffle(
     strategy: str = "auto",
     threads: int | None = None,
     progress: Reporter = NO_PROGRESS,
-    **options: Any,
+    **options: Unpack[ShuffleOptions],
 ) -> Result:
     """Shuffle the lines of `inputs` into `output`, as `dbshuf shuffle` does.
 
@@ -59,7 +78,7 @@ def stream(
     seed: str | int | None = None,
     strategy: str = "auto",
     threads: int | None = None,
-    **options: Any,
+    **options: Unpack[StreamOptions],
 ) -> pa.RecordBatchReader:
     """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
 

@@ -3,39 +3,28 @@
 import os
 import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dbshuf.errors import (
-    MemoryTooSmall,
-    OutputSpaceShort,
-    OutputUnwritable,
-    StrategyUnfit,
-    TempSpaceShort,
     UsageError,
 )
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import (
     SLACK_BYTES,
     Layout,
-    lay_out,
-    least_cap,
     longest_line,
-    memory_store,
     stored_bytes,
 )
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.sink import Target, check_target, format_of, sink_memory_bytes
 from dbshuf.source.inputs import Input, resolve_inputs
 from dbshuf.source.survey import Survey, common_header, survey_inputs
+from dbshuf.space import check_space, free_near, output_bytes, temp_folder
+from dbshuf.strategy import DUCKDB_BYTES, STRATEGIES, choose_strategy
 from dbshuf.units import GIB, MIB, human, parse_bytes
-
-STRATEGIES = ("auto", "memory", "spill", "partition")
-_MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
-_DUCKDB_BYTES = 110 * MIB  # its code, buffers outside its limit (peak RSS minus memory_limit)
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,9 @@ class Plan:
 
     def _longest_at(self, cap: int, base: int) -> int:
         asked = "auto" if self.is_auto else self.strategy
-        return _longest(_choose(asked, cap, base, self.survey, self.threads)[2], self.target)
+        return _longest(
+            choose_strategy(asked, cap, base, self.survey, self.threads)[2], self.target
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan for programs; bytes are plain numbers."""
@@ -187,21 +178,21 @@ def make_plan(options: Options) -> Plan:
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options
     """
     _check_options(options)
-    terminator = b"\0" if options.zero_terminated else b"\n"
+    terminator = _terminator(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     threads = options.threads or _usable_cores()
     inputs = resolve_inputs(options.inputs)
     header = common_header(inputs, options.header, terminator)
-    target = _target(options, inputs, seed, header, terminator)
+    target = _target(options, inputs, seed, header)
     check_target(target)
     survey = survey_inputs(inputs, terminator)
     cap = available_bytes() // 2
     if options.memory is not None:
         cap = parse_bytes(options.memory, "--memory")
     release_unused()
-    base = resident_bytes() + SLACK_BYTES + sink_memory_bytes(target)
-    strategy, reason, layout = _choose(options.strategy, cap, base, survey, threads)
-    temp_dir = _temp_dir(options, target)
+    base = resident_bytes() + SLACK_BYTES + sink_memory_bytes(target) + _readers(inputs, threads)
+    strategy, reason, layout = choose_strategy(options.strategy, cap, base, survey, threads)
+    temp_dir = temp_folder(options.temp_dir, target)
     stored = None if survey.text_bytes is None else stored_bytes(survey)
     plan = Plan(
         inputs=inputs,
@@ -216,14 +207,16 @@ def make_plan(options: Options) -> Plan:
         threads=threads,
         memory_bytes=cap,
         layout=layout,
-        duckdb_bytes=cap - base - _DUCKDB_BYTES - 2 * layout.buffer_bytes,
+        duckdb_bytes=cap - base - DUCKDB_BYTES - 2 * layout.buffer_bytes,
         temp_dir=temp_dir,
         temp_bytes=0 if strategy == "memory" else stored,
-        output_bytes=_output_bytes(survey, target),
+        output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
-        output_free_bytes=None if target.path is None else _free_near(target.path),
+        output_free_bytes=None if target.path is None else free_near(target.path),
     )
-    _check_space(plan)
+    check_space(
+        target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
+    )
     return plan
 
 
@@ -245,13 +238,20 @@ def _check_options(options: Options) -> None:
         raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
     if options.shards is not None and options.shards > 99_999:
         raise UsageError(f"--shards {options.shards:,} is over 99,999")
+    if str(options.output).endswith("/") and all(cut is None for cut in cuts):
+        raise UsageError(
+            f"-o {options.output} is a directory, and no shards were asked for",
+            hint="add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
+        )
     if any(cut is not None for cut in cuts) and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
 
 
-def _target(
-    options: Options, inputs: tuple[Input, ...], seed: str, header: bytes, terminator: bytes
-) -> Target:
+def _terminator(options: Options) -> bytes:
+    return b"\0" if options.zero_terminated else b"\n"
+
+
+def _target(options: Options, inputs: tuple[Input, ...], seed: str, header: bytes) -> Target:
     path = None if options.output in (None, "-") else Path(str(options.output))
     as_format = format_of(path, options.format)
     if as_format == "parquet" and options.header:
@@ -262,7 +262,7 @@ def _target(
         path=path,
         format=as_format,
         header=header,
-        terminator=terminator,
+        terminator=_terminator(options),
         binary=options.binary,
         shards=options.shards,
         shard_bytes=None if shard_bytes is None else parse_bytes(shard_bytes, "--shard-bytes"),
@@ -270,7 +270,13 @@ def _target(
         force=options.force,
         seed=seed,
         locate=partial(_locate, inputs, words),
+        threads=options.threads,
     )
+
+
+def _readers(inputs: tuple[Input, ...], threads: int) -> int:
+    """The memory (bytes) of the decompressors that may be open at once, one a worker."""
+    return sum(sorted((one.window_bytes for one in inputs), reverse=True)[: threads + 1])
 
 
 def _locate(inputs: tuple[Input, ...], words: tuple[int, int], key: int) -> str:
@@ -289,123 +295,6 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _choose(
-    asked: str, cap: int, base: int, survey: Survey, threads: int
-) -> tuple[str, str, Layout]:
-    """Pick the strategy, say why, and split the memory for it."""
-    least = least_cap(base, survey)
-    needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
-    if cap < least:
-        raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: this run needs at least {_mib(needed)}",
-            hint=f"pass --memory {_mib(needed)} or more",
-        )
-    if cap < needed:
-        raise StrategyUnfit(
-            f"--strategy spill needs {_mib(needed)}, not {human(cap)}: DuckDB's merge pins"
-            f" {_MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
-            hint=f"use --strategy partition, or --memory {_mib(needed)}",
-        )
-    store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
-    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes)
-    return strategy, reason if asked == "auto" else "asked for", layout
-
-
-def _mib(size: int) -> str:
-    return f"{-(-size // MIB)}MiB"
-
-
-def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:
-    """Return the bytes of rows to keep in memory, the strategy that this is, and why."""
-    size, needed = human(survey.text_bytes or 0), memory_store(survey)
-    is_known = survey.text_bytes is not None
-    if asked in ("partition", "spill"):
-        return 0, asked, ""
-    if asked == "memory":
-        if is_known and needed > room:
-            raise StrategyUnfit(
-                f"{size} of text does not fit in --memory {human(cap)}",
-                hint=f"it needs {human(needed + cap - room)}; or use --strategy partition",
-            )
-        return needed if is_known and survey.is_exact else room * 2 // 3, "memory", ""
-    if not is_known:
-        reason = "size unknown until read; rows wait in memory first, then on disk"
-        return room // 2, "partition", reason
-    if not survey.is_exact:
-        reason = f"about {size} once decompressed; rows wait in memory first, then on disk"
-        return min(room // 2, needed), "partition", reason
-    if needed <= room * 3 // 4:
-        return needed, "memory", f"{size} of text fits in {human(cap)}"
-    return 0, "partition", f"{size} of text does not fit in {human(cap)}"
-
-
-def _least_spill_cap(base: int, survey: Survey) -> int:
-    """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
-    pinned = int(_MERGE_ROWS * survey.mean_line_bytes)
-    if survey.text_bytes is not None:
-        pinned = min(pinned, survey.text_bytes)
-    return base + _DUCKDB_BYTES + pinned * 3 // 2 + 48 * MIB
-
-
-def _temp_dir(options: Options, target: Target) -> Path:
-    if options.temp_dir is not None:
-        folder = Path(options.temp_dir)
-    elif target.path is not None and target.path.parent.is_dir() and not _is_special(target.path):
-        folder = target.path.parent
-    else:
-        folder = Path(tempfile.gettempdir())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"--temp-dir `{folder}` is no directory that can be written",
-            hint="name an existing directory",
-        )
-    return folder
-
-
-def _is_special(path: Path) -> bool:
-    """Whether a path exists and is neither a regular file nor a directory."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _free_near(path: Path) -> int:
-    for folder in (path, *path.absolute().parents):
-        if folder.is_dir():
-            return shutil.disk_usage(folder).free
-    raise OutputUnwritable(f"no directory above `{path}`")
-
-
-def _output_bytes(survey: Survey, target: Target) -> int | None:
-    """An upper estimate of the output; compressed text is taken as half of the text."""
-    if survey.text_bytes is None:
-        return None
-    return survey.text_bytes if target.format == "txt" else survey.text_bytes // 2
-
-
-def _check_space(plan: Plan) -> None:
-    """Raise if the temporary file or the output cannot fit."""
-    temp, out = plan.temp_bytes or 0, plan.output_bytes or 0
-    special = plan.target.path is not None and _is_special(plan.target.path)
-    if plan.target.path is None or plan.output_free_bytes is None or special:
-        out = 0
-    if temp > plan.temp_free_bytes:
-        raise TempSpaceShort(
-            f"temporary directory `{plan.temp_dir}`: {human(temp)} needed,"
-            f" {human(plan.temp_free_bytes)} free",
-            hint="free space there or pass --temp-dir DIR; nothing was written",
-        )
-    if not out or plan.output_free_bytes is None or plan.target.path is None:
-        return
-    parent = next(p for p in plan.target.path.absolute().parents if p.is_dir())
-    shared = temp if os.stat(parent).st_dev == os.stat(plan.temp_dir).st_dev else 0
-    if out + shared > plan.output_free_bytes:
-        also = f" and {human(shared)} for temporary data" if shared else ""
-        raise OutputSpaceShort(
-            f"`{plan.target.path}`: {human(out)}{also} needed,"
-            f" {human(plan.output_free_bytes)} free",
-            hint="free space there, or put temporary data elsewhere with --temp-dir DIR",
-        )
 
 
 def _space(place: str, needed: int | None, free: int | None) -> str:

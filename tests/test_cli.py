@@ -17,78 +17,16 @@ import textwrap
 from types import ModuleType
 
 import pytest
+from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
 import dbshuf.errors
 from dbshuf import cli
 from dbshuf.errors import DbshufError
 
-# The stand-ins, as text: the tests of signals and pipes need them in a child process.
-STAND_INS = """
-import dataclasses, sys, types
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    inputs: tuple
-    output: object
-    memory: object
-    seed: object
-    strategy: str
-    threads: object
-    zero_terminated: bool
-    header: int
-    binary: bool
-    format: object
-    shards: object
-    shard_bytes: object
-    shard_rows: object
-    temp_dir: object
-    force: bool
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    rows: int = 6802721
-    text_bytes: int = 10**9
-    seed: str = "42"
-    strategy: str = "partition"
-    elapsed_s: float = 2.1
-    peak_rss_bytes: int = 402 * 10**6
-    output: object = None
-    order_version: int = 1
-
-class Plan:
-    def __init__(self, options):
-        self.options = options
-    def describe(self):
-        return "inputs: " + " ".join(self.options.inputs)
-    def to_json(self):
-        return {"inputs": list(self.options.inputs)}
-
-def run(plan, progress):
-    progress.stage("read", 100)
-    progress.advance(100)
-    return Result()
-
-plan, pipeline = types.ModuleType("dbshuf.plan"), types.ModuleType("dbshuf.pipeline")
-plan.Options, plan.make_plan = Options, Plan
-pipeline.Result, pipeline.run = Result, run
-sys.modules["dbshuf.plan"], sys.modules["dbshuf.pipeline"] = plan, pipeline
-"""
-
 LONG_OPTIONS = (
     *("--memory", "--seed", "--strategy", "--threads", "--header", "--binary", "--format"),
     *("--shards", "--shard-bytes", "--shard-rows", "--temp-dir", "--force", "--progress"),
 )
-
-LINE = (
-    "dbshuf: 6,802,721 lines, 1 GB in 2.10 s (476 MB/s), peak memory 402 MB, partition, seed 42\n"
-)
-
-
-@dataclasses.dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -133,23 +71,6 @@ def seen(library, monkeypatch):
 
     monkeypatch.setattr(plan, "make_plan", record)
     return options
-
-
-def fail_with(monkeypatch, error: BaseException) -> None:
-    def run(plan, progress):
-        progress.stage("read", None)
-        raise error
-
-    monkeypatch.setattr(sys.modules["dbshuf.pipeline"], "run", run)
-
-
-def child(body: str, *arguments: str, **popen: object) -> subprocess.Popen[str]:
-    """Start dbshuf with the stand-ins, changed by `body`, in a process of its own."""
-    code = STAND_INS + textwrap.dedent(body) + "\nfrom dbshuf.cli import main\nmain()\n"
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], **{"text": True, **streams, **popen}
-    )
 
 
 # --- start ---------------------------------------------------------------------------------
@@ -455,81 +376,6 @@ def test_a_full_disk_under_stdout_is_no_bug(arguments):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 15
     assert err == f"dbshuf: error: output: {os.strerror(errno.ENOSPC)}\nhint: free some space\n"
-
-
-# --- pipes and signals ---------------------------------------------------------------------
-
-ENDLESS = """
-def run(plan, progress):
-    while True:
-        sys.stdout.buffer.write(b"line\\n" * 1000)
-pipeline.run = run
-"""
-
-# Works until it is stopped, then takes a while to clean up.
-SLOW = """
-import time
-def run(plan, progress):
-    try:
-        print("working", file=sys.stderr, flush=True)
-        time.sleep({work_s})
-    except BaseException as error:
-        print("cleaning", file=sys.stderr, flush=True)
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
-            time.sleep(0.01)
-        print("clean", file=sys.stderr, flush=True)
-        {then}
-    return Result()
-pipeline.run = run
-"""
-
-
-def test_a_reader_that_leaves_early_ends_the_run_quietly():
-    """`dbshuf shuffle a | head` is no error."""
-    with child(ENDLESS, "shuffle", "a") as process:
-        assert process.stdout.readline() == "line\n"
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(30) == 0
-
-
-@pytest.mark.parametrize("arguments", [["plan", "a"], ["--help"], ["--version"]])
-def test_nobody_reading_what_is_printed_is_no_error(arguments):
-    reader, writer = os.pipe()
-    os.close(reader)
-    with child("", *arguments, stdout=writer) as process:
-        os.close(writer)
-        _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, "")
-
-
-@pytest.mark.parametrize("then", ["raise", "raise RuntimeError('Query interrupted') from error"])
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_stop_cleans_up_once_and_has_its_code(name, then):
-    """Impatience (three more signals) does not interrupt the clean-up.
-
-    DuckDB turns an exception of a signal handler into a RuntimeError: same end.
-    """
-    number = signal.Signals[name]
-    with child(SLOW.format(work_s=60, then=then), "shuffle", "a") as process:
-        assert process.stderr.readline() == "working\n"
-        process.send_signal(number)
-        assert process.stderr.readline() == "cleaning\n"
-        for again in (number, signal.SIGINT, signal.SIGTERM):
-            process.send_signal(again)
-        assert process.stderr.read() == f"clean\ndbshuf: stopped by {name}\n"
-        assert process.wait(30) == 128 + number
-
-
-def test_a_signal_that_is_ignored_from_outside_stays_ignored():
-    """`nohup dbshuf ...` survives the terminal."""
-    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    with child(ignore + SLOW.format(work_s=0.5, then="raise"), "shuffle", "a") as process:
-        assert process.stderr.readline() == "working\n"
-        process.send_signal(signal.SIGHUP)
-        assert process.stderr.read() == LINE
-        assert process.wait(30) == 0
 
 
 def test_a_keyboard_interrupt_from_anywhere_is_130(run, monkeypatch):

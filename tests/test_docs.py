@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dbshuf.errors as errors
+from dbshuf import errors
 from dbshuf.errors import DbshufError
 
 ROOT = Path(__file__).parent.parent

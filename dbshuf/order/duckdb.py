@@ -18,6 +18,7 @@ from dbshuf.order.window import Window
 from dbshuf.source.batch import Batch
 from dbshuf.source.lines import LineSource
 from dbshuf.statements import quoted, statement
+from dbshuf.strategy import MERGE_ROWS
 from dbshuf.units import MIB, human
 from dbshuf.verify import check_read
 
@@ -70,7 +71,7 @@ def spill_order(
 def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory database that spills to the run's folder and loads nothing."""
     limit = plan.duckdb_bytes
-    pinned = int(122_880 * plan.survey.mean_line_bytes)
+    pinned = int(MERGE_ROWS * plan.survey.mean_line_bytes)
     threads = max(1, min(plan.threads, limit // max(2 * pinned, 1)))
     connection = duckdb.connect()
     for setting, value in (

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_STUCK_S = 2.0  # after an interrupt, how long a worker that reads is waited for
+
 
 class Stopped(Exception):
     """The run is over; a worker that sees this just leaves."""
@@ -141,14 +143,13 @@ def run_workers(count: int, work: Callable[[int], None], stop: threading.Event) 
         for thread in threads:
             thread.start()
         for thread in threads:
-            while thread.is_alive():
+            while thread.is_alive() and not errors:
                 thread.join(0.2)
     finally:
-        if any(thread.is_alive() for thread in threads):
-            stop.set()
+        stop.set()
         for thread in threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(_STUCK_S)  # at once, unless it waits for a pipe that is silent
     if errors:
         raise errors[0]
 

@@ -57,7 +57,7 @@ class Store:
             return address
 
     def write(self, block: U8, address: int, offset: int) -> None:
-        """Write a block (whole aligned blocks, aligned memory) at `offset` of an address."""
+        """Write at `offset` of an address; what goes to the file in whole aligned blocks."""
         if address >= 0:
             self._each_page(block, address + offset, into_page=True)
             return
@@ -113,6 +113,10 @@ class RunWriter:
 
     def append(self, data: U8) -> None:
         """Append bytes to the run."""
+        if self._address >= 0:  # in memory: no stage is needed
+            self._store.write(data, self._address, self._written)
+            self._written += len(data)
+            return
         done = 0
         while done < len(data):
             count = min(len(data) - done, len(self._stage) - self._staged)

@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, NoInputFiles, UsageError
 from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.source.compressed import Decompressor, codec_of
+from dbshuf.source.windows import HEAD_BYTES, window_bytes
 from dbshuf.units import KIB, human
 
 STDIN = "-"
@@ -58,6 +59,7 @@ class Input:
     codec       None, or the compression found by magic bytes
     size_bytes  bytes on disk, None for a pipe
     changed_ns  time of the last change when it was listed
+    window_bytes  memory that a reader of its compression takes
     pipe        what was read so far of a stream that cannot be read twice
     """
 
@@ -67,6 +69,7 @@ class Input:
     codec: str | None
     size_bytes: int | None
     changed_ns: int = 0
+    window_bytes: int = 0
     pipe: Pipe | None = field(default=None, compare=False)
 
     @property
@@ -167,14 +170,25 @@ def _expand(name: str) -> Iterator[str]:
 
 
 def _files_below(folder: str) -> list[str]:
-    """The regular files below a folder by path bytes, hidden ones left out."""
+    """The regular files below a folder by path bytes, hidden ones left out.
+
+    Links are followed, but not one that leads back to a folder above it.
+    """
 
     def fail(error: OSError) -> None:
         raise unreadable(str(error.filename), error)
 
+    def leads_back(path: str, parent: str) -> bool:
+        here, there = os.path.realpath(parent), os.path.realpath(path)
+        return os.path.islink(path) and os.path.commonpath([here, there]) == there
+
     found = []
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not leads_back(os.path.join(parent, name), parent)
+        ]
         for name in files:
             path = os.path.join(parent, name)
             if not name.startswith(".") and (os.path.isfile(path) or os.path.islink(path)):
@@ -196,17 +210,21 @@ def _examine(ordinal: int, path: str) -> Input:
     status = os.fstat(raw.fileno())
     if not stat.S_ISREG(status.st_mode):
         return _examine_pipe(ordinal, path, raw)
-    with raw:
-        try:
-            codec = codec_of(raw.read(16))
-        except OSError as error:
-            raise unreadable(path, error) from error
+    try:
+        head = raw.read(HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if head and not status.st_size:  # in /proc and the like, sizes say nothing
+        return _examine_pipe(ordinal, path, open_raw(path))
+    raw.close()
+    codec = codec_of(head)
     if codec is None and status.st_size >= POSITION_LIMIT:
         raise InputBeyondBounds(
             f"`{path}` has {human(status.st_size)}, but a row id reaches {human(POSITION_LIMIT)}",
             hint="split the file",
         )
-    return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns)
+    window = window_bytes(codec, head) if codec else 0
+    return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns, window)
 
 
 def _examine_pipe(ordinal: int, name: str, raw: BinaryIO) -> Input:
@@ -215,6 +233,7 @@ def _examine_pipe(ordinal: int, name: str, raw: BinaryIO) -> Input:
         head = pipe.peek(_HEAD_BYTES)
     except OSError as error:
         raise unreadable(name, error) from error
-    return Input(
-        ordinal, name, None if name == "standard input" else name, codec_of(head), None, 0, pipe
-    )
+    codec = codec_of(head)
+    window = window_bytes(codec, head[:HEAD_BYTES]) if codec else 0
+    path = None if name == "standard input" else name
+    return Input(ordinal, name, path, codec, None, window_bytes=window, pipe=pipe)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dbshuf.blockio import ALIGN, U8, BlockReader, aligned_buffer, round_up
-from dbshuf.errors import InputBeyondBounds, InputChanged, LineTooLong
-from dbshuf.key import POSITION_LIMIT
+from dbshuf.errors import InputChanged, LineTooLong
 from dbshuf.layout import Layout
 from dbshuf.source.batch import Arena, Batch, origin_of
-from dbshuf.source.inputs import ByteReader, Input, open_raw, unreadable
+from dbshuf.source.inputs import Input, open_raw, unreadable
+from dbshuf.source.stream import NoLineEnd, Stream
 from dbshuf.units import KIB, MIB, human
 
 _TAIL_BYTES = 256 * KIB  # read past a piece's end for its last line; longer ones are read on
@@ -40,102 +40,6 @@ class Piece:
     is_small: bool = False
 
 
-class _NoLineEnd(Exception):
-    """No line ends in a full buffer."""
-
-
-@dataclass(frozen=True)
-class Filled:
-    """Lines read from a stream: where they end in the buffer, and whence they came."""
-
-    end: int
-    position: int
-
-
-class Stream:
-    """An input that can only be read front to back."""
-
-    def __init__(self, source: Input, skip_bytes: int) -> None:
-        self.input = source
-        self.lock = threading.Lock()
-        self.is_done = False
-        self._skip_bytes = skip_bytes
-        self._reader: ByteReader | None = None
-        self._carry = np.empty(0, np.uint8)
-        self._position = 0
-        self.text_bytes = 0  # read, and a last terminator that was added
-
-    def fill(self, arena: Arena, begin: int, limits: Sequence[int], terminator: bytes) -> Filled:
-        """Read complete lines into arena.buffer[begin:], up to the first limit that has one.
-
-        Raises  _NoLineEnd if begin is 0 and no line ends before the last limit; the bytes
-                stay with the stream for a larger arena; InputBeyondBounds
-        """
-        if self._reader is None:
-            self._reader = self.input.open_stream()
-            self._skip(self._skip_bytes)
-        position, end = self._position, begin + len(self._carry)
-        arena.buffer[begin:end] = self._carry
-        last = -1
-        for limit in limits:
-            count = self._read(arena.buffer.data[end : limit - 1])
-            self.is_done = end + count < limit - 1
-            end += count
-            self.text_bytes += count
-            if self.is_done and end > begin and arena.buffer[end - 1] != terminator[0]:
-                arena.buffer[end] = terminator[0]
-                end += 1
-                self.text_bytes += 1
-            last = arena.last_terminator(begin, end, terminator)
-            if last >= 0 or self.is_done:
-                break
-        stop = max(last + 1, begin)
-        if stop == 0 and not self.is_done:
-            self._carry = arena.buffer[:end]  # a copy would hold the line twice
-            raise _NoLineEnd
-        self._carry = arena.buffer[stop:end].copy()
-        self._position = position + stop - begin
-        if self._position >= POSITION_LIMIT:
-            raise InputBeyondBounds(
-                f"`{self.input.name}` holds more than {human(POSITION_LIMIT)}",
-                hint="split the input",
-            )
-        return Filled(stop, position)
-
-    def length_to_end(self, terminator: bytes) -> int:
-        """Return the length of the line of which some was read, reading on to its end."""
-        length, view = len(self._carry), memoryview(bytearray(MIB))
-        while count := self._read(view):
-            place = bytes(view[:count]).find(terminator)
-            if place >= 0:
-                return length + place + 1
-            length += count
-        return length + 1
-
-    def close(self) -> None:
-        """Close the stream."""
-        if self._reader is not None:
-            self._reader.close()
-
-    @property
-    def position(self) -> int:
-        """Offset of the next line to hand out."""
-        return self._position
-
-    def _read(self, view: memoryview) -> int:
-        assert self._reader is not None
-        try:
-            return self._reader.readinto(view)
-        except OSError as error:
-            raise unreadable(self.input.name, error) from error
-
-    def _skip(self, size: int) -> None:
-        left = size
-        while left and (count := self._read(memoryview(bytearray(min(left, MIB))))):
-            left -= count
-        self._position = size
-
-
 class LineSource:
     """All lines of all inputs, as batches; `batches` runs in several threads at once."""
 
@@ -155,14 +59,17 @@ class LineSource:
         self._long_room = max(round_up(longest_bytes), self._room)
         self._long_lock = threading.Lock()  # one long line at a time is in the memory split
         self._cap_for_line = cap_for_line
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()  # guards the two queues and the count below
         self._plain_bytes = sum(
             max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
         )
         self._unterminated: set[int] = set()  # ordinals of files whose last line was ended here
         self._streams = [Stream(i, header_bytes) for i in inputs if not i.is_plain_file]
+        self._idle = deque(self._streams)  # those begun first, so that few are open at once
+        self._busy = 0
         plain = [i for i in inputs if i.is_plain_file]
-        self._piece_bytes = max((self._room - _TAIL_BYTES) // MIB, 1) * MIB
+        whole = (self._room - _TAIL_BYTES) // MIB * MIB
+        self._piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
         self._work = deque(_cut(plain, header_bytes, self._piece_bytes))
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
@@ -177,17 +84,17 @@ class LineSource:
         Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds
         """
         while True:
-            stream = self._next_stream(wait=not self._work)
+            with self._changed:
+                while not self._idle and not self._work and self._busy:
+                    self._changed.wait()  # for a stream that another worker reads from
+                stream = self._take_stream()
+                pieces = self._work.popleft() if stream is None and self._work else None
             if stream is not None:
                 yield from self._stream_batches(stream, arena)
-                continue
-            with self._lock:
-                pieces = self._work.popleft() if self._work else None
-            if pieces is None:
-                if all(stream.is_done for stream in self._streams):
-                    return
-                continue
-            yield from self._piece_batches(pieces, arena)
+            elif pieces is not None:
+                yield from self._piece_batches(pieces, arena)
+            else:
+                return
 
     @property
     def text_bytes(self) -> int:
@@ -200,19 +107,21 @@ class LineSource:
         for stream in self._streams:
             stream.close()
 
-    def _next_stream(self, *, wait: bool) -> Stream | None:
-        """Return a locked stream that has more to read, or None."""
-        pending = [stream for stream in self._streams if not stream.is_done]
-        for stream in pending:
-            if stream.lock.acquire(blocking=False):
-                if not stream.is_done:
-                    return stream
-                stream.lock.release()
-        if wait and pending and pending[0].lock.acquire(timeout=0.05):
-            if not pending[0].is_done:
-                return pending[0]
-            pending[0].lock.release()
-        return None
+    def _take_stream(self) -> Stream | None:
+        """Return a stream that is this worker's until `_give_back`, or None; in the lock."""
+        if not self._idle:
+            return None
+        self._busy += 1
+        return self._idle.popleft()
+
+    def _give_back(self, stream: Stream) -> None:
+        if stream.is_done:
+            stream.close()
+        with self._changed:
+            self._busy -= 1
+            if not stream.is_done:
+                self._idle.appendleft(stream)
+            self._changed.notify_all()
 
     def _stream_batches(self, stream: Stream | None, arena: Arena) -> Iterator[Batch]:
         """One buffer of lines from one stream, or from several that end within it."""
@@ -222,28 +131,26 @@ class LineSource:
             try:
                 begin, filled = end, stream.fill(arena, end, [self._room], self._terminator)
                 end = filled.end
-            except _NoLineEnd:
-                yield from self._long_stream_line(stream, arena)
+            except NoLineEnd:
+                yield from self._long_stream_line(stream)
             else:
                 if end > begin:
                     origin = origin_of(stream.input.ordinal, filled.position, begin)
                     regions.append((begin, origin))
             finally:
-                is_done = stream.is_done
-                if is_done:
-                    stream.close()
-                stream.lock.release()
-            goes_on = is_done and end < self._room // 2
-            stream = self._next_stream(wait=False) if goes_on else None
+                self._give_back(stream)
+            goes_on = stream.is_done and end < self._room // 2
+            with self._changed:
+                stream = self._take_stream() if goes_on else None
         yield from self._split(arena, regions, end)
 
-    def _long_stream_line(self, stream: Stream, arena: Arena) -> Iterator[Batch]:
+    def _long_stream_line(self, stream: Stream) -> Iterator[Batch]:
         """Lines of a stream whose first one is longer than the arena."""
         with self._long_lock:
             larger = Arena(aligned_buffer(self._long_room + 2 * ALIGN), self._layout.piece_rows)
             try:
                 filled = stream.fill(larger, 0, self._long_sizes(), self._terminator)
-            except _NoLineEnd:
+            except NoLineEnd:
                 length = stream.length_to_end(self._terminator)
                 raise self._too_long(stream.input, stream.position, length) from None
             region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
@@ -308,7 +215,7 @@ class LineSource:
             while position < piece.end:
                 try:
                     begin, end = self._read_lines(reader, piece, position, arena)
-                except _NoLineEnd:
+                except NoLineEnd:
                     with self._long_lock:
                         size = self._long_room + 2 * ALIGN
                         larger = Arena(aligned_buffer(size), self._layout.piece_rows)
@@ -345,7 +252,7 @@ class LineSource:
         """Read complete lines from `position` on, up to the line that crosses the piece's end.
 
         Returns  begin and end of the lines in the buffer
-        Raises   _NoLineEnd if the first one is longer than the arena
+        Raises   NoLineEnd if the first one is longer than the arena
         """
         base = position // ALIGN * ALIGN
         begin = position - base
@@ -356,7 +263,7 @@ class LineSource:
                 place = arena.last_terminator(begin, end, self._terminator)
             if place >= 0:
                 return begin, place + 1
-        raise _NoLineEnd
+        raise NoLineEnd
 
     def _read_long_line(
         self, reader: BlockReader, piece: Piece, position: int, arena: Arena

@@ -36,6 +36,7 @@ class Peer:
     commands   returns what to run, one after the other, given what `find` returned
     version    returns a line of text, given the same
     in_memory  whether it holds the whole input in memory whatever the cap
+    by_name    whether it runs only when it is asked for
     note       what a reader of its figures should know
     """
 
@@ -44,6 +45,7 @@ class Peer:
     commands: Callable[[Program, Job], list[Command]]
     version: Callable[[Program], str]
     in_memory: bool = False
+    by_name: bool = False
     note: str = ""
 
 
@@ -121,6 +123,16 @@ def run_dbshuf(program: Program, job: Job) -> list[Command]:
     return [Command([*program, "shuffle", job.source, "-o", job.output, *options])]
 
 
+def run_strategy(strategy: str) -> Callable[[Program, Job], list[Command]]:
+    """Return a run of dbshuf that may not choose for itself."""
+
+    def run(program: Program, job: Job) -> list[Command]:
+        (command,) = run_dbshuf(program, job)
+        return [Command([*command.argv, "--strategy", strategy])]
+
+    return run
+
+
 def run_terashuf(program: Program, job: Job) -> list[Command]:
     """Give it the cap in GiB with one digit: 512MB -> 0.5, 1GB -> 1."""
     env = {"MEMORY": f"{job.cap_bytes / 1e9:.1g}", "SEED": SEED, "TMPDIR": str(job.temp_dir)}
@@ -196,5 +208,9 @@ PEERS = {
             "through disk once",
         ),
         Peer("cp", on_path("cp"), run_cp, printed_version, note="cp IN OUT; no shuffle"),
+        *(
+            Peer(f"dbshuf-{one}", find_dbshuf, run_strategy(one), dbshuf_version, by_name=True)
+            for one in ("memory", "partition", "spill")
+        ),
     )
 }

@@ -175,6 +175,7 @@ def cap(text: str) -> str:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
+    usual = [name for name, peer in PEERS.items() if not peer.by_name]
     parser = argparse.ArgumentParser(
         description="measure dbshuf beside its peers",
         allow_abbrev=False,
@@ -184,7 +185,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     cases.add_argument("--case", action="append", choices=CASES, help="a case; may be repeated")
     cases.add_argument("--all", action="store_true", help="every case")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of each case [3]")
-    parser.add_argument("--peers", default=",".join(PEERS), help="names with commas [all]")
+    parser.add_argument(
+        "--peers", default=",".join(usual), help="names with commas [all but dbshuf-...]"
+    )
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="[a temporary directory]")
     parser.add_argument("--clean", action="store_true", help="remove the corpora at the end")
     parser.add_argument("--record", metavar="NAME", help="write tests/bench/runs/NAME")

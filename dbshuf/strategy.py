@@ -1,0 +1,69 @@
+"""Which strategy orders the rows, and why."""
+
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
+from dbshuf.layout import Layout, lay_out, least_cap, memory_store
+from dbshuf.source.survey import Survey
+from dbshuf.units import MIB, human
+
+STRATEGIES = ("auto", "memory", "spill", "partition")
+
+MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
+DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
+
+
+def choose_strategy(
+    asked: str, cap: int, base: int, survey: Survey, threads: int
+) -> tuple[str, str, Layout]:
+    """Pick the strategy, say why, and split the memory for it."""
+    least = least_cap(base, survey)
+    needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
+    if cap < least:
+        raise MemoryTooSmall(
+            f"--memory {human(cap)} is too small: this run needs at least {_mib(needed)}",
+            hint=f"pass --memory {_mib(needed)} or more",
+        )
+    if cap < needed:
+        raise StrategyUnfit(
+            f"--strategy spill needs {_mib(needed)}, not {human(cap)}: DuckDB's merge pins"
+            f" {MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
+            hint=f"use --strategy partition, or --memory {_mib(needed)}",
+        )
+    store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
+    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes)
+    return strategy, reason if asked == "auto" else "asked for", layout
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // MIB)}MiB"
+
+
+def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:
+    """Return the bytes of rows to keep in memory, the strategy that this is, and why."""
+    size, needed = human(survey.text_bytes or 0), memory_store(survey)
+    is_known = survey.text_bytes is not None
+    if asked in ("partition", "spill"):
+        return 0, asked, ""
+    if asked == "memory":
+        if is_known and needed > room:
+            raise StrategyUnfit(
+                f"{size} of text does not fit in --memory {human(cap)}",
+                hint=f"it needs {human(needed + cap - room)}; or use --strategy partition",
+            )
+        return needed if is_known and survey.is_exact else room * 2 // 3, "memory", ""
+    if not is_known:
+        reason = "size unknown until read; rows wait in memory first, then on disk"
+        return room // 2, "partition", reason
+    if not survey.is_exact:
+        reason = f"about {size} once decompressed; rows wait in memory first, then on disk"
+        return min(room // 2, needed), "partition", reason
+    if needed <= room * 3 // 4:
+        return needed, "memory", f"{size} of text fits in {human(cap)}"
+    return 0, "partition", f"{size} of text does not fit in {human(cap)}"
+
+
+def _least_spill_cap(base: int, survey: Survey) -> int:
+    """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
+    pinned = int(MERGE_ROWS * survey.mean_line_bytes)
+    if survey.text_bytes is not None:
+        pinned = min(pinned, survey.text_bytes)
+    return base + DUCKDB_BYTES + pinned * 3 // 2 + 48 * MIB

@@ -105,6 +105,7 @@ def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
             order = PartitionOrder(plan.layout, words, store)
             order.fill(source, reporter.advance)
             read.merge(order.read)
+            source.check_unchanged()
             check_read(read, source.text_bytes)
             reporter.stage("write", read.text_bytes)
             yield from order.windows()

@@ -356,7 +356,7 @@ def test_an_unexpected_exception_is_called_a_bug(run, monkeypatch):
     ended = run("shuffle", "a")
     assert ended.code == 1
     first, second = ended.err.splitlines()
-    assert first.startswith("dbshuf: bug: ZeroDivisionError: division by zero (test_cli.py:")
+    assert first.startswith("dbshuf: bug: ZeroDivisionError: division by zero (stand_ins.py:")
     assert second == "hint: set DBSHUF_DEBUG=1 for the traceback"
 
 

@@ -112,6 +112,7 @@ def _record_batches(
                 for piece in _pieces(batch, words, read):
                     hand_over(piece)
                 reporter.advance(batch.text_bytes)
+            source.check_unchanged()
             check_read(read, source.text_bytes)
             hand_over(None)
         except Stopped:

@@ -214,9 +214,9 @@ def _examine(ordinal: int, path: str) -> Input:
         head = raw.read(HEAD_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
+    raw.close()
     if head and not status.st_size:  # in /proc and the like, sizes say nothing
         return _examine_pipe(ordinal, path, open_raw(path))
-    raw.close()
     codec = codec_of(head)
     if codec is None and status.st_size >= POSITION_LIMIT:
         raise InputBeyondBounds(

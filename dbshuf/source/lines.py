@@ -67,10 +67,10 @@ class LineSource:
         self._streams = [Stream(i, header_bytes) for i in inputs if not i.is_plain_file]
         self._idle = deque(self._streams)  # those begun first, so that few are open at once
         self._busy = 0
-        plain = [i for i in inputs if i.is_plain_file]
+        self._plain = [i for i in inputs if i.is_plain_file]
         whole = (self._room - _TAIL_BYTES) // MIB * MIB
         self._piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
-        self._work = deque(_cut(plain, header_bytes, self._piece_bytes))
+        self._work = deque(_cut(self._plain, header_bytes, self._piece_bytes))
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
         """Return what one worker needs to read, over its own buffer or a new one."""
@@ -101,6 +101,12 @@ class LineSource:
         """Bytes that all batches together must have had, counted without looking at lines."""
         streamed = sum(stream.text_bytes for stream in self._streams)
         return self._plain_bytes + len(self._unterminated) + streamed
+
+    def check_unchanged(self) -> None:
+        """Raise InputChanged if a plain file is no longer what it was when it was listed."""
+        for source in self._plain:
+            with open_raw(source.name) as file:
+                _check_unchanged(source, file.fileno(), is_whole=True)
 
     def close(self) -> None:
         """Close what is open."""

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,9 @@ class Pipe:
         """Return the first bytes: at least `size` of them unless the stream is shorter."""
         while len(self.head) < size:
             more = self.raw.read(size - len(self.head))
+            if more is None:  # a descriptor that does not block has nothing yet: not the end
+                select.select([self.raw], [], [])
+                continue
             if not more:
                 break
             self.head += more
@@ -106,6 +110,9 @@ class _Joined:
         self._head = self._head[done:]
         while done < len(view):
             count = self._raw.readinto(view[done:])  # type: ignore[attr-defined]
+            if count is None:
+                select.select([self._raw], [], [])
+                continue
             if not count:
                 break
             done += count

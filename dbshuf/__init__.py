@@ -1,11 +1,12 @@
 """dbshuf: shuffle text corpora larger than memory, exactly, by seed, within a memory cap.
 
-    source  ->  key  ->  order  ->  sink
-    bytes       u64      by key     text, Parquet, shards
+    source  ->  query  ->  key  ->  order  ->  sink
+    bytes       SQL        u64      by key     text, Parquet, CSV, JSON lines, shards
 
-`source/` turns inputs into batches of lines, `key.py` gives every line its random
-key, `order/` puts the lines in key order, `sink/` writes them. `plan.py` decides how,
-`pipeline.py` does it, `cli.py` is the command line on top.
+`source/` turns inputs into batches of lines or typed rows, `query/` runs the user's SQL
+on them (`feed.py` joins the two), `key.py` gives every row its random key, `order/` puts
+the rows in key order, `sink/` writes them. `plan.py` decides how, `pipeline.py` does it;
+`store.py` keeps rows to come back to, `cli/` is the command line on top.
 """
 
 from typing import TYPE_CHECKING, Any

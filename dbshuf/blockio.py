@@ -151,12 +151,18 @@ class BlockFile:
         """Fill `view` (aligned) from `offset` (aligned); return the bytes before the end."""
         done = 0
         while done < len(view):
-            count = os.preadv(self.fd, [view.data[done:]], offset + done)
+            try:
+                count = os.preadv(self.fd, [view.data[done:]], offset + done)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._flags:
+                    raise
+                self._use_cache()
+                continue
             if count == 0:
                 break
             done += count
-            if done % ALIGN:
-                break
+            if done % ALIGN:  # the end of the file, or a read that direct I/O cannot go on with
+                self._use_cache()
         return done
 
     def _use_cache(self) -> None:

@@ -17,7 +17,13 @@
     ├── OutputUnwritable     15  the output cannot be made or written
     ├── StrategyUnfit        16  the strategy that was asked for cannot do this input
     ├── InputChanged         17  an input changed while it was read
-    └── CheckFailed          18  what came out is not what went in
+    ├── CheckFailed          18  what came out is not what went in
+    ├── QueryInvalid         19  an SQL text is wrong, or asks for what is not allowed
+    ├── QueryFailed          20  an SQL text is sound, but fails on a row
+    ├── SchemaMismatch       21  the rows of two inputs have different columns
+    ├── RowUnfit             22  the output's format cannot hold the rows
+    ├── StoreInvalid         23  a database is no store, or an input of it has changed
+    └── TempUnusable         24  the temporary directory cannot be written or read
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -135,3 +141,39 @@ class CheckFailed(DbshufError):
     """What came out is not what went in; nothing was published."""
 
     exit_code = 18
+
+
+class QueryInvalid(DbshufError):
+    """An SQL text is wrong, or asks for what is not allowed there."""
+
+    exit_code = 19
+
+
+class QueryFailed(DbshufError):
+    """An SQL text is sound, but fails on a row of the input."""
+
+    exit_code = 20
+
+
+class SchemaMismatch(DbshufError):
+    """The rows of two inputs have different columns, or not those that were asked for."""
+
+    exit_code = 21
+
+
+class RowUnfit(DbshufError):
+    """The output's format cannot hold the columns, or a value, of the rows."""
+
+    exit_code = 22
+
+
+class StoreInvalid(DbshufError):
+    """A database is no store of dbshuf, or an input in it has changed."""
+
+    exit_code = 23
+
+
+class TempUnusable(DbshufError):
+    """The temporary directory cannot be written, or read back."""
+
+    exit_code = 24

@@ -96,17 +96,31 @@ def range_start(part: int, ranges: int) -> int:
 
 def id_of(key: int, words: tuple[int, int]) -> int:
     """Return the row id that `mix_ids` turned into `key`: the inverse of the bijection."""
-    s1, s2 = words
-    mixed = _unmix(_unmix(key) ^ s2)
-    return (mixed - s1) * pow(int(_GAMMA), -1, 1 << 64) % (1 << 64)
+    return int(ids_of(np.array([key], np.uint64), words)[0])
 
 
-def _unmix(value: int) -> int:
-    """The inverse of `_mix` for one number."""
+def ids_of(keys: U64, words: tuple[int, int]) -> U64:
+    """Return the row ids of keys (uint64, shape (rows,)): the inverse of `mix_ids`."""
+    ids = keys.copy()
+    _unmix(ids)
+    ids ^= np.uint64(words[1])
+    _unmix(ids)
+    ids -= np.uint64(words[0])
+    ids *= _inverse(_GAMMA)
+    return ids
+
+
+def _unmix(values: U64) -> None:
+    """The inverse of `_mix`, in place."""
     for shift, multiplier in ((31, _MULTIPLIER_2), (27, _MULTIPLIER_1), (30, None)):
-        part = value
-        while part := part >> shift:
-            value ^= part
+        part = values >> np.uint64(shift)
+        while part.any():
+            values ^= part
+            part >>= np.uint64(shift)
         if multiplier is not None:
-            value = value * pow(int(multiplier), -1, 1 << 64) % (1 << 64)
-    return value
+            values *= _inverse(multiplier)
+
+
+def _inverse(multiplier: np.uint64) -> np.uint64:
+    """The number that undoes a multiplication modulo 2^64."""
+    return np.uint64(pow(int(multiplier), -1, 1 << 64))

@@ -1,7 +1,8 @@
 """How a run splits the memory that the user named.
 
-    cap = base + store + workers x (buffer + rows of a piece + scratch) + one long line
-    cap = base + store + workers x (buffer + scratch) + windows ahead + sorting
+    cap = base + store + tables + workers x (buffer x copies + rows of a piece + scratch)
+              + one long line
+    cap = base + store + tables + workers x (buffer + scratch) + windows ahead + sorting
 
 The first is true while rows are read, the second while they are ordered. The base is
 what is resident when the plan is made, with the sink and some slack. Everything that
@@ -15,21 +16,26 @@ from dbshuf.source.survey import Survey
 from dbshuf.units import KIB, MIB
 
 WINDOW_BYTES = 4 * MIB  # text gathered at a time; its memory is used again while it is warm
+WINDOW_ROWS = 1 << 18  # so that keys and offsets of the shortest lines stay small too
 INDEX_BYTES = 12  # stored beside a line: its key and its length
+KEY_BYTES = 8  # stored beside a typed row, whose columns take _COLUMN_BYTES more
+TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
 SORT_BYTES = 56  # a row's share of the arrays that order a bucket
 PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
 
 # For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
 # tests/bench/runs/ stay below the cap with it.
 SLACK_BYTES = 40 * MIB
-_SCRATCH_BYTES = 4 * WINDOW_BYTES  # stage and windows of a worker
+_SCRATCH_BYTES = 5 * WINDOW_BYTES  # stage, and windows with their index, of a worker
 _AHEAD_BYTES = 6 * WINDOW_BYTES
+_COLUMN_BYTES = 5  # offset and validity of a value
 _LEAST_BUFFER_BYTES = 2 * MIB
 _COMFORTABLE_BUFFER_BYTES = 8 * MIB
+_LEAST_PIECE_ROWS = 1 << 15
 _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
-_MOST_LONG_BYTES = 1 << 30  # offsets are int32
+MOST_LONG_BYTES = 1 << 30  # offsets are int32
 _SLICE_BYTES = MIB  # one read from the temporary file, at least; see blockio.py
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _DENSER = 1.25  # rows of a piece, over what the sample lets expect
@@ -45,13 +51,15 @@ _LONG_LINE_COPIES = 5
 class Layout:
     """How a run uses memory.
 
-    base_bytes    resident when the plan was made, with slack and sink
+    base_bytes    resident when the plan was made, with slack, sink and engine
     store_bytes   rows that wait in memory rather than in a temporary file
     workers       threads that read and partition, and then order buckets
     buffer_bytes  what a worker reads at a time, and the largest usual bucket
     piece_rows    lines that a worker partitions at a time
     long_bytes    for a line longer than a buffer; one at a time
     ranges        buckets; equal ranges of the key
+    is_split      whether buckets are partitioned once more, since the tables of enough
+                  ranges would not fit
     sort_bytes    shared by the buckets that are being ordered, beside the buffers
     ahead_bytes   windows that may wait for the sink
     """
@@ -63,47 +71,103 @@ class Layout:
     piece_rows: int
     long_bytes: int
     ranges: int
+    is_split: bool
     sort_bytes: int
     ahead_bytes: int
 
 
 def stored_bytes(survey: Survey) -> int:
-    """Return the bytes that all rows take while they wait, text and index."""
+    """Return the bytes that all rows take while they wait, values and index."""
     text = survey.text_bytes or 0
-    return int(text * (1 + INDEX_BYTES / survey.mean_line_bytes) * 1.01) + MIB
+    return int(text * (1 + _index_bytes(survey) / survey.mean_line_bytes) * 1.01) + MIB
+
+
+def _index_bytes(survey: Survey) -> int:
+    return KEY_BYTES + _COLUMN_BYTES * survey.columns if survey.columns else INDEX_BYTES
 
 
 def lay_out(
-    cap_bytes: int, base_bytes: int, survey: Survey, *, threads: int, store_bytes: int
+    cap_bytes: int,
+    base_bytes: int,
+    survey: Survey,
+    *,
+    threads: int,
+    store_bytes: int,
+    copies: float = 1,
 ) -> Layout:
-    """Divide a cap of at least `least_cap` and the store."""
+    """Divide a cap of at least `least_cap` and the store.
+
+    copies  how often a worker holds what it reads: once as it is, and what SQL makes of it
+    """
     budget = cap_bytes - base_bytes - store_bytes
-    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
-    wanted = _piece_bytes(survey)
-    workers = threads + 1  # one waits for the disk
-    while True:
-        share = budget * 3 // 4 // workers - _SCRATCH_BYTES
-        buffer_bytes = min(wanted, int(share / (1 + row_share)))
-        if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
-            break
-        workers -= 1
-    buffer_bytes = max(buffer_bytes, _LEAST_BUFFER_BYTES)
-    long_bytes = budget - workers * int(buffer_bytes * (1 + row_share) + _SCRATCH_BYTES)
-    sort_bytes = budget - _AHEAD_BYTES - workers * (buffer_bytes + _SCRATCH_BYTES)
-    sort_bytes = max(sort_bytes, MIB)
-    per_row = survey.mean_line_bytes + INDEX_BYTES
-    bucket_bytes = min(buffer_bytes, sort_bytes * 0.8 / workers * per_row / SORT_BYTES)
+    workers, buffer_bytes = _workers(budget, survey, threads, copies)
+    wanted = _ranges(survey, buffer_bytes // 4)  # sorting may ask for smaller buckets
+    table_bytes = min(budget // 16, _table_bytes(survey, workers, buffer_bytes) * wanted)
+    budget -= table_bytes
+    workers, buffer_bytes = _workers(budget, survey, threads, copies)
+    sort_bytes = max(budget - _AHEAD_BYTES - workers * (buffer_bytes + _SCRATCH_BYTES), MIB)
+    wanted = _ranges(survey, _bucket_bytes(survey, buffer_bytes, sort_bytes // workers))
+    ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
+    share = budget * 3 // 4 // workers - _SCRATCH_BYTES
+    dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
+    fitting = int(share - buffer_bytes * copies) // PIECE_ROW_BYTES
+    piece_rows = max(min(dense, fitting), _LEAST_PIECE_ROWS)
+    reading = int(buffer_bytes * copies) + piece_rows * PIECE_ROW_BYTES + _SCRATCH_BYTES
+    long_bytes = budget - workers * reading
     return Layout(
         base_bytes=base_bytes,
         store_bytes=store_bytes,
         workers=workers,
         buffer_bytes=buffer_bytes,
-        piece_rows=int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024,
-        long_bytes=min(max(long_bytes, buffer_bytes), _MOST_LONG_BYTES),
-        ranges=_ranges(survey, int(bucket_bytes)),
+        piece_rows=piece_rows,
+        long_bytes=min(max(long_bytes, buffer_bytes), MOST_LONG_BYTES),
+        ranges=ranges,
+        is_split=ranges < wanted,
         sort_bytes=sort_bytes,
         ahead_bytes=_AHEAD_BYTES,
     )
+
+
+def probe_layout() -> Layout:
+    """Return what one worker needs to look at lines before there is a plan."""
+    return Layout(
+        base_bytes=0,
+        store_bytes=0,
+        workers=1,
+        buffer_bytes=4 * MIB,
+        piece_rows=_LEAST_PIECE_ROWS,
+        long_bytes=64 * MIB,
+        ranges=1,
+        is_split=False,
+        sort_bytes=MIB,
+        ahead_bytes=MIB,
+    )
+
+
+def _table_bytes(survey: Survey, workers: int, buffer_bytes: int) -> int:
+    """Return what one more range costs in the tables of all runs."""
+    return TABLE_BYTES * (stored_bytes(survey) // buffer_bytes + workers)
+
+
+def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[int, int]:
+    """Return how many workers there is memory for, and the bytes of their buffers."""
+    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
+    wanted = _piece_bytes(survey)
+    workers = threads + 1  # one waits for the disk
+    while True:
+        share = budget * 3 // 4 // workers - _SCRATCH_BYTES
+        ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
+        buffer_bytes = min(wanted, int(share / (copies + row_share)), ordering * 2 // 3)
+        if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
+            return workers, max(buffer_bytes, _LEAST_BUFFER_BYTES)
+        workers -= 1
+
+
+def _bucket_bytes(survey: Survey, buffer_bytes: int, sort_bytes: int) -> int:
+    """Return what of stored rows a worker can order in its buffer and its share to sort."""
+    stored_row = survey.mean_line_bytes + _index_bytes(survey)
+    row = SORT_BYTES + (stored_row if survey.columns else 0)  # typed rows are copied once
+    return int(min(buffer_bytes, sort_bytes * 0.8 * stored_row / row))
 
 
 def _piece_bytes(survey: Survey) -> int:
@@ -133,12 +197,12 @@ def longest_line(layout: Layout, sink_copies: float) -> int:
     return max(min(layout.long_bytes - 128 * KIB, ordering), layout.buffer_bytes // 2)
 
 
-def least_cap(base_bytes: int, survey: Survey) -> int:
+def least_cap(base_bytes: int, copies: float = 1) -> int:
     """Return the smallest --memory (bytes) under which one worker can run."""
-    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes
-    reading = int(_LEAST_BUFFER_BYTES * (1 + row_share)) + _SCRATCH_BYTES
+    buffers, rows = int(_LEAST_BUFFER_BYTES * copies), _LEAST_PIECE_ROWS * PIECE_ROW_BYTES
+    reading = buffers + rows + _SCRATCH_BYTES
     ordering = _AHEAD_BYTES + _LEAST_BUFFER_BYTES + _SCRATCH_BYTES + _LEAST_LONG_BYTES
-    return base_bytes + max(reading * 4 // 3, ordering) + _LEAST_LONG_BYTES
+    return base_bytes + max(reading * 4 // 3, ordering) * 16 // 15 + _LEAST_LONG_BYTES
 
 
 def memory_store(survey: Survey) -> int:

@@ -10,12 +10,16 @@ from typing import Any, TypedDict, Unpack
 import pyarrow as pa
 
 from dbshuf.errors import UsageError
+from dbshuf.options import Options
 from dbshuf.order.tally import Tally
+from dbshuf.order.window import RowWindow
 from dbshuf.pipeline import Reporter, Result, ordered, run
-from dbshuf.plan import Options, make_plan
+from dbshuf.plan import make_plan
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.sink.column import LineColumn
-from dbshuf.verify import check_totals, checked
+
+_streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -25,6 +29,12 @@ class StreamOptions(TypedDict, total=False):
 
     zero_terminated: bool
     header: int
+    input_format: str | None
+    table: str | None
+    where: str | None
+    select: str | None
+    sql: str | None
+    allow_files: Sequence[str]
     binary: bool
     temp_dir: str | os.PathLike[str] | None
 
@@ -36,6 +46,11 @@ class ShuffleOptions(StreamOptions, total=False):
     shards: int | None
     shard_bytes: str | int | None
     shard_rows: int | None
+    compression: str | None
+    row_group_bytes: str | int | None
+    split: str | None
+    split_seed: str | None
+    split_by: str | None
     force: bool
 
 
@@ -59,8 +74,8 @@ def shuffle(
     seed      any text or number (7 is "7"); default: one is drawn, see the result
     strategy  "auto", "memory", "spill" or "partition"; the bytes are the same
     threads   default: the cores that this process may use
-    options   zero_terminated, header, binary, format, shards, shard_bytes, shard_rows,
-              temp_dir, force: as on the command line
+    options   as on the command line, see ShuffleOptions; --from is input_format, and sql is
+              the text of a SELECT, not a file
     Returns   rows, bytes, seed, strategy, seconds and peak RSS
     Raises    DbshufError; then the output is as it was before
     """
@@ -83,39 +98,45 @@ def stream(
     """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
 
     inputs, memory, seed, strategy, threads   as for `shuffle`
-    options   zero_terminated, header, binary, temp_dir
-    Returns   a reader with one column `line`: string without its terminator, or binary
-              with binary=True; work begins with the first batch, and closing the reader
-              or dropping it early ends the work and removes all temporary data
+    options   see StreamOptions
+    Returns   a reader of the rows; of lines one column `line`: string without its
+              terminator, or binary with binary=True; work begins with the first batch, and
+              closing the reader or dropping it early ends it and removes all temporary data
     Raises    DbshufError, here or while it is read
     """
-    unknown = set(options) - {"zero_terminated", "header", "binary", "temp_dir"}
+    unknown = set(options) - set(StreamOptions.__annotations__)
     if unknown:
         raise UsageError(f"stream takes no `{sorted(unknown)[0]}`")
     chosen = _options(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
-    plan = make_plan(Options(**chosen))
-    column = LineColumn(plan.target)
+    # Its rows go to no file: the null device is the output that is always there and needs
+    # no room, where a process may well have closed its standard output.
+    plan = make_plan(Options(**chosen, output=os.devnull))
+    column = None if plan.schema is not None else LineColumn(plan.target)
 
     def batches() -> Generator[pa.RecordBatch]:
-        read, written = Tally(), Tally()
-        with contextlib.closing(ordered(plan, NO_PROGRESS, read)) as windows:
-            for window in checked(windows, written):
-                yield column.batch(window)
-            check_totals(read, written)
+        with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
+            for window in windows:
+                if isinstance(window, RowWindow):
+                    yield window.batch
+                else:
+                    assert column is not None
+                    yield column.batch(window)
 
+    schema = plan.schema if column is None else column.schema
     rows = batches()
-    atexit.register(_close, weakref.ref(rows))
-    return pa.RecordBatchReader.from_batches(column.schema, rows)
+    _streams.add(rows)
+    return pa.RecordBatchReader.from_batches(schema, rows)
 
 
-def _close(rows: "weakref.ref[Generator[pa.RecordBatch]]") -> None:
-    """End a stream that a program left half-read, so that it leaves no temporary data."""
-    generator = rows()
-    if generator is not None:
-        generator.close()
+@atexit.register
+def _close_streams() -> None:
+    """End the streams that a program left half-read, so that they leave no temporary data."""
+    for rows in list(_streams):
+        with contextlib.suppress(ValueError):  # a thread is still reading it
+            rows.close()
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +149,8 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
     }
     seed = others.get("seed")
+    if "allow_files" in others:
+        others = {**others, "allow_files": tuple(map(os.fspath, others["allow_files"]))}
     return {
         **others,
         **paths,

@@ -1,22 +1,23 @@
-"""One shuffle: source -> key -> order -> sink, a call a stage."""
+"""One shuffle: source -> query -> key -> order -> sink, a call a stage."""
 
 import contextlib
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from dbshuf.key import ORDER_VERSION, seed_words
+from dbshuf.feed import Feed, open_feed
+from dbshuf.key import ORDER_VERSION, id_of, seed_words
 from dbshuf.memory import peak_resident_bytes
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.store import Store
 from dbshuf.order.tally import Tally
-from dbshuf.order.window import Window
+from dbshuf.order.window import AnyWindow
 from dbshuf.plan import Plan
 from dbshuf.scratch import private_folder
 from dbshuf.sink import open_sink
-from dbshuf.source.lines import LineSource
-from dbshuf.verify import check_read, check_totals, checked
+from dbshuf.verify import check_totals, checked
 
 
 class Reporter(Protocol):
@@ -33,7 +34,8 @@ class Reporter(Protocol):
 class Result:
     """What a shuffle did.
 
-    rows, text_bytes  shuffled lines and their bytes, terminators included
+    rows, text_bytes  written rows and their bytes: of lines with their terminators, of
+                      typed rows those of their values
     elapsed_s         wall time
     peak_rss_bytes    of the whole process, up to the end of the run
     """
@@ -46,6 +48,7 @@ class Result:
     peak_rss_bytes: int
     output: str | None
     order_version: int = ORDER_VERSION
+    unit: str = "line"  # or "row", what was shuffled
 
 
 def run(plan: Plan, reporter: Reporter) -> Result:
@@ -54,15 +57,14 @@ def run(plan: Plan, reporter: Reporter) -> Result:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
-    read, written = Tally(), Tally()
-    with contextlib.closing(ordered(plan, reporter, read)) as windows:
+    written = Tally()
+    with contextlib.closing(ordered(plan, reporter, written)) as windows:
         sink = None
         try:
             sink = open_sink(plan.target)
-            for window in checked(windows, written):
+            for window in windows:
                 sink.write(window)
                 reporter.advance(window.text_bytes)
-            check_totals(read, written)
             reporter.stage("publish", None)
             sink.finish()
         except BaseException:
@@ -77,35 +79,51 @@ def run(plan: Plan, reporter: Reporter) -> Result:
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
         output=None if plan.target.path is None else str(plan.target.path),
+        unit="line" if plan.schema is None else "row",
     )
 
 
-def ordered(plan: Plan, reporter: Reporter, read: Tally) -> Generator[Window]:
-    """Yield all rows in key order; closing the generator removes all temporary data.
+def ordered(plan: Plan, reporter: Reporter, written: Tally) -> Generator[AnyWindow]:
+    """Yield all rows in key order, checked; closing it removes all temporary data.
 
-    read  is filled with what was read, before the first window
+    written  counts what was yielded
+    Raises   CheckFailed at the end, if that is not what was read
     """
-    source = LineSource(
-        plan.inputs,
-        terminator=plan.terminator,
-        header_bytes=len(plan.header),
-        layout=plan.layout,
-        longest_bytes=plan.longest_line_bytes,
-        cap_for_line=plan.cap_for_line,
-    )
-    with private_folder(plan.temp_dir) as folder, contextlib.closing(source):
+    words = seed_words(plan.seed)
+    with private_folder(plan.temp_dir) as folder:
         reporter.stage("read", plan.survey.text_bytes)
-        words = seed_words(plan.seed)
-        if plan.strategy == "spill":
-            from dbshuf.order.duckdb import spill_order
+        read = Tally()
+        with contextlib.closing(open_feed(plan, folder, reporter.advance)) as feed:
+            windows = _windows(plan, feed, words, folder, read=read, reporter=reporter)
+            given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
+            with contextlib.closing(windows):
+                yield from checked(windows, written, given_id)
+            check_totals(read, written)
 
-            yield from spill_order(plan, source, words, folder, read=read, reporter=reporter)
-            return
-        with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
-            order = PartitionOrder(plan.layout, words, store)
-            order.fill(source, reporter.advance)
-            read.merge(order.read)
-            source.check_unchanged()
-            check_read(read, source.text_bytes)
-            reporter.stage("write", read.text_bytes)
-            yield from order.windows()
+
+def _windows(
+    plan: Plan,
+    feed: Feed,
+    words: tuple[int, int],
+    folder: Path,
+    *,
+    read: Tally,
+    reporter: Reporter,
+) -> Generator[AnyWindow]:
+    """Order the rows of a feed as the plan says; `read` is complete with the first window."""
+
+    def on_read() -> None:
+        reporter.stage("write", read.text_bytes)
+
+    if plan.strategy == "spill":
+        from dbshuf.order.duckdb import spill_order
+
+        yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+        return
+    with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
+        order = PartitionOrder(plan.layout, words, store, plan.schema)
+        order.fill(feed)
+        feed.check()
+        read.merge(order.read)
+        on_read()
+        yield from order.windows()

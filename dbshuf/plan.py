@@ -3,14 +3,12 @@
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbshuf.errors import (
-    UsageError,
-)
+from dbshuf.errors import UsageError
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import (
     SLACK_BYTES,
@@ -19,33 +17,20 @@ from dbshuf.layout import (
     stored_bytes,
 )
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
-from dbshuf.sink import Target, check_target, format_of, sink_memory_bytes
+from dbshuf.options import Options, check_options, terminator_of
+from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
+from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.inputs import Input, resolve_inputs
 from dbshuf.source.survey import Survey, common_header, survey_inputs
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
-from dbshuf.strategy import DUCKDB_BYTES, STRATEGIES, choose_strategy
+from dbshuf.split import member_of, parse_splits
+from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
 from dbshuf.units import GIB, MIB, human, parse_bytes
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for, as given; see the README for each."""
-
-    inputs: tuple[str, ...] = ()
-    output: str | None = None
-    memory: str | int | None = None
-    seed: str | None = None
-    strategy: str = "auto"
-    threads: int | None = None
-    zero_terminated: bool = False
-    header: int = 0
-    binary: bool = False
-    format: str | None = None
-    shards: int | None = None
-    shard_bytes: str | int | None = None
-    shard_rows: int | None = None
-    temp_dir: str | None = None
-    force: bool = False
+    from dbshuf.store import StoreInfo
 
 
 @dataclass(frozen=True)
@@ -56,6 +41,8 @@ class Plan:
     """
 
     inputs: tuple[Input, ...]
+    store: "StoreInfo | None"
+    shape: Shape
     survey: Survey
     target: Target
     seed: str
@@ -73,6 +60,11 @@ class Plan:
     output_bytes: int | None
     temp_free_bytes: int
     output_free_bytes: int | None
+
+    @property
+    def schema(self) -> "pa.Schema | None":
+        """The columns of the rows that are shuffled; None: they are lines."""
+        return self.shape.schema
 
     @property
     def longest_line_bytes(self) -> int:
@@ -96,8 +88,16 @@ class Plan:
     def _longest_at(self, cap: int, base: int) -> int:
         asked = "auto" if self.is_auto else self.strategy
         return _longest(
-            choose_strategy(asked, cap, base, self.survey, self.threads)[2], self.target
+            choose_strategy(asked, cap, base, self.survey, self.threads, copies=self.shape.copies)[
+                2
+            ],
+            self.target,
         )
+
+    @property
+    def _engine_bytes(self) -> int:
+        uses = self.strategy == "spill" or self.shape.whole_query is not None
+        return self.duckdb_bytes if uses else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan for programs; bytes are plain numbers."""
@@ -121,7 +121,7 @@ class Plan:
                 "cap_bytes": self.memory_bytes,
                 "base_bytes": layout.base_bytes,
                 "store_bytes": layout.store_bytes,
-                "duckdb_bytes": self.duckdb_bytes if self.strategy == "spill" else 0,
+                "duckdb_bytes": self._engine_bytes,
                 "buffer_bytes": layout.buffer_bytes,
                 "sort_bytes": layout.sort_bytes,
                 "longest_line_bytes": self.longest_line_bytes,
@@ -147,7 +147,7 @@ class Plan:
             "unknown" if self.survey.text_bytes is None else about + human(self.survey.text_bytes)
         )
         in_work = (
-            f"DuckDB {human(self.duckdb_bytes)}"
+            f"DuckDB {human(self._engine_bytes)}"
             if self.strategy == "spill"
             else f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
             f" {human(layout.sort_bytes)} to sort"
@@ -175,114 +175,184 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
-    Raises  any DbshufError that needs no work: inputs, memory, space, output, options
+    Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
-    _check_options(options)
-    terminator = _terminator(options)
+    check_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     threads = options.threads or _usable_cores()
-    inputs = resolve_inputs(options.inputs)
-    header = common_header(inputs, options.header, terminator)
-    target = _target(options, inputs, seed, header)
+    read = _inputs(options)
+    shape, inputs = read.shape, read.inputs
+    target = _target(options, read, seed)
     check_target(target)
-    survey = survey_inputs(inputs, terminator)
+    check_schema(target)
+    survey = _survey(read)
     cap = available_bytes() // 2
     if options.memory is not None:
         cap = parse_bytes(options.memory, "--memory")
     release_unused()
-    base = resident_bytes() + SLACK_BYTES + sink_memory_bytes(target) + _readers(inputs, threads)
-    strategy, reason, layout = choose_strategy(options.strategy, cap, base, survey, threads)
+    sinks = sink_memory_bytes(target) * max(len(target.split_names), 1)
+    base = resident_bytes() + SLACK_BYTES + sinks + _readers(read, threads)
+    engine_bytes, base = _engine(shape, cap, base)
+    strategy, reason, layout = choose_strategy(
+        options.strategy, cap, base, survey, threads, copies=shape.copies
+    )
     temp_dir = temp_folder(options.temp_dir, target)
-    stored = None if survey.text_bytes is None else stored_bytes(survey)
     plan = Plan(
         inputs=inputs,
+        store=read.store,
+        shape=shape,
         survey=survey,
         target=target,
         seed=seed,
-        terminator=terminator,
-        header=header,
+        terminator=read.terminator,
+        header=read.header,
         strategy=strategy,
         reason=reason,
         is_auto=options.strategy == "auto",
         threads=threads,
         memory_bytes=cap,
         layout=layout,
-        duckdb_bytes=cap - base - DUCKDB_BYTES - 2 * layout.buffer_bytes,
+        duckdb_bytes=engine_bytes or duckdb_bytes(cap, base),
         temp_dir=temp_dir,
-        temp_bytes=0 if strategy == "memory" else stored,
+        temp_bytes=_temp_bytes(survey, strategy, layout),
         output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
     )
-    check_space(
-        target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
-    )
+    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+        check_space(
+            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
+        )
     return plan
 
 
-def _check_options(options: Options) -> None:
-    if options.strategy not in STRATEGIES:
-        raise UsageError(
-            f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
-        )
-    for name, value, least in (
-        ("--threads", options.threads, 1),
-        ("--header", options.header, 0),
-        ("--shards", options.shards, 1),
-        ("--shard-rows", options.shard_rows, 1),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"{name} {value} must be at least {least}")
-    cuts = [options.shards, options.shard_bytes, options.shard_rows]
-    if sum(cut is not None for cut in cuts) > 1:
-        raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
-    if options.shards is not None and options.shards > 99_999:
-        raise UsageError(f"--shards {options.shards:,} is over 99,999")
-    if str(options.output).endswith("/") and all(cut is None for cut in cuts):
-        raise UsageError(
-            f"-o {options.output} is a directory, and no shards were asked for",
-            hint="add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
-        )
-    if any(cut is not None for cut in cuts) and options.output in (None, "-"):
-        raise UsageError("shards need a directory", hint="name one with -o DIR")
+@dataclass(frozen=True)
+class _Read:
+    """What is read: inputs, or a store of them."""
+
+    inputs: tuple[Input, ...]
+    store: "StoreInfo | None"
+    shape: Shape
+    terminator: bytes
+    header: bytes
 
 
-def _terminator(options: Options) -> bytes:
-    return b"\0" if options.zero_terminated else b"\n"
+def _inputs(options: Options) -> _Read:
+    if options.store is not None:
+        from dbshuf.store import open_store
+
+        store = open_store(options.store)
+        shape = make_shape(options, store.inputs, "lines", columns=store.schema)
+        return _Read(store.inputs, store, shape, store.terminator, store.header)
+    terminator = terminator_of(options)
+    check_sql_early(options)
+    inputs = resolve_inputs(options.inputs)
+    kind = _kind(options, inputs)
+    header = common_header(inputs, options.header, terminator)
+    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)
 
 
-def _target(options: Options, inputs: tuple[Input, ...], seed: str, header: bytes) -> Target:
+def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
+    """Return what the inputs hold, as asked or by their first bytes."""
+    if options.input_format == "lines":
+        return "lines"
+    from dbshuf.source.kinds import kind_of_inputs
+
+    kind = kind_of_inputs(inputs, options.input_format, table=options.table)
+    if kind != "lines" and options.header:
+        raise UsageError(f"--header is for lines, and the inputs are {kind}")
+    return kind
+
+
+def _survey(read: _Read) -> Survey:
+    shape = read.shape
+    columns = 0 if shape.schema is None else len(shape.schema)
+    if read.store is not None:
+        survey = read.store.survey()
+    elif shape.is_text:
+        survey = survey_inputs(read.inputs, read.terminator)
+    else:
+        from dbshuf.source.table import survey_tables
+
+        survey = survey_tables(read.inputs, shape.kind, table=shape.table)
+    if shape.whole_query is not None:
+        return replace(survey, text_bytes=None, is_exact=False, columns=columns)
+    return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)
+
+
+def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
+    """Return DuckDB's memory limit (bytes, 0: none), and the base with DuckDB in it."""
+    if shape.whole_query is not None:
+        limit = max((cap - base - DUCKDB_BYTES) // 2, ROW_QUERY_BYTES)
+        return limit, base + DUCKDB_BYTES + limit
+    if shape.row_query is not None:
+        return 0, base + ROW_QUERY_BYTES
+    return 0, base
+
+
+def _temp_bytes(survey: Survey, strategy: str, layout: Layout) -> int | None:
+    """Return what a run writes to its temporary directory, as far as one can tell."""
+    if strategy == "memory":
+        return 0
+    if survey.text_bytes is None:
+        return None
+    passes = 2 if layout.is_split else 1
+    return max(stored_bytes(survey) * passes - layout.store_bytes, 0)
+
+
+def _target(options: Options, read: _Read, seed: str) -> Target:
+    inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else Path(str(options.output))
-    as_format = format_of(path, options.format)
-    if as_format == "parquet" and options.header:
-        raise UsageError("--header has no place in Parquet", hint="leave out --header")
+    as_format = format_of(path, options.format, options.compression)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
+    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     return Target(
         path=path,
         format=as_format,
-        header=header,
-        terminator=_terminator(options),
+        header=read.header,
+        terminator=read.terminator,
         binary=options.binary,
-        shards=options.shards,
+        shards=_shards(options, path),
         shard_bytes=None if shard_bytes is None else parse_bytes(shard_bytes, "--shard-bytes"),
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words),
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
         threads=options.threads,
+        schema=shape.schema,
+        compression=options.compression,
+        row_group_bytes=None
+        if options.row_group_bytes is None
+        else parse_bytes(options.row_group_bytes, "--row-group-bytes"),
+        split_names=() if splits is None else splits.names,
+        member_of=None
+        if splits is None
+        else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
     )
 
 
-def _readers(inputs: tuple[Input, ...], threads: int) -> int:
-    """The memory (bytes) of the decompressors that may be open at once, one a worker."""
-    return sum(sorted((one.window_bytes for one in inputs), reverse=True)[: threads + 1])
+def _shards(options: Options, path: Path | None) -> int | None:
+    """Return --shards, or 1 for splits that go to directories uncut."""
+    is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
+    is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
+    return 1 if options.split is not None and is_folder and not is_cut else options.shards
 
 
-def _locate(inputs: tuple[Input, ...], words: tuple[int, int], key: int) -> str:
+def _readers(read: _Read, threads: int) -> int:
+    """The memory (bytes) of the decompressors, or of DuckDB for a store; one a worker."""
+    if read.store is not None:
+        return read.store.reader_bytes() * (threads + 1)
+    windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
+    return sum(windows[: threads + 1])
+
+
+def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:
     """Name the row that has a key, for messages."""
     row = id_of(key, words)
-    return f"`{inputs[row >> POSITION_BITS].name}` at byte {row % POSITION_LIMIT}"
+    if row >> POSITION_BITS >= len(inputs):  # a query gave the id
+        return f"the row with the id {row}"
+    return f"`{inputs[row >> POSITION_BITS].name}` at {unit} {row % POSITION_LIMIT}"
 
 
 def _longest(layout: Layout, target: Target) -> int:

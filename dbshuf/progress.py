@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from dbshuf.units import human
 
 if TYPE_CHECKING:
+    from dbshuf.ingest import IngestResult
     from dbshuf.pipeline import Result
 
 _REWRITES_S = 0.2  # seconds between two states of the line on a terminal
@@ -239,9 +240,20 @@ def summary(result: "Result") -> str:
     decimals = 2 if elapsed_s < 10 else 1 if elapsed_s < 100 else 0
     rate = human(result.text_bytes / max(elapsed_s, 1e-3))
     return (
-        f"dbshuf: {result.rows:,} line{plural}, {human(result.text_bytes)}"
+        f"dbshuf: {result.rows:,} {result.unit}{plural}, {human(result.text_bytes)}"
         f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
         f" {result.strategy}, seed {shlex.quote(result.seed)}"
+    )
+
+
+def ingest_summary(result: "IngestResult") -> str:
+    """Return the line at the end of an ingest, for people."""
+    added = sum(one.is_added for one in result.inputs)
+    there = len(result.inputs) - added
+    return (
+        f"dbshuf: {added:,} input{'' if added == 1 else 's'} added, {there:,} there already;"
+        f" {result.rows:,} rows, {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
+        f" peak memory {human(result.peak_rss_bytes)}"
     )
 
 

@@ -2,18 +2,23 @@
 
 A name is claimed before anything is made under it, so that an interrupt at any moment,
 also between the making and the try that follows, leaves it known: what is still claimed
-when the interpreter ends is removed then.
+when the interpreter ends is removed then. A claim is of one process: a child that was
+forked has none, so that its end takes nothing from a run that goes on in its parent.
 """
 
 import atexit
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from dbshuf.errors import TempSpaceShort, UsageError
+
 _claimed: set[Path] = set()
+os.register_at_fork(after_in_child=_claimed.clear)
 
 
 def claim(path: Path) -> Path:
@@ -29,6 +34,8 @@ def release(path: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a claimed file or folder, if it is there, and forget the name; never raises."""
+    if path not in _claimed:
+        return
     with contextlib.suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -39,13 +46,27 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def private_folder(parent: Path) -> Iterator[Path]:
-    """A folder of this run alone, mode 0700, gone afterwards whatever happens."""
+    """A folder of this run alone, mode 0700, gone afterwards whatever happens.
+
+    Raises  TempSpaceShort, UsageError if it cannot be made
+    """
     folder = claim(parent / f".dbshuf-{secrets.token_hex(6)}")
     try:
-        os.mkdir(folder, 0o700)
+        _make(folder)
         yield folder
     finally:
         remove(folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (TempSpaceShort if is_full else UsageError)(
+            f"temporary directory `{folder.parent}`: {error.strerror}",
+            hint="free space there or pass --temp-dir DIR; nothing was written",
+        ) from error
 
 
 @atexit.register

@@ -9,13 +9,15 @@ STRATEGIES = ("auto", "memory", "spill", "partition")
 
 MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
+_LEAST_DUCKDB_BYTES = 32 * MIB
+_LEAST_READING_BYTES = 96 * MIB  # for the thread that reads beside DuckDB
 
 
 def choose_strategy(
-    asked: str, cap: int, base: int, survey: Survey, threads: int
+    asked: str, cap: int, base: int, survey: Survey, threads: int, *, copies: float = 1
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
-    least = least_cap(base, survey)
+    least = least_cap(base, copies)
     needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
     if cap < least:
         raise MemoryTooSmall(
@@ -29,7 +31,9 @@ def choose_strategy(
             hint=f"use --strategy partition, or --memory {_mib(needed)}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
-    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes)
+    if strategy == "spill":  # all but what one thread reads with is DuckDB's
+        cap = base + _reading_bytes(cap, base)
+    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
     return strategy, reason if asked == "auto" else "asked for", layout
 
 
@@ -61,9 +65,19 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
     return 0, "partition", f"{size} of text does not fit in {human(cap)}"
 
 
+def duckdb_bytes(cap: int, base: int) -> int:
+    """Return DuckDB's memory limit (bytes) under the spill strategy."""
+    return cap - base - DUCKDB_BYTES - _reading_bytes(cap, base)
+
+
+def _reading_bytes(cap: int, base: int) -> int:
+    return max(_LEAST_READING_BYTES, (cap - base) // 4)
+
+
 def _least_spill_cap(base: int, survey: Survey) -> int:
     """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
     pinned = int(MERGE_ROWS * survey.mean_line_bytes)
     if survey.text_bytes is not None:
         pinned = min(pinned, survey.text_bytes)
-    return base + DUCKDB_BYTES + pinned * 3 // 2 + 48 * MIB
+    engine = DUCKDB_BYTES + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
+    return base + max(engine + _LEAST_READING_BYTES, engine * 4 // 3 + MIB)

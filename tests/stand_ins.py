@@ -10,24 +10,6 @@ STAND_INS = """
 import dataclasses, sys, types
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    inputs: tuple
-    output: object
-    memory: object
-    seed: object
-    strategy: str
-    threads: object
-    zero_terminated: bool
-    header: int
-    binary: bool
-    format: object
-    shards: object
-    shard_bytes: object
-    shard_rows: object
-    temp_dir: object
-    force: bool
-
-@dataclasses.dataclass(frozen=True)
 class Result:
     rows: int = 6802721
     text_bytes: int = 10**9
@@ -37,6 +19,7 @@ class Result:
     peak_rss_bytes: int = 402 * 10**6
     output: object = None
     order_version: int = 1
+    unit: str = "line"
 
 class Plan:
     def __init__(self, options):
@@ -52,7 +35,7 @@ def run(plan, progress):
     return Result()
 
 plan, pipeline = types.ModuleType("dbshuf.plan"), types.ModuleType("dbshuf.pipeline")
-plan.Options, plan.make_plan = Options, Plan
+plan.make_plan = Plan
 pipeline.Result, pipeline.run = Result, run
 sys.modules["dbshuf.plan"], sys.modules["dbshuf.pipeline"] = plan, pipeline
 """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbshuf.key import id_of, mix_ids, range_of, range_start, row_keys, seed_words
+from dbshuf.key import id_of, ids_of, mix_ids, range_of, range_start, row_keys, seed_words
 from dbshuf.statements import statement
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
@@ -75,3 +75,10 @@ def test_a_range_starts_where_the_one_before_ends(ranges, data):
     start = range_start(part, ranges)
     assert (start - 1) * ranges >> 64 == part - 1
     assert start * ranges >> 64 == part
+
+
+@given(st.lists(any_id, min_size=1, max_size=50), st.text(max_size=5))
+def test_ids_come_back_from_their_keys(ids, seed):
+    """Splits are told from keys at the very end of a run."""
+    keys = row_keys(np.array(ids, np.uint64), seed)
+    assert ids_of(keys, seed_words(seed)).tolist() == ids

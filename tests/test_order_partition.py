@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbshuf.errors import LineTooLong
+from dbshuf.feed import LineFeed
 from dbshuf.key import seed_words
 from dbshuf.layout import Layout
+from dbshuf.order import cargo, partition
 from dbshuf.order.ordered import in_order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.store import Store
@@ -34,13 +36,15 @@ def shuffled(paths, folder, **changes):
             "piece_rows": 1000,
             "long_bytes": 1 << 20,
             "ranges": 5,
+            "is_split": False,
             "sort_bytes": 1 << 22,
             "ahead_bytes": 1 << 16,
         }
         | changes
     )
+    inputs = resolve_inputs([str(path) for path in paths])
     source = LineSource(
-        resolve_inputs([str(path) for path in paths]),
+        inputs,
         terminator=b"\n",
         header_bytes=0,
         layout=layout,
@@ -50,8 +54,9 @@ def shuffled(paths, folder, **changes):
     store = Store(layout.store_bytes, folder / "rows")
     try:
         order = PartitionOrder(layout, seed_words("42"), store)
-        order.fill(source, lambda _: None)
-        assert order.read.text_bytes == source.text_bytes
+        feed = LineFeed(source, inputs, lambda _: None)
+        order.fill(feed)
+        feed.check()
         return b"".join(bytes(text_of(window)) for window in order.windows())
     finally:
         store.close()
@@ -97,6 +102,21 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     )
     assert found == reference.shuffled(data, "42")
     assert not (folder / "rows").exists()
+
+
+def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):
+    """Two GiB under a cap of many; here the border is drawn at 50 kB."""
+    monkeypatch.setattr(partition, "_INT32_BYTES", 50_000)
+    loaded = []
+    windows = cargo.LineBucket.windows
+    monkeypatch.setattr(
+        cargo.LineBucket, "windows", lambda self: loaded.append(self) or windows(self)
+    )
+    data = b"".join(b"%d %s\n" % (n, b"z" * (n % 90)) for n in range(9000))
+    (tmp_path / "a").write_bytes(data)
+    found = shuffled([tmp_path / "a"], tmp_path, ranges=2, buffer_bytes=1 << 20)
+    assert found == reference.shuffled([data], "42")
+    assert len(loaded) > 8
 
 
 def test_the_last_piece_of_a_file_gives_only_its_own_lines(tmp_path):

@@ -43,6 +43,7 @@ class Result:
     strategy: str = "partition"
     elapsed_s: float = 2.1
     peak_rss_bytes: int = 402_000_000
+    unit: str = "line"
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbshuf.order.window import Window
+from dbshuf.order.window import AnyWindow, RowWindow, Window
+from dbshuf.rows import row_bytes
 from dbshuf.sink import Sink, Target, open_sink
-from dbshuf.sink.cuts import KeyCut, SizeCut, bounds_of, bytes_of
+from dbshuf.sink.cuts import KeyCut, SizeCut, counted_bounds
 
 lines_of_any_bytes = st.lists(
     st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=60
@@ -59,7 +60,22 @@ def windows_of(
         first = end
 
 
-def write_all(target: Target, windows: Iterable[Window]) -> Sink:
+def row_windows_of(
+    rows: pa.RecordBatch, cuts: Iterable[int] = (), *, keys: Sequence[int] | None = None
+) -> Iterator[RowWindow]:
+    """Cut typed rows into windows; the batches are slices, with other rows around them."""
+    around = pa.concat_batches([rows.slice(0, 1), rows, rows.slice(0, 1)])
+    first_row = min(len(rows), 1)
+    all_keys = np.array(keys_for(rows) if keys is None else keys, np.uint64)
+    bounds = np.concatenate([[7], 7 + np.cumsum(row_bytes(rows))])
+    first = 0
+    for end in sorted({min(cut, len(rows)) for cut in cuts} | {len(rows)}):
+        batch = around.slice(first_row + first, end - first)
+        yield RowWindow(batch, all_keys[first:end], bounds[first : end + 1])
+        first = end
+
+
+def write_all(target: Target, windows: Iterable[AnyWindow]) -> Sink:
     """Write windows to a target and publish them."""
     sink = open_sink(target)
     try:
@@ -87,7 +103,7 @@ def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[lis
     parts: dict[int, list[bytes]] = {}
     for window in windows:
         rows = window.lines.to_pylist()
-        for part, first, last in cut.runs(bounds_of(window.lines), window.keys):
+        for part, first, last in cut.runs(counted_bounds(window), window.keys):
             assert first < last
             parts.setdefault(part, []).extend(rows[first:last])
     assert list(parts) == sorted(parts)
@@ -132,8 +148,21 @@ def test_keys_on_a_border_belong_to_the_range_that_starts_there(count):
     assert len(lines) == runs[-1][2]
 
 
-def test_an_array_without_rows_has_one_bound_and_no_bytes():
+@given(lines_of_any_bytes, borders, st.integers(1, 100))
+def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes):
+    """A store's export of lines must have the shards and row groups of a shuffle."""
+    texts = [line[:-1] for line in lines]
+    rows = pa.record_batch({"line": pa.array(texts, pa.binary())})
+    as_rows, as_lines = SizeCut(most_bytes, None), SizeCut(most_bytes, None)
+    for window in row_windows_of(rows, cuts):
+        list(as_rows.runs(counted_bounds(window)))
+    assert [len(part) for part in parts_of(as_lines, lines, windows_of(lines))] == [
+        len(part) for part in parts_by_size(lines, most_bytes, None)
+    ]
+    assert as_rows.parts == as_lines.parts
+
+
+def test_a_window_without_rows_has_one_bound():
     """Arrow may leave out the buffers of an empty array."""
     for empty in (pa.array([], pa.binary()), pa.array([b"a\n"], pa.binary()).slice(1, 0)):
-        assert len(bounds_of(empty)) == 1
-        assert bytes(bytes_of(empty)) == b""
+        assert len(counted_bounds(Window(empty, np.zeros(0, np.uint64), 0))) == 1

@@ -12,10 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import borders, lines_of_any_bytes, target_of, windows_of, write_all
+from test_sink_cuts import (
+    borders,
+    lines_of_any_bytes,
+    row_windows_of,
+    target_of,
+    windows_of,
+    write_all,
+)
+from typed_rows import SCHEMA, batches, many_rows
 
 from dbshuf.errors import LineTooLong, NotUtf8
-from dbshuf.order.window import Window
+from dbshuf.order.window import RowWindow, Window
 from dbshuf.sink import column, open_sink, parquet
 from dbshuf.sink.column import LineColumn
 
@@ -30,13 +38,14 @@ TEXTS = [
 LINES = [text.encode() + b"\n" for text in TEXTS]
 
 same_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+few_files = settings(same_file, max_examples=25)
 any_lines = st.lists(st.text(max_size=30).map(lambda t: t.encode().replace(b"\n", b"") + b"\n"))
 
 
 def small_groups(patch: pytest.MonkeyPatch, most_bytes: int = 100, most_rows: int = 7) -> None:
-    patch.setattr(parquet, "ROW_GROUP_BYTES", most_bytes)
+    patch.setattr("dbshuf.sink.target.ROW_GROUP_BYTES", most_bytes)
     patch.setattr(parquet, "ROW_GROUP_ROWS", most_rows)
-    patch.setattr(parquet, "_STEP_BYTES", 40)
+    patch.setattr(parquet, "PIECE_BYTES", 40)
 
 
 def groups_of(path: Path) -> list[pa.Table]:
@@ -93,7 +102,26 @@ def test_the_file_says_its_seed_and_order(tmp_path):
     path = tmp_path / "out.parquet"
     write_all(target_of(path, "parquet", seed="née 7"), windows_of(LINES))
     metadata = pq.read_metadata(path).metadata
+    metadata.pop(b"ARROW:schema")
     assert metadata == {b"dbshuf.seed": "née 7".encode(), b"dbshuf.order_version": b"1"}
+
+
+def test_what_the_user_wrote_into_the_schema_is_kept(tmp_path):
+    """pandas and datasets keep their column types there; an older order is not kept."""
+    path = tmp_path / "out.parquet"
+    own = {b"pandas": b"{}", b"huggingface": b"{}", b"dbshuf.seed": b"old", b"dbshuf.x": b"old"}
+    schema = pa.schema([pa.field("n", pa.int8(), metadata={b"unit": b"m"})], metadata=own)
+    rows = pa.record_batch([pa.array([1, 2], pa.int8())], schema=schema)
+    plain = rows.replace_schema_metadata(None)
+    write_all(target_of(path, "parquet", schema=schema), row_windows_of(plain))
+    got = pq.read_schema(path)
+    assert got.field("n").metadata[b"unit"] == b"m"
+    assert got.metadata == {
+        b"pandas": b"{}",
+        b"huggingface": b"{}",
+        b"dbshuf.seed": b"42",
+        b"dbshuf.order_version": b"1",
+    }
 
 
 @same_file
@@ -150,17 +178,55 @@ def test_a_line_longer_than_a_row_group_is_a_group_of_its_own(tmp_path):
     assert [value + b"\n" for value in values] == lines
 
 
-def test_long_lines_leave_no_statistics_that_bloat_the_file(tmp_path, monkeypatch):
-    """Minimum and maximum of random rows prune nothing, and a copy of each is kept."""
-    small_groups(monkeypatch, most_bytes=50_000, most_rows=100)
+def test_statistics_of_long_lines_do_not_bloat_the_footer(tmp_path, monkeypatch):
+    """Minimum and maximum are kept up to 4 kB each; longer ones are left out."""
     path = tmp_path / "out.parquet"
-    write_all(
-        target_of(path, "parquet"), windows_of([b"%d" % i * 3000 + b"\n" for i in range(300)])
-    )
+    small_groups(monkeypatch, most_bytes=200_000, most_rows=100)
+    lines = [b"%04d" % i * 2000 + b"\n" for i in range(300)]
+    write_all(target_of(path, "parquet"), windows_of(lines))
     metadata = pq.read_metadata(path)
-    assert metadata.num_row_groups > 20
-    assert metadata.serialized_size < 200 * metadata.num_row_groups
-    assert metadata.row_group(0).column(0).compression == "ZSTD"
+    assert metadata.num_row_groups > 10
+    assert metadata.serialized_size < 2000 + 200 * metadata.num_row_groups
+    small_groups(monkeypatch, most_bytes=100, most_rows=7)
+    write_all(target_of(path, "parquet"), windows_of([b"b\n", b"a\n", b"c\n"]))
+    column = pq.read_metadata(path).row_group(0).column(0)
+    assert (column.statistics.min, column.statistics.max) == ("a", "c")
+    assert "RLE_DICTIONARY" in column.encodings
+
+
+@pytest.mark.parametrize(
+    ("compression", "want"),
+    [
+        (None, "ZSTD"),
+        ("zstd:9", "ZSTD"),
+        ("snappy", "SNAPPY"),
+        ("gzip", "GZIP"),
+        ("gzip:9", "GZIP"),
+        ("lz4", "LZ4"),
+        ("brotli:5", "BROTLI"),
+        ("none", "UNCOMPRESSED"),
+    ],
+)
+def test_pages_are_compressed_as_asked(compression, want, tmp_path):
+    """Every codec that --compression knows, read by readers of their own."""
+    path = tmp_path / "out.parquet"
+    lines = LINES[:5000]
+    write_all(target_of(path, "parquet", compression=compression), windows_of(lines))
+    assert pq.read_metadata(path).row_group(0).column(0).compression == want
+    assert pq.read_table(path)["line"].to_pylist() == TEXTS[:5000]
+    assert pl.read_parquet(path)["line"].to_list() == TEXTS[:5000]
+    with duckdb.connect() as con:
+        assert con.sql(f"FROM read_parquet('{path}')").fetchall() == [(t,) for t in TEXTS[:5000]]
+
+
+def test_levels_are_levels(tmp_path):
+    """zstd:15 packs better than zstd at level 1."""
+    sizes = []
+    for compression in ("zstd", "zstd:1", "zstd:15"):
+        target = target_of(tmp_path / "out", "parquet", compression=compression)
+        write_all(target, windows_of(LINES))
+        sizes.append((tmp_path / "out").stat().st_size)
+    assert sizes[2] < sizes[1] == sizes[0]
 
 
 def decodes(line: bytes) -> bool:
@@ -250,10 +316,92 @@ def test_batches_have_the_column_of_the_file_and_own_their_memory(binary, wide):
         LineColumn(target_of(None, "parquet")).batch(next(windows_of([b"\xff\n"])))
 
 
+@few_files
+@given(rows=batches(SCHEMA), cuts=borders, most_rows=st.integers(1, 7))
+def test_typed_rows_come_back_as_they_were(tmp_path, *, rows, cuts, most_rows):
+    """All types, nested ones and nulls too; windows leave no trace in the file."""
+    paths = [tmp_path / name for name in "ab"]
+    with pytest.MonkeyPatch.context() as patch:
+        small_groups(patch, most_rows=most_rows)
+        write_all(target_of(paths[0], "parquet", schema=SCHEMA), row_windows_of(rows))
+        write_all(target_of(paths[1], "parquet", schema=SCHEMA), row_windows_of(rows, cuts))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    table = pq.read_table(paths[0])
+    assert table.schema.equals(SCHEMA)
+    assert table.to_pylist() == rows.to_pylist()
+
+
+def test_every_reader_sees_the_same_typed_rows(tmp_path):
+    """Several row groups of many pages, columns with nulls and lists."""
+    rows = many_rows(90_000)
+    paths = [tmp_path / name for name in "ab"]
+    for path, cuts in zip(paths, ([], [5, 40_000, 77_777]), strict=True):
+        target = target_of(path, "parquet", schema=rows.schema, row_group_bytes=4_000_000)
+        write_all(target, row_windows_of(rows, cuts))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    metadata = pq.read_metadata(paths[0])
+    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    assert [round(size, -3) for size in sizes] == [41_000, 41_000, 8_000]
+    assert metadata.row_group(0).column(1).statistics.null_count > 0
+    assert pq.read_table(paths[0]).to_batches()[0].schema.equals(rows.schema)
+    assert pq.read_table(paths[0]).equals(pa.Table.from_batches([rows]))
+    assert pl.read_parquet(paths[0]).equals(pl.from_arrow(rows))
+    with duckdb.connect() as con:
+        read = con.sql(f"FROM read_parquet('{paths[0]}')").to_arrow_table()
+    assert read.to_pylist() == rows.to_pylist()
+
+
+@few_files
+@given(lines=any_lines, cuts=borders, more=borders)
+def test_lines_and_rows_of_the_one_column_line_make_one_file(tmp_path, *, lines, cuts, more):
+    """The export of a store is the same file as the shuffle of its inputs."""
+    paths = [tmp_path / name for name in "ab"]
+    rows = pa.record_batch({"line": pa.array([line[:-1].decode() for line in lines], pa.string())})
+    with pytest.MonkeyPatch.context() as patch:
+        small_groups(patch)
+        write_all(target_of(paths[0], "parquet"), windows_of(lines, cuts))
+        target = target_of(paths[1], "parquet", schema=rows.schema)
+        write_all(target, row_windows_of(rows, more))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_text_that_is_no_utf8_in_a_typed_column_is_refused(tmp_path):
+    """Arrow takes it, and every other reader of the file would not; the row is named."""
+    column = pa.array([b"ok"] * 900 + [b"\xff"] + [b"ok"] * 50, pa.binary()).view(pa.string())
+    nested = pa.ListArray.from_arrays(pa.array(np.arange(952, dtype=np.int32)), column)
+    for values in (column, nested):
+        rows = pa.RecordBatch.from_arrays([pa.array(range(951)), values], names=["n", "t"])
+        target = target_of(tmp_path / "out", "parquet", schema=rows.schema)
+        with pytest.raises(NotUtf8, match="at byte 900: `t` is no UTF-8"):
+            write_all(target, row_windows_of(rows, [7, 500], keys=range(951)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_typed_rows_may_be_reused_as_soon_as_they_are_written(tmp_path):
+    """As lines may."""
+    path = tmp_path / "out.parquet"
+    data = np.array([1, 2, 3])
+    rows = pa.record_batch([pa.array(data)], names=["n"])
+    assert rows["n"].buffers()[1].address == data.ctypes.data
+    sink = open_sink(target_of(path, "parquet", schema=rows.schema))
+    for _ in range(2):
+        for window in row_windows_of_same_memory(rows):
+            sink.write(window)
+        data *= 10
+    sink.finish()
+    assert pq.read_table(path)["n"].to_pylist() == [1, 2, 3, 10, 20, 30]
+
+
+def row_windows_of_same_memory(rows: pa.RecordBatch) -> list[RowWindow]:
+    keys, bounds = np.arange(3, dtype=np.uint64), np.arange(0, 32, 8)
+    return [RowWindow(rows, keys, bounds)]
+
+
 def test_only_parquet_output_loads_the_parquet_library():
     """A text shuffle has no use for its memory and its start-up time."""
     code = (
         "import sys, dbshuf.sink.text, dbshuf.sink.shards, dbshuf.sink.column\n"
+        "import dbshuf.sink.jsonl, dbshuf.sink.delimited, dbshuf.sink.arrow\n"
         "sys.exit('pyarrow.parquet' in sys.modules)"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0

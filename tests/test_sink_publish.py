@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import small
 from test_sink_cuts import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
@@ -37,16 +38,8 @@ def umask_022() -> Iterator[None]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if (
-        sys.platform != "linux"
-        or subprocess.run(mount, capture_output=True, check=False).returncode
-    ):
-        pytest.skip("mounting a file system is not permitted")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -13,10 +13,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import borders, lines_of_any_bytes, target_of, windows_of, write_all
+from test_sink_cuts import (
+    borders,
+    lines_of_any_bytes,
+    row_windows_of,
+    target_of,
+    windows_of,
+    write_all,
+)
 
-from dbshuf.errors import UsageError
-from dbshuf.sink import format_of, open_sink, sink_memory_bytes, text
+from dbshuf.errors import RowUnfit
+from dbshuf.sink import open_sink, packed
 
 LINES = [b"%d caf\xc3\xa9 \xff\0\r %s\n" % (i, b"word " * (i % 40)) for i in range(30_000)]
 TEXT = b"".join(LINES)
@@ -70,7 +77,7 @@ def test_no_rows_make_a_valid_file(format_, header, tmp_path):
 
 
 @pytest.mark.parametrize("format_", ["txt.gz", "txt.zst"])
-@pytest.mark.parametrize("size", [0, 1, text.BLOCK_BYTES - 1, text.BLOCK_BYTES, 3_000_000])
+@pytest.mark.parametrize("size", [0, 1, packed.BLOCK_BYTES - 1, packed.BLOCK_BYTES, 3_000_000])
 def test_sizes_around_a_block_survive(format_, size, tmp_path):
     """The last block may be full, short or empty."""
     path = tmp_path / f"out{SUFFIXES[format_]}"
@@ -88,7 +95,7 @@ def test_the_bytes_of_a_file_do_not_depend_on_windows_or_threads(
     """One seed gives one file: a checksum of the output means something."""
     paths = [tmp_path / f"{name}{SUFFIXES[format_]}" for name in "ab"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "BLOCK_BYTES", 64)
+        patch.setattr(packed, "BLOCK_BYTES", 64)
         write_all(target_of(paths[0], format_, header=b"h\n"), windows_of(lines))
         target = target_of(paths[1], format_, header=b"h\n", threads=threads)
         write_all(target, windows_of(lines, cuts, wide=wide))
@@ -207,7 +214,7 @@ def test_a_run_that_fails_before_its_first_row_leaves_a_pipe_empty(capfdbinary):
 
 @pytest.mark.parametrize(
     ("format_", "work"),
-    [("txt.gz", "dbshuf.sink.text._deflate"), ("txt.zst", "dbshuf.sink.ahead.Beside.write")],
+    [("txt.gz", "dbshuf.sink.packed._deflate"), ("txt.zst", "dbshuf.sink.ahead.Beside.write")],
 )
 def test_what_fails_on_a_thread_fails_the_run_and_ends_the_threads(
     format_, work, tmp_path, monkeypatch
@@ -224,19 +231,57 @@ def test_what_fails_on_a_thread_fails_the_run_and_ends_the_threads(
     assert not [t for t in threading.enumerate() if t.name.startswith("dbshuf-sink")]
 
 
-def test_the_format_is_the_end_of_the_name_unless_it_is_given():
-    """A name says what a user expects in the file; --format overrules it."""
-    names = ["a", "a.TXT", "a.txt.gz", "a.GZ", "b.zst", "c.parquet", "c.gz.bak"]
-    want = ["txt", "txt", "txt.gz", "txt.gz", "txt.zst", "parquet", "txt"]
-    assert [format_of(Path(name), None) for name in names] == want
-    assert format_of(None, None) == "txt"
-    assert format_of(Path("a.gz"), "parquet") == "parquet"
-    with pytest.raises(UsageError, match="docx"):
-        format_of(Path("a"), "docx")
+@pytest.mark.parametrize("format_", SUFFIXES)
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()], ids=str
+)
+def test_rows_of_one_column_are_lines(format_, kind, tmp_path):
+    """`--select "line->>'$.text'"` to text: the same file as of the lines themselves."""
+    lines = [line for line in LINES[:3000] if pa.types.is_binary(kind) or decodes(line)]
+    values = pa.array([line[:-1] for line in lines], pa.binary())
+    rows = pa.record_batch({"anything": values.cast(pa.large_binary()).view(wide(kind)).cast(kind)})
+    paths = [tmp_path / f"{name}{SUFFIXES[format_]}" for name in "ab"]
+    write_all(target_of(paths[0], format_), windows_of(lines))
+    target = target_of(paths[1], format_, schema=rows.schema)
+    write_all(target, row_windows_of(rows, [0, 1, 2000]))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_memory_that_a_sink_holds_is_known_before_the_run():
-    """The plan counts it; a long line costs Parquet more."""
-    small = [sink_memory_bytes(target_of(None, name, threads=2)) for name in SUFFIXES]
-    assert max(small) < sink_memory_bytes(target_of(None, "parquet"))
-    assert sink_memory_bytes(target_of(None, "parquet"), 1 << 30) > 4 << 30
+def decodes(line: bytes) -> bool:
+    return b"\xff" not in line
+
+
+def wide(kind: pa.DataType) -> pa.DataType:
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.large_string() if is_text else pa.large_binary()
+
+
+texts = st.lists(st.none() | st.binary(max_size=5) | st.sampled_from([b"\n", b"a\0b", b""]))
+
+
+@same_file
+@given(values=texts, cuts=borders, terminator=st.sampled_from([b"\n", b"\0"]))
+def test_a_value_that_is_no_line_is_named(tmp_path, *, values, cuts, terminator):
+    """The first NULL or terminator within; without one, every value is a line."""
+    path = tmp_path / "out.txt"
+    rows = pa.record_batch({"c": pa.array(values, pa.binary())})
+    target = target_of(path, terminator=terminator, schema=rows.schema)
+    bad = [i for i, value in enumerate(values) if value is None or terminator in value]
+    windows = row_windows_of(rows, cuts, keys=range(len(values)))
+    if not bad:
+        write_all(target, windows)
+        assert path.read_bytes() == b"".join(value + terminator for value in values)
+        return
+    with pytest.raises(RowUnfit, match=f"at byte {bad[0]}: `c` ") as caught:
+        write_all(target, windows)
+    way = "coalesce" if values[bad[0]] is None else "replace"
+    assert way in caught.value.hint
+
+
+def test_rows_longer_than_a_step_are_lines_too(tmp_path):
+    """A step ends before a value that does not fit, and a long value is a step alone."""
+    path = tmp_path / "out.txt"
+    values = ["a", "b" * 5_000_000, "", "c" * 1_048_575, "d"]
+    rows = pa.record_batch({"c": values})
+    write_all(target_of(path, schema=rows.schema), row_windows_of(rows))
+    assert path.read_text().split("\n") == [*values, ""]

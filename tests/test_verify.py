@@ -6,7 +6,7 @@ import pytest
 
 import dbshuf
 from dbshuf.errors import CheckFailed
-from dbshuf.order.partition import Bucket
+from dbshuf.order.cargo import LineBucket
 from dbshuf.order.tally import Tally
 from dbshuf.order.window import Window
 from dbshuf.source.batch import Arena
@@ -36,9 +36,9 @@ def test_rows_bytes_and_key_sum_must_agree(changes):
 
 def test_lines_must_make_up_the_inputs():
     """Reading a line twice would pass every check of what was read."""
-    check_read(Tally(rows=1, text_bytes=10), 10)
+    check_read(10, 10)
     with pytest.raises(CheckFailed, match="hold 10 bytes, but their lines 12"):
-        check_read(Tally(rows=1, text_bytes=12), 10)
+        check_read(12, 10)
 
 
 @pytest.fixture
@@ -58,16 +58,16 @@ def refused(corpus):
 
 def test_a_dropped_window_is_caught(corpus, monkeypatch):
     """Fault in the order: rows that were read do not come out."""
-    windows = Bucket.windows
-    monkeypatch.setattr(Bucket, "windows", lambda self: list(windows(self))[1:])
+    windows = LineBucket.windows
+    monkeypatch.setattr(LineBucket, "windows", lambda self: list(windows(self))[1:])
     refused(corpus)
 
 
 def test_a_doubled_window_is_caught(corpus, monkeypatch):
     """Fault in the order: rows come out twice."""
-    windows = Bucket.windows
+    windows = LineBucket.windows
     monkeypatch.setattr(
-        Bucket, "windows", lambda self: [one for one in windows(self) for _ in range(2)]
+        LineBucket, "windows", lambda self: [one for one in windows(self) for _ in range(2)]
     )
     refused(corpus)
 

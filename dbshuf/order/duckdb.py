@@ -2,69 +2,75 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.blockio import aligned_buffer
 from dbshuf.errors import StrategyUnfit, TempSpaceShort
-from dbshuf.key import mix_ids
-from dbshuf.order.ordered import Stopped
+from dbshuf.feed import Feed, Kept
+from dbshuf.key import U64, mix_ids
+from dbshuf.order.cargo import next_window
+from dbshuf.order.ordered import Stopped, join_all
 from dbshuf.order.tally import Tally
-from dbshuf.order.window import Window
+from dbshuf.order.window import AnyWindow, RowWindow, Window
+from dbshuf.rows import Rows, row_bytes
 from dbshuf.source.batch import Batch
-from dbshuf.source.lines import LineSource
 from dbshuf.statements import quoted, statement
 from dbshuf.strategy import MERGE_ROWS
 from dbshuf.units import MIB, human
-from dbshuf.verify import check_read
 
 if TYPE_CHECKING:
-    from dbshuf.pipeline import Reporter
     from dbshuf.plan import Plan
 
-_SCHEMA = pa.schema([("key", pa.uint64()), ("line", pa.binary())])
+_LINES = pa.schema([("line", pa.binary())])
 _WINDOW_ROWS = 65_536
 _WINDOW_BYTES = 8 * MIB
 _BATCH_BYTES = 4 * MIB  # handed to DuckDB at a time; it copies them before it asks for more
+_WAIT_S = 0.2  # between two looks at whether the run was stopped
 
 
 def spill_order(
     plan: "Plan",
-    source: LineSource,
+    feed: Feed,
     words: tuple[int, int],
     folder: Path,
     *,
     read: Tally,
-    reporter: "Reporter",
-) -> Iterator[Window]:
-    """Yield all rows in key order; `read` is complete once the first window comes.
+    on_read: Callable[[], None],
+) -> Iterator[AnyWindow]:
+    """Yield all rows in key order.
 
-    Raises  TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low
+    read     is complete once the first window comes
+    on_read  is called then
+    Raises   TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low or
+             DuckDB would change a type of the rows
     """
+    schema = plan.schema
+    order = _Spill(plan, feed, words, _LINES if schema is None else schema, read)
     connection = _connect(plan, folder)
-    failures: list[BaseException] = []  # DuckDB would bury them in an error of its own
-    rows = _record_batches(source, words, read, reporter, failures)
     try:
-        connection.register("rows", pa.RecordBatchReader.from_batches(_SCHEMA, rows))
+        _check_types(connection, order.schema)
+        connection.register("rows", pa.RecordBatchReader.from_batches(order.schema, order.rows))
         width = max(plan.survey.mean_line_bytes, 1)
         window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
         ordered = connection.sql(statement("duckdb", "order")).to_arrow_reader(window_rows)
         is_first = True
         for batch in ordered:
             if is_first:
-                reporter.stage("write", read.text_bytes)
+                on_read()
                 is_first = False
-            lines = batch.column("line")
-            if len(lines):
-                yield Window(lines, batch.column("key").to_numpy(), _text_bytes(lines))
+            yield from _windows(batch, schema)
+        if is_first:
+            on_read()
     except (duckdb.Error, OSError) as error:
-        raise failures[0] if failures else _explained(error, plan) from error
+        raise order.failure or _explained(error, plan) from error
     finally:
-        rows.close()
+        order.stop()
         connection.close()
 
 
@@ -75,7 +81,7 @@ def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
     threads = max(1, min(plan.threads, limit // max(2 * pinned, 1)))
     connection = duckdb.connect()
     for setting, value in (
-        ("memory_limit", quoted(f"{max(limit, 32 * MIB)}B")),
+        ("memory_limit", quoted(f"{limit}B")),
         ("threads", str(threads)),
         ("temp_directory", quoted(str(folder))),
         ("preserve_insertion_order", "false"),
@@ -86,67 +92,121 @@ def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _record_batches(
-    source: LineSource,
-    words: tuple[int, int],
-    read: Tally,
-    reporter: "Reporter",
-    failures: list[BaseException],
-) -> Generator[pa.RecordBatch]:
-    """Keys and lines in small batches that own their bytes, read on a thread ahead."""
-    ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
-    stop = threading.Event()
+def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
+    """Raise StrategyUnfit for columns that DuckDB would hand back as another type."""
+    empty = schema.empty_table()
+    try:
+        back = connection.from_arrow(empty).to_arrow_table().schema
+    except duckdb.Error as error:
+        raise _unfit(f"DuckDB cannot hold these columns: {str(error).splitlines()[0]}") from error
+    for given, found in zip(schema, back, strict=True):
+        if given.type != found.type:
+            raise _unfit(f"DuckDB would turn column `{given.name}` {given.type} into {found.type}")
 
-    def hand_over(item: pa.RecordBatch | BaseException | None) -> None:
-        while not stop.is_set():
+
+def _unfit(message: str) -> StrategyUnfit:
+    return StrategyUnfit(f"--strategy spill: {message}", hint="use --strategy partition")
+
+
+class _Spill:
+    """Keys and columns in small batches that own their bytes, read on a thread ahead.
+
+    failure  what went wrong on the way; DuckDB would bury it in an error of its own
+    """
+
+    def __init__(
+        self, plan: "Plan", feed: Feed, words: tuple[int, int], columns: pa.Schema, read: Tally
+    ) -> None:
+        self.schema = pa.schema([("dbshuf key", pa.uint64()), *columns])
+        self.rows = self._rows()
+        self.failure: BaseException | None = None
+        self._plan, self._feed, self._words, self._read = plan, feed, words, read
+        self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def stop(self) -> None:
+        """End the thread that reads."""
+        self._stop.set()
+        self._feed.stop()
+        join_all([self._thread])
+
+    def _rows(self) -> Generator[pa.RecordBatch]:
+        self._thread.start()
+        while True:
             try:
-                ahead.put(item, timeout=0.2)
+                item = self._ahead.get(timeout=_WAIT_S)
+            except queue.Empty:
+                if self._stop.is_set():
+                    return
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                self.failure = item
+                raise item
+            yield item
+
+    def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._ahead.put(item, timeout=_WAIT_S)
                 return
             except queue.Full:
                 continue
         raise Stopped
 
-    def work() -> None:
+    def _work(self) -> None:
         try:
-            for batch in source.batches(source.new_arena()):
-                for piece in _pieces(batch, words, read):
-                    hand_over(piece)
-                reporter.advance(batch.text_bytes)
-            source.check_unchanged()
-            check_read(read, source.text_bytes)
-            hand_over(None)
+            try:
+                for batch in self._feed.batches(aligned_buffer(self._plan.layout.buffer_bytes)):
+                    for piece in self._pieces(batch):
+                        self._put(piece)
+                self._feed.check()
+                self._put(None)
+            except Stopped:
+                raise
+            except BaseException as error:
+                self._put(error)
         except Stopped:
             pass
-        except BaseException as error:
-            hand_over(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := ahead.get()) is not None:
-            if isinstance(item, BaseException):
-                failures.append(item)
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+    def _pieces(self, batch: Batch | Kept | Rows) -> Iterator[pa.RecordBatch]:
+        if isinstance(batch, Rows):
+            ids, sizes = batch.ids, row_bytes(batch.batch)
+            arrays = batch.batch.columns
+        else:
+            lines = batch.batch if isinstance(batch, Kept) else batch
+            ids, sizes, line = lines.ids(), np.diff(lines.offsets), lines.lines()
+            if isinstance(batch, Kept):
+                ids, sizes = ids.take(batch.kept), sizes.take(batch.kept)
+                line = line.take(pa.array(batch.kept))
+            arrays = [line]
+        keys: U64 = ids.copy()
+        mix_ids(keys, self._words)
+        self._read.add(keys, sizes)
+        ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        row = 0
+        while row < len(keys):
+            stop = next_window(ends, row)
+            rows = pa.array(np.arange(row, stop))
+            parts: list[Any] = [array.take(rows) for array in arrays]
+            yield pa.RecordBatch.from_arrays([pa.array(keys[row:stop]), *parts], schema=self.schema)
+            row = stop
 
 
-def _pieces(batch: Batch, words: tuple[int, int], read: Tally) -> Iterator[pa.RecordBatch]:
-    keys = batch.ids()
-    mix_ids(keys, words)
-    read.add(keys, batch.text_bytes)
-    row, ends = 0, batch.offsets
-    while row < batch.rows:
-        stop = max(int(np.searchsorted(ends, int(ends[row]) + _BATCH_BYTES)) - 1, row + 1)
-        text = batch.buffer[ends[row] : ends[stop]].copy()
-        offsets = ends[row : stop + 1] - ends[row]
-        lines = pa.Array.from_buffers(
-            pa.binary(), stop - row, [None, pa.py_buffer(offsets), pa.py_buffer(text)]
-        )
-        yield pa.RecordBatch.from_arrays([pa.array(keys[row:stop]), lines], schema=_SCHEMA)
-        row = stop
+def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[AnyWindow]:
+    if not batch.num_rows:
+        return
+    keys = batch.column(0).to_numpy()
+    if schema is None:
+        lines = batch.column(1)
+        offsets = np.frombuffer(lines.buffers()[1], np.int32)
+        size = int(offsets[lines.offset + len(lines)]) - int(offsets[lines.offset])
+        yield Window(lines, keys, size)
+        return
+    rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
+    yield RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
 
 
 def _explained(error: Exception, plan: "Plan") -> Exception:
@@ -159,13 +219,7 @@ def _explained(error: Exception, plan: "Plan") -> Exception:
         )
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StrategyUnfit(
-            f"DuckDB cannot order these lines within its {human(plan.duckdb_bytes)}",
+            f"DuckDB cannot order these rows within its {human(plan.duckdb_bytes)}",
             hint="use --strategy partition, or a larger --memory",
         )
     return error
-
-
-def _text_bytes(lines: pa.Array) -> int:
-    """Return the bytes of a binary array's values."""
-    offsets = np.frombuffer(lines.buffers()[1], np.int32)
-    return int(offsets[lines.offset + len(lines)]) - int(offsets[lines.offset])

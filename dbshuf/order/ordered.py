@@ -8,7 +8,8 @@ daemons so that a program can end with a stream half-read; see library.stream.
 """
 
 import threading
-from collections import deque
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
@@ -66,7 +67,8 @@ class Exchange(Generic[T]):
     """
 
     def __init__(self, turns: int, ahead_bytes: int) -> None:
-        self._items: list[deque[tuple[T, int] | None]] = [deque() for _ in range(turns)]
+        self._turns = turns
+        self._items: defaultdict[int, deque[tuple[T, int] | None]] = defaultdict(deque)
         self._ahead_bytes = ahead_bytes
         self._waiting_bytes = 0
         self._current = 0
@@ -104,7 +106,7 @@ class Exchange(Generic[T]):
 
     def items(self) -> Iterator[T]:
         """Yield all items, turn by turn; Raises what `stop` was told."""
-        while self._current < len(self._items):
+        while self._current < self._turns:
             with self._changed:
                 while not self.is_stopped and not self._items[self._current]:
                     self._changed.wait()
@@ -112,6 +114,7 @@ class Exchange(Generic[T]):
                     raise self.error or Stopped
                 entry = self._items[self._current].popleft()
                 if entry is None:
+                    del self._items[self._current]
                     self._current += 1
                 else:
                     self._waiting_bytes -= entry[1]
@@ -120,10 +123,11 @@ class Exchange(Generic[T]):
                 yield entry[0]
 
 
-def run_workers(count: int, work: Callable[[int], None], stop: threading.Event) -> None:
+def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], None]) -> None:
     """Run work(0) ... work(count - 1) in threads to the end; raise the first error.
 
-    On an error, or an interrupt of the calling thread, `stop` is set and all are joined.
+    on_stop  called on an error, or an interrupt of the calling thread: it wakes and turns
+             away whoever waits; then all are joined
     """
     errors: list[BaseException] = []
 
@@ -134,24 +138,32 @@ def run_workers(count: int, work: Callable[[int], None], stop: threading.Event) 
             pass
         except BaseException as error:
             errors.append(error)
-            stop.set()
 
     threads = [
         threading.Thread(target=guarded, args=(number,), daemon=True) for number in range(count)
     ]
+    is_done = False
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive() and not errors:
                 thread.join(0.2)
+        is_done = not errors
     finally:
-        stop.set()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(_STUCK_S)  # at once, unless it waits for a pipe that is silent
+        if not is_done:
+            on_stop()
+            join_all(threads)
     if errors:
         raise errors[0]
+
+
+def join_all(threads: list[threading.Thread]) -> None:
+    """Wait for threads that were told to stop: at once, unless one reads a silent pipe."""
+    deadline = time.monotonic() + _STUCK_S
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(deadline - time.monotonic(), 0))
 
 
 def in_order(
@@ -189,12 +201,13 @@ def in_order(
     threads = [
         threading.Thread(target=loop, args=(worker,), daemon=True) for worker in range(workers)
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         yield from exchange.items()
     finally:
         exchange.stop()
         on_stop()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()

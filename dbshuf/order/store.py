@@ -1,15 +1,16 @@
 """Where partitioned rows wait for their turn: memory, a temporary file, or one then the other."""
 
+import contextlib
 import errno
-import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dbshuf.blockio import ALIGN, STAGE_BYTES, U8, BlockFile, aligned_buffer, round_up
-from dbshuf.errors import TempSpaceShort
+from dbshuf.errors import TempSpaceShort, TempUnusable
 from dbshuf.layout import store_page_bytes
 from dbshuf.units import human
 
@@ -30,16 +31,6 @@ class Store:
         self._memory_used = 0
         self._file_used = 0
 
-    @property
-    def file_bytes(self) -> int:
-        """Bytes that went to the temporary file."""
-        return self._file_used
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes that stay in memory."""
-        return len(self._pages) * self._page_bytes
-
     def reserve(self, size: int) -> int:
         """Return the address of `size` new bytes, negative if they lie in the file."""
         size = round_up(size)
@@ -51,7 +42,8 @@ class Store:
                     self._pages.append(aligned_buffer(self._page_bytes))
                 return address
             if self._file is None:
-                self._file = BlockFile(self._path)
+                with self._in_words():
+                    self._file = BlockFile(self._path)
             address = ~self._file_used
             self._file_used += size
             return address
@@ -62,10 +54,8 @@ class Store:
             self._each_page(block, address + offset, into_page=True)
             return
         assert self._file is not None
-        try:
+        with self._in_words():
             self._file.write_at(block, ~address + offset)
-        except OSError as error:
-            raise _temp_error(self._path, error, self._file_used) from error
 
     def read(self, view: U8, address: int, offset: int) -> None:
         """Fill `view` (aligned) from `offset` (a multiple of ALIGN) of an address."""
@@ -73,11 +63,10 @@ class Store:
             self._each_page(view, address + offset, into_page=False)
             return
         assert self._file is not None
-        count = self._file.read_at(view, ~address + offset)
-        if count < len(view):
-            raise OSError(
-                errno.EIO, "temporary file is shorter than written", os.fspath(self._path)
-            )
+        with self._in_words():
+            count = self._file.read_at(view, ~address + offset)
+            if count < len(view):
+                raise OSError(errno.EIO, "the temporary file is shorter than what was written")
 
     def _each_page(self, block: U8, start: int, *, into_page: bool) -> None:
         done = 0
@@ -90,6 +79,23 @@ class Store:
             else:
                 given[:] = stored
             done += count
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Say what the system refused the temporary file."""
+        try:
+            yield
+        except OSError as error:
+            folder = self._path.parent.parent
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise TempSpaceShort(
+                    f"temporary directory `{folder}` is full after {human(self._file_used)}",
+                    hint="free space there or pass --temp-dir DIR; no output was written",
+                ) from error
+            raise TempUnusable(
+                f"temporary directory `{folder}`: {error.strerror or error}",
+                hint="pass --temp-dir DIR; no output was written",
+            ) from error
 
     def close(self) -> None:
         """Give back the memory and the file's space."""
@@ -147,15 +153,6 @@ def new_stage() -> U8:
 def aligned_span(begin: int, end: int) -> tuple[int, int]:
     """Return [begin, end) widened to whole aligned blocks."""
     return begin // ALIGN * ALIGN, round_up(end)
-
-
-def _temp_error(path: Path, error: OSError, used: int) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TempSpaceShort(
-            f"temporary directory `{path.parent.parent}` is full after {human(used)}",
-            hint="free space there or pass --temp-dir DIR; no output was written",
-        )
-    return error
 
 
 def as_bytes(array: npt.NDArray[np.generic]) -> U8:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dbshuf.key import U64
+from dbshuf.order.window import AnyWindow
 
 
 @dataclass
@@ -16,11 +18,18 @@ class Tally:
     key_sum: int = 0
     longest_bytes: int = 0
 
-    def add(self, keys: U64, text_bytes: int) -> None:
-        """Count rows by their keys and the bytes of their lines."""
+    def add(self, keys: U64, sizes: npt.NDArray[np.integer]) -> None:
+        """Count rows by their keys and the bytes of each."""
         self.rows += len(keys)
-        self.text_bytes += text_bytes
+        self.text_bytes += int(sizes.sum(dtype=np.int64))
         self.key_sum = (self.key_sum + int(np.add.reduce(keys))) % (1 << 64)
+        self.longest_bytes = max(self.longest_bytes, int(sizes.max(initial=0)))
+
+    def add_window(self, window: AnyWindow) -> None:
+        """Count the rows of a window."""
+        self.rows += window.rows
+        self.text_bytes += window.text_bytes
+        self.key_sum = (self.key_sum + int(np.add.reduce(window.keys))) % (1 << 64)
 
     def merge(self, other: "Tally") -> None:
         """Count what another one has counted."""

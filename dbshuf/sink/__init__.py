@@ -1,21 +1,29 @@
 """Rows in their final order to where the user wants them: a pipe, a file, shards.
 
     open_sink(target) -> Sink
-      one file or stdout   publish.py (hidden name, rename)  <-  text.py | parquet.py
-      a directory          publish.py (hidden directory)     <-  shards.py  <-  the same
+      one file or stdout   publish.py (hidden name, rename)  <-  file.py   <-  an encoder
+      a directory          publish.py (hidden directory)     <-  shards.py  <-  encoders
+      a file or directory for each of several splits         <-  split.py   <-  both
 
-A sink takes windows on the main thread; compression and Parquet encoding run on
-threads of its own. What it writes depends on the rows alone, never on where one
-window ends and the next begins. Importing this package loads no engine and no Arrow.
+    encoders: text.py  delimited.py (CSV, TSV)  jsonl.py  arrow.py  parquet.py
+
+A sink takes windows on the main thread, all of lines or all of typed rows; encoding and
+compression run on threads of its own. What it writes depends on the rows alone, never
+on where one window ends and the next begins. Importing this package loads no engine and
+no Arrow.
 """
 
+from dbshuf.sink.fit import check_schema
+from dbshuf.sink.formats import FORMATS, format_of
 from dbshuf.sink.publish import check_target
-from dbshuf.sink.target import FORMATS, Sink, Target, format_of, sink_memory_bytes
+from dbshuf.sink.room import sink_memory_bytes
+from dbshuf.sink.target import Sink, Target
 
 __all__ = [
     "FORMATS",
     "Sink",
     "Target",
+    "check_schema",
     "check_target",
     "format_of",
     "open_sink",
@@ -26,9 +34,15 @@ __all__ = [
 def open_sink(target: Target) -> Sink:
     """Return a sink that writes `target`; nothing is visible there until its `finish`.
 
-    Raises   OutputUnwritable, OutputExists, UsageError, as `check_target` does
+    Raises   OutputUnwritable, OutputExists, UsageError, RowUnfit, as `check_target` and
+             `check_schema` do
     """
     check_target(target)
+    check_schema(target)
+    if target.member_of is not None:
+        from dbshuf.sink.split import SplitSink
+
+        return SplitSink(target)
     if target.in_shards:
         from dbshuf.sink.shards import ShardSink
 

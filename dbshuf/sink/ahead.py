@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+Made = bytes | memoryview
+
 
 class Ahead:
     """Independent calls on several threads.
@@ -20,14 +22,18 @@ class Ahead:
     def __init__(self, threads: int, depth: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dbshuf-sink")
         self._depth = depth
-        self._pending: deque[Future[bytes]] = deque()
+        self._pending: deque[Future[Made]] = deque()
 
-    def call(self, work: Callable[..., bytes], *arguments: object) -> Iterator[bytes]:
+    def call(self, work: Callable[..., Made], *arguments: object) -> Iterator[Made]:
         """Begin one call; yield the results that are due. Raises what their calls raised."""
         self._pending.append(self._pool.submit(work, *arguments))
         return self._due(self._depth)
 
-    def rest(self) -> Iterator[bytes]:
+    def drain(self) -> Iterator[Made]:
+        """Yield the results of all calls that are left."""
+        return self._due(0)
+
+    def rest(self) -> Iterator[Made]:
         """Yield the results of all calls that are left, and end the threads."""
         yield from self._due(0)
         self._pool.shutdown()
@@ -37,7 +43,7 @@ class Ahead:
         self._pending.clear()
         self._pool.shutdown(cancel_futures=True)
 
-    def _due(self, depth: int) -> Iterator[bytes]:
+    def _due(self, depth: int) -> Iterator[Made]:
         while self._pending and (len(self._pending) > depth or self._pending[0].done()):
             yield self._pending.popleft().result()
 

@@ -7,9 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.errors import LineTooLong, NotUtf8
-from dbshuf.key import U64
-from dbshuf.order.window import Window
-from dbshuf.sink.cuts import bounds_of, bytes_of
+from dbshuf.order.window import Window, text_of
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB, human
 
@@ -21,46 +19,55 @@ class LineColumn:
     """The column that a target asks for: VARCHAR, UTF-8 and nothing else, or BLOB.
 
     schema   one field, `line`: string, or binary
+    owned    its batches have memory of their own, not the window's
     """
+
+    owned = True
 
     def __init__(self, target: Target) -> None:
         self.schema = pa.schema([("line", pa.binary() if target.binary else pa.string())])
         self._checked = not target.binary
         self._locate = target.locate
+        self._hint = "--binary makes the column BLOB and takes any bytes; text output does too"
+        if target.format.startswith(("csv", "tsv", "jsonl")):
+            self._hint = "text output takes any bytes, and Parquet does with --binary"
 
     @property
     def type(self) -> pa.DataType:
         return self.schema.field(0).type
 
+    def check(self, window: Window) -> None:
+        """Nothing: `batch` checks what it is about to copy, while it is in the cache."""
+
     def batch(self, window: Window) -> pa.RecordBatch:
         """Return the window's rows, copied. Raises NotUtf8, LineTooLong."""
-        self.check(window.lines, window.keys)
+        text = text_of(window)
+        if self._checked and not _is_utf8(text):
+            raise self._not_utf8(window, text)
+        if len(text) > _LONGEST_VALUE_BYTES:
+            self._check_lengths(window)
         lines = without_terminators(window.lines).cast(pa.binary()).view(self.type)
         return pa.RecordBatch.from_arrays([lines], schema=self.schema)
 
-    def check(self, lines: pa.Array, keys: U64) -> None:
-        """Raise unless the column can hold the lines; keys name the row that it cannot."""
-        text = bytes_of(lines)
-        if self._checked and not _is_utf8(text):
-            raise self._not_utf8(lines, keys, text)
-        if len(text) > _LONGEST_VALUE_BYTES:
-            lengths = np.diff(bounds_of(lines))
-            row = int(lengths.argmax())
-            if lengths[row] > _LONGEST_VALUE_BYTES:
-                raise LineTooLong(
-                    f"{self._locate(int(keys[row]))}: a line of {human(int(lengths[row]))}, and"
-                    f" a value of the column holds {human(_LONGEST_VALUE_BYTES)}",
-                    hint="write text instead",
-                )
+    def _check_lengths(self, window: Window) -> None:
+        lengths = np.diff(window.bounds)
+        row = int(lengths.argmax())
+        if lengths[row] > _LONGEST_VALUE_BYTES:
+            raise LineTooLong(
+                f"{self._locate(int(window.keys[row]))}: a line of {human(int(lengths[row]))}, and"
+                f" a value of the column holds {human(_LONGEST_VALUE_BYTES)}",
+                hint="write text instead",
+            )
 
-    def _not_utf8(self, lines: pa.Array, keys: U64, text: memoryview) -> NotUtf8:
+    def _not_utf8(self, window: Window, text: memoryview) -> NotUtf8:
         """The error for the first bad line."""
-        bounds = bounds_of(lines)
+        bounds = window.bounds
         at = _first_bad_byte(text) + int(bounds[0])
         row = int(np.searchsorted(bounds, at, "right")) - 1
+        where = self._locate(int(window.keys[row]))
         return NotUtf8(
-            f"{self._locate(int(keys[row]))}: byte {at - int(bounds[row])} of the line is no UTF-8",
-            hint="--binary makes the column BLOB and takes any bytes; text output does too",
+            f"{where}: byte {at - int(bounds[row])} of the line is no UTF-8",
+            hint=self._hint,
         )
 
 

@@ -6,33 +6,25 @@ to one part, and the parts are the same however the rows come in windows.
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from dbshuf.key import U64, range_of, range_start
+from dbshuf.order.window import AnyWindow, Bounds, Window
 
-Bounds = npt.NDArray[np.signedinteger[Any]]  # int32 or int64
 Run = tuple[int, int, int]
 
 
-def bounds_of(lines: pa.Array) -> Bounds:
-    """Return the rows' places in their data buffer, shape (rows + 1,); nothing is copied."""
-    offsets = lines.buffers()[1]
-    if offsets is None:
-        return np.zeros(1, np.int32)
-    wide = pa.types.is_large_binary(lines.type)
-    bounds: Bounds = np.frombuffer(offsets, np.int64 if wide else np.int32)
-    return bounds[lines.offset : lines.offset + len(lines) + 1]
+def counted_bounds(window: AnyWindow) -> Bounds:
+    """Return the places of the rows as cuts count them, shape (rows + 1,).
 
-
-def bytes_of(lines: pa.Array) -> memoryview:
-    """Return the bytes of all rows, as they lie in the data buffer; nothing is copied."""
-    data = lines.buffers()[2]
-    bounds = bounds_of(lines)
-    return memoryview(b"" if data is None else data)[int(bounds[0]) : int(bounds[-1])]
+    A line counts its terminator, and so does a typed row: one byte more than its values.
+    Hence a run of lines and a run of rows with the one column `line` have the same cuts.
+    """
+    if isinstance(window, Window):
+        return window.bounds
+    return window.bounds + np.arange(window.rows + 1)
 
 
 class Cut(Protocol):

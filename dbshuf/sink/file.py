@@ -1,9 +1,8 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-from dbshuf.order.window import Window
+from dbshuf.order.window import AnyWindow
 from dbshuf.sink.publish import place_of
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.target import Target
@@ -12,7 +11,7 @@ from dbshuf.sink.target import Target
 class Encoder(Protocol):
     """Turns windows into the bytes of one file."""
 
-    def write(self, window: Window) -> None:
+    def write(self, window: AnyWindow) -> None:
         """Take the next rows."""
 
     def finish(self) -> None:
@@ -23,16 +22,27 @@ class Encoder(Protocol):
 
 
 def open_encoder(output: ByteOutput, target: Target) -> Encoder:
-    """Return the encoder of the target's format."""
-    if target.format == "parquet":
+    """Return the encoder of the target's format; only its own libraries are loaded."""
+    kind = target.format.partition(".")[0]
+    if kind == "parquet":
         from dbshuf.sink.parquet import ParquetEncoder
 
         return ParquetEncoder(output, target)
-    from dbshuf.sink import text
+    if kind == "arrow":
+        from dbshuf.sink.arrow import ArrowEncoder
 
-    encoders: dict[str, Callable[[ByteOutput, Target], Encoder]]
-    encoders = {"txt": text.PlainText, "txt.gz": text.Gzip, "txt.zst": text.Zstd}
-    return encoders[target.format](output, target)
+        return ArrowEncoder(output, target)
+    if kind == "jsonl":
+        from dbshuf.sink.jsonl import JsonLinesEncoder
+
+        return JsonLinesEncoder(output, target)
+    if kind in ("csv", "tsv"):
+        from dbshuf.sink.delimited import DelimitedEncoder
+
+        return DelimitedEncoder(output, target)
+    from dbshuf.sink.text import TextEncoder
+
+    return TextEncoder(output, target)
 
 
 class FileSink:
@@ -48,13 +58,21 @@ class FileSink:
             self._place.discard()
             raise
 
-    def write(self, window: Window) -> None:
+    def write(self, window: AnyWindow) -> None:
         self._encoder.write(window)
         self.text_bytes += window.text_bytes
-        self.rows += len(window.lines)
+        self.rows += window.rows
 
     def finish(self) -> None:
+        self.complete()
+        self.publish()
+
+    def complete(self) -> None:
+        """Write what is left and make it durable, still hidden."""
         self._encoder.finish()
+
+    def publish(self) -> None:
+        """Put what is complete in place."""
         self._place.publish()
 
     def abort(self) -> None:

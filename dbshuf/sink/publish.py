@@ -3,7 +3,8 @@
 A file grows as `.NAME.dbshuf-XXXXXXXX` beside the file it will replace, is fsynced,
 renamed over it, and the directory is fsynced: at every moment the name holds the old
 file or the whole new one. A symlink stays a link; the file that it points to is
-replaced. A device, a pipe or a descriptor (`/dev/stdout`) is written as it is.
+replaced. A device, a pipe or a descriptor (`/dev/stdout`) is written as it is. What
+takes the place of something has its owner, group and mode.
 
 A directory that does not exist, or is empty, grows beside its place and is renamed
 whole, so there too a reader sees nothing or everything. One that cannot be replaced
@@ -16,16 +17,18 @@ that a directory can promise. A process that is killed leaves the hidden name be
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
-import shutil
+import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.scratch import claim, release, remove
+from dbshuf.sink.names import Found, can_be_replaced, find, obstacle, obstacle_of_owner
 from dbshuf.sink.raw import ByteOutput, DiskFile, OpenFile, in_words
 
 if TYPE_CHECKING:
@@ -33,8 +36,7 @@ if TYPE_CHECKING:
 
 HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
 
-_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.(txt|txt\.gz|txt\.zst|parquet)")
-_DESCRIPTOR = re.compile(r"/dev/std(?P<name>out|err)|/(dev|proc/self)/fd/(?P<number>\d+)")
+_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 
 
 class Place(Protocol):
@@ -55,13 +57,13 @@ def place_of(path: Path | None) -> Place:
     """Return the place for one file, or for stdout when `path` is None."""
     if path is None:
         return OpenPlace(1, shown="standard output")
-    fd = _descriptor(path)
-    if fd is not None:
-        return OpenPlace(fd, shown=str(path))
     with in_words(str(path)):
-        if path.exists() and not path.is_file():
+        found = find(path)
+        if found.fd is not None:
+            return OpenPlace(found.fd, shown=str(path))
+        if found.is_special:
             return OpenPlace(os.open(path, os.O_WRONLY), shown=str(path), owned=True)
-    return HiddenFile(path)
+    return HiddenFile(found, shown=str(path))
 
 
 class OpenPlace:
@@ -84,21 +86,17 @@ class OpenPlace:
 class HiddenFile:
     """A file under a hidden name, beside the one it will become."""
 
-    def __init__(self, path: Path) -> None:
-        self._shown = str(path)
-        with in_words(self._shown):
-            self._final = Path(os.path.realpath(path))
-            self._old = self._final.stat() if self._final.exists() else None
+    def __init__(self, found: Found, *, shown: str) -> None:
+        self._shown = shown
+        self._final, self._old = found.final, found.old
         self._hidden = claim(_hidden_beside(self._final))
         mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
-        self.output = DiskFile(self._hidden, shown=self._shown, mode=mode)
+        self.output = DiskFile(self._hidden, shown=shown, mode=mode)
 
     def publish(self) -> None:
         with in_words(self._shown):
             if self._old is not None:
-                with contextlib.suppress(PermissionError):
-                    os.chown(self._hidden, self._old.st_uid, self._old.st_gid)
-                os.chmod(self._hidden, stat.S_IMODE(self._old.st_mode))
+                _take_after(self._hidden, self._old)
             os.replace(self._hidden, self._final)
             release(self._hidden)
             _sync_directory(self._final.parent)
@@ -113,31 +111,39 @@ class HiddenDirectory:
     def __init__(self, path: Path, *, force: bool) -> None:
         self._shown = str(path)
         self._force = force
-        self._files = 0
+        self.files = 0  # that were created
         with in_words(self._shown):
-            self._final = Path(os.path.realpath(path))
-            self._whole = _can_be_replaced(self._final)
+            found = find(path)
+            self._final = found.final
+            self._whole = can_be_replaced(found)
             if self._whole:
                 self._hidden = _hidden_beside(self._final)
             else:
                 self._hidden = self._final / f"{HIDDEN_PREFIX}{secrets.token_hex(4)}"
             os.mkdir(claim(self._hidden))
-            if self._whole and self._final.exists():
-                shutil.copymode(self._final, self._hidden)
+            if self._whole and found.old is not None:
+                _take_after(self._hidden, found.old)
 
     def create(self) -> DiskFile:
         """Return the next file, open for writing."""
-        self._files += 1
-        return DiskFile(self._hidden / str(self._files - 1), shown=self._shown)
+        self.files += 1
+        return DiskFile(self._hidden / str(self.files - 1), shown=self._shown)
 
     def publish(self, names: list[str]) -> None:
-        """Put the files, in the order of their creation, under `names`."""
+        """Put the files, in the order of their creation, under `names`.
+
+        names  of files, in the directory or in a folder of it: `train/part-00000-of-00001.txt`
+        """
+        folders = sorted({os.path.dirname(name) for name in names} - {""})
         with in_words(self._shown):
+            for folder in folders:
+                _make_folder(self._hidden / folder)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
-            _sync_directory(self._hidden)
+            for folder in ("", *folders):
+                _sync_directory(self._hidden / folder)
             if not (self._whole and self._rename_whole()):
-                self._move_in(names)
+                self._move_in(names, folders)
 
     def _rename_whole(self) -> bool:
         try:
@@ -150,15 +156,18 @@ class HiddenDirectory:
         _sync_directory(self._final.parent)
         return True
 
-    def _move_in(self, names: list[str]) -> None:
+    def _move_in(self, names: list[str], folders: list[str]) -> None:
         _refuse_content(self._final, force=self._force)
+        for folder in folders:
+            _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
-        _sync_directory(self._final)
-        for name in set(_shards_in(self._final)).difference(names):
-            os.unlink(self._final / name)
-        os.rmdir(self._hidden)
-        release(self._hidden)
+        for folder in folders or [""]:
+            old = {os.path.join(folder, name) for name in _shards_in(self._final / folder)}
+            for name in old.difference(names):
+                os.unlink(self._final / name)
+            _sync_directory(self._final / folder)
+        remove(self._hidden)
         _sync_directory(self._final)
 
     def discard(self) -> None:
@@ -185,60 +194,75 @@ def check_target(target: "Target") -> None:
     with in_words(str(target.path)):
         if target.in_shards:
             _check_directory(target.path, force=target.force)
-        else:
-            _check_file(target.path)
+            return
+        for path in target.files:
+            _check_file(path)
 
 
 def _check_file(path: Path) -> None:
-    fd = _descriptor(path)
-    if fd is not None:
-        _check_descriptor(fd, str(path))
+    found = find(path)
+    if found.fd is not None:
+        _check_descriptor(found.fd, str(path))
         return
-    final = Path(os.path.realpath(path))
-    if final.is_dir():
+    if found.is_directory:
         raise OutputUnwritable(
             f"`{path}` is a directory", hint="name a file in it, or cut the output into shards"
         )
-    if final.exists():
-        if not os.access(final, os.W_OK):
+    if found.old is not None:
+        if not os.access(path, os.W_OK):
             raise OutputUnwritable(f"`{path}` may not be written", hint="see its permissions")
-        if not final.is_file():
+        if found.is_special:
             return
-    _check_room_for_names(final.parent)
+        why = obstacle(found.final, found.old)
+        if why:
+            raise OutputUnwritable(
+                f"`{path}` cannot be replaced: {why}",
+                hint=f"name another file, or let the shell write it: > {shlex.quote(str(path))}",
+            )
+    _check_room_for_names(found.final.parent)
 
 
 def _check_directory(path: Path, *, force: bool) -> None:
-    final = Path(os.path.realpath(path))
-    if not final.exists():
-        _check_room_for_names(final.parent)
+    found = find(path)
+    if found.old is None:
+        _check_room_for_names(found.final.parent)
         return
-    if not final.is_dir():
+    if not found.is_directory:
         raise OutputUnwritable(f"`{path}` is no directory, and shards need one")
-    _refuse_content(final, force=force)
-    _check_room_for_names(final)
-    for name in _shards_in(final):
-        if (final / name).is_dir():
-            raise OutputUnwritable(
-                f"`{final / name}` is a directory, and a shard may need that name",
-                hint="move it away",
-            )
+    _refuse_content(found.final, force=force)
+    _check_room_for_names(found.final)
+    for name in _shards_in(found.final):
+        shard = found.final / name
+        why = obstacle_of_owner(shard, shard.lstat())
+        if shard.is_dir() and not shard.is_symlink():
+            why = "it is a directory, and a shard may need that name"
+        if why:
+            raise OutputUnwritable(f"`{shard}` cannot be replaced: {why}", hint="move it away")
 
 
 def _check_room_for_names(directory: Path) -> None:
     """Whether names can be added to the directory."""
     if not directory.is_dir():
         raise OutputUnwritable(
-            f"there is no directory `{directory}` for the output", hint=f"mkdir -p {directory}"
+            f"there is no directory `{directory}` for the output",
+            hint=f"mkdir -p {shlex.quote(str(directory))}",
         )
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise OutputUnwritable(f"no file can be made in `{directory}`: permission denied")
+        why = "read-only file system" if _is_read_only(directory) else "permission denied"
+        raise OutputUnwritable(f"no file can be made in `{directory}`: {why}")
+
+
+def _is_read_only(directory: Path) -> bool:
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _check_descriptor(fd: int, shown: str) -> None:
     try:
-        os.fstat(fd)
+        way = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError as error:
         raise OutputUnwritable(f"`{shown}` is closed") from error
+    if way == os.O_RDONLY:
+        raise OutputUnwritable(f"`{shown}` is not open for writing")
 
 
 def _refuse_content(directory: Path, *, force: bool) -> None:
@@ -253,42 +277,43 @@ def _refuse_content(directory: Path, *, force: bool) -> None:
         )
 
 
-def _can_be_replaced(directory: Path) -> bool:
-    """Whether renaming another directory over this one takes nothing from anybody."""
-    if not directory.exists():
-        return True
-    parent = directory.parent
-    return (
-        not os.listdir(directory)
-        and directory.stat().st_dev == parent.stat().st_dev
-        and not directory.samefile(os.curdir)
-        and os.access(parent, os.W_OK | os.X_OK)
-    )
+def _make_folder(folder: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
 
 
 def _shards_in(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if _SHARD_NAME.fullmatch(name)]
 
 
-def _descriptor(path: Path) -> int | None:
-    """The descriptor that a path like `/dev/stdout` or `/dev/fd/3` stands for."""
-    match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
-    if match is None:
-        return None
-    return int(match["number"]) if match["number"] else {"out": 1, "err": 2}[match["name"]]
-
-
 def _hidden_beside(final: Path) -> Path:
     """A new hidden name in the same directory; long names are cut to fit 255 bytes."""
-    name = os.fsdecode(os.fsencode(final.name)[:200])
+    name = os.fsencode(final.name)[:200].decode("utf-8", "ignore")  # no half of a character
     return final.with_name(f".{name}.dbshuf-{secrets.token_hex(4)}")
+
+
+def _take_after(hidden: Path, old: os.stat_result) -> None:
+    """Give what is about to be shown the owner, group and mode of what it replaces.
+
+    What cannot be given away stays ours; then its group gets no rights, as other people
+    may be in ours. Nothing is raised: a file system may know no owners.
+    """
+    mode = stat.S_IMODE(old.st_mode)
+    for owner in (old.st_uid, -1):
+        with contextlib.suppress(OSError):
+            os.chown(hidden, owner, old.st_gid)
+            break
+    else:
+        mode &= ~stat.S_IRWXG
+    with contextlib.suppress(OSError):
+        os.chmod(hidden, mode)
 
 
 def _sync_directory(directory: Path) -> None:
     """Make renames in a directory durable, where its file system can."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # also where names may be made but not listed
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
             os.fsync(fd)
-    finally:
-        os.close(fd)
+        finally:
+            os.close(fd)

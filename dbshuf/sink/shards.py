@@ -1,8 +1,7 @@
 """A directory of shards, each a file of its own, cut from the one order."""
 
-from dbshuf.key import U64
-from dbshuf.order.window import Window
-from dbshuf.sink.cuts import Bounds, Cut, KeyCut, SizeCut, bounds_of
+from dbshuf.order.window import AnyWindow
+from dbshuf.sink.cuts import Cut, KeyCut, SizeCut, counted_bounds
 from dbshuf.sink.file import Encoder, open_encoder
 from dbshuf.sink.publish import HiddenDirectory, shard_names
 from dbshuf.sink.target import Target
@@ -11,11 +10,14 @@ from dbshuf.sink.target import Target
 class ShardSink:
     """Rows to shards by range of the key, or by size; one file is open at a time.
 
-    Every shard exists, also one without rows: it holds the header, or in Parquet the
-    schema. By size there is at least one shard, and how many is known at the end only.
+    Every shard exists, also one without rows: it holds the header, or the schema. By size
+    there is at least one shard, and how many is known at the end only.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(
+        self, target: Target, *, directory: HiddenDirectory | None = None, folder: str = ""
+    ) -> None:
+        """Write to the target's directory, or to a `folder` of one that others write to too."""
         assert target.path is not None
         self.text_bytes = 0
         self.rows = 0
@@ -25,21 +27,32 @@ class ShardSink:
             if target.shards is None
             else KeyCut(target.shards)
         )
-        self._directory = HiddenDirectory(target.path, force=target.force)
+        self._directory = directory or HiddenDirectory(target.path, force=target.force)
+        self._folder = folder
+        self._files: list[int] = []
         self._shard = -1
         self._encoder: Encoder | None = None
 
-    def write(self, window: Window) -> None:
-        bounds = bounds_of(window.lines)
-        for shard, first, last in self._cut.runs(bounds, window.keys):
-            self._open(shard).write(_part_of(window, bounds, first, last))
+    def write(self, window: AnyWindow) -> None:
+        for shard, first, last in self._cut.runs(counted_bounds(window), window.keys):
+            self._open(shard).write(window.slice(first, last))
         self.text_bytes += window.text_bytes
-        self.rows += len(window.lines)
+        self.rows += window.rows
 
     def finish(self) -> None:
+        self.complete()
+        self._directory.publish([name for _, name in self.named_files()])
+
+    def complete(self) -> None:
+        """Write what is left and make it durable, still hidden."""
         self._open(self._cut.parts - 1)
         self._close()
-        self._directory.publish(shard_names(self._cut.parts, self._target.format))
+
+    def named_files(self) -> list[tuple[int, str]]:
+        """Return the place of every file in the directory, and the name that it gets."""
+        names = shard_names(self._cut.parts, self._target.format)
+        prefix = f"{self._folder}/" if self._folder else ""
+        return [(n, prefix + name) for n, name in zip(self._files, names, strict=True)]
 
     def abort(self) -> None:
         if self._encoder is not None:
@@ -51,6 +64,7 @@ class ShardSink:
         """Return the encoder of a shard; those before it are finished, empty or not."""
         while self._encoder is None or self._shard < shard:
             self._close()
+            self._files.append(self._directory.files)
             output = self._directory.create()
             try:
                 self._encoder = open_encoder(output, self._target)
@@ -64,12 +78,3 @@ class ShardSink:
         if self._encoder is not None:
             self._encoder.finish()
             self._encoder = None
-
-
-def _part_of(window: Window, bounds: Bounds, first: int, last: int) -> Window:
-    """Rows [first, last) of a window; nothing is copied."""
-    if first == 0 and last == len(window.lines):
-        return window
-    keys: U64 = window.keys[first:last]
-    text_bytes = int(bounds[last]) - int(bounds[first])
-    return Window(window.lines.slice(first, last - first), keys, text_bytes)

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dbshuf.errors import UsageError
 from dbshuf.units import MIB
 
 if TYPE_CHECKING:
-    from dbshuf.order.window import Window
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
-FORMATS = ("txt", "txt.gz", "txt.zst", "parquet")
+    from dbshuf.order.window import AnyWindow
+
+    Members = npt.NDArray[np.int64]
 
 MAX_THREADS = 16
+_MAX_STEPPING_THREADS = 4
 
-_FORMAT_OF_SUFFIX = {".gz": "txt.gz", ".zst": "txt.zst", ".parquet": "parquet"}
+# Of rows as cuts count them. There are two groups in memory, gathered and encoded; 16 MiB
+# are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time.
+ROW_GROUP_BYTES = 16 * MIB
 
 
 @dataclass(frozen=True)
@@ -24,17 +30,22 @@ class Target:
     """An output, as the plan has resolved it.
 
     path         the file, or the directory of shards; None is stdout
-    format       one of FORMATS
-    header       lines (with terminators) at the head of the file or of every shard
-    terminator   the one byte that ends a line
-    binary       Parquet: a BLOB column, any bytes; else VARCHAR, UTF-8 checked
+    format       one of `formats.FORMATS`
+    header       lines (with terminators) at the head of the file or of every shard of text
+    terminator   the one byte that ends a line of text
+    binary       lines to Parquet, Arrow: a BLOB column, any bytes; else VARCHAR, UTF-8
     shards       number of equal ranges of the key; or cut by size, at most one of:
-    shard_bytes    text bytes (with terminators, without the header) in one shard
+    shard_bytes    bytes of rows, as `cuts.counted_bounds`, in one shard
     shard_rows     rows in one shard
     force        replace the shards of a directory that is not empty
-    seed         for the metadata of a Parquet file
+    seed         for the metadata of a Parquet or Arrow file
     locate       a row's key -> where the row came from, for messages
     threads      threads that compress; None: one for every core of this process
+    schema       of the rows; None: they are lines
+    compression  of Parquet and Arrow, as `formats.codec_of` has it; of text, `format` says it
+    row_group_bytes  of Parquet; as `cuts.counted_bounds`; None: ROW_GROUP_BYTES
+    split_names  of the splits, each an output of its own; empty: there is one
+    member_of    a window -> int64, shape (rows,): the number of each row's split
     """
 
     path: Path | None
@@ -49,11 +60,32 @@ class Target:
     seed: str
     locate: Callable[[int], str]
     threads: int | None = None
+    schema: "pa.Schema | None" = None
+    compression: str | None = None
+    row_group_bytes: int | None = None
+    split_names: tuple[str, ...] = ()
+    member_of: "Callable[[AnyWindow], Members] | None" = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it names, where it is no directory: one, or one of each split."""
+        if self.path is None:
+            return []
+        path = self.path
+        return [split_path(path, name) for name in self.split_names] or [path]
 
     @property
     def in_shards(self) -> bool:
         """Whether the output is a directory of shards."""
         return (self.shards, self.shard_bytes, self.shard_rows) != (None, None, None)
+
+
+def split_path(path: Path, name: str) -> Path:
+    """Return the path of a split's file: `out.train.txt.gz` for `out.txt.gz`."""
+    suffixes = path.suffixes[-2:] if path.suffix.lower() in {".gz", ".zst"} else path.suffixes[-1:]
+    suffix = "".join(suffixes)
+    stem = path.name[: len(path.name) - len(suffix)]
+    return path.with_name(f"{stem}.{name}{suffix}")
 
 
 class Sink(Protocol):
@@ -65,7 +97,7 @@ class Sink(Protocol):
     text_bytes: int
     rows: int
 
-    def write(self, window: "Window") -> None:
+    def write(self, window: "AnyWindow") -> None:
         """Take the next rows; the window's buffers may be reused once this returns."""
 
     def finish(self) -> None:
@@ -75,32 +107,9 @@ class Sink(Protocol):
         """Remove all that is hidden; never raises; after `finish` it does nothing."""
 
 
-def format_of(path: Path | None, given: str | None) -> str:
-    """Return the format of an output: the one `given`, else by the end of its name.
-
-    path     None for stdout; `.gz`, `.zst`, `.parquet` in any case, all else is text
-    Raises   UsageError when `given` is none of FORMATS
-    """
-    if given is not None:
-        if given not in FORMATS:
-            raise UsageError(f"unknown format `{given}`", hint=f"one of {', '.join(FORMATS)}")
-        return given
-    suffix = "" if path is None else os.path.splitext(path.name)[1]
-    return _FORMAT_OF_SUFFIX.get(suffix.lower(), "txt")
-
-
-def sink_memory_bytes(target: Target, longest_line_bytes: int = 0) -> int:
-    """Return the most memory that the sink of a target holds at once, with its code.
-
-    Measured as growth of the peak RSS (pyarrow 26.0.1, 2 cores, lines of 9 bytes to 2 MB,
-    text that compresses and text that does not): plain 5 MiB, gzip 11, zstd 14, Parquet
-    76-117; and one line of 32, 128, 512 MiB in Parquet 152, 555, 2168.
-    """
-    if target.format == "txt.gz":
-        return (8 + 2 * compressing_threads(target)) * MIB
-    if target.format == "parquet":
-        return 128 * MIB + max(longest_line_bytes - 16 * MIB, 0) * 17 // 4
-    return 16 * MIB if target.format == "txt.zst" else 8 * MIB
+def row_group_bytes(target: Target) -> int:
+    """Return the most bytes of rows in a row group, as cuts count them."""
+    return ROW_GROUP_BYTES if target.row_group_bytes is None else target.row_group_bytes
 
 
 def compressing_threads(target: Target) -> int:
@@ -109,3 +118,8 @@ def compressing_threads(target: Target) -> int:
         return min(target.threads, MAX_THREADS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores or 1, MAX_THREADS)
+
+
+def stepping_threads(target: Target) -> int:
+    """Return how many threads make CSV or JSON of rows; one makes 200-500 MB/s."""
+    return min(compressing_threads(target), _MAX_STEPPING_THREADS)

@@ -1,40 +1,37 @@
-"""Lines as they are: plain, in one gzip member, or in one zstd frame.
+"""Lines as they are, and typed rows of one column as lines."""
 
-Many readers stop after the first member or frame of a file, so there is only one.
-The text is cut into blocks at fixed offsets before it is compressed: the bytes of the
-file are the same however the rows come in windows.
-"""
-
-import contextlib
-import zlib
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from dbshuf.order.window import Window, text_of
-from dbshuf.sink.ahead import Ahead, Beside
+from dbshuf.errors import RowUnfit
+from dbshuf.order.window import AnyWindow, RowWindow, Window, text_of
+from dbshuf.sink.cuts import SizeCut, counted_bounds
+from dbshuf.sink.packed import packed
 from dbshuf.sink.raw import ByteOutput
-from dbshuf.sink.target import Target, compressing_threads
-from dbshuf.units import KIB
+from dbshuf.sink.target import Target
+from dbshuf.units import MIB
 
-BLOCK_BYTES = 512 * KIB  # compressed at a time; from 128 KiB to 1 MiB gzip's size moves 0.1 %
-
-_GZIP_LEVEL = 6
-_DICTIONARY_BYTES = 32 * KIB  # deflate's window
-# Magic, deflate, no name, mtime 0 (the same text makes the same file), unknown system.
-_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_STEP_BYTES = 1 * MIB  # of rows made lines at a time; stays in the L2 cache between its passes
 
 
-class PlainText:
-    """The text itself: one write for every window, straight from its buffer."""
+class TextEncoder:
+    """The text itself: one write for every window of lines, straight from its buffer."""
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
-        self._output = output
+        self._output = packed(output, target)
+        self._target = target
         self._header = target.header
 
-    def write(self, window: Window) -> None:
+    def write(self, window: AnyWindow) -> None:
         self._write_header()
-        self._output.write(text_of(window))
+        if isinstance(window, Window):
+            self._output.write(text_of(window))
+            return
+        for lines in self._as_lines(window):
+            self._output.write(text_of(lines))
 
     def finish(self) -> None:
         self._write_header()
@@ -49,125 +46,52 @@ class PlainText:
             self._output.write(self._header)
             self._header = b""
 
+    def _as_lines(self, window: RowWindow) -> Iterator[Window]:
+        """Yield the rows, each value with a terminator behind it. Raises RowUnfit."""
+        for _, first, last in SizeCut(_STEP_BYTES, None).runs(counted_bounds(window)):
+            rows = window.slice(first, last)
+            nulls = rows.batch.column(0).is_null()
+            null = pc.index(nulls, True).as_py() if rows.batch.column(0).null_count else -1
+            sound = rows if null < 0 else rows.slice(0, null)
+            lines = self._lines(sound)
+            if null >= 0:
+                raise self._no_line(rows, null)
+            yield lines
 
-class Blocks:
-    """A stream of bytes, cut into blocks of one size; every block is a copy."""
+    def _lines(self, rows: RowWindow) -> Window:
+        """The rows, of which none is NULL. Raises RowUnfit for a terminator in a value."""
+        lines = _terminated(rows.batch.column(0), self._target.terminator)
+        made = Window(lines, rows.keys, rows.text_bytes + rows.rows)
+        ends = np.flatnonzero(np.frombuffer(text_of(made), np.uint8) == self._mark)
+        if len(ends) != rows.rows:
+            bounds = made.bounds - made.bounds[0]
+            row = int(np.argmax(ends[: rows.rows] != bounds[1:] - 1))
+            raise self._two_lines(rows, row)
+        return made
 
-    def __init__(self, block_bytes: int) -> None:
-        self._block_bytes = block_bytes
-        self._part = bytearray()
+    @property
+    def _mark(self) -> int:
+        return self._target.terminator[0]
 
-    def add(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """Yield the blocks that `data` fills."""
-        view = memoryview(data)
-        done = 0
-        if self._part:
-            done = min(self._block_bytes - len(self._part), len(view))
-            self._part += view[:done]
-            if len(self._part) < self._block_bytes:
-                return
-            yield bytes(self._part)
-            self._part.clear()
-        while len(view) - done >= self._block_bytes:
-            yield bytes(view[done : done + self._block_bytes])
-            done += self._block_bytes
-        self._part += view[done:]
+    def _no_line(self, rows: RowWindow, row: int) -> RowUnfit:
+        name = rows.batch.schema.names[0]
+        return RowUnfit(
+            f"{self._target.locate(int(rows.keys[row]))}: `{name}` is NULL, and no line is",
+            hint=f'--select "coalesce({name}, \'\')", or --where "{name} is not null"',
+        )
 
-    def rest(self) -> bytes:
-        """Return the last, short block; it may be empty."""
-        return bytes(self._part)
-
-
-class Gzip:
-    """One gzip member, its blocks deflated by several threads, as pigz does it.
-
-    A block ends on a byte border (Z_SYNC_FLUSH) and starts with the 32 KiB before it
-    as dictionary, so the parts join into one deflate stream that any gzip reads.
-    """
-
-    def __init__(self, output: ByteOutput, target: Target) -> None:
-        threads = compressing_threads(target)
-        self._output = output
-        self._ahead = Ahead(threads, depth=threads + 1)
-        self._blocks = Blocks(BLOCK_BYTES)
-        self._dictionary = b""
-        self._crc = 0
-        self._text_bytes = 0
-        self._head = _GZIP_HEAD
-        self._add(target.header)
-
-    def write(self, window: Window) -> None:
-        self._add(text_of(window))
-
-    def finish(self) -> None:
-        self._compress(self._blocks.rest(), zlib.Z_FINISH)
-        for piece in self._ahead.rest():
-            self._put(piece)
-        size = self._text_bytes & 0xFFFFFFFF
-        self._put(self._crc.to_bytes(4, "little") + size.to_bytes(4, "little"))
-        self._output.finish()
-
-    def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._ahead.stop()
-        self._output.abort()
-
-    def _add(self, data: bytes | memoryview) -> None:
-        for block in self._blocks.add(data):
-            self._compress(block, zlib.Z_SYNC_FLUSH)
-
-    def _compress(self, block: bytes, flush: int) -> None:
-        for piece in self._ahead.call(_deflate, block, self._dictionary, flush):
-            self._put(piece)
-        self._crc = zlib.crc32(block, self._crc)
-        self._text_bytes += len(block)
-        self._dictionary = block[-_DICTIONARY_BYTES:]
-
-    def _put(self, piece: bytes) -> None:
-        self._output.write(self._head + piece)
-        self._head = b""
+    def _two_lines(self, rows: RowWindow, row: int) -> RowUnfit:
+        name = rows.batch.schema.names[0]
+        mark, code, way = ("NUL", 0, "") if self._mark == 0 else ("line end", 10, "use -z, ")
+        return RowUnfit(
+            f"{self._target.locate(int(rows.keys[row]))}: `{name}` holds a {mark}, which would"
+            " make it two lines",
+            hint=f"--select \"replace({name}, chr({code}), ' ')\", {way}or write Parquet",
+        )
 
 
-def _deflate(block: bytes, dictionary: bytes, flush: int) -> bytes:
-    """Raw deflate of one block, as a part of a longer stream."""
-    packer = zlib.compressobj(
-        _GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, 0, dictionary
-    )
-    return packer.compress(block) + packer.flush(flush)
-
-
-class Zstd:
-    """One zstd frame, compressed by one thread beside the caller.
-
-    The level is Arrow's own for streams, 1: it takes no other there, and its one-shot
-    codec, which does, makes a frame a call.
-    """
-
-    def __init__(self, output: ByteOutput, target: Target) -> None:
-        self._output = output
-        self._thread = Beside(depth=2)
-        self._blocks = Blocks(BLOCK_BYTES)
-        self._frame = pa.CompressedOutputStream(pa.PythonFile(self._thread, "w"), "zstd")
-        self._add(target.header)
-
-    def write(self, window: Window) -> None:
-        self._add(text_of(window))
-
-    def finish(self) -> None:
-        self._put(self._thread.call(self._frame.write, self._blocks.rest()))
-        self._put(self._thread.call(self._frame.close))
-        self._put(self._thread.rest())
-        self._output.finish()
-
-    def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._thread.stop()
-        self._output.abort()
-
-    def _add(self, data: bytes | memoryview) -> None:
-        for block in self._blocks.add(data):
-            self._put(self._thread.call(self._frame.write, block))
-
-    def _put(self, pieces: Iterator[bytes]) -> None:
-        for piece in pieces:
-            self._output.write(piece)
+def _terminated(values: pa.Array, terminator: bytes) -> pa.Array:
+    """Return every value with `terminator` behind it, large_binary: 2 GiB are no limit."""
+    kind = pa.large_binary()
+    nothing, end = pa.scalar(b"", kind), pa.scalar(terminator, kind)
+    return pc.binary_join_element_wise(values.cast(kind), nothing, end)

@@ -12,12 +12,12 @@ A flaw in a zstd or lz4 frame that was written without a checksum can go unnotic
 
 from __future__ import annotations
 
-import errno
 import zlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from dbshuf.errors import InputBroken
+from dbshuf.source.raw import RawInput, when_ready
 
 # One read of the input, and what of it a decompressor gets at once: that copies the rest
 # of a piece at the end of each member, which costs 5 % with 2.5 kB members and whole
@@ -54,13 +54,6 @@ _HINTS = {
 }
 
 
-class RawInput(Protocol):
-    """What is read from: an unbuffered file or a pipe; reads may be short."""
-
-    def read(self, size: int, /) -> bytes | None: ...
-    def close(self) -> None: ...
-
-
 def codec_of(head: bytes) -> str | None:
     """Return how a file that begins with `head` is compressed, or None.
 
@@ -84,7 +77,7 @@ class Decompressor:
     def __init__(self, raw: RawInput, codec: str, name: str, head: bytes = b"") -> None:
         """Read from `raw`, of which `head` was read already.
 
-        raw      is closed by close(); must be in blocking mode
+        raw      is closed by close(); one that does not block is waited for
         codec    as codec_of returns it
         name     path of the input, for messages
         """
@@ -133,14 +126,12 @@ class _Input:
 
     def read(self, size: int) -> bytes:
         """Return up to `size` next bytes, at least one before the end."""
-        data: bytes | None = b""
+        data = b""
         try:
             if self._head:
                 data, self._head = self._head[:size], self._head[size:]
             elif not self.ended:
-                data = self._raw.read(size)
-            if data is None:
-                raise BlockingIOError(errno.EAGAIN, "input is not in blocking mode", self._name)
+                data = when_ready(self._raw, lambda: self._raw.read(size))
         except OSError as failure:
             self.failure = failure
             raise

@@ -1,22 +1,24 @@
 """Names on a command line to a list of inputs, each with its ordinal and kind."""
 
+import contextlib
 import glob
 import os
-import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from io import FileIO
+from typing import Protocol
 
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, NoInputFiles, UsageError
 from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.source.compressed import Decompressor, codec_of
+from dbshuf.source.raw import RawInput, when_ready
 from dbshuf.source.windows import HEAD_BYTES, window_bytes
 from dbshuf.units import KIB, human
 
 STDIN = "-"
-_HEAD_BYTES = 64 * KIB
+_PEEKED_BYTES = 64 * KIB  # of a pipe, kept for its reader: to tell its codec, and as a sample
 
 
 class ByteReader(Protocol):
@@ -37,20 +39,20 @@ class ByteReader(Protocol):
 class Pipe:
     """A stream that can be read once, and what was already read of it."""
 
-    raw: BinaryIO
+    raw: RawInput
     head: bytes
 
     def peek(self, size: int) -> bytes:
-        """Return the first bytes: at least `size` of them unless the stream is shorter."""
-        while len(self.head) < size:
-            more = self.raw.read(size - len(self.head))
-            if more is None:  # a descriptor that does not block has nothing yet: not the end
-                select.select([self.raw], [], [])
-                continue
-            if not more:
-                break
+        """Return the first bytes: at least `size` of them unless the stream is shorter.
+
+        Raises  OSError
+        """
+        while (left := size - len(self.head)) > 0 and (more := self._some(left)):
             self.head += more
         return self.head
+
+    def _some(self, size: int) -> bytes:
+        return when_ready(self.raw, lambda: self.raw.read(size))
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,22 @@ class Input:
 
     def open_stream(self) -> ByteReader:
         """Return a reader of its bytes, decompressed, from the first one; `readinto` fills."""
+        raw: RawInput
         if self.pipe is not None:
             raw, head = self.pipe.raw, self.pipe.head
         else:
             assert self.path is not None
             raw, head = open_raw(self.path), b""
-        if self.codec is None:
-            return _Joined(raw, head)
-        return Decompressor(raw, self.codec, self.name, head)
+        with closed_on_error(raw):
+            if self.codec is None:
+                return _Joined(raw, head)
+            return Decompressor(raw, self.codec, self.name, head)
 
 
 class _Joined:
     """Bytes already read of a stream, then the stream."""
 
-    def __init__(self, raw: BinaryIO, head: bytes) -> None:
+    def __init__(self, raw: RawInput, head: bytes) -> None:
         self._raw, self._head = raw, head
         self._read_bytes = 0
 
@@ -109,21 +113,31 @@ class _Joined:
         view[:done] = self._head[:done]
         self._head = self._head[done:]
         while done < len(view):
-            count = self._raw.readinto(view[done:])  # type: ignore[attr-defined]
-            if count is None:
-                select.select([self._raw], [], [])
-                continue
+            count = self._some(view[done:])
             if not count:
                 break
             done += count
         self._read_bytes += done
         return done
 
+    def _some(self, view: memoryview) -> int:
+        return when_ready(self._raw, lambda: self._raw.readinto(view))
+
     def close(self) -> None:
         self._raw.close()
 
 
-def open_raw(path: str) -> BinaryIO:
+@contextlib.contextmanager
+def closed_on_error(raw: RawInput) -> Iterator[None]:
+    """Close `raw` if what is inside raises."""
+    try:
+        yield
+    except BaseException:
+        raw.close()
+        raise
+
+
+def open_raw(path: str) -> FileIO:
     """Open a file for unbuffered reading; Raises InputUnreadable."""
     try:
         return open(path, "rb", buffering=0)
@@ -153,7 +167,16 @@ def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
             f"{len(paths):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
             hint="join small files first, or shuffle in several runs",
         )
-    return tuple(_examine(ordinal, path) for ordinal, path in enumerate(paths))
+    inputs: list[Input] = []
+    try:
+        for ordinal, path in enumerate(paths):
+            inputs.append(_examine(ordinal, path))
+    except BaseException:
+        for one in inputs:
+            if one.pipe is not None:
+                one.pipe.raw.close()
+        raise
+    return tuple(inputs)
 
 
 def _expand(name: str) -> Iterator[str]:
@@ -214,13 +237,14 @@ def _examine(ordinal: int, path: str) -> Input:
     if not os.path.exists(path):
         raise InputMissing(f"no such file: `{path}`", hint="a link may point to nothing")
     raw = open_raw(path)
-    status = os.fstat(raw.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        return _examine_pipe(ordinal, path, raw)
-    try:
-        head = raw.read(HEAD_BYTES)
-    except OSError as error:
-        raise unreadable(path, error) from error
+    with closed_on_error(raw):
+        status = os.fstat(raw.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return _examine_pipe(ordinal, path, raw)
+        try:
+            head = raw.read(HEAD_BYTES)
+        except OSError as error:
+            raise unreadable(path, error) from error
     raw.close()
     if head and not status.st_size:  # in /proc and the like, sizes say nothing
         return _examine_pipe(ordinal, path, open_raw(path))
@@ -234,13 +258,14 @@ def _examine(ordinal: int, path: str) -> Input:
     return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns, window)
 
 
-def _examine_pipe(ordinal: int, name: str, raw: BinaryIO) -> Input:
+def _examine_pipe(ordinal: int, name: str, raw: RawInput) -> Input:
     pipe = Pipe(raw, b"")
-    try:
-        head = pipe.peek(_HEAD_BYTES)
-    except OSError as error:
-        raise unreadable(name, error) from error
-    codec = codec_of(head)
-    window = window_bytes(codec, head[:HEAD_BYTES]) if codec else 0
+    with closed_on_error(raw):
+        try:
+            head = pipe.peek(_PEEKED_BYTES)
+        except OSError as error:
+            raise unreadable(name, error) from error
+        codec = codec_of(head)
+        window = window_bytes(codec, head[:HEAD_BYTES]) if codec else 0
     path = None if name == "standard input" else name
     return Input(ordinal, name, path, codec, None, window_bytes=window, pipe=pipe)

@@ -9,35 +9,27 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from dbshuf.blockio import ALIGN, U8, BlockReader, aligned_buffer, round_up
 from dbshuf.errors import InputChanged, LineTooLong
-from dbshuf.layout import Layout
+from dbshuf.layout import MOST_LONG_BYTES, Layout
+from dbshuf.order.ordered import Stopped
 from dbshuf.source.batch import Arena, Batch, origin_of
 from dbshuf.source.inputs import Input, open_raw, unreadable
-from dbshuf.source.stream import NoLineEnd, Stream
+from dbshuf.source.long import LongArena
+from dbshuf.source.pieces import Piece, check_same, cut
+from dbshuf.source.stream import Stream
 from dbshuf.units import KIB, MIB, human
 
 _TAIL_BYTES = 256 * KIB  # read past a piece's end for its last line; longer ones are read on
-_SMALL_FILE_BYTES = MIB  # whole files up to this size share a batch
+_MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` grants at most
+_CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
 
 
-@dataclass(frozen=True)
-class Piece:
-    """The lines of a plain file that start in [start, end).
-
-    is_first  whether a line starts at `start`, which a look at the byte before would not tell
-    is_small  whether this is all of a small file, which shares a batch with others
-    """
-
-    input: Input
-    start: int
-    end: int
-    is_first: bool
-    is_small: bool = False
+class NoLineEnd(Exception):
+    """No line ends in a full buffer."""
 
 
 class LineSource:
@@ -53,24 +45,36 @@ class LineSource:
         longest_bytes: int,
         cap_for_line: Callable[[int], int],
     ) -> None:
+        """Prepare to read; memory is in use already, so nothing is made for each input.
+
+        inputs         all of the run, in their order
+        header_bytes   left out at the front of each
+        longest_bytes  of a line that fits, its terminator included
+        cap_for_line   a --memory (bytes) for a line of some length, for messages
+        """
+        self._inputs = inputs
         self._terminator = terminator
         self._layout = layout
         self._room = layout.buffer_bytes // ALIGN * ALIGN - 2 * ALIGN
         self._long_room = max(round_up(longest_bytes), self._room)
-        self._long_lock = threading.Lock()  # one long line at a time is in the memory split
+        self._long = LongArena(self._long_room + 2 * ALIGN, layout.piece_rows)
         self._cap_for_line = cap_for_line
-        self._changed = threading.Condition()  # guards the two queues and the count below
         self._plain_bytes = sum(
             max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
         )
-        self._unterminated: set[int] = set()  # ordinals of files whose last line was ended here
-        self._streams = [Stream(i, header_bytes) for i in inputs if not i.is_plain_file]
-        self._idle = deque(self._streams)  # those begun first, so that few are open at once
-        self._busy = 0
-        self._plain = [i for i in inputs if i.is_plain_file]
+        self._unterminated = bytearray(len(inputs))  # 1 where a file's last line was ended here
+        self._changed = threading.Condition()  # guards what follows
+        carry_bytes = min(_CARRY_BYTES, self._room // 4)
+        self._unopened = (
+            Stream(i, header_bytes, carry_bytes) for i in inputs if not i.is_plain_file
+        )
+        self._open: set[Stream] = set()
+        self._idle: deque[Stream] = deque()  # of the open ones, those that no worker reads
+        self._streamed_bytes = 0  # text of the streams that are done
         whole = (self._room - _TAIL_BYTES) // MIB * MIB
-        self._piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
-        self._work = deque(_cut(self._plain, header_bytes, self._piece_bytes))
+        piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
+        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, piece_bytes)
+        self._is_stopped = False
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
         """Return what one worker needs to read, over its own buffer or a new one."""
@@ -81,84 +85,121 @@ class LineSource:
     def batches(self, arena: Arena) -> Iterator[Batch]:
         """Yield batches until no worker has any left to take.
 
-        Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds
+        Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds;
+                Stopped after `stop`
         """
-        while True:
-            with self._changed:
-                while not self._idle and not self._work and self._busy:
-                    self._changed.wait()  # for a stream that another worker reads from
-                stream = self._take_stream()
-                pieces = self._work.popleft() if stream is None and self._work else None
-            if stream is not None:
-                yield from self._stream_batches(stream, arena)
-            elif pieces is not None:
-                yield from self._piece_batches(pieces, arena)
+        while (work := self._take()) is not None:
+            if isinstance(work, Stream):
+                yield from self._stream_batches(work, arena)
             else:
-                return
+                yield from self._piece_batches(work, arena)
+
+    def stop(self) -> None:
+        """End `batches` in every thread: now if it waits for another, else after its batch.
+
+        A thread that waits for a silent pipe stays until something comes.
+        """
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+        self._long.stop()
 
     @property
     def text_bytes(self) -> int:
         """Bytes that all batches together must have had, counted without looking at lines."""
-        streamed = sum(stream.text_bytes for stream in self._streams)
-        return self._plain_bytes + len(self._unterminated) + streamed
+        with self._changed:
+            streamed = self._streamed_bytes + sum(stream.text_bytes for stream in self._open)
+        return self._plain_bytes + self._unterminated.count(1) + streamed
 
     def check_unchanged(self) -> None:
         """Raise InputChanged if a plain file is no longer what it was when it was listed."""
-        for source in self._plain:
-            with open_raw(source.name) as file:
-                _check_unchanged(source, file.fileno(), is_whole=True)
+        for source in self._inputs:
+            if source.is_plain_file:
+                with open_raw(source.name) as file:
+                    check_same(source, file.fileno())
 
     def close(self) -> None:
-        """Close what is open."""
-        for stream in self._streams:
+        """Stop, and close what is open."""
+        self.stop()
+        with self._changed:
+            streams = list(self._open)
+        for stream in streams:
             stream.close()
+        for source in self._inputs:
+            if source.pipe is not None:
+                source.pipe.raw.close()
+
+    def _take(self) -> Stream | tuple[Piece, ...] | None:
+        """Return a worker's next work, None when there is none and none can come."""
+        with self._changed:
+            while True:
+                if self._is_stopped:
+                    raise Stopped
+                work = self._take_stream() or next(self._work, None)
+                if work is not None or not self._open:
+                    return work
+                self._changed.wait()  # for a stream that another worker reads from
 
     def _take_stream(self) -> Stream | None:
-        """Return a stream that is this worker's until `_give_back`, or None; in the lock."""
-        if not self._idle:
-            return None
-        self._busy += 1
-        return self._idle.popleft()
+        """Return a stream that is this worker's until `_give_back`, or None; in the lock.
+
+        Those begun come first, so that no more are open than there are workers.
+        """
+        stream = self._idle.popleft() if self._idle else next(self._unopened, None)
+        if stream is not None:
+            self._open.add(stream)
+        return stream
 
     def _give_back(self, stream: Stream) -> None:
         if stream.is_done:
             stream.close()
         with self._changed:
-            self._busy -= 1
-            if not stream.is_done:
+            if stream.is_done:
+                self._open.discard(stream)
+                self._streamed_bytes += stream.text_bytes
+            else:
                 self._idle.appendleft(stream)
             self._changed.notify_all()
 
-    def _stream_batches(self, stream: Stream | None, arena: Arena) -> Iterator[Batch]:
-        """One buffer of lines from one stream, or from several that end within it."""
+    def _stream_batches(self, stream: Stream, arena: Arena) -> Iterator[Batch]:
+        """One buffer of lines from one stream, or from several that end within it.
+
+        A stream that goes on in this very buffer stays here, for as many buffers as it does.
+        """
+        held: Stream | None = stream
         end = 0
         regions: list[tuple[int, int]] = []
-        while stream is not None:
-            try:
-                begin, filled = end, stream.fill(arena, end, [self._room], self._terminator)
-                end = filled.end
-            except NoLineEnd:
-                yield from self._long_stream_line(stream)
-            else:
-                if end > begin:
-                    origin = origin_of(stream.input.ordinal, filled.position, begin)
-                    regions.append((begin, origin))
-            finally:
-                self._give_back(stream)
-            goes_on = stream.is_done and end < self._room // 2
-            with self._changed:
-                stream = self._take_stream() if goes_on else None
+        try:
+            while held is not None:
+                if held.carried_bytes >= self._room - 1:  # then nothing else is in the buffer
+                    yield from self._long_stream_line(held)
+                else:
+                    begin, filled = end, held.fill(arena, end, self._room, self._terminator)
+                    end = filled.end
+                    if end > begin:
+                        origin = origin_of(held.input.ordinal, filled.position, begin)
+                        regions.append((begin, origin))
+                if held.is_in_arena:
+                    yield from self._split(arena, regions, end)
+                    end, regions = 0, []
+                    continue
+                given, held = held, None
+                self._give_back(given)
+                if given.is_done and end < self._room // 2:
+                    with self._changed:
+                        held = self._take_stream()
+        finally:
+            if held is not None:
+                self._give_back(held)
         yield from self._split(arena, regions, end)
 
     def _long_stream_line(self, stream: Stream) -> Iterator[Batch]:
-        """Lines of a stream whose first one is longer than the arena."""
-        with self._long_lock:
-            larger = Arena(aligned_buffer(self._long_room + 2 * ALIGN), self._layout.piece_rows)
-            try:
-                filled = stream.fill(larger, 0, self._long_sizes(), self._terminator)
-            except NoLineEnd:
+        """Lines of a stream whose first one is longer than a worker's arena."""
+        with self._long.taken() as larger:
+            filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            if filled is None:
                 length = stream.length_to_end(self._terminator)
-                raise self._too_long(stream.input, stream.position, length) from None
+                raise self._too_long(stream.input, stream.position, length)
             region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
             yield from self._split(larger, region, filled.end)
 
@@ -183,30 +224,38 @@ class LineSource:
             begin = stop
 
     def _piece_batches(self, pieces: Sequence[Piece], arena: Arena) -> Iterator[Batch]:
-        if not pieces[0].is_small:
+        if not pieces[0].is_whole:
             yield from self._long_piece(pieces[0], arena)
             return
         end, regions = 0, []
         for piece in pieces:
-            begin, end = end, self._read_small(piece, arena, end)
+            begin, end = end, self._read_whole(piece, arena, end)
             regions.append((begin, origin_of(piece.input.ordinal, piece.start, begin)))
         yield from self._split(arena, regions, end)
 
-    def _read_small(self, piece: Piece, arena: Arena, begin: int) -> int:
-        """Read a small file behind buffer[:begin]; return where its lines end."""
+    def _read_whole(self, piece: Piece, arena: Arena, begin: int) -> int:
+        """Read a file behind buffer[:begin]; return where its lines end.
+
+        Through the page cache: past it, both offset and place would have to be aligned, but
+        the lines of a batch lie one after the other.
+        """
         size = piece.end - piece.start
+        end = begin
         with open_raw(piece.input.name) as file:
             try:
-                file.seek(piece.start)
-                count = os.readv(file.fileno(), [arena.buffer.data[begin : begin + size]])
+                while count := os.preadv(
+                    file.fileno(),
+                    [arena.buffer.data[end : begin + size]],
+                    piece.start + end - begin,
+                ):
+                    end += count
             except OSError as error:
                 raise unreadable(piece.input.name, error) from error
-            _check_unchanged(piece.input, file.fileno(), is_whole=count == size)
-        end = begin + size
+            check_same(piece.input, file.fileno(), is_whole=end - begin == size)
         if arena.buffer[end - 1] != self._terminator[0]:
             arena.buffer[end] = self._terminator[0]
             end += 1
-            self._unterminated.add(piece.input.ordinal)
+            self._unterminated[piece.input.ordinal] = 1
         return end
 
     def _long_piece(self, piece: Piece, arena: Arena) -> Iterator[Batch]:
@@ -216,15 +265,13 @@ class LineSource:
         except OSError as error:
             raise unreadable(piece.input.name, error) from error
         try:
-            _check_unchanged(piece.input, reader.fileno(), is_whole=True)
+            check_same(piece.input, reader.fileno())
             position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
             while position < piece.end:
                 try:
                     begin, end = self._read_lines(reader, piece, position, arena)
                 except NoLineEnd:
-                    with self._long_lock:
-                        size = self._long_room + 2 * ALIGN
-                        larger = Arena(aligned_buffer(size), self._layout.piece_rows)
+                    with self._long.taken() as larger:
                         begin, end = self._read_long_line(reader, piece, position, larger)
                         region = [(begin, origin_of(piece.input.ordinal, position, begin))]
                         yield from self._split(larger, region, end)
@@ -232,7 +279,7 @@ class LineSource:
                     region = [(begin, origin_of(piece.input.ordinal, position, begin))]
                     yield from self._split(arena, region, end)
                 position += end - begin
-            _check_unchanged(piece.input, reader.fileno(), is_whole=True)
+            check_same(piece.input, reader.fileno())
         except OSError as error:
             raise unreadable(piece.input.name, error) from error
         finally:
@@ -247,8 +294,8 @@ class LineSource:
             place = arena.first_terminator(at - base, count, self._terminator)
             if place >= 0:
                 return base + place + 1
-            if count == 0:
-                break
+            if base + count <= at:
+                raise _shorter(reader)
             at = base + count
         return piece.end
 
@@ -262,7 +309,8 @@ class LineSource:
         """
         base = position // ALIGN * ALIGN
         begin = position - base
-        for wanted in (min(round_up(piece.end - base + _TAIL_BYTES), self._room), self._room):
+        near = min(round_up(piece.end - base + _TAIL_BYTES), self._room)
+        for wanted in sorted({near, self._room}):
             end = self._fill(reader, arena, base, wanted, piece.input.ordinal)
             place = arena.first_terminator(max(piece.end - 1 - base, begin), end, self._terminator)
             if place < 0:
@@ -289,11 +337,11 @@ class LineSource:
         left = reader.size_bytes - base
         count = min(reader.readinto(arena.buffer[:wanted], base), left)
         if count < min(wanted, left):
-            raise InputChanged(f"`{reader.name}` became shorter while it was read")
+            raise _shorter(reader)
         if count == left and arena.buffer[count - 1] != self._terminator[0]:
             arena.buffer[count] = self._terminator[0]
             count += 1
-            self._unterminated.add(ordinal)
+            self._unterminated[ordinal] = 1
         return count
 
     def _measure(self, reader: BlockReader, position: int) -> int:
@@ -308,9 +356,16 @@ class LineSource:
         return at + 1 - position
 
     def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:
+        line = f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes)"
+        if length > _MOST_LINE_BYTES:
+            hint = "check that its lines end with line feeds; pass -z if they end with NUL"
+            if self._terminator == b"\0":
+                hint = "check that its lines end with NUL; leave out -z if line feeds end them"
+            return LineTooLong(
+                f"{line}, but a line may have at most 1 GiB whatever --memory is", hint=hint
+            )
         return LineTooLong(
-            f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes),"
-            " too long for --memory",
+            f"{line}, too long for --memory",
             hint=f"this line needs --memory {-(-self._cap_for_line(length) // MIB)}MiB",
         )
 
@@ -320,40 +375,8 @@ def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(dict(regions).items())
 
 
-def _cut(
-    inputs: Sequence[Input], header_bytes: int, piece_bytes: int
-) -> Iterator[tuple[Piece, ...]]:
-    """Yield the units of work: a piece of a large file, or several small files."""
-    group: list[Piece] = []
-    grouped_bytes = 0
-    for source in inputs:
-        size = source.size_bytes or 0
-        if size <= header_bytes:
-            continue
-        if size <= min(_SMALL_FILE_BYTES, piece_bytes // 2):
-            if grouped_bytes + size + 1 > piece_bytes:
-                yield tuple(group)
-                group, grouped_bytes = [], 0
-            group.append(Piece(source, header_bytes, size, is_first=True, is_small=True))
-            grouped_bytes += size + 1
-            continue
-        for start in range(0, size, piece_bytes):
-            end = min(start + piece_bytes, size)
-            if end > header_bytes:
-                first = max(start, header_bytes)
-                yield (Piece(source, first, end, start <= header_bytes),)
-    if group:
-        yield tuple(group)
-
-
-def _check_unchanged(source: Input, fd: int, *, is_whole: bool) -> None:
-    """Raise InputChanged if a file is no longer what it was when it was listed."""
-    status = os.fstat(fd)
-    if not is_whole or (status.st_size, status.st_mtime_ns) != (
-        source.size_bytes,
-        source.changed_ns,
-    ):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
-            hint="shuffle a copy that no one writes to",
-        )
+def _shorter(reader: BlockReader) -> InputChanged:
+    return InputChanged(
+        f"`{reader.name}` became shorter while it was read",
+        hint="shuffle a copy that no one writes to",
+    )

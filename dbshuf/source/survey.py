@@ -13,26 +13,33 @@ _SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
 _SAMPLED_BYTES = 64 * KIB  # at the front, the middle and the end of each
 _HEADER_LIMIT_BYTES = 16 * MIB
 
+# A line where none was seen: of an empty input, or a pipe whose first block is not complete
+# in what was read of it. Too long a guess costs some more batches, too short a one memory
+# for rows that never come, and so a needless refusal.
+_UNSEEN_LINE_BYTES = 100.0
+
 
 @dataclass(frozen=True)
 class Survey:
     """What the inputs look like.
 
-    mean_line_bytes     of the sampled lines, terminators included
+    mean_line_bytes     of the sampled lines, terminators included; a guess if none was seen
     longest_line_bytes  of the sampled lines; a line cut by a sample counts what was seen
     text_bytes          after decompression; None if a pipe is among the inputs
     is_exact            whether text_bytes is known rather than estimated
+    columns             of typed rows; 0 for lines
     """
 
     mean_line_bytes: float
     longest_line_bytes: int
     text_bytes: int | None
     is_exact: bool
+    columns: int = 0
 
 
 def survey_inputs(inputs: Sequence[Input], terminator: bytes) -> Survey:
     """Sample the inputs; raises InputUnreadable or InputBroken where one cannot be read."""
-    chosen = inputs[:: max(1, len(inputs) // _SAMPLED_INPUTS)]
+    chosen = inputs[:: max(1, -(-len(inputs) // _SAMPLED_INPUTS))]
     seen_bytes = lines = longest = 0
     ratios: list[tuple[int, int]] = []
     for source in chosen:
@@ -51,7 +58,7 @@ def survey_inputs(inputs: Sequence[Input], terminator: bytes) -> Survey:
     ]
     known = [size for size in sizes if size is not None]
     return Survey(
-        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else 1.0,
+        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else _UNSEEN_LINE_BYTES,
         longest_line_bytes=longest,
         text_bytes=int(sum(known)) if len(known) == len(sizes) else None,
         is_exact=is_exact,
@@ -61,7 +68,7 @@ def survey_inputs(inputs: Sequence[Input], terminator: bytes) -> Survey:
 def _samples(source: Input) -> list[tuple[bytes, tuple[int, int]]]:
     """Samples of one input, each with (bytes on disk, bytes of text) if it is compressed."""
     if source.pipe is not None:
-        return [(source.pipe.head, (0, 0))] if source.codec is None else []
+        return [(_seen_of_pipe(source, source.pipe.head), (0, 0))]
     if source.codec is not None:
         return [_unpacked_sample(source)]
     size = source.size_bytes or 0
@@ -76,15 +83,16 @@ def _samples(source: Input) -> list[tuple[bytes, tuple[int, int]]]:
     return samples
 
 
+def _seen_of_pipe(source: Input, head: bytes) -> bytes:
+    """The text of what was read of a pipe; none of a compressed block that goes on behind it."""
+    if source.codec is None:
+        return head
+    return _unpack_head(source, head, 4 * _SAMPLED_BYTES, is_all=False)[0]
+
+
 def _unpacked_sample(source: Input) -> tuple[bytes, tuple[int, int]]:
-    reader = source.open_stream()
-    try:
-        buffer = bytearray(4 * MIB)
-        count = reader.readinto(memoryview(buffer))
-        on_disk = min(int(reader.read_bytes), source.size_bytes or 0)
-        return bytes(buffer[: min(count, 4 * _SAMPLED_BYTES)]), (on_disk, count)
-    finally:
-        reader.close()
+    text, on_disk = _read_start(source, 4 * MIB)
+    return text[: 4 * _SAMPLED_BYTES], (min(on_disk, source.size_bytes or 0), len(text))
 
 
 def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:
@@ -134,22 +142,33 @@ def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
 
 def _first_bytes(source: Input, size: int) -> tuple[bytes, bool]:
     """Return up to `size` bytes of text from the front, and whether that is all there is."""
-    if source.pipe is not None:
+    if source.pipe is None:
+        text, _ = _read_start(source, size)
+        return text, len(text) < size
+    try:
         head = source.pipe.peek(size)
-        if source.codec is None:
-            return head[:size], len(head) < size
-        is_all = len(head) < size
-        return _unpack_head(source, head, size, is_all)
+    except OSError as error:
+        raise unreadable(source.name, error) from error
+    is_all = len(head) < size
+    if source.codec is None:
+        return head[:size], is_all
+    return _unpack_head(source, head, size, is_all=is_all)
+
+
+def _read_start(source: Input, size: int) -> tuple[bytes, int]:
+    """Return up to `size` bytes of a file's text, and the bytes on disk that were read."""
     reader = source.open_stream()
     try:
         buffer = bytearray(size)
         count = reader.readinto(memoryview(buffer))
-        return bytes(buffer[:count]), count < size
+        return bytes(buffer[:count]), reader.read_bytes
+    except OSError as error:
+        raise unreadable(source.name, error) from error
     finally:
         reader.close()
 
 
-def _unpack_head(source: Input, head: bytes, size: int, is_all: bool) -> tuple[bytes, bool]:
+def _unpack_head(source: Input, head: bytes, size: int, *, is_all: bool) -> tuple[bytes, bool]:
     """Decompress what has been read of a pipe so far."""
     from dbshuf.source.compressed import Decompressor
 

@@ -1,4 +1,4 @@
 -- Purpose:    all rows in key order; DuckDB spills to its temp_directory as needed.
--- In:         rows(key UBIGINT, line BLOB), one scan
--- Out:        key UBIGINT ascending, line BLOB; keys have no ties
-SELECT key, line FROM rows ORDER BY key
+-- In:         rows("dbshuf key" UBIGINT, the columns of a row), one scan
+-- Out:        the same columns, "dbshuf key" ascending; keys have no ties
+SELECT * FROM rows ORDER BY "dbshuf key"

@@ -1,0 +1,39 @@
+"""`dbshuf ingest`."""
+
+import sys
+
+from dbshuf.cli.options import IngestArguments, check_stdin
+from dbshuf.errors import UsageError
+from dbshuf.progress import Mode, ingest_summary, open_progress, say
+
+
+def ingest(given: IngestArguments) -> None:
+    """Add the rows of the inputs to the database STORE, which any DuckDB client opens.
+
+    What is in it already is left out, so that an interrupted run can be repeated.
+    """
+    inputs = given.inputs or []
+    if not inputs:
+        raise UsageError("no inputs are named", hint="as in dbshuf ingest corpus.duckdb new/*.txt")
+    check_stdin(tuple(inputs))
+    from dbshuf.ingest import ingest as run
+
+    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
+    try:
+        result = run(
+            given.store,
+            inputs,
+            zero_terminated=given.zero_terminated,
+            header=given.header,
+            binary=given.binary,
+            input_format=given.input_format,
+            table=given.table,
+            memory=given.memory,
+            threads=given.threads,
+            temp_dir=given.temp_dir,
+            progress=reporter,
+        )
+    finally:
+        reporter.close()
+    if not given.quiet:
+        say(ingest_summary(result))

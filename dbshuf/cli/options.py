@@ -1,0 +1,399 @@
+"""Every option of the command line, declared once.
+
+A group is a class, an option a field of it: its type, its names and help, its default.
+The arguments of a command are a class made of groups, and its help lists the options as
+the groups stand there. A field has the name that the library has for it.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dbshuf.errors import InputMissing, InputUnreadable, UsageError
+from dbshuf.progress import Mode
+
+if TYPE_CHECKING:
+    from dbshuf.options import Options
+
+INPUTS_HELP = (
+    "INPUTS are files, directories, quoted globs, or - for standard input, which is also read"
+    " when none is named. gzip, zstd, bzip2, xz and lz4 are recognised by content."
+)
+
+
+def _count(option: str) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers whose errors name `option`."""
+
+    def parse(given: str | int) -> int:
+        text = str(given)
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise UsageError(f"{option} `{text}` is no whole number", hint=f"as in {option} 4")
+        return int(text)
+
+    return parse
+
+
+def _value(names: str, metavar: str, text: str, default: str = "") -> Any:
+    """Return an option that takes a value, which is a whole number if it is called N."""
+    return typer.Option(
+        *names.split(),
+        metavar=metavar,
+        help=text,
+        show_default=default or False,
+        parser=_count(names) if metavar == "N" else None,
+    )
+
+
+def _flag(names: str, text: str) -> Any:
+    return typer.Option(*names.split(), help=text)
+
+
+# --- the groups ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is read."""
+
+    inputs: Annotated[list[str] | None, typer.Argument(metavar="INPUTS", hidden=True)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where the lines go."""
+
+    output: Annotated[
+        str | None,
+        _value(
+            "-o --output",
+            "PATH",
+            "Write a text file (.gz and .zst compress), a .parquet file, or a directory of shards.",
+            "standard output",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the work may take."""
+
+    memory: Annotated[
+        str | None,
+        _value(
+            "--memory",
+            "SIZE",
+            "Keep the peak memory of the process under SIZE: 800MB, 1.5GB, 2GiB.",
+            "half of what there is",
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        _value("--threads", "N", "Work on N threads.", "the cores this process may use"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordering:
+    """Which order, and how it is made."""
+
+    seed: Annotated[
+        str | None,
+        _value("--seed", "TEXT", "Take the one order that belongs to TEXT.", "drawn and printed"),
+    ] = None
+    strategy: Annotated[
+        str,
+        _value(
+            "--strategy",
+            "NAME",
+            "Order by NAME: auto, memory, spill or partition; all give the same output.",
+            "auto",
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """How the inputs are cut into lines."""
+
+    zero_terminated: Annotated[
+        bool, _flag("-z --zero-terminated", "End lines with NUL, not newline.")
+    ] = False
+    header: Annotated[
+        int,
+        _value("--header", "N", "Keep the first N lines, equal in all inputs, at the head.", "0"),
+    ] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What the rows of the inputs are, where they are not lines."""
+
+    input_format: Annotated[
+        str | None,
+        _value(
+            "--from",
+            "NAME",
+            "Take the inputs as lines, json (lines), csv, tsv, parquet, arrow, duckdb or sqlite.",
+            "by content; text is lines",
+        ),
+    ] = None
+    table: Annotated[
+        str | None,
+        _value("--table", "NAME", "Read the table, view or SELECT of that NAME from a database."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sql:
+    """What SQL does to the rows before they are shuffled."""
+
+    where: Annotated[
+        str | None, _value("--where", "EXPR", "Keep the rows for which the SQL EXPR is true.")
+    ] = None
+    select: Annotated[
+        str | None, _value("--select", "LIST", "Write these SQL expressions instead of the rows.")
+    ] = None
+    sql: Annotated[
+        str | None,
+        _value("--sql", "FILE", "Shuffle the result of the SELECT over `lines` in FILE (or -)."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """What SQL over all rows may reach beside them."""
+
+    allow_files: Annotated[
+        list[str] | None,
+        _value("--allow-files", "PATH", "Let the SELECT read this file or directory."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Several outputs at once."""
+
+    split: Annotated[
+        str | None,
+        _value("--split", "SHARES", "Split the rows, as in train=0.98,valid=0.01,test=0.01."),
+    ] = None
+    split_seed: Annotated[
+        str | None,
+        _value(
+            "--split-seed", "TEXT", "Decide by TEXT which split a row is in.", "always the same"
+        ),
+    ] = None
+    split_by: Annotated[
+        str | None,
+        _value("--split-by", "EXPR", "Keep rows with one value of the SQL EXPR in one split."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What the written files are like."""
+
+    binary: Annotated[
+        bool, _flag("--binary", "Make the Parquet column BLOB, to hold any bytes.")
+    ] = False
+    format: Annotated[
+        str | None,
+        _value(
+            "--format",
+            "NAME",
+            "Write txt, csv, tsv, jsonl (each also .gz, .zst), parquet or arrow.",
+            "by the output's name",
+        ),
+    ] = None
+    compression: Annotated[
+        str | None,
+        _value("--compression", "NAME", "Compress with NAME, a level after a colon: zstd:9."),
+    ] = None
+    row_group_bytes: Annotated[
+        str | None,
+        _value("--row-group-bytes", "SIZE", "Put SIZE of rows into a Parquet row group.", "16MiB"),
+    ] = None
+    shards: Annotated[
+        int | None,
+        _value("--shards", "N", "Cut the output into N files by equal ranges of the key."),
+    ] = None
+    shard_bytes: Annotated[
+        str | None, _value("--shard-bytes", "SIZE", "Cut the output into files of SIZE of text.")
+    ] = None
+    shard_rows: Annotated[
+        int | None, _value("--shard-rows", "N", "Cut the output into files of N lines.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temp:
+    """Where temporary data go."""
+
+    temp_dir: Annotated[
+        str | None,
+        _value(
+            "--temp-dir",
+            "DIR",
+            "Spill into a private directory inside DIR.",
+            "the output's directory, else $TMPDIR",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacing:
+    """What may be replaced on disk."""
+
+    force: Annotated[
+        bool, _flag("--force", "Replace the shards in a directory that is not empty.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What is told on standard error; the library does not know of it."""
+
+    progress: Annotated[
+        Mode,
+        _value(
+            "--progress",
+            "WHEN",
+            "Report progress on standard error: auto (on a terminal), always, never or json.",
+            "auto",
+        ),
+    ] = Mode.auto
+    quiet: Annotated[bool, _flag("-q --quiet", "Print nothing but errors.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printing:
+    """How a command prints what it was asked for; the library does not know of it."""
+
+    as_json: Annotated[bool, _flag("--json", "Print the plan as JSON.")] = False
+
+
+# --- what the commands take ------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Replacing, Report):
+    """What every command that shuffles takes beside its inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShuffleArguments(Inputs, Lines, Rows, AfterInputs):
+    """What `dbshuf shuffle` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanArguments(ShuffleArguments, Printing):
+    """What `dbshuf plan` takes: all of shuffle, so that a command line can be tried first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the result of a query is written as."""
+
+    binary: Annotated[
+        bool, _flag("--binary", "Show bytes of `line` that are no UTF-8 as U+FFFD; no error.")
+    ] = False
+    format: Annotated[
+        str | None,
+        _value(
+            "--format",
+            "NAME",
+            "Write csv, json (lines), parquet or arrow.",
+            "by the output's name; a table on a terminal, else csv",
+        ),
+    ] = None
+    compression: Annotated[
+        str | None,
+        _value("--compression", "NAME", "Compress with NAME, a level after a colon: zstd:9."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """A database that keeps rows to come back to."""
+
+    store: Annotated[str, typer.Argument(metavar="STORE", hidden=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What a new store holds; inputs that are added later are taken alike."""
+
+    binary: Annotated[
+        bool, _flag("--binary", "Make the column `line` BLOB, to hold any bytes.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestArguments(Store, Inputs, Lines, Rows, Stored, Limits, Temp, Report):
+    """What `dbshuf ingest` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportArguments(Store, AfterInputs):
+    """What `dbshuf export` takes: all of shuffle after the inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryArguments(Inputs, Output, Limits, Lines, Rows, Fence, Answers, Temp, Report):
+    """What `dbshuf query` takes; the last of its inputs is the SELECT."""
+
+
+def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
+    """Return the library's Options for a command's arguments, by the same names.
+
+    Raises  UsageError or InputUnreadable where standard input cannot be what is read
+    """
+    inputs: tuple[str, ...] = ()
+    if isinstance(given, ShuffleArguments):
+        inputs = tuple(given.inputs or ())
+        check_stdin(inputs)
+    from dbshuf.options import Options
+
+    ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
+    names = [field.name for field in fields(given) if field.name not in ours]
+    options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
+    return replace(
+        options, sql=_sql_text(given), allow_files=tuple(given.allow_files or ())
+    )
+
+
+def check_stdin(inputs: tuple[str, ...]) -> None:
+    """Raise UsageError or InputUnreadable where standard input cannot be what is read."""
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError(
+            "no inputs, and standard input is a terminal",
+            hint="name files, directories or globs, pipe lines in, or pass - to type them",
+        )
+    if sys.stdin is None and (not inputs or "-" in inputs):
+        raise InputUnreadable("standard input is closed", hint="name files, or pipe lines in")
+
+
+def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
+    """Return what a file of SQL holds, or standard input if it is `-`."""
+    name = given.sql
+    if name is None:
+        return None
+    if name == "-":
+        inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
+        if sys.stdin is None or not inputs or "-" in inputs:
+            raise UsageError("--sql - and the inputs cannot both be standard input")
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise InputMissing(
+            f"no such file: `{name}`", hint="--sql names a file that holds a SELECT"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputUnreadable(
+            f"cannot read `{name}`: {error}", hint="--sql names a file of SQL in UTF-8"
+        ) from error

@@ -1,0 +1,16 @@
+"""`dbshuf plan`."""
+
+import json
+
+from dbshuf.cli.options import PlanArguments, options_of
+from dbshuf.cli.streams import need_stdout, write_stdout
+
+
+def plan(given: PlanArguments) -> None:
+    """Print what shuffle would do; write nothing."""
+    options = options_of(given)
+    need_stdout()
+    from dbshuf.plan import make_plan
+
+    made = make_plan(options)
+    write_stdout(json.dumps(made.to_json(), indent=2) if given.as_json else made.describe())

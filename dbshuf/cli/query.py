@@ -1,0 +1,40 @@
+"""`dbshuf query`."""
+
+import sys
+from dataclasses import fields
+
+from dbshuf.cli.options import Inputs, QueryArguments, Report, check_stdin
+from dbshuf.cli.streams import need_stdout, write_stdout
+from dbshuf.errors import UsageError
+from dbshuf.progress import Mode, open_progress
+
+_SHOWN_ROWS = 10_000  # of a table on a terminal; more are for a file
+
+
+def query(given: QueryArguments) -> None:
+    """Print the result of one SELECT over `lines`, the rows of the inputs.
+
+    The SELECT is the last argument: dbshuf query corpus/ "select count(*) from lines".
+    """
+    *inputs, sql = given.inputs or [""]
+    if not sql:
+        raise UsageError("no SELECT is given", hint='as in dbshuf query corpus/ "select ..."')
+    check_stdin(tuple(inputs))
+    if given.output in (None, "-"):
+        need_stdout(hint="name a file with --output")
+    from dbshuf.answer import plan_answer, table_text, write_answer
+    from dbshuf.options import Options
+
+    ours = {field.name for group in (Inputs, Report) for field in fields(group)}
+    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
+    rest["allow_files"] = tuple(given.allow_files or ())
+    is_table = given.output is None and given.format is None and sys.stdout.isatty()
+    plan = plan_answer(Options(inputs=tuple(inputs), **rest), sql)
+    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
+    try:
+        if is_table:
+            write_stdout(table_text(plan, reporter, most_rows=_SHOWN_ROWS))
+        else:
+            write_answer(plan, reporter)
+    finally:
+        reporter.close()

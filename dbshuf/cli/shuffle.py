@@ -1,0 +1,56 @@
+"""`dbshuf shuffle`, and `dbshuf export`, which does the same from a store."""
+
+import os
+import sys
+from pathlib import Path
+
+from dbshuf.cli.options import ExportArguments, ShuffleArguments, options_of
+from dbshuf.cli.streams import need_stdout
+from dbshuf.progress import Mode, done_event, open_progress, say, summary
+
+
+def shuffle(given: ShuffleArguments) -> None:
+    """Write every row of the inputs once, in a uniformly random order."""
+    shuffled(given)
+
+
+def export(given: ExportArguments) -> None:
+    """Write every row of STORE once, in a uniformly random order: as shuffle of its inputs."""
+    shuffled(given)
+
+
+def shuffled(given: ShuffleArguments | ExportArguments) -> None:
+    """Shuffle as a command asks, and say what was done."""
+    options = options_of(given)
+    fd = _descriptor(given.output)
+    if fd == 1:
+        need_stdout(hint="name a file with --output")
+    from dbshuf.pipeline import run
+    from dbshuf.plan import make_plan
+
+    mode = _progress_mode(given, fd)
+    reporter = open_progress(mode, sys.stderr)
+    try:
+        result = run(make_plan(options), reporter)
+    finally:
+        reporter.close()
+    if mode is Mode.json:
+        say(done_event(result))
+    elif not given.quiet:
+        say(summary(result))
+
+
+def _descriptor(output: str | None) -> int | None:
+    """The descriptor that the lines go to, if they go to no file."""
+    if output is None or output == "-":
+        return 1
+    from dbshuf.sink.names import descriptor_of
+
+    return descriptor_of(Path(output))
+
+
+def _progress_mode(given: ShuffleArguments | ExportArguments, fd: int | None) -> Mode:
+    """Return the mode asked for, but never between lines that go to the same terminal."""
+    is_terminal = sys.stdout.isatty() if fd == 1 else fd is not None and os.isatty(fd)
+    mixed = given.progress is Mode.auto and is_terminal
+    return Mode.never if given.quiet or mixed else given.progress

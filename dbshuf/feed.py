@@ -1,0 +1,347 @@
+"""Source and query in one: what the order stage is fed with, by several workers at once.
+
+LineFeed    lines                          Batch
+QueryFeed   lines or rows through --where  Kept, and through --select  Rows
+TableFeed   rows of tables                 Rows
+SqlFeed     the rows of one --sql          Rows
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from dbshuf.blockio import U8, aligned_buffer
+from dbshuf.key import U64
+from dbshuf.order.ordered import Stopped, join_all
+from dbshuf.relation import LineRelation, RowRelation, place_of
+from dbshuf.rows import I64, Rows, row_bytes
+from dbshuf.source.batch import Batch
+from dbshuf.source.inputs import Input
+from dbshuf.source.lines import LineSource
+from dbshuf.units import MIB
+from dbshuf.verify import check_read, check_rows
+
+if TYPE_CHECKING:
+    from dbshuf.plan import Plan
+    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.source.stored import StoreLines, StoreRows
+    from dbshuf.source.table import TableSource
+
+Advance = Callable[[int], None]
+_SQL_BUFFER_BYTES = 4 * MIB  # read at a time for --sql, by each of the threads that read
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Some of the lines of a batch.
+
+    kept  int64, ascending: their row numbers in the batch
+    """
+
+    batch: Batch
+    kept: I64
+
+
+class Feed(Protocol):
+    """Where rows come from.
+
+    most_workers  how many may call `batches` at once
+    """
+
+    most_workers: int
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        """Yield rows until none are left for this worker; those of one call share `buffer`."""
+
+    def check(self) -> None:
+        """Raise unless all that the inputs hold has been read, and they are as they were."""
+
+    def stop(self) -> None:
+        """Wake and turn away the workers."""
+
+    def close(self) -> None:
+        """Close the inputs."""
+
+
+class LineFeed:
+    """Lines, through --where and --select if there is a query."""
+
+    def __init__(
+        self,
+        source: "LineSource | StoreLines",
+        inputs: Sequence[Input],
+        advance: Advance,
+        *,
+        query: "RowQuery | None" = None,
+        relation: LineRelation | None = None,
+        most_workers: int = 1 << 10,
+    ) -> None:
+        """Feed from `source`; `relation` makes what the query sees of lines."""
+        self.most_workers = most_workers
+        self._source, self._inputs, self._advance = source, inputs, advance
+        self._query, self._relation = query, relation
+        self._seen_bytes = 0
+        self._lock = threading.Lock()
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        seen_bytes = 0
+        evaluator = None if self._query is None else self._query.evaluator()
+        try:
+            for batch in self._source.batches(self._source.new_arena(buffer)):
+                seen_bytes += batch.text_bytes
+                if evaluator is None:
+                    yield batch
+                else:
+                    assert self._relation is not None
+                    ids = batch.ids()
+                    place = _placer(ids, self._inputs, "byte")
+                    kept, columns = evaluator.run(self._relation.of(batch), place)
+                    yield Kept(batch, kept) if columns is None else Rows(columns, ids.take(kept))
+                self._advance(batch.text_bytes)
+                del batch
+        finally:
+            if evaluator is not None:
+                evaluator.close()
+        with self._lock:
+            self._seen_bytes += seen_bytes
+
+    def check(self) -> None:
+        self._source.check_unchanged()
+        check_read(self._seen_bytes, self._source.text_bytes)
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class TableFeed:
+    """Typed rows, through --where and --select if there is a query."""
+
+    def __init__(
+        self,
+        source: "TableSource | StoreRows",
+        inputs: Sequence[Input],
+        advance: Advance,
+        *,
+        query: "RowQuery | None" = None,
+        relation: RowRelation | None = None,
+    ) -> None:
+        """Feed from `source`; `relation` makes what the query sees of rows."""
+        self.most_workers = 1 << 10
+        self._source, self._inputs, self._advance = source, inputs, advance
+        self._query, self._relation = query, relation
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        evaluator = None if self._query is None else self._query.evaluator()
+        try:
+            for rows in self._source.batches():
+                self._advance(int(row_bytes(rows.batch).sum()))
+                if evaluator is None:
+                    yield rows
+                    continue
+                assert self._relation is not None
+                place = _placer(rows.ids, self._inputs, "row")
+                kept, columns = evaluator.run(self._relation.of(rows), place)
+                taken = rows.batch.take(pa.array(kept)) if columns is None else columns
+                yield Rows(taken, rows.ids.take(kept))
+                del rows, taken, columns
+        finally:
+            if evaluator is not None:
+                evaluator.close()
+
+    def check(self) -> None:
+        self._source.check_unchanged()
+        if self._source.rows is not None:
+            check_rows(self._source.seen_rows, self._source.rows)
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class SqlFeed:
+    """The rows of one --sql over all that another feed has."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        to_relation: "Callable[[Any], pa.RecordBatch]",
+        query: "WholeQuery",
+        *,
+        memory_bytes: int,
+        threads: int,
+        folder: Path,
+    ) -> None:
+        """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
+
+        to_relation  turns what `feed` yields into rows of the relation `lines`
+        """
+        self.most_workers = 1 << 10
+        self._feed, self._to_relation = feed, to_relation
+        self._readers = min(threads, feed.most_workers)
+        self._rows = query.rows(
+            self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._is_done = self._is_all_read = False
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        while True:
+            with self._lock:
+                rows = None if self._is_done else next(self._rows, None)
+                if rows is None:
+                    self._is_done = True
+                    return
+            yield rows
+
+    def _relations(self) -> Generator[pa.RecordBatch]:
+        """The relation `lines`, read by threads of their own, a little ahead."""
+        ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(self._readers)
+
+        def put(item: pa.RecordBatch | BaseException | None) -> None:
+            while not self._stop.is_set():
+                try:
+                    ahead.put(item, timeout=0.2)
+                    return
+                except queue.Full:
+                    continue
+            raise Stopped
+
+        def work() -> None:
+            try:
+                try:
+                    for batch in self._feed.batches(aligned_buffer(_SQL_BUFFER_BYTES)):
+                        put(self._to_relation(batch))
+                    put(None)
+                except Stopped:
+                    raise
+                except BaseException as error:
+                    put(error)
+            except Stopped:
+                pass
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(self._readers)]
+        for thread in threads:
+            thread.start()
+        try:
+            left = len(threads)
+            while left:
+                try:
+                    item = ahead.get(timeout=0.2)
+                except queue.Empty:
+                    if self._stop.is_set():
+                        raise Stopped from None
+                    continue
+                if item is None:
+                    left -= 1
+                elif isinstance(item, BaseException):
+                    raise item
+                else:
+                    yield item
+            self._is_all_read = True
+        finally:
+            self._stop.set()
+            self._feed.stop()
+            join_all(threads)
+
+    def check(self) -> None:
+        if self._is_all_read:  # a LIMIT may be content with less
+            self._feed.check()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._feed.stop()
+
+    def close(self) -> None:
+        self.stop()
+        with contextlib.suppress(ValueError):  # a worker that is stuck in it will end it
+            self._rows.close()
+        self._feed.close()
+
+
+def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
+    """Return what reads the inputs of a plan; `advance` is told the bytes that were read.
+
+    folder  for what --sql spills
+    """
+    shape, inputs = plan.shape, plan.inputs
+    outer, inner = shape.whole_query, shape.row_query
+    named = outer.columns if outer is not None and inner is None else None
+    columns = named if named is not None else inner.columns if inner else frozenset()
+    feed: Feed
+    to_relation: Callable[[Any], pa.RecordBatch]
+    if shape.is_text:
+        lines = LineRelation(inputs, columns, strict=shape.is_strict)
+        feed = LineFeed(
+            _line_source(plan),
+            inputs,
+            advance,
+            query=inner,
+            relation=lines,
+            most_workers=1 if "line_number" in columns else 1 << 10,
+        )
+        to_relation = lines.of
+    else:
+        rows = RowRelation(inputs, columns)
+        feed = TableFeed(_row_source(plan), inputs, advance, query=inner, relation=rows)
+        to_relation = rows.of
+    if outer is None:
+        return feed
+    if inner is not None:  # typed rows out of JSON lines
+        to_relation = RowRelation(inputs, outer.columns).of
+    return SqlFeed(
+        feed,
+        to_relation,
+        outer,
+        memory_bytes=plan.duckdb_bytes,
+        threads=plan.threads,
+        folder=folder,
+    )
+
+
+def _line_source(plan: "Plan") -> "LineSource | StoreLines":
+    if plan.store is not None:
+        from dbshuf.source.stored import StoreLines
+
+        return StoreLines(
+            plan.store,
+            layout=plan.layout,
+            longest_bytes=plan.longest_line_bytes,
+            cap_for_line=plan.cap_for_line,
+            memory_bytes=plan.store.reader_bytes() * (plan.threads + 1),
+        )
+    return LineSource(
+        plan.inputs,
+        terminator=plan.terminator,
+        header_bytes=len(plan.header),
+        layout=plan.layout,
+        longest_bytes=plan.longest_line_bytes,
+        cap_for_line=plan.cap_for_line,
+    )
+
+
+def _row_source(plan: "Plan") -> "TableSource | StoreRows":
+    if plan.store is not None:
+        from dbshuf.source.stored import StoreRows
+
+        memory_bytes = plan.store.reader_bytes() * (plan.threads + 1)
+        return StoreRows(
+            plan.store, batch_bytes=plan.layout.buffer_bytes, memory_bytes=memory_bytes
+        )
+    return plan.shape.open_tables(plan.inputs, plan.layout.buffer_bytes, plan.threads)
+
+
+def _placer(ids: U64, inputs: Sequence[Input], unit: str) -> Callable[[int], str]:
+    """Return what names the place of a row of a batch, for messages."""
+    return lambda row: place_of(int(ids[row]), inputs, unit)

@@ -1,0 +1,80 @@
+"""What the user asked for, and what is wrong with it whatever the inputs are."""
+
+from dataclasses import dataclass
+
+from dbshuf.errors import UsageError
+from dbshuf.strategy import STRATEGIES
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, as given; see the README for each."""
+
+    inputs: tuple[str, ...] = ()
+    store: str | None = None  # instead of inputs
+    output: str | None = None
+    memory: str | int | None = None
+    seed: str | None = None
+    strategy: str = "auto"
+    threads: int | None = None
+    zero_terminated: bool = False
+    header: int = 0
+    binary: bool = False
+    format: str | None = None
+    shards: int | None = None
+    shard_bytes: str | int | None = None
+    shard_rows: int | None = None
+    temp_dir: str | None = None
+    force: bool = False
+    where: str | None = None
+    select: str | None = None
+    sql: str | None = None  # the text, not the file
+    is_answer: bool = False  # the result of `sql` is written as it comes, its ids too
+    input_format: str | None = None
+    table: str | None = None
+    allow_files: tuple[str, ...] = ()
+    compression: str | None = None
+    row_group_bytes: str | int | None = None
+    split: str | None = None
+    split_seed: str | None = None
+    split_by: str | None = None
+
+
+def check_options(options: Options) -> None:
+    """Raise UsageError for a value that no input could make right."""
+    if options.strategy not in STRATEGIES:
+        raise UsageError(
+            f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
+        )
+    for name, value, least in (
+        ("--threads", options.threads, 1),
+        ("--header", options.header, 0),
+        ("--shards", options.shards, 1),
+        ("--shard-rows", options.shard_rows, 1),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{name} {value} must be at least {least}")
+    if options.output == "":
+        raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
+    cuts = [options.shards, options.shard_bytes, options.shard_rows]
+    if sum(cut is not None for cut in cuts) > 1:
+        raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
+    if options.shards is not None and options.shards > 99_999:
+        raise UsageError(f"--shards {options.shards:,} is over 99,999")
+    if options.split is None and (options.split_seed is not None or options.split_by is not None):
+        raise UsageError("--split-seed and --split-by are for --split, and there is none")
+    if options.split is not None and options.output in (None, "-"):
+        raise UsageError("splits need a file or a directory", hint="name one with -o PATH")
+    is_whole = options.split is None and all(cut is None for cut in cuts)
+    if str(options.output).endswith("/") and is_whole:
+        raise UsageError(
+            f"-o {options.output} is a directory, and no shards were asked for",
+            hint="add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
+        )
+    if any(cut is not None for cut in cuts) and options.output in (None, "-"):
+        raise UsageError("shards need a directory", hint="name one with -o DIR")
+
+
+def terminator_of(options: Options) -> bytes:
+    """Return the byte that ends a line."""
+    return b"\0" if options.zero_terminated else b"\n"

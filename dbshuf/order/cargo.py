@@ -1,0 +1,251 @@
+"""Rows on their way into a stored run and back: lines, and typed rows.
+
+A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64),
+lengths (int32), text. A slice of typed rows is keys (uint64) and an Arrow IPC message of
+the columns, both padded to 64 bytes. What is loaded keeps lying where it was read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dbshuf.blockio import U8
+from dbshuf.key import U64
+from dbshuf.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
+from dbshuf.order.window import AnyWindow, RowWindow, Window
+from dbshuf.rows import I64, row_bytes
+from dbshuf.source.batch import I32
+
+Index = npt.NDArray[np.integer]
+_PAD = 64  # what Arrow aligns its buffers to
+
+
+class Cargo(Protocol):
+    """Rows to be stored.
+
+    keys   uint64, shape (rows,)
+    """
+
+    keys: U64
+
+    def arrange(self, order: Index) -> None:
+        """Put the rows into the order in which they are stored; once."""
+
+    def slice_bytes(self, row_ends: I64) -> I64:
+        """Return the bytes of each slice; slice i is rows [row_ends[i], row_ends[i + 1])."""
+
+    def parts(self, begin: int, end: int) -> Iterator[U8]:
+        """Yield the bytes of the slice of rows [begin, end); slices in their order."""
+
+
+class LineCargo:
+    """Lines to be stored.
+
+    keys      uint64, shape (rows,)
+    lengths   int32, shape (rows,)
+    lines     pyarrow binary array
+    elements  which element of `lines` a row is; None: they are as many, in this order
+    """
+
+    def __init__(self, keys: U64, lengths: I32, lines: pa.Array, elements: Index | None) -> None:
+        self.keys = keys
+        self._lengths, self._lines, self._elements = lengths, lines, elements
+        self._text_ends: I64 = np.empty(0, np.int64)
+        self._row = 0  # the next to be gathered
+        self._at = self._from = self._to = 0
+        self._text: U8 = np.empty(0, np.uint8)
+
+    def arrange(self, order: Index) -> None:
+        self.keys, self._lengths = self.keys.take(order), self._lengths.take(order)
+        self._elements = order if self._elements is None else self._elements.take(order)
+        self._text_ends = _ends(self._lengths)
+
+    def slice_bytes(self, row_ends: I64) -> I64:
+        return np.diff(row_ends) * INDEX_BYTES + np.diff(self._text_ends[row_ends])
+
+    def parts(self, begin: int, end: int) -> Iterator[U8]:
+        yield as_bytes(self.keys[begin:end])
+        yield as_bytes(self._lengths[begin:end])
+        yield from self._gathered(int(self._text_ends[end]))
+
+    def _gathered(self, end: int) -> Iterator[U8]:
+        """Yield the text up to offset `end` of the whole, gathered a window at a time."""
+        assert self._elements is not None
+        while self._at < end:
+            if self._at == self._to:
+                stop = next_window(self._text_ends, self._row)
+                taken = self._lines.take(pa.array(self._elements[self._row : stop]))
+                self._text = np.frombuffer(taken.buffers()[2], np.uint8)
+                self._from, self._to = self._to, int(self._text_ends[stop])
+                self._row = stop
+            stop_at = min(end, self._to)
+            yield self._text[self._at - self._from : stop_at - self._from]
+            self._at = stop_at
+
+
+class RowCargo:
+    """Typed rows to be stored.
+
+    keys   uint64, shape (rows,)
+    batch  pyarrow RecordBatch, shape (rows,)
+    """
+
+    def __init__(self, keys: U64, batch: pa.RecordBatch) -> None:
+        self.keys, self._batch = keys, batch
+
+    def arrange(self, order: Index) -> None:
+        self.keys = self.keys.take(order)
+        self._batch = self._batch.take(pa.array(order))
+
+    def slice_bytes(self, row_ends: I64) -> I64:
+        starts, stops = row_ends[:-1].tolist(), row_ends[1:].tolist()
+        sizes = [
+            _padded(KEY_BYTES * (stop - start))
+            + _padded(pa.ipc.get_record_batch_size(self._batch.slice(start, stop - start)))
+            if start < stop
+            else 0
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+        return np.array(sizes, np.int64)
+
+    def parts(self, begin: int, end: int) -> Iterator[U8]:
+        yield from _with_padding(as_bytes(self.keys[begin:end]))
+        message = self._batch.slice(begin, end - begin).serialize()
+        yield from _with_padding(np.frombuffer(message, np.uint8))
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Stored rows of one range in one run: bytes [begin, end) from the run's address."""
+
+    address: int
+    begin: int
+    end: int
+    rows: int
+
+
+class Bucket(Protocol):
+    """Stored rows, back in memory; they keep lying in the buffer that they were read into."""
+
+    def cargo(self) -> Cargo:
+        """Return the rows, to be stored again."""
+
+    def windows(self) -> Iterator[AnyWindow]:
+        """Yield the rows in key order."""
+
+
+class LineBucket:
+    """Lines in memory.
+
+    slices  each with the place of its first byte in the buffer
+    """
+
+    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8) -> None:
+        rows = sum(one.rows for one, _ in slices)
+        self._keys = np.empty(rows, np.uint64)
+        self._lengths = np.empty(rows, np.int32)
+        # Between two slices lie index and padding. To Arrow they are one value more,
+        # which nothing asks for, so the text stays where it was read.
+        self._elements = np.empty(rows, np.int32)
+        offsets = np.empty(rows + len(slices), np.int32)
+        row = 0
+        for number, (one, at) in enumerate(slices):
+            count, stop = one.rows, row + one.rows
+            self._keys[row:stop] = np.frombuffer(buffer, np.uint64, count, at)
+            self._lengths[row:stop] = np.frombuffer(buffer, np.int32, count, at + 8 * count)
+            text, element = at + INDEX_BYTES * count, row + number
+            offsets[element] = text
+            ends = offsets[element + 1 : element + 1 + count]
+            np.cumsum(self._lengths[row:stop], out=ends, dtype=np.int32)
+            ends += np.int32(text)
+            self._elements[row:stop] = np.arange(element, element + count, dtype=np.int32)
+            row = stop
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
+        self._lines = pa.Array.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
+
+    def cargo(self) -> LineCargo:
+        return LineCargo(self._keys, self._lengths, self._lines, self._elements)
+
+    def windows(self) -> Iterator[Window]:
+        order = np.argsort(self._keys)
+        keys, elements = self._keys.take(order), self._elements.take(order)
+        text_ends = _ends(self._lengths.take(order))
+        row = 0
+        while row < len(order):
+            stop = next_window(text_ends, row)
+            lines = self._lines.take(pa.array(elements[row:stop]))
+            # A copy of the keys, lest a window that waits keeps those of the whole bucket.
+            yield Window(lines, keys[row:stop].copy(), int(text_ends[stop] - text_ends[row]))
+            row = stop
+
+
+class RowBucket:
+    """Typed rows in memory; those of several slices are joined, which copies them."""
+
+    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8, schema: pa.Schema) -> None:
+        keys, batches = [np.empty(0, np.uint64)], []
+        for one, at in slices:
+            keys.append(np.frombuffer(buffer, np.uint64, one.rows, at))
+            message = buffer[at + _padded(KEY_BYTES * one.rows) : at + one.end - one.begin]
+            batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
+        self._keys = np.concatenate(keys)
+        self._batch = joined(batches, schema)
+
+    def cargo(self) -> RowCargo:
+        return RowCargo(self._keys, self._batch)
+
+    def windows(self) -> Iterator[RowWindow]:
+        order = np.argsort(self._keys)
+        keys = self._keys.take(order)
+        ends = _ends(row_bytes(self._batch).take(order))
+        row = 0
+        while row < len(order):
+            stop = next_window(ends, row)
+            batch = self._batch.take(pa.array(order[row:stop]))
+            yield RowWindow(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
+            row = stop
+
+
+def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows of several batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    whole = table.to_batches()
+    if not whole:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    assert len(whole) == 1
+    return whole[0]
+
+
+def next_window(ends: I64, row: int) -> int:
+    """Return the row where a window from `row` ends; it has one row at least."""
+    limit = int(ends[row]) + WINDOW_BYTES
+    stop = int(np.searchsorted(ends, limit, side="right")) - 1
+    return max(row + 1, min(stop, row + WINDOW_ROWS))
+
+
+def as_bytes(array: npt.NDArray[np.generic]) -> U8:
+    """Return the bytes of a contiguous array as uint8, without a copy."""
+    return array.view(np.uint8)
+
+
+def _ends(sizes: npt.NDArray[np.integer]) -> I64:
+    """Return where values of these sizes begin and end, one after the other, from 0."""
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return ends
+
+
+def _padded(size: int) -> int:
+    return -(-size // _PAD) * _PAD
+
+
+def _with_padding(data: U8) -> Iterator[U8]:
+    yield data
+    if missing := _padded(len(data)) - len(data):
+        yield np.zeros(missing, np.uint8)

@@ -1,0 +1,240 @@
+"""The user's SQL bound to the relation `lines`: what it reads, and what it gives."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dbshuf.errors import QueryInvalid
+from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
+from dbshuf.query.syntax import Node, SqlText, walk
+from dbshuf.statements import Filled, filled, identifier, view_columns
+
+FEED = "chunk"  # the relation that `lines` is a view of
+_SCAN = "PYTHON_ARROW_SCAN"
+# A list of many constants is looked up as a join with them: it keeps rows and their order.
+_ROW_LOCAL = {"PROJECTION", "FILTER", "EMPTY_RESULT", "DUMMY_SCAN", "HASH_JOIN", "COLUMN_DATA_SCAN"}
+_UNFIT = {  # types that Arrow or Parquet does not have, or not with all values
+    "time with time zone": "VARCHAR", "bit": "VARCHAR", "bignum": "VARCHAR", "union": "VARCHAR",
+    "interval": "VARCHAR", "variant": "JSON", "geometry": "VARCHAR", "enum": "VARCHAR",
+    "uhugeint": "DECIMAL(38, 0)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a query reads and gives.
+
+    columns   of `lines` that it reads
+    scans     how often it reads them; more than one where it does so again and again
+    operators of its plan
+    """
+
+    columns: frozenset[str]
+    scans: int
+    operators: frozenset[str]
+
+
+class Binder:
+    """A database without rows, in which `lines` has its columns; close it after use."""
+
+    def __init__(self, relation: pa.Schema, allowed: Allowed = NOTHING, *, option: str) -> None:
+        """Make `lines` of `relation`. Raises QueryInvalid for names that SQL takes for one."""
+        _check_names(relation, option)
+        self.columns = relation.names
+        self.connection = connect(threads=2)
+        self.unusable: list[str] = []
+        try:
+            self.types = self._types(relation)
+            close_fence(self.connection, allowed)
+            names = feed_names(relation, self.types)
+            self._register(pa.schema([relation.field(name) for name in names]))
+            make_view(self.connection, self.types, self.types.keys())
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def __enter__(self) -> "Binder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.connection.close()
+
+    def bind(self, sql: SqlText, query: Filled, part: str) -> Bound:
+        """Bind a query, in which the user's text is `part`. Raises QueryInvalid."""
+        explain = filled("duckdb", "query_explain", query=query.text)
+        start = explain.starts["query"] + query.starts[part]
+        try:
+            rows = self.connection.execute(explain.text).fetchall()
+        except duckdb.Error as error:
+            raise sql.failed(error, start) from None
+        return self._planned(json.loads(rows[0][1]))
+
+    def result(self, sql: SqlText, query: str, tree: object) -> "Result":
+        """Return the columns of a query that has been bound. Raises QueryInvalid."""
+        try:
+            relation = self.connection.sql(query)
+            schema = relation.limit(0).to_arrow_table().schema
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise sql.failed(error, 0) from None
+        kinds = dict(zip(relation.columns, relation.types, strict=True))
+        if len(kinds) < len(relation.columns):
+            names = list(relation.columns)
+            twice = next(name for name in names if names.count(name) > 1)
+            raise sql.invalid(
+                f"the result has two columns `{twice}`",
+                hint="give one another name with AS, or leave it out with * EXCLUDE",
+            )
+        if self.unusable and any(node.get("class") == "STAR" for node in walk(tree)):
+            raise sql.invalid(
+                f"SQL has no type for the column{'s' * (len(self.unusable) > 1)} "
+                f"{', '.join(self.unusable)} of the input",
+                hint="name the other columns one by one",
+            )
+        for name, kind in kinds.items():
+            _check_type(sql, name, kind, kind)
+        wide = [name for name, kind in kinds.items() if kind.id == "hugeint"]
+        return Result(schema.remove_metadata(), tuple(wide), {n: str(k) for n, k in kinds.items()})
+
+    def _types(self, relation: pa.Schema) -> dict[str, str]:
+        """Column -> SQL type, of those that DuckDB has a type for."""
+        try:
+            kinds = self._register(relation)
+        except duckdb.Error:
+            kinds = []
+            for field in relation:
+                try:
+                    kinds += self._register(pa.schema([field]))
+                except duckdb.Error:
+                    self.unusable.append(f"`{field.name}` ({field.type})")
+        return {column: str(kind) for column, kind in kinds}
+
+    def _register(self, schema: pa.Schema) -> list[tuple[str, Any]]:
+        """Make the feed, without rows; return its columns and their types."""
+        if not len(schema):
+            return []
+        empty: Iterator[pa.RecordBatch] = iter(())
+        self.connection.register(FEED, pa.RecordBatchReader.from_batches(schema, empty))
+        feed = self.connection.table(FEED)
+        return list(zip(schema.names, feed.types, strict=True))
+
+    def _planned(self, plan: list[Node]) -> Bound:
+        columns: set[str] = set()
+        operators: set[str] = set()
+        scans = 0
+        for node, is_repeated in _operators(plan, False):
+            operators.add(node["name"].strip())
+            if node["name"].strip() == _SCAN:
+                info = node.get("extra_info", {})
+                read = info.get("Projections", [])
+                names = {read} if isinstance(read, str) else set(read)
+                # a name that a plan shows otherwise than it is: read everything
+                known = names <= self.types.keys() and not any("Filter" in key for key in info)
+                columns |= names if known else set(self.types)
+                scans += 2 if is_repeated else 1
+        return Bound(frozenset(columns), scans, frozenset(operators))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The columns of a result.
+
+    schema  plain Arrow types, the same for every batch
+    wide    columns of type HUGEINT: Arrow has no type that holds all its values
+    types   column -> SQL type
+    """
+
+    schema: pa.Schema
+    wide: tuple[str, ...]
+    types: Mapping[str, str]
+
+
+def _operators(nodes: list[Node], is_repeated: bool) -> Iterator[tuple[Node, bool]]:
+    """Yield the operators of a plan, and whether each is run again and again."""
+    for node in nodes:
+        inner = is_repeated or node["name"].startswith("REC")
+        yield node, inner
+        yield from _operators(node.get("children", []), inner)
+
+
+def check_plan(sql: SqlText, bound: Bound) -> None:
+    """Raise QueryInvalid unless a plan takes row by row: what the parse did not show."""
+    other = bound.operators - _ROW_LOCAL - {_SCAN}
+    if other:
+        raise sql.invalid(
+            f"this is not decided by one row alone: DuckDB plans {', '.join(sorted(other))}",
+            hint="run it over all rows with --sql",
+        )
+
+
+def make_view(
+    connection: duckdb.DuckDBPyConnection,
+    types: Mapping[str, str],
+    present: Any,
+    *,
+    feed: str = FEED,
+    hidden: str = "",
+) -> None:
+    """Make `lines` over what is registered: all its columns, of which `present` are read."""
+    columns = view_columns(types, present)
+    if hidden:
+        columns = f"{columns}, {identifier(hidden)}" if columns else identifier(hidden)
+    connection.execute(filled("duckdb", "query_view", columns=columns, feed=feed).text)
+
+
+def feed_names(relation: pa.Schema, columns: Any) -> list[str]:
+    """Return the columns to feed, narrow ones first: DuckDB takes the first to count rows."""
+    named = [field for field in relation if field.name in columns]
+    return [field.name for field in sorted(named, key=lambda field: not _is_narrow(field.type))]
+
+
+def _is_narrow(kind: pa.DataType) -> bool:
+    return pa.types.is_primitive(kind) and not pa.types.is_null(kind)
+
+
+def _check_names(relation: pa.Schema, option: str) -> None:
+    seen: dict[str, str] = {}
+    for name in relation.names:
+        if not name:
+            raise QueryInvalid(f"{option}: a column of the input has no name")
+        other = seen.setdefault(name.lower(), name)
+        if other is not name:
+            raise QueryInvalid(
+                f"{option}: SQL takes the columns `{other}` and `{name}` of the input for one"
+            )
+
+
+def _check_type(sql: SqlText, name: str, kind: Any, whole: Any) -> None:
+    """Raise QueryInvalid for a type, or one inside it, that the outputs do not have."""
+    text = str(kind).lower()
+    unfit = _UNFIT.get(kind.id) or _UNFIT.get(text)
+    if kind.id == "hugeint" and kind is not whole:
+        unfit = "DECIMAL(38, 0)"
+    if unfit:
+        raise sql.invalid(
+            f"the column `{name}` of the result is {whole}, which no output can hold",
+            hint=f"cast it, for example to {unfit}",
+        )
+    children = [] if kind.id in ("decimal", "enum") else _children(kind)
+    for child in children:
+        _check_type(sql, name, child, whole)
+
+
+def _children(kind: Any) -> list[Any]:
+    try:
+        found = kind.children
+    except duckdb.Error:
+        return []
+    return [child for _, child in found if not isinstance(child, int | str | list)]
+
+
+assert RELATION == "lines"  # as sql/duckdb/*.sql name it

@@ -1,0 +1,173 @@
+"""One statement over one chunk of rows after the other, in the thread that asks for it."""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.errors import DbshufError, QueryFailed
+from dbshuf.query.binding import FEED, make_view
+from dbshuf.query.fence import NOTHING, close_fence, connect
+from dbshuf.query.syntax import first_sentence
+from dbshuf.units import human
+
+Place = Callable[[int], str]  # the name of a row's place, for messages
+
+_LARGEST = 10**38 - 1  # that a decimal128 may hold; HUGEINT goes beyond
+
+
+class ChunkDatabase:
+    """An empty database for workers; it is open while one of them has a connection.
+
+    memory_bytes  DuckDB's limit, of all workers together; nothing is ever spilled
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._base: duckdb.DuckDBPyConnection | None = None
+        self._users = 0
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of the caller's own; work on it runs in the calling thread."""
+        with self._lock:
+            if self._base is None:
+                self._base = connect(memory_bytes=self.memory_bytes, keeps_sides=True)
+                close_fence(self._base, NOTHING)
+            self._users += 1
+            return self._base.cursor()
+
+    def give_back(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Close a connection, and with the last one the database."""
+        connection.close()
+        with self._lock:
+            self._users -= 1
+            if not self._users and self._base is not None:
+                self._base.close()
+                self._base = None
+
+
+@dataclass(frozen=True)
+class ChunkStep:
+    """A statement to run over chunks.
+
+    option   whose text it is, for messages
+    query    the statement, over `lines`, or over `chunk` where types is None
+    columns  that are read
+    types    column -> SQL type of `lines`
+    row      name of the column with the row numbers; in `lines` only if it is hidden there
+    """
+
+    option: str
+    query: str
+    columns: Collection[str]
+    types: Mapping[str, str] | None
+    row: str
+    shows_row: bool = False
+
+
+class ChunkRunner:
+    """A step on a connection of its own; for one thread."""
+
+    def __init__(self, database: ChunkDatabase, step: ChunkStep) -> None:
+        self.step, self._database = step, database
+        self._connection: duckdb.DuckDBPyConnection | None = database.connection()
+        self._numbers = np.empty(0, np.int32)
+        self._is_ready = False
+
+    def close(self) -> None:
+        """Give the connection back; harmless when repeated."""
+        if self._connection is not None:
+            self._database.give_back(self._connection)
+            self._connection = None
+
+    def run(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+        """Return what the statement gives for the rows of `batch`.
+
+        batch   pyarrow RecordBatch with the step's columns, and perhaps others
+        Raises  QueryFailed, with the place of the first row that fails
+        """
+        try:
+            return self._run(batch)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise self._located(batch, error, place) from None
+
+    def _run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows, step, connection = batch.num_rows, self.step, self._connection
+        assert connection is not None, "the runner is closed"
+        if len(self._numbers) < rows:
+            self._numbers = np.arange(rows, dtype=np.int32)
+        names = [name for name in batch.schema.names if name in step.columns]
+        arrays = [batch.column(name) for name in names] + [pa.array(self._numbers[:rows])]
+        chunk = pa.RecordBatch.from_arrays(arrays, names=[*names, step.row])
+        connection.register(FEED, chunk)
+        try:
+            if not self._is_ready and step.types is not None:
+                hidden = step.row if step.shows_row else ""
+                make_view(connection, step.types, step.columns, hidden=hidden)
+            self._is_ready = True
+            reader = connection.sql(step.query).to_arrow_reader(max(rows, 1))
+            schema, found = reader.schema, [piece for piece in reader if piece.num_rows]
+        finally:
+            connection.unregister(FEED)
+        if len(found) == 1:
+            return found[0]
+        return pa.concat_batches(found) if found else _empty(schema)
+
+    def _located(self, batch: pa.RecordBatch, error: Exception, place: Place) -> DbshufError:
+        """Halve the chunk until the first row that fails is alone."""
+        option = self.step.option
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return QueryFailed(
+                f"{place(0)}: {option}: the rows from here on do not fit in the"
+                f" {human(self._database.memory_bytes)} for SQL",
+                hint="make the values smaller, or run it with --sql, which may use the disk",
+            )
+        first, end = 0, batch.num_rows
+        while end - first > 1:
+            middle = (first + end) // 2
+            found = self._error_of(batch.slice(first, middle - first))
+            first, end = (first, middle) if found else (middle, end)
+            error = found or error
+        alone = self._error_of(batch.slice(first, 1)) if batch.num_rows else None
+        return QueryFailed(f"{place(first)}: {option}: {first_sentence(alone or error)}")
+
+    def _error_of(self, batch: pa.RecordBatch) -> Exception | None:
+        try:
+            self._run(batch)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            return error
+        return None
+
+
+def row_column(names: Collection[str]) -> str:
+    """Return a name for the column of row numbers that is not among `names`."""
+    taken = {name.lower() for name in names}
+    name = "dbshuf_row"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def check_wide(batch: pa.RecordBatch, wide: Collection[str], option: str, place: Place) -> None:
+    """Raise QueryFailed for a HUGEINT of more than 38 digits."""
+    for name in wide:
+        column = batch.column(name)
+        words = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)
+        words = words[column.offset : column.offset + len(column)]
+        near = (words[:, 1] >= _LARGEST >> 64) | (words[:, 1] <= -_LARGEST >> 64)
+        for row in np.flatnonzero(near).tolist():
+            low, high = words[row].tolist()
+            if abs((high << 64) + low % (1 << 64)) > 10*_LARGEST and column[row].is_valid:
+                raise QueryFailed(
+                    f"{place(row)}: {option}: a value of the column `{name}` has more than 38"
+                    " digits, which no output can hold",
+                    hint="cast the column, for example to DOUBLE or VARCHAR",
+                )
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

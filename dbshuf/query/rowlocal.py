@@ -1,0 +1,210 @@
+"""--where and --select: row-local SQL, chunk by chunk, by several workers at once."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.errors import QueryInvalid
+from dbshuf.query.binding import Binder, Result, check_plan
+from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, check_wide, row_column
+from dbshuf.query.fence import RELATION
+from dbshuf.query.functions import check_fence, check_row_local
+from dbshuf.query.jsonrows import JsonRows, decoded
+from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk, without_places
+from dbshuf.rows import I64
+from dbshuf.statements import filled, identifier
+from dbshuf.units import MIB
+
+EVALUATION_BYTES = 64 * MIB  # DuckDB's limit; rows are read where they are, without a copy
+_PREFIX = "SELECT "
+_PLAIN = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
+
+
+class RowQuery:
+    """Which rows are kept, and what of them; checked before any work.
+
+    columns  of `lines` that the caller makes; it may make more
+    schema   of the result's rows; None where rows stay as they are
+    """
+
+    def __init__(
+        self,
+        where: str | None,
+        select: str | None,
+        relation: pa.Schema,
+        *,
+        json_structure: str | None = None,
+        memory_bytes: int = EVALUATION_BYTES,
+    ) -> None:
+        """Parse, bind and check.
+
+        where, select   the texts of --where and --select
+        relation        the columns that `lines` has: of lines, or of a table's rows
+        json_structure  of infer_json_structure, where each line is a row; SQL then sees the
+                        keys as columns, and source, position and id
+        memory_bytes    DuckDB's limit, of all workers together; nothing is spilled
+        Raises          QueryInvalid, with the place in the text
+        """
+        self._json = None if json_structure is None else JsonRows(json_structure, relation)
+        seen = relation if self._json is None else self._json.relation
+        self._database = ChunkDatabase(memory_bytes)
+        self._steps: list[ChunkStep] = []
+        self._wide: tuple[str, ...] = ()
+        self.schema: pa.Schema | None = None if self._json is None else self._json.schema
+        read: set[str] = set()
+        if where is not None or select is not None:
+            option = "--select" if where is None else "--where"
+            with Binder(seen, option=option) as binder:
+                if where is not None:
+                    self._steps.append(_where_step(where, binder))
+                if select is not None:
+                    step, result = _select_step(select, binder)
+                    self._steps.append(step)
+                    self.schema, self._wide = result.schema, result.wide
+        for step in self._steps:
+            read |= set(step.columns)
+        if select is None and self._json is not None:
+            read |= set(self._json.schema.names)
+        self._read = [name for name in seen.names if name in read]
+        self.columns = frozenset(read)
+        if self._json is not None:
+            self.columns = frozenset({"line", *(read & self._json.place)})
+
+    def evaluator(self) -> "RowEvaluator":
+        """Return what evaluates this in one thread; close it after use."""
+        first = [] if self._json is None else [self._json.step(self._read)]
+        runners = [ChunkRunner(self._database, step) for step in (*first, *self._steps)]
+        return RowEvaluator(runners, self._read, self.schema, self._wide, bool(first))
+
+
+class RowEvaluator:
+    """A RowQuery in one thread, which does all the work itself."""
+
+    def __init__(
+        self,
+        runners: list[ChunkRunner],
+        read: list[str],
+        schema: pa.Schema | None,
+        wide: Collection[str],
+        is_json: bool,
+    ) -> None:
+        """Take over `runners`: the JSON step if `is_json`, --where and --select if any."""
+        self._runners, self._read, self._schema = runners, read, schema
+        self._wide, self._is_json = wide, is_json
+
+    def run(self, relation: pa.RecordBatch, place: Place) -> tuple[I64, pa.RecordBatch | None]:
+        """Keep rows of one chunk.
+
+        relation  pyarrow RecordBatch, shape (rows,), with the query's columns in any order
+        place     row number -> its place, for messages
+        Returns   int64, ascending: the rows that are kept; and their result, of the query's
+                  schema, in that order, or None where rows stay as they are
+        Raises    QueryFailed, with the place of the first row that fails
+        """
+        kept, batch = np.arange(relation.num_rows, dtype=np.int64), relation
+        for number, runner in enumerate(self._runners):
+            here = _placed(place, kept)
+            if self._is_json and number == 0:
+                rows, batch = decoded(runner, batch, self._read, here)
+                kept = kept[rows]
+            elif runner.step.shows_row:
+                rows = runner.run(batch, here).column(0).to_numpy().astype(np.int64)
+                if self._schema is not None and len(rows) < len(kept):
+                    later = self._runners[number + 1 :]
+                    names = later[0].step.columns if later else self._schema.names
+                    batch = _taken(batch, rows, names)
+                kept = kept[rows]
+            else:
+                batch = runner.run(batch, here)
+                check_wide(batch, self._wide, runner.step.option, here)
+        if self._schema is None:
+            return kept, None
+        if not len(self._schema):  # JSON objects without keys
+            return kept, batch.select([])
+        columns = [batch.column(name) for name in self._schema.names]
+        return kept, pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def close(self) -> None:
+        """Give the connections back; harmless when repeated."""
+        for runner in self._runners:
+            runner.close()
+
+
+def _placed(place: Place, kept: I64) -> Place:
+    return lambda row: place(int(kept[row]) if len(kept) else 0)
+
+
+def _taken(batch: pa.RecordBatch, rows: I64, names: Collection[str]) -> pa.RecordBatch:
+    """Return some rows and columns; without columns, only as many rows."""
+    batch = batch.select([name for name in batch.schema.names if name in names])
+    return batch.take(pa.array(rows)) if batch.num_columns else batch.slice(0, len(rows))
+
+
+def _where_step(text: str, binder: Binder) -> ChunkStep:
+    sql, row = SqlText("--where", text, binder.columns), row_column(binder.columns)
+    tree = expressions(binder.connection, sql)
+    condition = single(sql, tree)
+    for node in walk(tree):
+        if node.get("class") == "STAR" or node.get("column_names") == [RELATION]:
+            message = "a condition cannot take all columns at once: name them"
+            raise sql.invalid(message, place_in(node, len(_PREFIX)))
+    query = filled("duckdb", "row_where", where=text, row=identifier(row))
+    check_complete(binder.connection, sql, query.text, "where_clause", condition)
+    shape = filled("duckdb", "row_where", where=text, row="1")
+    bound = binder.bind(sql, shape, "where")
+    check_plan(sql, bound)
+    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
+
+
+def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result]:
+    sql, row = SqlText("--select", text, binder.columns), row_column(binder.columns)
+    tree = expressions(binder.connection, sql)
+    query = filled("duckdb", "row_select", select=text)
+    check_complete(binder.connection, sql, query.text, "select_list", tree)
+    bound = binder.bind(sql, query, "select")
+    check_plan(sql, bound)
+    result = binder.result(sql, query.text, tree)
+    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result
+
+
+def expressions(connection: duckdb.DuckDBPyConnection, sql: SqlText) -> list[Node]:
+    """Return the expressions that a text is. Raises QueryInvalid unless row-local."""
+    if not sql.text.strip():
+        raise sql.invalid("the text is empty")
+    statements = parse(connection, sql, _PREFIX)
+    node = statements[0]["node"]
+    is_plain = node["type"] == "SELECT_NODE" and set(node) <= _PLAIN and not node.get("cte_map")
+    if len(statements) > 1 or not is_plain or node["from_table"]["type"] != "EMPTY":
+        raise sql.invalid(
+            "takes expressions only: no FROM, WHERE, ORDER BY, UNION and the like",
+            hint="a whole SELECT is run over all rows with --sql",
+        )
+    found: list[Node] = node["select_list"]
+    check_row_local(connection, sql, found, len(_PREFIX))
+    check_fence(connection, sql, found, len(_PREFIX))
+    return found
+
+
+def single(sql: SqlText, tree: list[Node]) -> Node:
+    """Return the one expression that a text must be. Raises QueryInvalid."""
+    if len(tree) > 1:
+        raise sql.invalid("takes one expression", place_in(tree[1], len(_PREFIX)))
+    if "alias" in tree[0]:
+        raise sql.invalid("takes an expression without a name for it")
+    return tree[0]
+
+
+def check_complete(
+    connection: duckdb.DuckDBPyConnection, sql: SqlText, query: str, clause: str, tree: object
+) -> None:
+    """Raise QueryInvalid unless a text is in its query what it is by itself."""
+    try:
+        statements = parse(connection, replace(sql, text=query))
+        found = statements[0]["node"].get(clause) if len(statements) == 1 else None
+    except QueryInvalid:
+        found = None
+    if without_places(found) != without_places(tree):
+        raise sql.invalid("must be complete by itself, and without `;`")

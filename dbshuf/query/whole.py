@@ -1,0 +1,313 @@
+"""--sql and `dbshuf query`: one SELECT over all rows, run once, out of core."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
+from dbshuf.key import U64
+from dbshuf.order.ordered import Stopped
+from dbshuf.query.binding import FEED, Binder, feed_names, make_view
+from dbshuf.query.chunks import check_wide
+from dbshuf.query.fence import Allowed, check_tables, close_fence, connect
+from dbshuf.query.functions import check_fence
+from dbshuf.query.syntax import (
+    SqlText,
+    details,
+    first_sentence,
+    parse,
+    place_in,
+    unterminated,
+    walk,
+)
+from dbshuf.rows import Rows
+from dbshuf.statements import Filled, statement
+from dbshuf.units import MIB, human
+
+_ID = "id"
+_READER_ROWS, _READER_BYTES = (16, 2048), 2 * MIB  # that DuckDB hands over at a time
+_BATCH_ROWS, _BATCH_BYTES = 65_536, 8 * MIB  # of what leaves here
+_THREAD_BYTES = 32 * MIB  # DuckDB's limit for each of its threads, at least
+_PATIENCE_S = 0.2
+_COPY = "copied"  # the table of query_spool.sql
+
+Feed = Callable[[], Iterator[pa.RecordBatch]]
+
+
+class WholeQuery:
+    """One SELECT over `lines`; checked before any work.
+
+    columns  of `lines` that it reads
+    schema   of the result's rows, without the ids
+    has_id   whether a column `id` of type UBIGINT gives the ids of the rows; without one
+             they are numbered as they come, and that order may depend on memory and threads
+    scans    how often `lines` is read; from 2 on it is copied to disk first
+    """
+
+    def __init__(
+        self,
+        text: str,
+        relation: pa.Schema,
+        *,
+        allow_files: Sequence[str] = (),
+        id_is_data: bool = False,
+        option: str = "--sql",
+    ) -> None:
+        """Parse, bind and check.
+
+        text         the SELECT
+        relation     the columns that `lines` has
+        allow_files  files and directories that it may read
+        id_is_data   whether `id` in `lines` is a column of the user's, and no row id
+        Raises       QueryInvalid, with the place in the text; InputMissing
+        """
+        self._sql = SqlText(option, text.removeprefix("\ufeff"), relation.names)
+        self._allowed = Allowed.of(allow_files)
+        with Binder(relation, self._allowed, option=option) as binder:
+            statements = parse(binder.connection, self._sql)
+            if len(statements) != 1:
+                found = f"{len(statements)} statements" if statements else "none"
+                raise self._sql.invalid(f"exactly one SELECT is run, and this is {found}")
+            tree = statements[0]["node"]
+            check_tables(self._sql, tree, self._allowed)
+            check_fence(binder.connection, self._sql, tree, 0)
+            for node in walk(tree):
+                if node.get("class") == "PARAMETER":
+                    raise self._sql.invalid("parameters have no value here", place_in(node, 0))
+            self._text = unterminated(self._sql.text)
+            query = Filled(self._text, {"query": 0})
+            bound = binder.bind(self._sql, query, "query")
+            result = binder.result(self._sql, query.text, tree)
+            self._types = binder.types
+        self.columns, self.scans = bound.columns, bound.scans
+        names = feed_names(relation, bound.columns)
+        self._feed_schema = pa.schema([relation.field(name) for name in names])
+        ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
+        self.has_id = bool(ids) and not id_is_data
+        self._id = ids[0] if self.has_id else ""
+        self.schema = pa.schema([field for field in result.schema if field.name != self._id])
+        self._wide = result.wide
+        if not len(self.schema):
+            raise self._sql.invalid("the result has no column beside `id`")
+
+    def rows(
+        self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path
+    ) -> Generator[Rows, None, None]:
+        """Run the query and yield its rows, in DuckDB's order.
+
+        feed          starts the one pass over `lines`; called at most once, in another
+                      thread; its batches have the columns `columns` and own their bytes
+        memory_bytes  DuckDB's limit; the process takes some 40 MB more
+        threads       that DuckDB may use
+        folder        of this run alone; rows are spilled and copied there
+        Raises        QueryFailed, TempSpaceShort, and whatever `feed` raises
+        """
+        run = _Run(self, feed, memory_bytes, threads, folder)
+        count = 0
+        try:
+            run.start()
+            for batch in run.batches():
+                yield self._numbered(batch, count)
+                count += batch.num_rows
+        finally:
+            run.close()
+
+    def _numbered(self, batch: pa.RecordBatch, count: int) -> Rows:
+        def place(row: int) -> str:
+            return f"row {count + row} of the result"
+
+        check_wide(batch, self._wide, self._sql.option, place)
+        arrays = [batch.column(name) for name in self.schema.names]
+        rows = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        ids: U64 = np.arange(count, count + batch.num_rows, dtype=np.uint64)
+        if self.has_id:
+            column = batch.column(self._id)
+            if column.null_count:
+                nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+                raise QueryFailed(
+                    f"{self._sql.option}: {place(int(nulls[0]))} has no id: it is NULL",
+                    hint="give every row an id, for example min(id) AS id, or leave `id` out",
+                )
+            ids = column.to_numpy()
+        return Rows(rows, ids)
+
+
+class _Pass:
+    """The one pass over `lines`, for DuckDB to pull from any of its threads."""
+
+    def __init__(self, feed: Feed, schema: pa.Schema) -> None:
+        self.failure: BaseException | None = None
+        self._feed, self._schema = feed, schema
+        self._source: Iterator[pa.RecordBatch] = iter(())
+        self._first: pa.RecordBatch | None = None
+        self._is_taken = False
+
+    def mean_row_bytes(self) -> int:
+        """Begin the pass, and return the mean size of the rows of its first batch."""
+        self._source = self._feed()
+        self._first = self._next()
+        return self._first.nbytes // max(self._first.num_rows, 1) if self._first else 1
+
+    def __arrow_c_schema__(self) -> object:
+        return self._schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        if self._is_taken:
+            self.failure = RuntimeError("`lines` was planned to be read once")
+            raise self.failure
+        self._is_taken = True
+        reader = pa.RecordBatchReader.from_batches(self._schema, self._batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        batch, self._first = self._first, None
+        while batch is not None:
+            columns = [batch.column(name) for name in self._schema.names]
+            yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            del batch, columns  # while the next one is made
+            batch = self._next()
+
+    def _next(self) -> pa.RecordBatch | None:
+        try:
+            return next(self._source, None)
+        except BaseException as error:  # DuckDB would bury it in an error of its own
+            self.failure = error
+            raise
+
+    def close(self) -> None:
+        """End the pass; nobody may be pulling any more."""
+        if isinstance(self._source, Generator):
+            self._source.close()
+
+
+class _Run:
+    """A query under way, in a thread of its own, so that its caller can be interrupted."""
+
+    def __init__(
+        self, query: WholeQuery, feed: Feed, memory_bytes: int, threads: int, folder: Path
+    ) -> None:
+        self._query, self._folder, self._memory_bytes = query, folder, memory_bytes
+        self._pass = _Pass(feed, query._feed_schema)
+        self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
+        self._stop = threading.Event()
+        self._threads = max(1, min(threads, memory_bytes // _THREAD_BYTES))
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Begin; from now on, `close` must be called."""
+        self._connection = connect(
+            memory_bytes=self._memory_bytes,
+            threads=self._threads,
+            folder=self._folder,
+            database=self._folder / "lines.duckdb" if self._query.scans > 1 else None,
+            is_ordered=not self._query.has_id,
+        )
+        self._thread.start()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the result. Raises what the query or its feed raised."""
+        while (item := self._next()) is not None:
+            if isinstance(item, BaseException):
+                raise self._pass.failure or self._explained(item) from item
+            yield item
+
+    def _next(self) -> pa.RecordBatch | BaseException | None:
+        while True:
+            try:  # with a timeout: a signal just before a wait without end would go unseen
+                return self._ahead.get(timeout=_PATIENCE_S)
+            except queue.Empty:
+                continue
+
+    def close(self) -> None:
+        """End the query, its threads and the pass over `lines`; what it spilled is left."""
+        self._stop.set()
+        while self._thread.is_alive():
+            if self._connection is not None:
+                self._connection.interrupt()
+            self._thread.join(0.05)
+        if self._connection is not None:
+            self._connection.close()
+        self._pass.close()
+
+    def _work(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        try:
+            width = self._pass.mean_row_bytes() if self._query.scans else 1
+            self._make_relation(connection)
+            least, most = _READER_ROWS
+            rows = min(max(_READER_BYTES // max(width, 1), least), most)
+            reader = connection.sql(self._query._text).to_arrow_reader(rows)
+            for batch in _joined(reader):
+                self._hand_over(batch)
+            self._hand_over(None)
+        except Stopped:
+            pass
+        except BaseException as error:
+            with contextlib.suppress(Stopped):
+                self._hand_over(error)
+
+    def _make_relation(self, connection: duckdb.DuckDBPyConnection) -> None:
+        query, feed = self._query, FEED if self._query.scans else "(SELECT 1)"
+        if query.scans:
+            connection.register(FEED, self._pass)
+        if query.scans > 1:
+            connection.execute(statement("duckdb", "query_spool"))
+            feed = _COPY
+        make_view(connection, query._types, query.columns, feed=feed)
+        close_fence(connection, query._allowed)
+
+    def _hand_over(self, item: pa.RecordBatch | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._ahead.put(item, timeout=_PATIENCE_S)
+                return
+            except queue.Full:
+                continue
+        raise Stopped
+
+    def _explained(self, error: BaseException) -> BaseException:
+        """Tell a full disk from a full memory, and both from SQL that fails on a row."""
+        if isinstance(error, DbshufError) or not isinstance(
+            error, duckdb.Error | pa.ArrowException | OSError
+        ):
+            return error
+        text, sql = details(error).message, self._query._sql
+        if "No space left" in text or "max_temp_directory_size" in text:
+            return TempSpaceShort(
+                f"temporary directory `{self._folder.parent}` is full",
+                hint="free space there or pass --temp-dir DIR; no output was written",
+            )
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
+            return QueryFailed(
+                f"{sql.option}: DuckDB cannot run this within its {human(self._memory_bytes)}",
+                hint="pass a larger --memory, or let fewer or smaller values be kept at once",
+            )
+        return QueryFailed(f"{sql.option}: {first_sentence(error)}")
+
+
+def _joined(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a reader, small ones together and large ones in parts."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size_bytes = 0
+    for batch in reader:
+        waiting.append(batch)
+        rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+        if rows >= _BATCH_ROWS or size_bytes >= _BATCH_BYTES:
+            yield from _parts(pa.concat_batches(waiting), size_bytes)
+            waiting, rows, size_bytes = [], 0, 0
+    if rows:
+        yield from _parts(pa.concat_batches(waiting), size_bytes)
+
+
+def _parts(batch: pa.RecordBatch, size_bytes: int) -> Iterator[pa.RecordBatch]:
+    rows = max(batch.num_rows * _BATCH_BYTES // max(size_bytes, 1), 1)
+    for first in range(0, batch.num_rows, rows):
+        yield batch.slice(first, rows)

@@ -1,0 +1,178 @@
+"""What rows a run moves: lines or typed rows, and the SQL on their way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbshuf.errors import UsageError
+from dbshuf.layout import probe_layout
+from dbshuf.options import Options, terminator_of
+from dbshuf.source.inputs import Input
+from dbshuf.units import MIB
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.source.table import TableSource
+
+TEXT_KINDS = ("lines", "json")
+ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The kind of the inputs, and what SQL makes of their rows.
+
+    kind         as `source.table.kind_of_inputs` names it
+    table        of a database
+    row_query    --where and --select, and the columns of JSON lines
+    whole_query  --sql
+    schema       of the rows that are shuffled; None: they are lines
+    is_strict    whether SQL may not see a line whose bad bytes are replaced
+    """
+
+    kind: str
+    table: str | None
+    row_query: "RowQuery | None"
+    whole_query: "WholeQuery | None"
+    schema: "pa.Schema | None"
+    is_strict: bool
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are read as lines."""
+        return self.kind in TEXT_KINDS
+
+    @property
+    def has_given_ids(self) -> bool:
+        """Whether a query says what the ids of its rows are."""
+        return self.whole_query is not None and self.whole_query.has_id
+
+    @property
+    def copies(self) -> float:
+        """How often a worker holds what it reads at once, at most.
+
+        The text or the decoded columns; what SQL sees of them; its result; the rows
+        arranged to be stored.
+        """
+        if self.whole_query is not None or (self.row_query is not None and self.schema):
+            return 4
+        if self.schema is not None:
+            return 3
+        return 1 if self.row_query is None else 2.5
+
+    def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
+        """Return the reader of inputs that are tables."""
+        from dbshuf.source.table import open_tables
+
+        return open_tables(
+            inputs, self.kind, batch_bytes=batch_bytes, threads=threads, table=self.table
+        )
+
+
+def make_shape(
+    options: Options, inputs: Sequence[Input], kind: str, *, columns: "pa.Schema | None" = None
+) -> Shape:
+    """Look at the inputs' columns and check the SQL.
+
+    columns  of the typed rows of a store
+    Raises  QueryInvalid, SchemaMismatch, UsageError and what reading raises
+    """
+    if options.sql is not None and (options.where is not None or options.select is not None):
+        raise UsageError(
+            "--sql excludes --where and --select", hint="put their text into the SQL of --sql"
+        )
+    if options.allow_files and options.sql is None:
+        raise UsageError("--allow-files is for --sql, and there is none")
+    if columns is not None:
+        return _queried(options, inputs, "store", columns)
+    if kind == "lines" and not _has_sql(options):
+        return Shape(kind, None, None, None, None, is_strict=False)
+    return _queried(options, inputs, kind)
+
+
+def _has_sql(options: Options) -> bool:
+    return (options.where, options.select, options.sql) != (None, None, None)
+
+
+def check_sql_early(options: Options) -> None:
+    """Check SQL before standard input is waited for, which can only hold lines or CSV.
+
+    Raises  QueryInvalid
+    """
+    is_piped = not options.inputs or "-" in options.inputs
+    if is_piped and _has_sql(options) and options.input_format in (None, "lines"):
+        _queried(options, (), "lines")
+
+
+def _queried(
+    options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
+) -> Shape:
+    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.relation import LINES, with_place
+
+    structure = None
+    relation, schema = LINES, None
+    if kind == "json":
+        structure = _json_structure(inputs, terminator_of(options), options.threads or 2)
+    elif kind != "lines":
+        schema = columns if columns is not None else _table_schema(options, inputs, kind)
+        relation = with_place(schema)
+    row_query = None
+    if options.where is not None or options.select is not None or structure is not None:
+        row_query = RowQuery(options.where, options.select, relation, json_structure=structure)
+        schema = row_query.schema or schema
+    whole_query = None
+    if options.sql is not None:
+        seen = relation if schema is None else with_place(schema)
+        whole_query = WholeQuery(
+            options.sql,
+            seen,
+            allow_files=options.allow_files,
+            id_is_data=options.is_answer or (schema is not None and "id" in schema.names),
+            option="query" if options.is_answer else "--sql",
+        )
+        schema = whole_query.schema
+    makes_text = options.select is not None or options.sql is not None or kind == "json"
+    is_strict = makes_text and not options.binary
+    return Shape(kind, options.table, row_query, whole_query, schema, is_strict)
+
+
+def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.Schema":
+    from dbshuf.source.table import open_tables
+
+    source = open_tables(inputs, kind, batch_bytes=MIB, threads=1, table=options.table)
+    try:
+        return source.schema
+    finally:
+        source.close()
+
+
+def _json_structure(inputs: Sequence[Input], terminator: bytes, threads: int) -> str:
+    """Read all lines once to see what columns and types their objects have."""
+    from dbshuf.query import infer_json_structure
+    from dbshuf.relation import LineRelation
+    from dbshuf.source.lines import LineSource
+
+    piped = next((one for one in inputs if one.pipe is not None), None)
+    if piped is not None:
+        raise UsageError(
+            f"--from json reads its inputs twice, and {piped.name} can be read only once",
+            hint="write it to a file first, or take fields out of `line` with --select",
+        )
+    layout = probe_layout()
+    source = LineSource(
+        inputs,
+        terminator=terminator,
+        header_bytes=0,
+        layout=layout,
+        longest_bytes=layout.long_bytes,
+        cap_for_line=lambda length: 4 * length,
+    )
+    relation = LineRelation(inputs, frozenset(["line", "source", "position"]), strict=True)
+    chunks = map(relation.of, source.batches(source.new_arena()))
+    try:
+        return infer_json_structure(chunks, threads=threads)
+    finally:
+        source.close()

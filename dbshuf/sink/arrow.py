@@ -1,0 +1,93 @@
+"""Rows to an Arrow IPC file; lines are its one column `line`."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dbshuf.sink.ahead import Beside
+from dbshuf.sink.columnar import Columnar, Groups, Pieces, marked
+from dbshuf.sink.formats import codec_of
+from dbshuf.sink.raw import ByteOutput
+from dbshuf.sink.records import records_of
+from dbshuf.sink.target import Target
+from dbshuf.units import MIB
+
+# Of a record batch, the least that a reader takes at a time.
+BATCH_BYTES = 4 * MIB
+BATCH_ROWS = 1 << 17
+
+
+class ArrowEncoder(Columnar):
+    """One file of record batches, each a group of one piece."""
+
+    def __init__(self, output: ByteOutput, target: Target) -> None:
+        records = records_of(target)
+        thread = Beside(depth=1)
+        groups = Groups(
+            records, group_bytes=BATCH_BYTES, group_rows=BATCH_ROWS, piece_bytes=BATCH_BYTES
+        )
+        super().__init__(output, groups, thread, _Writer(thread, records.schema, target))
+
+
+class _Writer:
+    """pyarrow's writer of IPC files, one record batch a call."""
+
+    def __init__(self, thread: Beside, schema: pa.Schema, target: Target) -> None:
+        name, level = codec_of("arrow", target.compression)
+        codec = None if name == "none" else pa.Codec(name, level)
+        self._schema = schema.with_metadata(marked(schema, target))
+        options = pa.ipc.IpcWriteOptions(compression=codec)
+        self._file = pa.ipc.new_file(pa.PythonFile(thread, "w"), self._schema, options=options)
+
+    def write(self, pieces: Pieces) -> None:
+        for batch in pieces:
+            columns = [tidy(column) for column in batch.columns]
+            self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def tidy(values: pa.Array) -> pa.Array:
+    """Return the values with nothing left below nulls.
+
+    An Arrow file holds the bytes behind a null too, and what they are depends on where
+    the row has been: equal rows must make equal files.
+    """
+    kind = values.type
+    if isinstance(values, pa.ExtensionArray):
+        return pa.ExtensionArray.from_storage(kind, tidy(values.storage))
+    mask = values.is_null() if values.null_count else None
+    if mask is not None:
+        is_null = mask.to_numpy(zero_copy_only=False)
+        values = values.take(pa.array(np.arange(len(values)), mask=is_null))
+    return _rebuilt(values, mask) if pa.types.is_nested(kind) else values
+
+
+def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
+    """Nested values with the same done to what they are made of."""
+    kind = values.type
+    if pa.types.is_struct(kind):
+        fields = [tidy(values.field(i)) for i in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=mask)
+    if pa.types.is_fixed_size_list(kind):
+        within = values.values.slice(values.offset * kind.list_size, len(values) * kind.list_size)
+        return pa.FixedSizeListArray.from_arrays(tidy(within), type=kind, mask=mask)
+    if pa.types.is_map(kind):
+        entries = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+        keys, items = map(tidy, entries.flatten().flatten())
+        return pa.MapArray.from_arrays(_bounds(entries), keys, items, type=kind, mask=mask)
+    wide = pa.types.is_large_list(kind)
+    if not (wide or pa.types.is_list(kind)):
+        return values
+    lists = pa.LargeListArray if wide else pa.ListArray
+    return lists.from_arrays(_bounds(values), tidy(values.flatten()), type=kind, mask=mask)
+
+
+def _bounds(lists: pa.Array) -> pa.Array:
+    """The places of the lists in their flattened values, from 0."""
+    wide = pa.types.is_large_list(lists.type)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    bounds = np.zeros(len(lists) + 1, np.int64 if wide else np.int32)
+    np.cumsum(lengths, out=bounds[1:])
+    return pa.array(bounds)

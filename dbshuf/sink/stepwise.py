@@ -1,0 +1,103 @@
+"""Rows as text of one row after the other: a step of rows a call, on several threads.
+
+A row's text depends on the row alone, so where a step ends does not show.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from dbshuf.errors import RowUnfit
+from dbshuf.order.window import AnyWindow
+from dbshuf.sink.ahead import Ahead, Made
+from dbshuf.sink.cuts import SizeCut, counted_bounds
+from dbshuf.sink.raw import ByteOutput
+from dbshuf.sink.records import Records, arrays_in, first_bad
+from dbshuf.sink.target import Target, stepping_threads
+from dbshuf.units import KIB
+
+# One step: a value of 8 bytes may become 24 of text, and a name stands beside it in JSON.
+_STEP_BYTES = 512 * KIB
+_STEP_VALUES = 1 << 16
+
+
+class ValueUnfit(Exception):
+    """A value of the rows has no such text; the hint may say `{name}` for its column."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Stepwise:
+    """One file.
+
+    encode  rows -> their text; may raise ValueUnfit
+    head    at the head of the file
+    """
+
+    def __init__(
+        self,
+        output: ByteOutput,
+        target: Target,
+        records: Records,
+        *,
+        encode: Callable[[pa.RecordBatch], Made],
+        head: Made = b"",
+    ) -> None:
+        threads = stepping_threads(target)
+        self._output = output
+        self._target = target
+        self._records = records
+        self._encode = encode
+        self._head = head
+        self._step_rows = max(_STEP_VALUES // arrays_in(records.schema), 1)
+        self._ahead = Ahead(threads, depth=threads)
+
+    def write(self, window: AnyWindow) -> None:
+        self._records.check(window)
+        for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(counted_bounds(window)):
+            self._put(self._ahead.call(self._step, window.slice(first, last)))
+        self._put(self._ahead.drain())  # the window may be reused from here on
+
+    def finish(self) -> None:
+        self._put(self._ahead.rest())
+        self._write_head()
+        self._output.finish()
+
+    def abort(self) -> None:
+        with contextlib.suppress(Exception):
+            self._ahead.stop()
+        self._output.abort()
+
+    def _step(self, window: AnyWindow) -> Made:
+        rows = self._records.batch(window)
+        try:
+            return self._encode(rows)
+        except ValueUnfit as unfit:
+            row = first_bad(len(rows), lambda count: self._is_unfit(rows.slice(0, count)))
+            one = rows.slice(row, 1)
+            name = next(name for name in one.schema.names if self._is_unfit(one.select([name])))
+            where = self._target.locate(int(window.keys[row]))
+            message = f"{where}: `{name}`: {unfit.message}"
+            raise RowUnfit(message, hint=unfit.hint.format(name=name)) from unfit
+
+    def _is_unfit(self, rows: pa.RecordBatch) -> bool:
+        try:
+            self._encode(rows)
+        except ValueUnfit:
+            return True
+        return False
+
+    def _put(self, texts: Iterator[Made]) -> None:
+        for text in texts:
+            self._write_head()
+            self._output.write(text)
+
+    def _write_head(self) -> None:
+        """With the first rows and no earlier: a run that fails leaves a pipe empty."""
+        if self._head:
+            self._output.write(self._head)
+            self._head = b""

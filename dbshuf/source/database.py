@@ -1,0 +1,77 @@
+"""What --table means: a table or a view of a database file by its name, or else a query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbshuf.errors import DbshufError, UsageError
+from dbshuf.source.inputs import Input
+from dbshuf.statements import identifier
+
+_SHOWN_TABLES = 20
+_DEFAULT_SCHEMA = "main"
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table or a view; SQLite has no schemas, so there it is empty."""
+
+    schema: str
+    name: str
+
+    @property
+    def quoted(self) -> str:
+        """The name as SQL takes it."""
+        parts = [self.schema, self.name] if self.schema else [self.name]
+        return ".".join(map(identifier, parts))
+
+    def __str__(self) -> str:
+        is_default = self.schema in ("", _DEFAULT_SCHEMA)
+        return self.name if is_default else f"{self.schema}.{self.name}"
+
+
+def find_table(tables: Sequence[TableName], asked: str) -> TableName | None:
+    """Return the table that `asked` names, or None.
+
+    A name is taken as it is, and else without regard to case, as SQL does; the schema may
+    be left out, and `main` comes first then.
+    """
+    for fold in (str, str.lower):
+        wanted = fold(asked)
+        found = [one for one in tables if fold(str(one)) == wanted]
+        found += [one for one in tables if fold(f"{one.schema}.{one.name}") == wanted]
+        found += [one for one in tables if fold(one.name) == wanted]
+        if found:
+            return found[0]
+    return None
+
+
+def no_table(source: Input, asked: str, tables: Sequence[TableName], why: str) -> UsageError:
+    """The error for a --table that is neither a name nor a query."""
+    return UsageError(
+        f"--table: `{source.name}` has no table `{asked}`, nor is that one SELECT: {why}",
+        hint=table_list(tables),
+    )
+
+
+def table_list(tables: Sequence[TableName]) -> str:
+    """Return a hint that lists the tables of a database."""
+    if not tables:
+        return "it has no tables"
+    shown = ", ".join(f"`{table}`" for table in tables[:_SHOWN_TABLES])
+    more = f" and {len(tables) - _SHOWN_TABLES:,} more" if len(tables) > _SHOWN_TABLES else ""
+    return f"--table takes a query, or one of: {shown}{more}"
+
+
+def known_tables(source: Input, kind: str) -> str:
+    """Return a hint that lists the tables of a database; empty if it cannot be opened.
+
+    kind    "duckdb" or "sqlite"
+    """
+    try:
+        if kind == "duckdb":
+            from dbshuf.source.duckfile import tables_of
+        else:
+            from dbshuf.source.sqlite import tables_of
+        return table_list(tables_of(source))
+    except DbshufError:
+        return "--table takes the name of a table, or a query"

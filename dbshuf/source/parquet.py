@@ -1,0 +1,104 @@
+"""Parquet files: by row groups, each of them read in small batches."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dbshuf.errors import InputBroken
+from dbshuf.source.columns import leaves
+from dbshuf.source.inputs import Input, open_raw
+from dbshuf.source.parts import Pace, Part, Pieces, read_error
+from dbshuf.units import KIB
+
+# Read at a time of each column. Without a buffer pyarrow reads the column's whole share of
+# a row group: 452 MB at its peak against 28 to 38 for one of 0.5 GB in 2 columns, and
+# slower (0.47 s, 0.34; pyarrow 26.0.1).
+_BUFFER_BYTES = 256 * KIB
+
+
+@dataclass(frozen=True)
+class _Footer:
+    """What is known of a file before it is read: its columns, and rows of each row group."""
+
+    schema: pa.Schema
+    group_rows: tuple[int, ...]
+
+
+class ParquetInput:
+    """One Parquet file; see parts.TableInput."""
+
+    def __init__(self, source: Input) -> None:
+        """Read the file's footer. Raises InputBroken, InputUnreadable."""
+        self.input = source
+        try:
+            self._footer = _footer(source)
+        except Exception as error:
+            raise read_error(source, error, "Parquet file") from None
+        self.schema = self._footer.schema
+        self.rows: int | None = sum(self._footer.group_rows)
+
+    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+        columns: list[int] = []
+        first_leaf = first_row = 0
+        for field in self.schema:
+            end_leaf = first_leaf + leaves(field.type)
+            if field.name in names:
+                columns += range(first_leaf, end_leaf)
+            first_leaf = end_leaf
+        for group, rows in enumerate(self._footer.group_rows):
+            if rows:
+                yield Part(first_row, partial(self._read, group, columns))
+            first_row += rows
+
+    def _read(self, group: int, columns: Sequence[int], pace: Pace) -> Pieces:
+        rows = 0
+        with pa.OSFile(os.fsencode(self.input.name)) as file:
+            reader = _open(file, _metadata(self.input)).reader
+            for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
+                rows += len(batch)
+                yield batch
+                reader.set_batch_size(pace.rows)  # holds from the next batch on
+        if rows != self._footer.group_rows[group]:
+            raise InputBroken(
+                f"`{self.input.name}`: row group {group} has {rows:,} rows, and its footer says"
+                f" {self._footer.group_rows[group]:,}",
+                hint="the file is damaged: fetch it or write it again",
+            )
+
+    def stop(self) -> None:
+        """Do nothing: reads are short."""
+
+    def close(self) -> None:
+        """Do nothing: nothing stays open."""
+
+
+def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        file,
+        metadata=metadata,
+        pre_buffer=False,
+        buffer_size=_BUFFER_BYTES,
+        page_checksum_verification=True,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _footer(source: Input) -> _Footer:
+    open_raw(source.name).close()  # for the error, if any
+    with pa.OSFile(os.fsencode(source.name)) as file:
+        parquet = _open(file)
+        metadata = parquet.metadata
+        groups = range(metadata.num_row_groups)
+        rows = tuple(metadata.row_group(group).num_rows for group in groups)
+        return _Footer(parquet.schema_arrow.remove_metadata(), rows)
+
+
+@lru_cache(maxsize=2)
+def _metadata(source: Input) -> pq.FileMetaData:
+    """Return all that a footer says; large where there are many row groups and columns."""
+    with pa.OSFile(os.fsencode(source.name)) as file:
+        return pq.read_metadata(file)

@@ -1,0 +1,6 @@
+-- Purpose:    the tables and views of a database file, for --table.
+-- Out:        name TEXT
+SELECT name
+FROM sqlite_schema
+WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+ORDER BY name

@@ -1,0 +1,160 @@
+"""Arrow IPC: files and streams, plain, compressed and piped, whatever their batches."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from typed_sources import expected, piped, read, read_rows
+
+from dbshuf.errors import InputBroken, LineTooLong, NotUtf8
+from dbshuf.source import ipc
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.table import open_tables
+
+ROWS = [
+    {
+        "n": i,
+        "s": None if i % 7 == 0 else "vé" * (i % 9),
+        "l": [str(i)] * (i % 3) if i % 5 else None,
+        "d": f"word {i % 11}",
+        "m": [("k", i)],
+    }
+    for i in range(1200)
+]
+SCHEMA = pa.schema(
+    [
+        ("n", pa.int64()),
+        ("s", pa.large_string()),
+        ("l", pa.list_(pa.string())),
+        ("d", pa.dictionary(pa.int16(), pa.string())),
+        ("m", pa.map_(pa.string(), pa.int32())),
+    ]
+)
+NEW = {"file": pa.ipc.new_file, "stream": pa.ipc.new_stream}
+
+
+def packed(form, *, compression=None, batch_rows=500, rows=ROWS, schema=SCHEMA):
+    """Return rows as the bytes of a file or a stream."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with NEW[form](sink, schema, options=options) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema), max_chunksize=batch_rows)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("form", NEW)
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("batch_rows", [7, 100_000])
+def test_all_rows_come_from_files_and_pipes(form, compression, batch_rows, tmp_path):
+    """Two files at once, and the same bytes through gzip and a pipe."""
+    data = packed(form, compression=compression, batch_rows=batch_rows)
+    (tmp_path / "a").write_bytes(data)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(data, 1))
+    found = read([tmp_path / "a", tmp_path / "a.gz"], "arrow", workers=3, batch_bytes=5000)
+    assert found == expected([ROWS, ROWS])
+    assert read([piped(data)], "arrow", batch_bytes=1 << 20) == expected([ROWS])
+    assert open_tables(
+        resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1
+    ).rows == len(ROWS)
+
+
+@pytest.mark.parametrize("form", NEW)
+@pytest.mark.parametrize("compression", [None, "lz4"])
+def test_columns_are_read_by_name(form, compression, tmp_path):
+    """Out of plain and compressed batches."""
+    (tmp_path / "a").write_bytes(packed(form, compression=compression))
+    for source in ([tmp_path / "a"], [piped(packed(form, compression=compression))]):
+        found = read_rows(source, "arrow", columns=frozenset(["d", "n"]))
+        assert found == [{"n": row["n"], "d": row["d"]} for row in ROWS]
+
+
+@pytest.mark.parametrize("form", NEW)
+def test_no_rows_are_no_rows(form, tmp_path):
+    """With a schema all the same."""
+    (tmp_path / "a").write_bytes(packed(form, rows=[]))
+    source = open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1)
+    assert (source.rows, source.schema.names) == (0, SCHEMA.names)
+    assert list(source.batches()) == []
+
+
+def test_dictionaries_may_change_on_the_way(tmp_path):
+    """A stream replaces them; rows keep their words."""
+    kind = pa.dictionary(pa.int8(), pa.string())
+    batches = [
+        pa.record_batch({"d": pa.array([f"{i}-{j % 3}" for j in range(50)], kind)})
+        for i in range(5)
+    ]
+    with pa.ipc.new_stream(tmp_path / "a", batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    words = [word for batch in batches for word in batch.column(0).to_pylist()]
+    assert [row["d"] for row in read_rows([tmp_path / "a"], "arrow", batch_bytes=99)] == words
+
+
+@pytest.mark.parametrize("form", NEW)
+@pytest.mark.parametrize("keep", [0, 5, 60, 0.3, 0.7, -20])
+def test_data_that_is_cut_short_is_named(form, keep, tmp_path):
+    """Whether mapped or piped; only a missing end mark of a stream goes unnoticed."""
+    data = packed(form)
+    data = data[: keep if isinstance(keep, int) else int(len(data) * keep)]
+    (tmp_path / "cut").write_bytes(data)
+    with pytest.raises(InputBroken, match=r"cut` is no sound Arrow IPC data"):
+        read([tmp_path / "cut"], "arrow")
+    if form == "stream" or keep != -20:  # that is the footer, which a pipe does without
+        with pytest.raises(InputBroken, match=r"pipe-0` is no sound Arrow IPC data"):
+            read([piped(data)], "arrow")
+
+
+def test_damage_is_an_error_and_never_a_crash(tmp_path):
+    """Offsets, indices and dictionaries out of bounds among it."""
+    path, refused = tmp_path / "bad", 0
+    data = packed("stream", rows=ROWS[:90], batch_rows=40)
+    for at in range(9, len(data), 37):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x80]) + data[at + 1 :])
+        try:
+            read([path], "arrow")
+        except (InputBroken, NotUtf8):
+            refused += 1
+    assert refused > 30
+
+
+def test_a_batch_too_large_for_a_pipe_is_refused(monkeypatch):
+    """It would be read as a whole."""
+    monkeypatch.setattr(ipc, "_MOST_BATCH_BYTES", 10_000)
+    with pytest.raises(LineTooLong, match=r"`pipe-0` holds a record batch of .*may have 10 kB"):
+        read([piped(packed("stream"))], "arrow")
+    assert len(read([piped(packed("stream", batch_rows=20))], "arrow")) == len(ROWS)
+
+
+CHILD = """
+import sys
+from dbshuf.memory import peak_resident_bytes, resident_bytes
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.table import open_tables
+source = open_tables(resolve_inputs([sys.argv[1]]), "arrow", batch_bytes=4 << 20, threads=1)
+base = resident_bytes()
+for rows in source.batches():
+    del rows
+print(source.seen_bytes, peak_resident_bytes() - base)
+"""
+
+
+def test_one_batch_of_any_size_takes_the_memory_of_a_few_small_ones(tmp_path):
+    """100 MB as one record batch of a plain file; measured in a child."""
+    path = tmp_path / "a.arrow"
+    table = pa.table({"s": pa.array(["x" * 500] * 200_000), "n": range(200_000)})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    del table
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, path],
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+    seen_bytes, peak_bytes = map(int, done.stdout.split())
+    assert seen_bytes > 100_000_000
+    assert peak_bytes < 45_000_000

@@ -1,0 +1,134 @@
+"""What inputs hold: by their bytes, never by what a text happens to begin with."""
+
+import random
+import sqlite3
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typed_sources import piped
+
+from dbshuf.errors import UsageError
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.kinds import NAMES, kind_of_inputs
+
+TABLE = pa.table({"a": [1, 2]})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """One file of every kind."""
+    tmp_path = tmp_path_factory.mktemp("kinds")
+    pq.write_table(TABLE, tmp_path / "parquet")
+    for name, new in (("file", pa.ipc.new_file), ("stream", pa.ipc.new_stream)):
+        with new(tmp_path / name, TABLE.schema) as writer:
+            writer.write_table(TABLE)
+    with duckdb.connect(tmp_path / "duckdb") as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+        connection.execute('CREATE VIEW "a view" AS SELECT 2 AS b')
+    with sqlite3.connect(tmp_path / "sqlite") as connection:
+        connection.executescript("CREATE TABLE t(a); CREATE VIEW v AS SELECT 1; " + _many(30))
+    connection.close()
+    (tmp_path / "text").write_bytes(b"a line\n")
+    return tmp_path
+
+
+def _many(count):
+    return "".join(f"CREATE TABLE many_{i:02}(a);" for i in range(count))
+
+
+def kind(*paths, asked=None, table=None):
+    return kind_of_inputs(resolve_inputs([str(path) for path in paths]), asked, table=table)
+
+
+def test_every_kind_is_told_by_its_bytes(files):
+    """Names do not matter."""
+    assert kind(files / "parquet", files / "parquet") == "parquet"
+    assert kind(files / "file", files / "stream") == "arrow"
+    assert kind(files / "text") == "lines"
+    assert kind(files / "duckdb", table="t") == "duckdb"
+    assert kind(files / "sqlite", table="t") == "sqlite"
+
+
+def test_text_is_never_taken_for_anything_else(tmp_path):
+    """Text that begins with the words, and bytes at random behind them."""
+    rows = random.Random(7)
+    noise = bytes(rows.randrange(256) for _ in range(400))
+    heads = [
+        b"PAR1 is a magic word\n",
+        b"ARROW1 is one too\n",
+        b"I saw a DUCK once, and the duck saw me\n" * 9,
+        b"1234567 DUCK\0\0\0\0\0 quack\n" * 9,
+        b"SQLite format 3 is a file format\n",
+        b"\xff\xff\xff\xff" + noise,
+        b"\xff\xff\xff\xff\x08\0\0\0" + noise,
+        b"\xff\xff\xff\xff\xff\xff\xff\x7f" + noise,
+        b"\xff\xff\xff\xff\0\0\0\0",
+        b"\xff\xff\xff\xff",
+        b"PAR1",
+        b"PAR1 to PAR1",
+        b"PAR1 and so on until the next PAR1",
+        b"",
+        noise,
+    ]
+    for head in heads:
+        (tmp_path / "a").write_bytes(head)
+        assert kind(tmp_path / "a") == "lines", head
+
+
+def test_a_parquet_file_that_is_cut_short_is_no_text(files):
+    """By its name: its lines would be noise."""
+    cut = files / "cut.parquet"
+    cut.write_bytes((files / "parquet").read_bytes()[:-1])
+    assert kind(cut) == "parquet"
+    assert kind(cut, asked="lines") == "lines"
+
+
+def test_what_the_user_says_wins(files):
+    """Even a Parquet file can be moved as lines."""
+    for asked in ("lines", "json", "csv", "tsv", "parquet", "arrow"):
+        assert kind(files / "parquet", files / "text", asked=asked) == asked
+    with pytest.raises(UsageError, match="--from `xml`") as caught:
+        kind(files / "text", asked="xml")
+    assert all(name in caught.value.hint for name in NAMES)
+
+
+def test_inputs_of_two_kinds_are_refused_with_one_of_each(files):
+    """A folder with a stray file, say."""
+    with pytest.raises(UsageError, match=r"parquet` is a Parquet file, and `.*text` is text"):
+        kind(files / "parquet", files / "parquet", files / "text")
+    with pytest.raises(UsageError, match=r"text` is text, and `.*file` is Arrow IPC data"):
+        kind(files / "text", files / "file")
+
+
+def test_pipes_and_compressed_files_are_lines_unless_the_user_says_more(files, tmp_path):
+    """What must be read from several places cannot come from either."""
+    data = (files / "file").read_bytes()
+    assert kind_of_inputs([piped(data)], None, table=None) == "lines"
+    assert kind_of_inputs([piped(data)], "arrow", table=None) == "arrow"
+    with pytest.raises(UsageError, match="pipe-0` is a pipe, and a Parquet file must be a plain"):
+        kind_of_inputs([piped(data)], "parquet", table=None)
+    (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08" + bytes(20))
+    assert kind(tmp_path / "a.gz") == "lines"
+    with pytest.raises(UsageError, match="is compressed, and an SQLite database must be"):
+        kind(tmp_path / "a.gz", asked="sqlite", table="t")
+
+
+def test_a_database_needs_a_table_and_its_tables_are_listed(files):
+    """Twenty of them at most."""
+    with pytest.raises(UsageError, match="DuckDB database, and --table names none") as caught:
+        kind(files / "duckdb")
+    assert caught.value.hint == "--table takes a query, or one of: `a view`, `t`"
+    with pytest.raises(UsageError, match="SQLite database, and --table names none") as caught:
+        kind(files / "sqlite")
+    assert "`many_19` and 12 more" in caught.value.hint
+    with pytest.raises(UsageError, match="--table names none"):
+        kind(files / "text", asked="duckdb")
+
+
+@pytest.mark.parametrize("asked", [None, "lines", "csv", "json"])
+def test_a_table_of_something_else_is_refused(files, asked):
+    """It would go unnoticed."""
+    with pytest.raises(UsageError, match="--table is for databases"):
+        kind(files / "text", asked=asked, table="t")

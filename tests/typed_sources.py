@@ -1,0 +1,76 @@
+"""Inputs of typed rows for tests, and all that a source gives of them."""
+
+import io
+import threading
+
+from dbshuf.rows import row_bytes
+from dbshuf.source.inputs import Input, Pipe, resolve_inputs
+from dbshuf.source.table import open_tables
+
+COLUMN_BITS = 44
+
+
+def piped(data, ordinal=0, codec=None):
+    """Return an input that can be read once, front to back."""
+    return Input(ordinal, f"pipe-{ordinal}", None, codec, None, pipe=Pipe(io.BytesIO(data), b""))
+
+
+def rows_of(source, workers=1):
+    """Return {id: row as a dict} of all that `workers` threads read; raise the first error."""
+    found, errors, lock = {}, [], threading.Lock()
+
+    def work():
+        try:
+            for rows in source.batches():
+                assert rows.batch.schema.equals(source.schema, check_metadata=True)
+                rows.batch.validate(full=True)
+                ids, values = rows.ids.tolist(), rows.batch.to_pylist()
+                with lock:
+                    assert not found.keys() & set(ids), "an id comes twice"
+                    found.update(zip(ids, values, strict=True))
+        except BaseException as error:
+            errors.append(error)
+            source.stop()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a worker did not end"
+    source.close()
+    if errors:
+        raise errors[0]
+    return found
+
+
+def read(names, kind, *, workers=1, batch_bytes=1 << 20, **options):
+    """Return {id: row} of files or inputs, read as `kind`."""
+    inputs = resolve_inputs([str(n) for n in names]) if not _are_inputs(names) else names
+    source = open_tables(inputs, kind, batch_bytes=batch_bytes, threads=workers, **options)
+    return rows_of(source, workers)
+
+
+def read_rows(names, kind, **options):
+    """Return the rows of files or inputs in the order of their ids, as dicts."""
+    return [row for _, row in sorted(read(names, kind, **options).items())]
+
+
+def expected(tables):
+    """Return {id: row} of tables (lists of dicts), one an input."""
+    return {
+        (ordinal << COLUMN_BITS) + row: values
+        for ordinal, table in enumerate(tables)
+        for row, values in enumerate(table)
+    }
+
+
+def sizes_of(source):
+    """Return the rows and bytes of every batch that one worker gets."""
+    found = [(len(rows.batch), int(row_bytes(rows.batch).sum())) for rows in source.batches()]
+    source.close()
+    return found
+
+
+def _are_inputs(names):
+    return all(isinstance(name, Input) for name in names)

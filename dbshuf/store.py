@@ -52,6 +52,8 @@ _LOOK_BYTES = 64 * MIB  # DuckDB's limit where only what the store holds is aske
 _VECTOR_COPIES = 3
 _READER_BYTES = 16 * MIB
 
+_SHORT = ("Out of Memory", "failed to pin", "failed to allocate")
+
 # Signs in DuckDB's words for a file that cannot be opened here and now, and what to do.
 _BUSY = {
     "Could not set lock": "another program has it open: close it there",
@@ -75,6 +77,7 @@ class SourceInfo:
     rows           in `lines`
     text_bytes     of lines with their terminators, of typed rows as `rows.row_bytes` counts
     longest_bytes  of a line or row
+    vector_bytes   of so many rows as DuckDB decodes at a time, at most
     """
 
     ordinal: int
@@ -87,6 +90,7 @@ class SourceInfo:
     rows: int
     text_bytes: int
     longest_bytes: int
+    vector_bytes: int
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,8 @@ class StoreInfo:
 
     def reader_bytes(self) -> int:
         """Return the memory that DuckDB takes for one thread that reads."""
-        means = [one.text_bytes / max(one.rows, 1) * VECTOR_ROWS for one in self.sources]
-        vectors = [min(m, one.text_bytes) for m, one in zip(means, self.sources, strict=True)]
-        return _READER_BYTES + int(_VECTOR_COPIES * max(vectors, default=0))
+        vector_bytes = max((one.vector_bytes for one in self.sources), default=0)
+        return _READER_BYTES + _VECTOR_COPIES * vector_bytes
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -215,7 +218,6 @@ def attached(
             "python_enable_replacements": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            **({"wal_autocheckpoint": __import__("os").environ["WALA"]} if "WALA" in __import__("os").environ else {}),
         },
     )
     mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
@@ -227,7 +229,8 @@ def attached(
     except (duckdb.Error, OSError, RuntimeError) as error:
         raise explained(error, path, is_written=row_group_rows > 0) from error
     finally:
-        connection.close()
+        with contextlib.suppress(duckdb.Error):  # after an interrupt it may still be at work
+            connection.close()
 
 
 def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
@@ -298,7 +301,7 @@ def explained(error: Exception, path: Path, *, is_written: bool) -> DbshufError:
             f"`{path}`: the disk is full: {words}",
             hint="free space there, and run this again; what was added before is whole",
         )
-    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in words:
+    if isinstance(error, duckdb.OutOfMemoryException) or any(sign in words for sign in _SHORT):
         return _out_of_memory(words, path)
     for sign, hint in _BUSY.items():
         if sign in words:

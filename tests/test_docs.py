@@ -1,9 +1,17 @@
 """The README is true: its commands are the ones that run, its tables those of the code."""
 
+import contextlib
+import json
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from dbshuf import errors
 from dbshuf.errors import DbshufError
@@ -33,8 +41,8 @@ def test_the_main_command_prints_what_the_readme_shows():
     assert shown is not None
     lines = shown[1].splitlines(keepends=True)
     assert found.stdout.decode() == "".join(lines[:-1])
-    summary = re.sub(r"[\d.]+ (s|kB/s|MB/s|MB)\b", "N", found.stderr.decode())
-    assert summary == re.sub(r"[\d.]+ (s|kB/s|MB/s|MB)\b", "N", lines[-1])
+    summary = re.sub(r"[\d.]+ (s|bytes/s|kB/s|MB/s|MB)\b", "N", found.stderr.decode())
+    assert summary == re.sub(r"[\d.]+ (s|bytes/s|kB/s|MB/s|MB)\b", "N", lines[-1])
 
 
 def test_every_error_class_is_in_the_readme_with_its_own_code():
@@ -49,3 +57,47 @@ def test_every_error_class_is_in_the_readme_with_its_own_code():
     for one in classes:
         assert f"| {one.exit_code} | {one.__name__} | " in README
         assert re.search(rf"{one.__name__} +{one.exit_code}  ", errors.__doc__ or "")
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The inputs that the README's SQL speaks of."""
+    rows = [{"text": f"text {n}", "lang": ("en", "de")[n % 2], "n": n} for n in range(100)]
+    (tmp_path / "corpus").mkdir()
+    for name in ("a.txt", "b.txt"):
+        lines = "".join(f"a line of {name} with the number {n}\n" for n in range(50))
+        (tmp_path / "corpus" / name).write_text(lines + "lorem ipsum dolor sit amet\nshort\n")
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "table.csv").write_text('n,text\n1,one\n2,"two\nlines"\n')
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "docs.parquet")
+    with contextlib.closing(sqlite3.connect(tmp_path / "docs.sqlite")) as connection:
+        connection.execute("create table docs (text text, n integer)")
+        connection.executemany("insert into docs values (:text, :n)", rows)
+        connection.commit()
+    (tmp_path / "sql").symlink_to(ROOT / "sql")
+    return tmp_path
+
+
+def test_the_commands_for_people_who_write_sql_do_what_they_say(home):
+    """Each is run as it stands."""
+    section = README.partition("## For people who write SQL")[2].partition("\n## ")[0]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    for line in block[1].splitlines():
+        command = [sys.executable, "-m", "dbshuf", *shlex.split(line)[1:]]
+        ran = subprocess.run(command, cwd=home, capture_output=True, check=False)
+        assert ran.returncode == 0, (line, ran.stderr.decode())
+    assert len((home / "long.txt").read_text().splitlines()) == 100
+    assert pq.read_table(home / "text.parquet").column_names == ["text", "source"]
+    assert pq.read_table(home / "typed.parquet").num_rows == 50
+    assert len(list((home / "english").iterdir())) == 8
+    assert len((home / "unique.txt").read_text().splitlines()) == 102
+    assert pq.read_table(home / "epoch1.parquet").num_rows == 102
+    assert len((home / "langs.csv").read_text().splitlines()) == 3
+    assert {one.name for one in (home / "split").iterdir()} == {"train", "valid"}
+
+
+def test_every_recipe_is_in_the_readme():
+    """A newcomer finds them there."""
+    for path in (ROOT / "sql" / "recipes").glob("*.sql"):
+        assert f"`{path.name}`" in README

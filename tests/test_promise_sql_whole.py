@@ -121,6 +121,15 @@ def test_lines_has_the_columns_that_it_should(whole, home):
     assert got == sorted(want, key=lambda row: reference.key(row[0], "42"))
 
 
+def test_many_chunks_are_one_relation(cli, corpus, home):
+    """22 MB: rows and their numbers are whole, whoever read which part."""
+    reference.write_numbered(home / "in.txt", 150_000, 147)
+    corpus("q.sql", b"select line, id from lines where line_number = id // 147 + 1")
+    ran = cli("shuffle", "in.txt", "--sql", "q.sql", "-o", "out.txt", "--seed", "42")
+    assert ran.code == 0, ran.err
+    reference.check_numbered(home / "out.txt", 150_000, 147, "42")
+
+
 def test_an_id_of_another_type_is_a_column_like_any_other(whole, home):
     """A corpus has ids of its own, and they must not vanish."""
     sql = "select line_number::int as id, line from lines where bytes > 12 order by source, id"

@@ -193,6 +193,16 @@ def test_every_table_function_of_the_catalogue_is_refused_but_those_that_make_ro
     }  # fmt: skip
 
 
+def test_what_a_tree_may_hold_that_is_not_known_here_is_refused():
+    """A kind of table, or of query, that a later DuckDB has."""
+    sql = SqlText("--sql", "select")
+    for table in ("NEW_REF", "BOUND_TABLE_REF", "COLUMN_DATA"):
+        tree = {"type": "SELECT_NODE", "from_table": {"type": table}}
+        refused(lambda t=tree: check_tables(sql, t, NOTHING), f"{table} is not allowed")
+    inner = {"type": "SELECT_NODE", "from_table": {"type": "NEW_QUERY_NODE"}}
+    refused(lambda: check_tables(sql, inner, NOTHING), "this holds NEW")
+
+
 def test_every_function_that_is_not_consistent_is_refused_row_by_row(parser):
     """As the catalogue of this DuckDB has it."""
     names = parser.sql(

@@ -151,6 +151,9 @@ def test_lines_of_white_space_hold_no_row():
     kept, found = decoded(lines, infer_json_structure([relation(lines)]))
     assert kept == [0, 3]
     assert found.to_pylist() == [{"a": 1}, {"a": 2}]
+    kept, found = decoded(lines, '{"a": "BIGINT"}', "a > 1", "a, position")
+    assert kept == [3]
+    assert found.to_pylist() == [{"a": 2, "position": 3}]
 
 
 def test_sql_sees_keys_as_columns_and_the_place_where_no_key_hides_it():
@@ -176,7 +179,7 @@ def test_sql_sees_keys_as_columns_and_the_place_where_no_key_hides_it():
 def test_a_line_that_is_no_object_is_named_by_its_place(bad):
     """When types are looked for, and when rows are made."""
     lines = ['{"a": 1}'] * 50 + [bad] + ['{"a": 1}', bad]
-    with pytest.raises(QueryInvalid, match=r"`a\.txt` at byte 50: --from json: "):
+    with pytest.raises(QueryFailed, match=r"`a\.txt` at byte 50: --from json: "):
         infer_json_structure([relation(lines)])
     with pytest.raises(QueryFailed, match=r"`a\.txt` at row 50: --from json: "):
         decoded(lines, '{"a": "BIGINT"}')

@@ -136,6 +136,37 @@ def test_what_is_no_number_in_json_is_refused_and_the_row_named(bad, nested, tmp
     assert not [t for t in threading.enumerate() if t.name.startswith("dbshuf-sink")]
 
 
+NEVER = {
+    "moment": pa.array([2**63 - 1]).view(pa.timestamp("us")),
+    "instant": pa.array([-(2**63)]).view(pa.timestamp("s", "UTC")),
+    "date": pa.array([2**31 - 1], pa.int32()).view(pa.date32()),
+    "date64": pa.array([2**62]).view(pa.date64()),
+    "time": pa.array([86_400_000_000]).view(pa.time64("us")),
+}
+
+
+@pytest.mark.parametrize("kind", NEVER)
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_a_time_without_a_date_is_refused_and_the_row_named(format_, kind, tmp_path):
+    """DuckDB's infinity; Arrow would write `<value out of range>` and say nothing."""
+    values = pa.concat_arrays([pa.nulls(7, NEVER[kind].type), NEVER[kind], NEVER[kind]])
+    rows = pa.record_batch([values], names=["at"])
+    target = target_of(tmp_path / "out", format_, schema=rows.schema)
+    with pytest.raises(RowUnfit, match="at byte 7: `at`: infinity") as caught:
+        write_all(target, row_windows_of(rows, keys=range(9)))
+    assert "isfinite(at)" in caught.value.hint
+
+
+@pytest.mark.parametrize("year", ["-32767-01-01", "9999-12-31", "32767-12-31"])
+def test_the_first_and_the_last_day_have_a_text(year):
+    """The border is where Arrow has it."""
+    day = np.array([year], "M8[D]")
+    for kind in (pa.date32(), pa.timestamp("s"), pa.timestamp("us")):
+        unit = "D" if pa.types.is_date(kind) else kind.unit
+        text = json.loads(one_column(pa.array(day.astype(f"M8[{unit}]"), kind)))["x"]
+        assert text.startswith(year)
+
+
 @pytest.mark.parametrize("format_", ["jsonl", "jsonl.gz", "jsonl.zst"])
 def test_duckdb_and_polars_read_the_rows(format_, tmp_path):
     """By the suffix alone."""

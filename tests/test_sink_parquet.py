@@ -22,7 +22,7 @@ from test_sink_cuts import (
 )
 from typed_rows import SCHEMA, batches, many_rows
 
-from dbshuf.errors import LineTooLong, NotUtf8
+from dbshuf.errors import LineTooLong, NotUtf8, RowUnfit
 from dbshuf.order.window import RowWindow, Window
 from dbshuf.sink import column, open_sink, parquet
 from dbshuf.sink.column import LineColumn
@@ -374,6 +374,14 @@ def test_text_that_is_no_utf8_in_a_typed_column_is_refused(tmp_path):
         target = target_of(tmp_path / "out", "parquet", schema=rows.schema)
         with pytest.raises(NotUtf8, match="at byte 900: `t` is no UTF-8"):
             write_all(target, row_windows_of(rows, [7, 500], keys=range(951)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_value_that_parquet_has_no_form_for_is_an_error_in_words(tmp_path):
+    """Seconds become milliseconds there."""
+    rows = pa.record_batch([pa.array([2**62]).view(pa.timestamp("s"))], names=["at"])
+    with pytest.raises(RowUnfit, match="Parquet cannot hold a row"):
+        write_all(target_of(tmp_path / "out", "parquet", schema=rows.schema), row_windows_of(rows))
     assert os.listdir(tmp_path) == []
 
 

@@ -14,9 +14,10 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np, pyarrow as pa
-from test_sink_cuts import row_windows_of, target_of, windows_of
+from test_sink_cuts import row_windows_of, target_of
 from typed_rows import many_rows
 from dbshuf.memory import release_unused
+from dbshuf.order.window import Window
 from dbshuf.sink import sink_memory_bytes
 from dbshuf.sink.file import open_encoder
 
@@ -30,21 +31,24 @@ def held(name):
             return int(line.split()[1]) * 1024
 
 form, shape, longest, options = sys.argv[2], sys.argv[3], 0, {"threads": 2}
-noise = np.random.default_rng(3).integers(32, 127, 40_000_000, dtype=np.uint8).tobytes()
+noise = np.random.default_rng(3).integers(32, 127, 40_000_000, dtype=np.uint8)
 if shape == "rows":
-    rows = many_rows(50_000)
+    rows = many_rows(30_000)
     rows = rows.drop_columns(["tags"]) if form.startswith("csv") else rows
     rows = rows.select(["text"]) if form == "txt" else rows
     rows = rows.set_column(0, "text", rows["text"].fill_null("")) if form == "txt" else rows
     options["schema"] = rows.schema
-    windows = list(row_windows_of(rows, range(0, 50_000, 16_000))) * 6
+    windows = list(row_windows_of(rows, range(0, 30_000, 16_000))) * 8
 else:
     size = int(shape)
-    lines = [noise[at : at + size - 1] + b"\\n" for at in range(0, len(noise) - size, size)]
     longest = size if size > MIB else 0
-    windows = list(windows_of(lines, range(0, len(lines), max(4_000_000 // size, 1))))
-    del lines
-del noise
+    rows = len(noise) // size
+    noise[size - 1 :: size] = 10
+    places = pa.py_buffer(np.arange(0, (rows + 1) * size, size, dtype=np.int32))
+    lines = pa.Array.from_buffers(pa.binary(), rows, [None, places, pa.py_buffer(noise)])
+    whole = Window(lines, np.arange(rows, dtype=np.uint64), rows * size)
+    step = max(4_000_000 // size, 1)
+    windows = [whole.slice(at, min(at + step, rows)) for at in range(0, rows, step)]
 target = target_of(None, form, **options)
 release_unused()
 open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew

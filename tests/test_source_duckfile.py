@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +19,7 @@ from dbshuf.errors import (
     SchemaMismatch,
     UsageError,
 )
+from dbshuf.order.ordered import Stopped
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.table import open_tables
 
@@ -131,6 +133,26 @@ def test_a_query_that_wants_more_memory_is_told_so(database):
     with pytest.raises(QueryFailed, match="Out of Memory") as caught:
         read([database], "duckdb", table=query)
     assert "134 MB" in caught.value.hint
+
+
+def test_a_query_that_runs_is_ended_by_stop(database, wait_for):
+    """A worker does not wait for the end of a query that may take hours."""
+    query = "SELECT count(*) AS c FROM t x, t y, t z WHERE (x.a + y.a * z.a) % 7 = 1"
+    inputs = resolve_inputs([str(database)])
+    source = open_tables(inputs, "duckdb", batch_bytes=1 << 20, threads=1, table=query)
+    ended = []
+
+    def work():
+        try:
+            list(source.batches())
+        except Stopped:
+            ended.append(True)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    wait_for(lambda: source._tables[0]._running, "the query run")
+    source.stop()
+    wait_for(lambda: ended, "the end of it")
 
 
 def test_a_file_that_another_program_writes_to_is_named(tmp_path):

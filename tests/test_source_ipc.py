@@ -1,13 +1,10 @@
 """Arrow IPC: files and streams, plain, compressed and piped, whatever their batches."""
 
 import gzip
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from typed_sources import expected, piped, read, read_rows
+from typed_sources import expected, measured_read, piped, read, read_rows
 
 from dbshuf.errors import InputBroken, LineTooLong, NotUtf8
 from dbshuf.source import ipc
@@ -129,19 +126,6 @@ def test_a_batch_too_large_for_a_pipe_is_refused(monkeypatch):
     assert len(read([piped(packed("stream", batch_rows=20))], "arrow")) == len(ROWS)
 
 
-CHILD = """
-import sys
-from dbshuf.memory import peak_resident_bytes, resident_bytes
-from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables
-source = open_tables(resolve_inputs([sys.argv[1]]), "arrow", batch_bytes=4 << 20, threads=1)
-base = resident_bytes()
-for rows in source.batches():
-    del rows
-print(source.seen_bytes, peak_resident_bytes() - base)
-"""
-
-
 def test_one_batch_of_any_size_takes_the_memory_of_a_few_small_ones(tmp_path):
     """100 MB as one record batch of a plain file; measured in a child."""
     path = tmp_path / "a.arrow"
@@ -149,12 +133,6 @@ def test_one_batch_of_any_size_takes_the_memory_of_a_few_small_ones(tmp_path):
     with pa.ipc.new_file(path, table.schema) as writer:
         writer.write_table(table)
     del table
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, path],
-        capture_output=True,
-        check=True,
-        cwd=Path(__file__).parent,
-    )
-    seen_bytes, peak_bytes = map(int, done.stdout.split())
+    seen_bytes, peak_bytes = measured_read(path, "arrow", 4 << 20)
     assert seen_bytes > 100_000_000
     assert peak_bytes < 45_000_000

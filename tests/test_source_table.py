@@ -15,6 +15,7 @@ from typed_sources import expected, piped, read, read_rows
 from dbshuf.errors import InputBeyondBounds, InputBroken, InputChanged, SchemaMismatch
 from dbshuf.order.ordered import Stopped
 from dbshuf.rows import row_bytes
+from dbshuf.source import delimited
 from dbshuf.source import table as table_module
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.table import open_tables, survey_tables
@@ -73,8 +74,9 @@ def test_every_kind_gives_the_same_rows_under_the_same_ids(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_rows_of_one_input_are_shared_by_the_threads(kind, tmp_path):
+def test_the_rows_of_one_input_are_shared_by_the_threads(kind, tmp_path, monkeypatch):
     """A thread that is busy with its rows leaves the next ones to the others."""
+    monkeypatch.setattr(delimited, "_BLOCK_BYTES", 5000)
     table = pa.table({"n": range(9000)})  # DuckDB gives 2,048 rows at least
     source = opened(write(tmp_path / "a", kind, table), kind, batch_bytes=9000)
     both, shares = threading.Barrier(2, timeout=20), [0, 0]
@@ -132,9 +134,9 @@ def test_stop_ends_those_who_read_and_those_who_wait(kind, tmp_path):
 def test_stop_wakes_a_thread_that_waits_for_rows(wait_for):
     """Another one reads from a pipe that is silent."""
     reading, writing = os.pipe()
-    os.write(writing, b"a,b\n" + b"1,2\n" * 20_000)
-    path = f"/dev/fd/{reading}"
-    source = opened(path, "csv")
+    data = b"a,b\n" + b"1,2\n" * 50_000  # more than is looked at beforehand
+    threading.Thread(target=os.write, args=(writing, data), daemon=True).start()
+    source = opened(f"/dev/fd/{reading}", "csv")
     ended = []
 
     def work():
@@ -213,7 +215,18 @@ def test_a_survey_tells_how_large_rows_are_and_how_many(kind, tmp_path):
     assert (survey.columns, survey.is_exact) == (2, False)
     assert 0 < survey.mean_line_bytes - sizes.mean() < 15
     assert 0 < survey.longest_line_bytes - sizes.max() < 15
-    assert 1.0 < survey.text_bytes / sizes.sum() < 1.8
+    assert 1.0 < survey.text_bytes / sizes.sum() < 2.2
+
+
+def test_a_survey_tells_what_a_reader_holds(tmp_path):
+    """A page of 4 MB is decompressed as a whole; a small file takes next to nothing."""
+    table = pa.table({"s": [f"{i:08}" * 25 for i in range(60_000)]})
+    page_rows = {"data_page_size": 1 << 30, "max_rows_per_page": 20_000, "use_dictionary": False}
+    pq.write_table(table, tmp_path / "a", **page_rows)
+    survey = survey_tables(resolve_inputs([str(tmp_path / "a")]), "parquet")
+    assert 4_000_000 < survey.reader_bytes < 12_000_000
+    small = write(tmp_path / "b", "parquet")
+    assert survey_tables(resolve_inputs([str(small)]), "parquet").reader_bytes < 1_000_000
 
 
 def test_a_survey_of_nothing_is_no_division_by_zero(tmp_path):

@@ -1,6 +1,8 @@
 """Inputs of typed rows for tests, and all that a source gives of them."""
 
 import io
+import subprocess
+import sys
 import threading
 
 from dbshuf.rows import row_bytes
@@ -8,6 +10,21 @@ from dbshuf.source.inputs import Input, Pipe, resolve_inputs
 from dbshuf.source.table import open_tables
 
 COLUMN_BITS = 44
+
+# The survey comes first, as in a run: it loads the code that reads.
+MEASURE = """
+import sys
+from dbshuf.memory import peak_resident_bytes, resident_bytes
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.table import open_tables, survey_tables
+inputs, kind = resolve_inputs(sys.argv[1:2]), sys.argv[2]
+survey_tables(inputs, kind)
+source = open_tables(inputs, kind, batch_bytes=int(sys.argv[3]), threads=1)
+base = resident_bytes()
+for rows in source.batches():
+    del rows
+print(source.seen_bytes, peak_resident_bytes() - base)
+"""
 
 
 def piped(data, ordinal=0, codec=None):
@@ -63,6 +80,13 @@ def expected(tables):
         for ordinal, table in enumerate(tables)
         for row, values in enumerate(table)
     }
+
+
+def measured_read(path, kind, batch_bytes):
+    """Read a file in a child: return the bytes of its rows, and the memory (bytes) on top."""
+    command = [sys.executable, "-c", MEASURE, path, kind, str(batch_bytes)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return tuple(map(int, done.stdout.split()))
 
 
 def sizes_of(source):

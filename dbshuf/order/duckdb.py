@@ -85,6 +85,7 @@ def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
         ("threads", str(threads)),
         ("temp_directory", quoted(str(folder))),
         ("preserve_insertion_order", "false"),
+        ("enable_progress_bar", "false"),  # it would go to standard output
         ("autoinstall_known_extensions", "false"),
         ("autoload_known_extensions", "false"),
     ):

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_SIGNAL_S = 0.5  # a signal just before a wait without an end would go unseen until its end
 _STUCK_S = 2.0  # after an interrupt, how long a worker that reads is waited for
 
 
@@ -109,7 +110,7 @@ class Exchange(Generic[T]):
         while self._current < self._turns:
             with self._changed:
                 while not self.is_stopped and not self._items[self._current]:
-                    self._changed.wait()
+                    self._changed.wait(_SIGNAL_S)
                 if self.is_stopped:
                     raise self.error or Stopped
                 entry = self._items[self._current].popleft()

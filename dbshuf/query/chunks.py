@@ -161,7 +161,7 @@ def check_wide(batch: pa.RecordBatch, wide: Collection[str], option: str, place:
         near = (words[:, 1] >= _LARGEST >> 64) | (words[:, 1] <= -_LARGEST >> 64)
         for row in np.flatnonzero(near).tolist():
             low, high = words[row].tolist()
-            if abs((high << 64) + low % (1 << 64)) > 10*_LARGEST and column[row].is_valid:
+            if abs((high << 64) + low % (1 << 64)) > _LARGEST and column[row].is_valid:
                 raise QueryFailed(
                     f"{place(row)}: {option}: a value of the column `{name}` has more than 38"
                     " digits, which no output can hold",

@@ -222,7 +222,8 @@ def infer_json_structure(chunks: Iterable[pa.RecordBatch], *, threads: int = 1) 
     chunks   batches with a column `line` (VARCHAR, no terminator), which own their bytes;
              those with columns `source` and `position` have them named in errors
     threads  that look at chunks at the same time
-    Raises   QueryInvalid for a line that is no object; lines of white space are skipped
+    Raises   QueryFailed for a line that is no object, QueryInvalid for keys that cannot be
+             columns; lines of white space are skipped
     """
     shape = JsonShape()
     threads = max(threads, 1)
@@ -249,7 +250,7 @@ def infer_json_structure(chunks: Iterable[pa.RecordBatch], *, threads: int = 1) 
             while waiting:
                 _add(shape, waiting.popleft().result())
     except QueryFailed as error:
-        raise QueryInvalid(error.message, hint=_WAY_OUT) from None
+        raise QueryFailed(error.message, hint=_WAY_OUT) from None
     finally:
         for worker in idle:
             worker.close()

@@ -54,24 +54,24 @@ class RowQuery:
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
-        read: set[str] = set()
         if where is not None or select is not None:
-            option = "--select" if where is None else "--where"
-            with Binder(seen, option=option) as binder:
-                if where is not None:
-                    self._steps.append(_where_step(where, binder))
-                if select is not None:
-                    step, result = _select_step(select, binder)
-                    self._steps.append(step)
-                    self.schema, self._wide = result.schema, result.wide
-        for step in self._steps:
-            read |= set(step.columns)
+            with Binder(seen, option="--select" if where is None else "--where") as binder:
+                self._bind(where, select, binder)
+        read = {name for step in self._steps for name in step.columns}
         if select is None and self._json is not None:
             read |= set(self._json.schema.names)
         self._read = [name for name in seen.names if name in read]
         self.columns = frozenset(read)
         if self._json is not None:
             self.columns = frozenset({"line", *(read & self._json.place)})
+
+    def _bind(self, where: str | None, select: str | None, binder: Binder) -> None:
+        if where is not None:
+            self._steps.append(_where_step(where, binder))
+        if select is not None:
+            step, result = _select_step(select, binder)
+            self._steps.append(step)
+            self.schema, self._wide = result.schema, result.wide
 
     def evaluator(self) -> "RowEvaluator":
         """Return what evaluates this in one thread; close it after use."""

@@ -21,6 +21,9 @@ _SHOWN_CHARACTERS = 300  # of a message, which may quote a whole value
 _ADVICE = re.compile(r"(?<=[.!?])\s+(?=(?:Use|You|Did|Consider|Try|Please|If this)\b)")
 
 
+_HINT = "this is DuckDB's SQL; only a SELECT over `lines` is run, and nothing else is reached"
+
+
 @dataclass(frozen=True)
 class SqlText:
     """A text of the user's.
@@ -36,7 +39,7 @@ class SqlText:
 
     def invalid(self, message: str, at: int | None = None, *, hint: str = "") -> QueryInvalid:
         """Return the error for this text, with byte `at` of it pointed at."""
-        return QueryInvalid(f"{self.option}: {message}{pointed(self.text, at)}", hint=hint)
+        return QueryInvalid(f"{self.option}: {message}{pointed(self.text, at)}", hint=hint or _HINT)
 
     def failed(self, error: Exception, start: int) -> QueryInvalid:
         """Return DuckDB's error as one for this text, which began at byte `start`."""

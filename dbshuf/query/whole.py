@@ -18,6 +18,7 @@ from dbshuf.query.chunks import check_wide
 from dbshuf.query.fence import Allowed, check_tables, close_fence, connect
 from dbshuf.query.functions import check_fence
 from dbshuf.query.syntax import (
+    Node,
     SqlText,
     details,
     first_sentence,
@@ -70,20 +71,10 @@ class WholeQuery:
         self._sql = SqlText(option, text.removeprefix("\ufeff"), relation.names)
         self._allowed = Allowed.of(allow_files)
         with Binder(relation, self._allowed, option=option) as binder:
-            statements = parse(binder.connection, self._sql)
-            if len(statements) != 1:
-                found = f"{len(statements)} statements" if statements else "none"
-                raise self._sql.invalid(f"exactly one SELECT is run, and this is {found}")
-            tree = statements[0]["node"]
-            check_tables(self._sql, tree, self._allowed)
-            check_fence(binder.connection, self._sql, tree, 0)
-            for node in walk(tree):
-                if node.get("class") == "PARAMETER":
-                    raise self._sql.invalid("parameters have no value here", place_in(node, 0))
+            tree = self._checked(binder)
             self._text = unterminated(self._sql.text)
-            query = Filled(self._text, {"query": 0})
-            bound = binder.bind(self._sql, query, "query")
-            result = binder.result(self._sql, query.text, tree)
+            bound = binder.bind(self._sql, Filled(self._text, {"query": 0}), "query")
+            result = binder.result(self._sql, self._text, tree)
             self._types = binder.types
         self.columns, self.scans = bound.columns, bound.scans
         names = feed_names(relation, bound.columns)
@@ -95,6 +86,20 @@ class WholeQuery:
         self._wide = result.wide
         if not len(self.schema):
             raise self._sql.invalid("the result has no column beside `id`")
+
+    def _checked(self, binder: Binder) -> Node:
+        """Return the tree of the one SELECT. Raises QueryInvalid."""
+        statements = parse(binder.connection, self._sql)
+        if len(statements) != 1:
+            found = f"{len(statements)} statements" if statements else "none"
+            raise self._sql.invalid(f"exactly one SELECT is run, and this is {found}")
+        tree: Node = statements[0]["node"]
+        check_tables(self._sql, tree, self._allowed)
+        check_fence(binder.connection, self._sql, tree, 0)
+        for node in walk(tree):
+            if node.get("class") == "PARAMETER":
+                raise self._sql.invalid("parameters have no value here", place_in(node, 0))
+        return tree
 
     def rows(
         self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path
@@ -290,7 +295,10 @@ class _Run:
                 f"{sql.option}: DuckDB cannot run this within its {human(self._memory_bytes)}",
                 hint="pass a larger --memory, or let fewer or smaller values be kept at once",
             )
-        return QueryFailed(f"{sql.option}: {first_sentence(error)}")
+        return QueryFailed(
+            f"{sql.option}: {first_sentence(error)}",
+            hint="some value is at fault; TRY_CAST gives NULL instead; nothing was written",
+        )
 
 
 def _joined(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

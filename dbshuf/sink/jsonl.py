@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from dbshuf.sink.packed import packed
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import records_of
-from dbshuf.sink.stepwise import Stepwise, ValueUnfit
+from dbshuf.sink.stepwise import FINITE, Stepwise, ValueUnfit, check_calendar
 from dbshuf.sink.target import Target
 
 _TEXT = pa.large_string()  # every text here: 2 GiB are no limit
@@ -33,7 +33,7 @@ def json_lines(rows: pa.RecordBatch) -> memoryview:
 
     Numbers have all their digits; moments are ISO 8601, those of a time zone in UTC;
     maps are objects, their keys as text.
-    Raises   ValueUnfit for NaN and infinities
+    Raises   ValueUnfit for NaN and infinities, also of time
     """
     lines = _object(rows.columns, rows.schema.names, len(rows), end="}\n")
     offsets = np.frombuffer(lines.buffers()[1], np.int64)
@@ -67,10 +67,10 @@ def _valid_text(values: pa.Array) -> pa.Array:
         return _quoted(_escaped(values.cast(_TEXT)))
     if pa.types.is_floating(kind):
         return _float_text(values)
-    if pa.types.is_timestamp(kind):
-        return _moment_text(values)
-    texts = values.cast(_TEXT)
-    return _quoted(texts) if pa.types.is_date(kind) or pa.types.is_time(kind) else texts
+    if pa.types.is_temporal(kind):
+        check_calendar(values)
+        return _moment_text(values) if pa.types.is_timestamp(kind) else _quoted(values.cast(_TEXT))
+    return values.cast(_TEXT)
 
 
 def _nested_text(values: pa.Array) -> pa.Array:
@@ -87,10 +87,7 @@ def _float_text(values: pa.Array) -> pa.Array:
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())
     if not pc.all(pc.is_finite(values), min_count=0).as_py():
-        raise ValueUnfit(
-            "JSON has no NaN and no infinities",
-            "--select with case when isfinite({name}) then {name} end, or write Parquet",
-        )
+        raise ValueUnfit("JSON has no NaN and no infinities", FINITE)
     texts = values.cast(_TEXT)
     whole = pc.invert(pc.match_substring_regex(texts, "[.e]"))
     if not pc.any(whole).as_py():

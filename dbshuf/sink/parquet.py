@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dbshuf.errors import RowUnfit
 from dbshuf.sink.ahead import Beside
 from dbshuf.sink.columnar import PIECE_BYTES, Columnar, Groups, Pieces, marked
 from dbshuf.sink.formats import codec_of
@@ -48,7 +49,10 @@ class _Writer:
 
     def write(self, pieces: Pieces) -> None:
         rows = pa.Table.from_batches(pieces)
-        self._file.write_table(rows, row_group_size=rows.num_rows)
+        try:
+            self._file.write_table(rows, row_group_size=rows.num_rows)
+        except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
+            raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
 
     def close(self) -> None:
         self._file.close()

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from dbshuf.errors import NotUtf8, RowUnfit
+from dbshuf.errors import NotUtf8
 from dbshuf.order.window import RowWindow
 from dbshuf.sink.column import LineColumn
 from dbshuf.sink.target import Target
@@ -25,7 +25,7 @@ class Records(Protocol):
         """The columns of every batch."""
 
     def check(self, window: Any) -> None:
-        """Look at a whole window, before its slices go through `batch`; may raise."""
+        """Look at a window, before slices of it go through `batch`; may raise."""
 
     def batch(self, window: Any) -> pa.RecordBatch:
         """Return the rows of a slice of a window; may raise."""
@@ -38,7 +38,7 @@ def records_of(target: Target) -> Records:
 
 def arrays_in(schema: pa.Schema) -> int:
     """Return how many arrays a batch is made of: columns, and what nested ones hold."""
-    return sum(_arrays(field.type) for field in schema)
+    return max(sum(_arrays(field.type) for field in schema), 1)
 
 
 def _arrays(kind: pa.DataType) -> int:
@@ -55,25 +55,19 @@ class TypedRows:
     def __init__(self, target: Target) -> None:
         self.schema = target.schema
         self._locate = target.locate
+        self._texts = [i for i, field in enumerate(target.schema) if _holds_text(field.type)]
 
     def check(self, window: RowWindow) -> None:
-        """Raise NotUtf8 or RowUnfit unless all values are what their types say.
-
-        Whole windows, because every slice of a list column checks all of its values.
-        """
-        batch = window.batch
-        if _flaw(batch) is None or _flaw(_copy(batch, window.rows)) is None:
-            return  # the values of a list column may be those of other windows too
-        row = first_bad(window.rows, lambda rows: _flaw(_copy(batch, rows)) is not None)
-        where = self._locate(int(window.keys[row]))
-        bad = next(
-            (name, flaw)
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            if (flaw := _flaw(column)) is not None
-        )
-        if "utf8" in bad[1].lower():
-            raise NotUtf8(f"{where}: `{bad[0]}` is no UTF-8", hint="take it as BLOB with --select")
-        raise RowUnfit(f"{where}: `{bad[0]}`: {bad[1]}")
+        """Raise NotUtf8 unless all text is UTF-8."""
+        for number in self._texts:
+            column = window.batch.column(number)
+            if not _is_utf8(column):
+                row = _first_not_utf8(column)
+                name = self.schema.names[number]
+                raise NotUtf8(
+                    f"{self._locate(int(window.keys[row]))}: `{name}` is no UTF-8",
+                    hint="take it as BLOB with --select",
+                )
 
     def batch(self, window: RowWindow) -> pa.RecordBatch:
         """Return the rows; nothing is copied."""
@@ -85,14 +79,24 @@ def first_bad(rows: int, is_bad: Callable[[int], bool]) -> int:
     return bisect.bisect_left(range(rows - 1), True, key=lambda row: is_bad(row + 1))
 
 
-def _copy(batch: pa.RecordBatch, rows: int) -> pa.RecordBatch:
-    """The first rows in buffers that hold no other rows."""
-    return pa.concat_batches([batch.slice(0, rows)])
+def _holds_text(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _holds_text(kind.storage_type)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    return any(_holds_text(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def _flaw(values: pa.Array | pa.RecordBatch) -> str | None:
+def _is_utf8(column: pa.Array) -> bool:
+    """Whether what is text in a column is UTF-8; other flaws are for the format to refuse."""
+    if pa.types.is_nested(column.type):  # a slice still holds the values of other rows
+        column = pa.concat_arrays([column])
     try:
-        values.validate(full=True)
+        column.validate(full=True)
     except pa.ArrowInvalid as error:
-        return str(error)
-    return None
+        return "utf8" not in str(error).lower()
+    return True
+
+
+def _first_not_utf8(column: pa.Array) -> int:
+    return first_bad(len(column), lambda rows: not _is_utf8(column[:rows]))

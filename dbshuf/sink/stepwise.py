@@ -6,7 +6,9 @@ A row's text depends on the row alone, so where a step ends does not show.
 import contextlib
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbshuf.errors import RowUnfit
 from dbshuf.order.window import AnyWindow
@@ -29,6 +31,36 @@ class ValueUnfit(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+FINITE = "--select with case when isfinite({name}) then {name} end, or write Parquet"
+
+_UNITS_A_DAY = {unit: 86_400 * 1000**power for power, unit in enumerate(["s", "ms", "us", "ns"])}
+_FIRST_DAY, _LAST_DAY = (
+    int(np.datetime64(day).astype(int)) for day in ("-32767-01-01", "32767-12-31")
+)
+
+
+def check_calendar(values: pa.Array) -> None:
+    """Raise ValueUnfit for a date, time or moment that Arrow has no text for.
+
+    It would write `<value out of range>`. DuckDB's infinity is the last number of all.
+    """
+    kind = values.type
+    if pa.types.is_date32(kind):
+        first, last = _FIRST_DAY, _LAST_DAY
+    elif pa.types.is_date64(kind):
+        first, last = (day * _UNITS_A_DAY["ms"] for day in (_FIRST_DAY, _LAST_DAY))
+    elif pa.types.is_timestamp(kind) and kind.unit != "ns":
+        first, last = (day * _UNITS_A_DAY[kind.unit] for day in (_FIRST_DAY, _LAST_DAY))
+    elif pa.types.is_time(kind):
+        first, last = 0, _UNITS_A_DAY[kind.unit] - 1
+    else:
+        return
+    numbers = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    found = pc.min_max(numbers).as_py()
+    if found["min"] is not None and not first <= found["min"] <= found["max"] <= last:
+        raise ValueUnfit("infinity, or a time that no calendar has", FINITE)
 
 
 class Stepwise:

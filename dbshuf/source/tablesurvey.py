@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,9 @@ from dbshuf.source.delimited import whole_rows
 from dbshuf.source.inputs import Input, Pipe
 from dbshuf.source.kinds import DELIMITED, NAMES
 from dbshuf.source.opening import open_all, open_one
-from dbshuf.source.parts import Pace, TableInput, first_bytes, read_error
+from dbshuf.source.parts import Pace, Part, TableInput, first_bytes, read_error
 from dbshuf.source.survey import Survey, survey_inputs
-from dbshuf.units import KIB
+from dbshuf.units import KIB, MIB
 
 _SURVEYED_INPUTS = 32  # spread evenly over the list, as are the parts of each
 _SURVEYED_PARTS = 3
@@ -26,8 +26,29 @@ _PIPED_BYTES = 64 * KIB  # of a pipe
 _UNSEEN_ROW_BYTES = 100.0  # a row where none was seen
 _COLUMN_BYTES = 5  # beside a value: an offset, and a bit for NULL
 
+# Beside what Arrow holds: pages of a mapped file, blocks and what they are parsed into, a
+# page cache and Python's objects, DuckDB's memory_limit.
+_READER_BYTES = {
+    "arrow": 16 * MIB,
+    "csv": 8 * MIB,
+    "tsv": 8 * MIB,
+    "sqlite": 8 * MIB,
+    "duckdb": 128 * MIB,
+}
 
-def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = None) -> Survey:
+
+@dataclass(frozen=True)
+class TableSurvey(Survey):
+    """What inputs of typed rows look like; lines are rows here.
+
+    reader_bytes  memory that one worker's reader holds beside its batches, estimated:
+                  pages as they were written, and an engine's own limit
+    """
+
+    reader_bytes: int = 0
+
+
+def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = None) -> TableSurvey:
     """Sample rows of the inputs; before `open_tables`, since a pipe is read only once.
 
     kind, table  as for `open_tables`
@@ -39,13 +60,14 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
     tables: list[TableInput] = []
     try:
         schema = open_all(tables, inputs, kind, table)
-        chosen = tables[:: -(-len(tables) // _SURVEYED_INPUTS)]
-        seen = np.concatenate([_sampled(one, schema, kind) for one in chosen])
+        sample = _Sample(schema, kind)
+        for one in tables[:: -(-len(tables) // _SURVEYED_INPUTS)]:
+            sample.look_at(one)
         counts = [one.rows for one in tables]
     finally:
         for one in tables:
             one.close()
-    columns = len(schema)
+    seen, columns = np.concatenate(sample.sizes), len(schema)
     beside = _COLUMN_BYTES * columns
     mean = float(seen.mean()) if len(seen) else _UNSEEN_ROW_BYTES
     known = [count for count in counts if count is not None]
@@ -54,43 +76,55 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
         text = survey_inputs(inputs, b"\n").text_bytes
         ratio = (mean + beside) / (mean + columns)  # a comma or a line end behind every value
         text_bytes = None if text is None else int(text * ratio)
-    return Survey(
+    return TableSurvey(
         mean_line_bytes=mean + beside,
         longest_line_bytes=int(seen.max(initial=0)) + beside,
         text_bytes=text_bytes,
         is_exact=False,
         columns=columns,
+        reader_bytes=sample.reader_bytes + _READER_BYTES.get(kind, 0),
     )
 
 
-def _sampled(table: TableInput, schema: pa.Schema, kind: str) -> I64:
-    """Return the bytes of some rows of an input."""
-    if table.input.pipe is None:
-        return np.concatenate([np.empty(0, np.int64), *_sizes(table, schema, kind)])
-    found = [np.empty(0, np.int64)]
-    with contextlib.suppress(DbshufError):  # what was read of a pipe ends anywhere
-        found += _sizes(open_one(_head_of(table.input, kind), kind, None), schema, kind)
-    return np.concatenate(found)
+class _Sample:
+    """Rows from the fronts of some parts, and what reading them took.
 
+    sizes         bytes of the rows, int64 arrays
+    reader_bytes  most that Arrow held for a part in the midst of it
+    """
 
-def _sizes(table: TableInput, schema: pa.Schema, kind: str) -> Iterator[I64]:
-    """Yield the bytes of rows at the begin of some parts."""
-    parts = list(table.parts(schema.names))
-    for part in parts[:: max(-(-len(parts) // _SURVEYED_PARTS), 1)]:
+    def __init__(self, schema: pa.Schema, kind: str) -> None:
+        self.sizes: list[I64] = [np.empty(0, np.int64)]
+        self.reader_bytes = 0
+        self._schema, self._kind = schema, kind
+
+    def look_at(self, table: TableInput) -> None:
+        """Sample one input; of a pipe, what was read of it so far."""
+        if table.input.pipe is None:
+            self._parts_of(table)
+            return
+        with contextlib.suppress(DbshufError):  # it ends anywhere
+            self._parts_of(open_one(_head_of(table.input, self._kind), self._kind, None))
+
+    def _parts_of(self, table: TableInput) -> None:
+        parts = list(table.parts(self._schema.names))
+        for part in parts[:: max(-(-len(parts) // _SURVEYED_PARTS), 1)]:
+            try:
+                self._rows_of(part, table.input.name)
+            except Exception as error:
+                raise read_error(table.input, error, NAMES[self._kind]) from None
+
+    def _rows_of(self, part: Part, name: str) -> None:
         pace, row, seen_bytes = Pace(_SURVEYED_BYTES // 4), part.first_row, 0
+        before = pa.total_allocated_bytes()
         with contextlib.closing(part.read(pace)) as pieces:
-            while seen_bytes < _SURVEYED_BYTES:
-                try:
-                    found = next(pieces, None)
-                    if found is None:
-                        break
-                    sizes = row_bytes(plain_batch(found, schema, table.input.name, row))
-                except Exception as error:
-                    raise read_error(table.input, error, NAMES[kind]) from None
-                yield sizes
-                row += len(found)
-                seen_bytes += int(sizes.sum())
+            while seen_bytes < _SURVEYED_BYTES and (found := next(pieces, None)) is not None:
+                self.sizes.append(row_bytes(plain_batch(found, self._schema, name, row)))
+                held = pa.total_allocated_bytes() - before - found.nbytes
+                self.reader_bytes = max(self.reader_bytes, held)
                 pace.saw(len(found), found.nbytes)
+                row += len(found)
+                seen_bytes += int(self.sizes[-1].sum())
 
 
 def _head_of(source: Input, kind: str) -> Input:

@@ -3,4 +3,5 @@
 INSERT INTO dbshuf.main.sources BY NAME SELECT
     $ordinal AS ordinal, $source AS source, $path AS path, $table_name AS table_name,
     $size_bytes AS size_bytes, $changed_ns AS changed_ns, $digest AS digest, $rows AS rows,
-    $text_bytes AS text_bytes, $longest_bytes AS longest_bytes, make_timestamp(epoch_us(now())) AS ingested_at
+    $text_bytes AS text_bytes, $longest_bytes AS longest_bytes,
+    $vector_bytes AS vector_bytes, make_timestamp(epoch_us(now())) AS ingested_at

@@ -20,6 +20,7 @@ CREATE TABLE dbshuf.main.sources (
     rows UBIGINT NOT NULL,
     text_bytes UBIGINT NOT NULL,
     longest_bytes UBIGINT NOT NULL,
+    vector_bytes UBIGINT NOT NULL,
     ingested_at TIMESTAMP NOT NULL
 );
 CREATE TABLE dbshuf.main.store (

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from dbshuf.blockio import U8, aligned_buffer
 from dbshuf.key import U64
+from dbshuf.layout import Layout
 from dbshuf.order.ordered import Stopped, join_all
 from dbshuf.relation import LineRelation, RowRelation, place_of
 from dbshuf.rows import I64, Rows, row_bytes
@@ -180,14 +181,17 @@ class SqlFeed:
         *,
         memory_bytes: int,
         threads: int,
+        buffer_bytes: int,
         folder: Path,
     ) -> None:
         """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
 
+        buffer_bytes  of each thread that reads, as the source expects them
         to_relation  turns what `feed` yields into rows of the relation `lines`
         """
         self.most_workers = 1 << 10
         self._feed, self._to_relation = feed, to_relation
+        self._buffer_bytes = buffer_bytes
         self._readers = min(threads, feed.most_workers)
         self._rows = query.rows(
             self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
@@ -221,7 +225,7 @@ class SqlFeed:
         def work() -> None:
             try:
                 try:
-                    for batch in self._feed.batches(aligned_buffer(_SQL_BUFFER_BYTES)):
+                    for batch in self._feed.batches(aligned_buffer(self._buffer_bytes)):
                         put(self._to_relation(batch))
                     put(None)
                 except Stopped:
@@ -279,12 +283,15 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
     outer, inner = shape.whole_query, shape.row_query
     named = outer.columns if outer is not None and inner is None else None
     columns = named if named is not None else inner.columns if inner else frozenset()
+    layout = plan.layout
+    if outer is not None:
+        layout = replace(layout, buffer_bytes=min(layout.buffer_bytes, _SQL_BUFFER_BYTES))
     feed: Feed
     to_relation: Callable[[Any], pa.RecordBatch]
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
         feed = LineFeed(
-            _line_source(plan),
+            _line_source(plan, layout),
             inputs,
             advance,
             query=inner,
@@ -294,7 +301,7 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         to_relation = lines.of
     else:
         rows = RowRelation(inputs, columns)
-        feed = TableFeed(_row_source(plan), inputs, advance, query=inner, relation=rows)
+        feed = TableFeed(_row_source(plan, layout), inputs, advance, query=inner, relation=rows)
         to_relation = rows.of
     if outer is None:
         return feed
@@ -306,17 +313,18 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         outer,
         memory_bytes=plan.duckdb_bytes,
         threads=plan.threads,
+        buffer_bytes=layout.buffer_bytes,
         folder=folder,
     )
 
 
-def _line_source(plan: "Plan") -> "LineSource | StoreLines":
+def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
     if plan.store is not None:
         from dbshuf.source.stored import StoreLines
 
         return StoreLines(
             plan.store,
-            layout=plan.layout,
+            layout=layout,
             longest_bytes=plan.longest_line_bytes,
             cap_for_line=plan.cap_for_line,
             memory_bytes=plan.store.reader_bytes() * (plan.threads + 1),
@@ -325,21 +333,19 @@ def _line_source(plan: "Plan") -> "LineSource | StoreLines":
         plan.inputs,
         terminator=plan.terminator,
         header_bytes=len(plan.header),
-        layout=plan.layout,
+        layout=layout,
         longest_bytes=plan.longest_line_bytes,
         cap_for_line=plan.cap_for_line,
     )
 
 
-def _row_source(plan: "Plan") -> "TableSource | StoreRows":
+def _row_source(plan: "Plan", layout: Layout) -> "TableSource | StoreRows":
     if plan.store is not None:
         from dbshuf.source.stored import StoreRows
 
         memory_bytes = plan.store.reader_bytes() * (plan.threads + 1)
-        return StoreRows(
-            plan.store, batch_bytes=plan.layout.buffer_bytes, memory_bytes=memory_bytes
-        )
-    return plan.shape.open_tables(plan.inputs, plan.layout.buffer_bytes, plan.threads)
+        return StoreRows(plan.store, batch_bytes=layout.buffer_bytes, memory_bytes=memory_bytes)
+    return plan.shape.open_tables(plan.inputs, layout.buffer_bytes, plan.threads)
 
 
 def _placer(ids: U64, inputs: Sequence[Input], unit: str) -> Callable[[int], str]:

@@ -53,9 +53,10 @@ class TypedRows:
     owned = False
 
     def __init__(self, target: Target) -> None:
+        assert target.schema is not None
         self.schema = target.schema
         self._locate = target.locate
-        self._texts = [i for i, field in enumerate(target.schema) if _holds_text(field.type)]
+        self._texts = [i for i, field in enumerate(self.schema) if _holds_text(field.type)]
 
     def check(self, window: RowWindow) -> None:
         """Raise NotUtf8 unless all text is UTF-8."""

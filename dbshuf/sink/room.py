@@ -17,7 +17,7 @@ _ARROW, _PARQUET = (64, 0, 3.5), (96, 0, 9.5)
 _STRONG_LEVEL = 3  # above it zstd and brotli hold more of what they have seen
 _STRONG_MIB = 64
 
-_LONG_ROW_BYTES = 4 * MIB  # from here on a row counts beside the buffers
+_LONG_ROW_BYTES = 1 * MIB  # from here on a row counts beside the buffers
 
 
 def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
@@ -25,7 +25,7 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
 
     longest_row_bytes   as in the input; JSON lines and CSV of rows that are full of
                         characters to be escaped, a control character in JSON six times,
-                        are not provided for beyond 4 MiB
+                        are not provided for beyond 1 MiB
     """
     kind, _, packing = target.format.partition(".")
     fixed, per_thread, copies = {

@@ -17,11 +17,12 @@ from dbshuf.sink.cuts import SizeCut, counted_bounds
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import Records, arrays_in, first_bad
 from dbshuf.sink.target import Target, stepping_threads
-from dbshuf.units import KIB
+from dbshuf.units import KIB, MIB
 
 # One step: a value of 8 bytes may become 24 of text, and a name stands beside it in JSON.
 _STEP_BYTES = 512 * KIB
 _STEP_VALUES = 1 << 16
+_ALONE_BYTES = 1 * MIB  # a longer row is held several times, so by one thread at a time
 
 
 class ValueUnfit(Exception):
@@ -90,8 +91,14 @@ class Stepwise:
 
     def write(self, window: AnyWindow) -> None:
         self._records.check(window)
-        for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(counted_bounds(window)):
+        bounds = counted_bounds(window)
+        for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(bounds):
+            is_long = bounds[last] - bounds[first] > _ALONE_BYTES
+            if is_long:
+                self._put(self._ahead.drain())
             self._put(self._ahead.call(self._step, window.slice(first, last)))
+            if is_long:
+                self._put(self._ahead.drain())
         self._put(self._ahead.drain())  # the window may be reused from here on
 
     def finish(self) -> None:

@@ -1,8 +1,11 @@
 """What is measured: corpora, memory caps, and the floors that dbshuf is held to."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dbshuf.units import MB, parse_bytes
+
+RECIPES = Path(__file__).parents[2] / "sql" / "recipes"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Case:
     cap      as every tool is told it, in SI units: "512MB"
     cold     whether the input is dropped from the page cache before each run; if not,
              it is read once before each run
+    suffix   of the output: what it is written as
+    from_parquet  whether the input is a Parquet file of the corpus (zstd, one column `line`)
+    options  that dbshuf is given beside
+    peers    that run; None: all that shuffle text
     """
 
     name: str
@@ -33,6 +40,10 @@ class Case:
     cap: str
     cold: bool
     targets: tuple[Target, ...]
+    suffix: str = ".txt"
+    from_parquet: bool = False
+    options: tuple[str, ...] = ()
+    peers: tuple[str, ...] | None = None
 
     @property
     def cap_bytes(self) -> int:
@@ -84,6 +95,47 @@ CASES = {
             "8GB",
             False,
             (Target("gnu-shuf", 1.6), Target("uutils-shuf", 1.1)),
+        ),
+        Case(
+            "where-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("dbshuf-plain", 1 / 1.35),),
+            options=("--where", "bytes > 2 and line not like '%no such text%'"),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "dedup-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (),
+            options=("--sql", str(RECIPES / "dedup_exact.sql")),
+            peers=("dbshuf",),
+        ),
+        Case(
+            "to-parquet-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("duckdb-parquet", 1.5),),
+            suffix=".parquet",
+            peers=("dbshuf", "duckdb-parquet"),
+        ),
+        Case(
+            "parquet-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("duckdb-parquet", 1.5),),
+            suffix=".parquet",
+            from_parquet=True,
+            peers=("dbshuf", "duckdb-parquet"),
         ),
     )
 }

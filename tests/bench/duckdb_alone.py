@@ -2,7 +2,7 @@
 
     python duckdb_alone.py INPUT OUTPUT MEMORY_LIMIT TEMP_DIR
 
-Lines are read as a one-column CSV and written as one, on all threads. It is no line
+Lines are read as a one-column CSV and written as one, or as Parquet, on all threads. It is no line
 shuffler for any input (empty lines, CR, a BOM and invalid UTF-8 do not survive), only
 for the corpora of these benchmarks.
 """
@@ -13,15 +13,19 @@ import duckdb
 
 MAX_LINE_BYTES = 2_097_152  # as by default; the read buffer is 16 times that
 
-STATEMENT = f"""
-COPY (
-    SELECT line
-    FROM read_csv($source,
+READ_TEXT = f"""read_csv($source,
         columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false,
-        delim = e'\\x01', quote = '', escape = '', max_line_size = {MAX_LINE_BYTES})
-    ORDER BY random()
-) TO $output (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER e'\\x01')
-"""
+        delim = e'\\x01', quote = '', escape = '', max_line_size = {MAX_LINE_BYTES})"""
+READ_PARQUET = "read_parquet($source)"
+WRITE_TEXT = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER e'\\x01'"
+WRITE_PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+
+
+def statement(source: str, output: str) -> str:
+    """Return the one statement for an input and an output, text or Parquet by their names."""
+    read = READ_PARQUET if source.endswith(".parquet") else READ_TEXT
+    write = WRITE_PARQUET if output.endswith(".parquet") else WRITE_TEXT
+    return f"COPY (SELECT line FROM {read} ORDER BY random()) TO $output ({write})"
 
 
 def main(source: str, output: str, memory_limit: str, temp_dir: str) -> None:
@@ -32,7 +36,7 @@ def main(source: str, output: str, memory_limit: str, temp_dir: str) -> None:
         connection.execute("SET memory_limit = ?", [memory_limit])
         connection.execute("SET temp_directory = ?", [temp_dir])
         try:
-            connection.execute(STATEMENT, {"source": source, "output": output})
+            connection.execute(statement(source, output), {"source": source, "output": output})
         except duckdb.Error as error:
             sys.exit(str(error).partition("\n")[0])
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class Job:
     temp_dir: Path
     cap: str  # memory cap in SI units: "512MB"
     cap_bytes: int
+    options: tuple[str, ...] = ()  # that dbshuf is given beside
 
 
 Program = Sequence[str]  # the first words of a command
@@ -120,7 +121,12 @@ def run_dbshuf(program: Program, job: Job) -> list[Command]:
     It spills beside the output, on the same file system as job.temp_dir.
     """
     options = ["--memory", job.cap, "--seed", SEED, "--quiet"]
-    return [Command([*program, "shuffle", job.source, "-o", job.output, *options])]
+    return [Command([*program, "shuffle", job.source, "-o", job.output, *options, *job.options])]
+
+
+def run_plain(program: Program, job: Job) -> list[Command]:
+    """Call dbshuf without the options of the case."""
+    return run_dbshuf(program, replace(job, options=()))
 
 
 def run_strategy(strategy: str) -> Callable[[Program, Job], list[Command]]:
@@ -206,6 +212,16 @@ PEERS = {
             printed_version,
             note="cp IN TMP, then cp TMP OUT; no shuffle, the cost of moving the bytes "
             "through disk once",
+        ),
+        Peer("dbshuf-plain", find_dbshuf, run_plain, dbshuf_version, by_name=True),
+        Peer(
+            "duckdb-parquet",
+            find_python,
+            run_duckdb_alone,
+            lambda _program: version("duckdb"),
+            by_name=True,
+            note="one COPY of read_csv or read_parquet ORDER BY random() to Parquet, zstd level 1;"
+            " memory_limit is the cap, and covers DuckDB's buffers, not the process",
         ),
         Peer("cp", on_path("cp"), run_cp, printed_version, note="cp IN OUT; no shuffle"),
         *(

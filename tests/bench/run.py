@@ -17,6 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from cases import CASES, Case
 from corpora import make_corpus, size
 from machine import facts, without_paths
@@ -37,6 +40,7 @@ class Bench:
     """What all runs have in common."""
 
     found: dict[str, Program]  # peers that are installed, by name
+    usual: Sequence[str]  # of them, those of a case that names none
     missing: Sequence[str]
     work_dir: Path
     repeats: int
@@ -77,9 +81,11 @@ def run_case(bench: Bench, case: Case) -> Result:
     say(f"{case.name}: making {human(case.corpus_bytes)}")
     source = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, CORPUS_SEED)
     expected = digest(source)
+    if case.from_parquet:
+        source = as_parquet(source)
     notes = [f"{name}: not found" for name in bench.missing]
     peers = []
-    for name in bench.found:
+    for name in case.peers or bench.usual:
         if PEERS[name].in_memory and not case.in_memory_peers:
             notes.append(f"{name}: not run, it needs memory for the whole input")
         else:
@@ -106,7 +112,8 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=bench.work_dir))
     output = Digest(0, 0, 0)
     try:
-        job = Job(corpus.path, scratch / "out.txt", scratch / "temp", case.cap, case.cap_bytes)
+        out = scratch / f"out{case.suffix}"
+        job = Job(corpus.path, out, scratch / "temp", case.cap, case.cap_bytes, case.options)
         job.temp_dir.mkdir()
         flush()
         (cool if case.cold else warm)(corpus.path)
@@ -114,7 +121,7 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
         usage = run_all(commands, scratch / "stderr.txt", bench.timeout_s)
         flush_s = flush()
         if usage.exit == 0 and job.output.exists():
-            output = digest(job.output)
+            output = digest(as_text(job.output))
     finally:
         shutil.rmtree(scratch)
     return Row(
@@ -133,6 +140,31 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
         exit=usage.exit,
         message=without_paths(usage.message, bench.work_dir),
     )
+
+
+def as_parquet(path: Path) -> Path:
+    """Return the Parquet file of the lines of a corpus, made if it is not there."""
+    made = path.with_suffix(".parquet")
+    if not made.exists():
+        schema = pa.schema([("line", pa.string())])
+        with path.open("rb") as file, pq.ParquetWriter(made, schema, compression="zstd") as out:
+            while lines := file.readlines(64 << 20):
+                values = pa.array([line[:-1].decode() for line in lines], pa.string())
+                out.write_table(pa.Table.from_arrays([values], schema=schema))
+    return made
+
+
+def as_text(path: Path) -> Path:
+    """Return a text file of the lines of an output, which may be Parquet."""
+    if path.suffix != ".parquet":
+        return path
+    made = path.with_suffix(".lines")
+    with pq.ParquetFile(path) as file, made.open("wb") as out:
+        for batch in file.iter_batches(columns=["line"]):
+            ended = pc.binary_join_element_wise(batch.column(0), "\n", "")
+            assert ended.offset == 0
+            out.write(ended.buffers()[2])
+    return made
 
 
 def command_line(found: dict[str, Program], name: str) -> str:
@@ -220,12 +252,15 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     names = list(CASES) if options.all else list(dict.fromkeys(options.case))
     cases = [CASES[name].changed(options.scale, options.cap) for name in names]
-    found, missing = find_peers(dict.fromkeys(options.peers.split(",")))
+    usual = list(dict.fromkeys(options.peers.split(",")))
+    special = [name for case in cases for name in case.peers or ()]
+    found, missing = find_peers(dict.fromkeys([*usual, *special]))
     for name in missing:
         say(f"{name}: not found, left out")
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="dbshuf-bench-"))
     work_dir.mkdir(parents=True, exist_ok=True)
-    bench = Bench(found, missing, work_dir.resolve(), options.repeats, options.timeout)
+    usual = [name for name in usual if name in found]
+    bench = Bench(found, usual, missing, work_dir.resolve(), options.repeats, options.timeout)
     machine = facts(bench.work_dir)
     results = []
     try:
@@ -239,7 +274,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.work_dir is None:
             shutil.rmtree(work_dir)
         elif options.clean:
-            for corpus in work_dir.glob("corpus*.txt"):
+            for corpus in work_dir.glob("corpus*"):
                 corpus.unlink()
     rows = [row for result in results for row in result.of(SUBJECT)]
     return int(any(row.exit != 0 or not row.multiset_equal for row in rows))

@@ -147,9 +147,25 @@ class Intake:
         self._schema = pa.schema([(info.id_column, pa.uint64()), *row])
 
     def append(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
+        """Insert all rows. Raises whatever reading raises; CheckFailed; duckdb.Error."""
+        inserted = self._insert(connection, source)
+        failure, self.failure = self.failure, None
+        for error in (failure, inserted):
+            if isinstance(error, BaseException):
+                raise error
+        self._feed.check()
+        if self.rows < self._info.row_group_rows and self.vector_bytes > self._room.vector_bytes:
+            raise self._too_wide(self.vector_bytes)
+        if inserted != self.rows:
+            raise CheckFailed(
+                f"`{self._one.name}` has {self.rows:,} rows, but {inserted:,} were stored",
+                hint="this is a bug in dbshuf or a fault of the machine",
+            )
+
+    def _insert(self, connection: duckdb.DuckDBPyConnection, source: str) -> int | BaseException:
         """Insert all rows, on a thread, so that this one can be interrupted.
 
-        Raises  whatever reading raises; CheckFailed; duckdb.Error
+        Returns  how many, or the error
         """
         name = identifier(self._info.source_column)
         insert = filled("duckdb", "store_insert", source=name).text
@@ -157,36 +173,31 @@ class Intake:
         finished = threading.Event()  # a join that is interrupted takes its thread for ended
 
         def work() -> None:
-            reader = pa.RecordBatchReader.from_batches(self._schema, self._batches())
+            batches = self._batches()
+            reader = pa.RecordBatchReader.from_batches(self._schema, batches)
             try:
                 connection.register("feed", reader)
                 done.append(connection.execute(insert, {"source": source}).fetchall()[0][0])
-                connection.unregister("feed")
             except BaseException as error:
                 done.append(error)
             finally:
+                with contextlib.suppress(duckdb.Error, ValueError):
+                    connection.unregister("feed")
+                    batches.close()
                 finished.set()
 
         threading.Thread(target=work, daemon=True).start()
         try:
             finished.wait()
+            return done.pop()
         except BaseException:
             self._feed.stop()
             connection.interrupt()
             finished.wait(_STUCK_S)
+            self.failure = None
             raise
-        if self.failure is not None:
-            raise self.failure
-        if isinstance(done[0], BaseException):
-            raise done[0]
-        self._feed.check()
-        if self.rows < self._info.row_group_rows and self.vector_bytes > self._room.vector_bytes:
-            raise self._too_wide(self.vector_bytes)
-        if done[0] != self.rows:
-            raise CheckFailed(
-                f"`{self._one.name}` has {self.rows:,} rows, but {done[0]:,} were stored",
-                hint="this is a bug in dbshuf or a fault of the machine",
-            )
+        finally:
+            done.clear()  # errors hold frames, and these the connection: a cycle outlives DuckDB
 
     def _batches(self) -> Generator[pa.RecordBatch]:
         try:

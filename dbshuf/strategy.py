@@ -1,5 +1,7 @@
 """Which strategy orders the rows, and why."""
 
+import sys
+
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.layout import Layout, lay_out, least_cap, memory_store
 from dbshuf.source.survey import Survey
@@ -9,8 +11,9 @@ STRATEGIES = ("auto", "memory", "spill", "partition")
 
 MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
-_LEAST_DUCKDB_BYTES = 32 * MIB
-_LEAST_READING_BYTES = 96 * MIB  # for the thread that reads beside DuckDB
+_LOADED_BYTES = 45 * MIB  # of it that is resident once DuckDB is imported
+_LEAST_DUCKDB_BYTES = 64 * MIB
+_LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
 
 
 def choose_strategy(
@@ -67,7 +70,12 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
 
 def duckdb_bytes(cap: int, base: int) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
-    return cap - base - DUCKDB_BYTES - _reading_bytes(cap, base)
+    return cap - base - _engine_bytes() - _reading_bytes(cap, base)
+
+
+def _engine_bytes() -> int:
+    """DUCKDB_BYTES, less its code where that is in the base already."""
+    return DUCKDB_BYTES - (_LOADED_BYTES if "duckdb" in sys.modules else 0)
 
 
 def _reading_bytes(cap: int, base: int) -> int:
@@ -79,5 +87,5 @@ def _least_spill_cap(base: int, survey: Survey) -> int:
     pinned = int(MERGE_ROWS * survey.mean_line_bytes)
     if survey.text_bytes is not None:
         pinned = min(pinned, survey.text_bytes)
-    engine = DUCKDB_BYTES + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
+    engine = _engine_bytes() + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
     return base + max(engine + _LEAST_READING_BYTES, engine * 4 // 3 + MIB)

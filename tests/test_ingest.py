@@ -60,7 +60,7 @@ def child():
     yield begin
     for one in started:
         one.kill()
-        one.communicate()
+        one.wait()
 
 
 @pytest.fixture

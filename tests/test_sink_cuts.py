@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbshuf.order.window import AnyWindow, RowWindow, Window
@@ -18,6 +18,7 @@ lines_of_any_bytes = st.lists(
     st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=60
 )
 borders = st.lists(st.integers(0, 60), max_size=8)
+exact = settings(deadline=None, derandomize=True)
 
 
 def target_of(path: Path | None, format_: str = "txt", **changes: object) -> Target:
@@ -110,6 +111,7 @@ def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[lis
     return [parts.get(part, []) for part in range(cut.parts)]
 
 
+@exact
 @given(
     lines_of_any_bytes,
     borders,
@@ -124,6 +126,7 @@ def test_a_part_is_closed_when_the_next_row_would_not_fit(lines, cuts, most_byte
     assert got == parts_by_size(lines, most_bytes, most_rows)
 
 
+@exact
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40), borders, st.integers(1, 50))
 def test_part_i_holds_the_keys_of_the_ith_equal_range(keys, cuts, count):
     """Exact at every border, whatever the number of parts."""
@@ -148,6 +151,7 @@ def test_keys_on_a_border_belong_to_the_range_that_starts_there(count):
     assert len(lines) == runs[-1][2]
 
 
+@exact
 @given(lines_of_any_bytes, borders, st.integers(1, 100))
 def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes):
     """A store's export of lines must have the shards and row groups of a shuffle."""

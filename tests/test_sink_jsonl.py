@@ -5,8 +5,10 @@ import json
 import math
 import os
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 import numpy as np
@@ -20,6 +22,7 @@ from typed_rows import JSON_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit
 from dbshuf.sink import stepwise
+from dbshuf.sink.file import open_encoder
 from dbshuf.sink.jsonl import json_lines
 
 few_files = settings(
@@ -189,6 +192,45 @@ def test_lines_are_objects_of_one_field(tmp_path):
     assert read(path) == [{"line": text} for text in texts]
     with pytest.raises(NotUtf8):
         write_all(target_of(path, "jsonl"), windows_of([b"\xff\n"]))
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_a_window_is_written_when_write_returns(format_):
+    """Its memory may be reused from there on, while threads would still read it."""
+    pieces: list[bytes] = []
+    output = mock.Mock()
+    output.write.side_effect = lambda data: pieces.append(bytes(data))
+    rows = many_rows(30_000).select(["text"])
+    encoder = open_encoder(output, target_of(None, format_, schema=rows.schema, threads=3))
+    for window in row_windows_of(rows, [20_000]):
+        encoder.write(window)
+        last = window.batch["text"].drop_null()[-1].as_py()
+        assert last.encode() in pieces[-1]
+    encoder.finish()
+
+
+def test_a_long_row_is_made_text_alone(monkeypatch):
+    """It is held several times, so two of them at once would break the promised memory."""
+    running: list[int] = []
+    most = [0]
+
+    def slow(rows: pa.RecordBatch) -> memoryview:
+        running.append(1)
+        most[0] = max(most[0], len(running))
+        time.sleep(0.02)
+        running.pop()
+        return json_lines(rows)
+
+    monkeypatch.setattr("dbshuf.sink.jsonl.json_lines", slow)
+    texts = ["x" * 1_100_000] * 3 + ["y" * 300_000] * 6
+    for values, at_once in ((texts[:3], 1), (texts[3:], 3)):
+        rows = pa.record_batch({"t": values})
+        target = target_of(None, "jsonl", schema=rows.schema, threads=3)
+        encoder = open_encoder(mock.Mock(), target)
+        for window in row_windows_of(rows):
+            encoder.write(window)
+        encoder.finish()
+        assert (most[0] == 1) == (at_once == 1)
 
 
 def test_no_rows_make_an_empty_file(tmp_path):

@@ -37,7 +37,9 @@ TEXTS = [
 ]
 LINES = [text.encode() + b"\n" for text in TEXTS]
 
-same_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+same_file = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
+)
 few_files = settings(same_file, max_examples=25)
 any_lines = st.lists(st.text(max_size=30).map(lambda t: t.encode().replace(b"\n", b"") + b"\n"))
 

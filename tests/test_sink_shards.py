@@ -29,7 +29,9 @@ from dbshuf.sink import FORMATS, open_sink, publish
 LINES = [b"%d %s\n" % (i, b"x" * (i % 50)) for i in range(3000)]
 TEXT = b"".join(LINES)
 
-same_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+same_file = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
+)
 
 
 def lines_in(path: Path) -> bytes:

@@ -29,7 +29,9 @@ LINES = [b"%d caf\xc3\xa9 \xff\0\r %s\n" % (i, b"word " * (i % 40)) for i in ran
 TEXT = b"".join(LINES)
 SUFFIXES = {"txt": "", "txt.gz": ".gz", "txt.zst": ".zst"}
 
-same_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+same_file = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
+)
 
 
 def unpacked(path: Path) -> bytes:

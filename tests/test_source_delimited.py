@@ -6,7 +6,7 @@ import io
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typed_sources import piped, read_rows
 
@@ -59,7 +59,9 @@ def test_values_are_those_of_pythons_csv_module(kind, data):
 
 
 @given(st.lists(st.sampled_from(list('ab",\n\r')), max_size=60).map("".join), st.integers(1, 9))
-@settings(EXACT, max_examples=600)
+@settings(EXACT, max_examples=300)
+@example(text='a"b,"c"', block_bytes=7)
+@example(text='a"b,"c"\n"d""', block_bytes=8)
 def test_where_blocks_end_changes_nothing(text, block_bytes):
     """Also for text that is no sound CSV: the same rows or the same kind of error."""
     outcomes = []
@@ -96,6 +98,7 @@ def test_a_quote_within_an_unquoted_value_is_text(small_blocks):
     rows = [[f'{i}" disk', 'say "hi"'] for i in range(50)]
     text = b"a,b\n" + "".join(f"{a},{b}\n" for a, b in rows).encode()
     assert values(text) == rows
+    assert values(b'a,b\n5" disk,"x"') == [['5" disk', "x"]]
 
 
 def test_a_field_that_goes_on_behind_its_quotes_is_refused_with_its_place():
@@ -120,6 +123,8 @@ def test_a_quote_without_its_partner_is_named(small_blocks):
     """The file ends inside it; nothing of the row is given out as if it were whole."""
     with pytest.raises(InputBroken, match=r"pipe-0.* quoted field that begins at byte 14"):
         values(b'a,b\n1,""\n"""",""",3\n' + b"4,5\n" * 100)
+    with pytest.raises(InputBroken, match=r"pipe-0.* quoted field that begins at byte 6"):
+        values(b'a,b\n1,"ab""\n')
 
 
 def test_a_row_beyond_the_limit_is_refused(monkeypatch):

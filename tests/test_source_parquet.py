@@ -13,6 +13,7 @@ from typed_sources import expected, measured_read, read, read_rows, sizes_of
 
 from dbshuf.errors import InputBroken, InputUnreadable, NotUtf8
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.parts import Pace
 from dbshuf.source.table import open_tables
 
 DECIMALS = st.decimals(-(10**8), 10**8, places=2)
@@ -192,16 +193,34 @@ def test_a_path_of_any_bytes_is_read_and_one_that_is_gone_is_named(tmp_path):
 
 @pytest.mark.parametrize("shape", ["plain", "dictionary"])
 def test_a_row_group_far_larger_than_a_batch_takes_the_memory_of_a_few_batches(shape, tmp_path):
-    """300 MB of text in one row group, in batches of 4 MiB; measured in a child."""
+    """150 MB of text in one row group, in batches of 4 MiB; measured in a child."""
     path = tmp_path / "a.parquet"
     if shape == "plain":
         values = pa.array([f"{i:07}" * 43 for i in range(100_000)])
-        column = pa.chunked_array([values] * 10)
+        column = pa.chunked_array([values] * 5)
     else:
-        column = pa.array([str(i) * 3000 for i in range(10)] * 10_000).dictionary_encode()
+        column = pa.array([str(i) * 3000 for i in range(10)] * 5000).dictionary_encode()
     table = pa.table({"a": column})
-    pq.write_table(table, path, row_group_size=len(table), compression="lz4")
+    pq.write_table(table, path, row_group_size=len(table), compression="none")
+    pq.write_table(table.slice(0, 9), tmp_path / "small")
     del table, column
-    seen_bytes, peak_bytes = measured_read(path, "parquet", 4 << 20)
-    assert seen_bytes >= 300_000_000
-    assert peak_bytes < 45_000_000
+    seen_bytes, peak_bytes = measured_read(tmp_path / "small", path, "parquet", 4 << 20)
+    assert seen_bytes >= 150_000_000
+    assert peak_bytes < 85_000_000
+
+
+def test_rows_are_read_at_a_pace_that_follows_their_size():
+    """Slowly faster, at once slower, and never so fast that sudden long rows are too many."""
+    pace = Pace(1 << 20)
+    first = pace.rows
+    pace.saw(first, first * 10)
+    assert first < pace.rows <= 8 * first
+    for _ in range(9):
+        pace.saw(pace.rows, pace.rows * 10)
+    assert pace.rows == 2048
+    pace.saw(2048, 2048 << 20)
+    assert pace.rows == 1
+    pace.saw(1, 1 << 19)
+    assert pace.rows == 2
+    pace.saw(0, 0)
+    assert pace.rows == 2

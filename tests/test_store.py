@@ -194,7 +194,7 @@ def test_a_store_that_another_program_holds_is_named(holder, store, tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout.readline() == b"open\n"
-            with pytest.raises((OutputUnwritable, InputUnreadable), match="s.duckdb") as caught:
+            with pytest.raises((OutputUnwritable, InputUnreadable), match=r"s\.duckdb") as caught:
                 ingest(store, written(tmp_path, c=b"c\n"))
             assert "another program" in caught.value.hint
             assert str(child.pid) in caught.value.message

@@ -11,18 +11,20 @@ from dbshuf.source.table import open_tables
 
 COLUMN_BITS = 44
 
-# The survey comes first, as in a run: it loads the code that reads.
+# A small file comes first, so that the code that reads is loaded.
 MEASURE = """
 import sys
 from dbshuf.memory import peak_resident_bytes, resident_bytes
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.table import open_tables, survey_tables
-inputs, kind = resolve_inputs(sys.argv[1:2]), sys.argv[2]
-survey_tables(inputs, kind)
-source = open_tables(inputs, kind, batch_bytes=int(sys.argv[3]), threads=1)
-base = resident_bytes()
-for rows in source.batches():
-    del rows
+small, large, kind, batch_bytes = sys.argv[1:]
+for path in (small, large):
+    base = resident_bytes()
+    inputs = resolve_inputs([path])
+    survey_tables(inputs, kind)
+    source = open_tables(inputs, kind, batch_bytes=int(batch_bytes), threads=1)
+    for rows in source.batches():
+        del rows
 print(source.seen_bytes, peak_resident_bytes() - base)
 """
 
@@ -82,9 +84,10 @@ def expected(tables):
     }
 
 
-def measured_read(path, kind, batch_bytes):
-    """Read a file in a child: return the bytes of its rows, and the memory (bytes) on top."""
-    command = [sys.executable, "-c", MEASURE, path, kind, str(batch_bytes)]
+def measured_read(small, large, kind, batch_bytes):
+    """Read two files in a child: return the bytes of the second one's rows and the memory
+    (bytes) that it took on top of the first one."""
+    command = [sys.executable, "-c", MEASURE, small, large, kind, str(batch_bytes)]
     done = subprocess.run(command, capture_output=True, check=True)
     return tuple(map(int, done.stdout.split()))
 

@@ -361,9 +361,7 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
     names = [field.name for field in fields(given) if field.name not in ours]
     options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
-    return replace(
-        options, sql=_sql_text(given), allow_files=tuple(given.allow_files or ())
-    )
+    return replace(options, sql=_sql_text(given), allow_files=tuple(given.allow_files or ()))
 
 
 def check_stdin(inputs: tuple[str, ...]) -> None:

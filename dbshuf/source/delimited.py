@@ -78,7 +78,6 @@ class DelimitedInput:
                 pa_csv.ConvertOptions(
                     check_utf8=False,
                     default_column_type=pa.binary(),
-                    null_values=[],
                     strings_can_be_null=False,
                     include_columns=list(names),
                 ),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from dbshuf.errors import LineTooLong
 from dbshuf.source.columns import narrowest, own_slice
 from dbshuf.source.inputs import ByteReader, Input, open_raw, unreadable
-from dbshuf.source.parts import Pace, Part, Pieces, first_bytes, read_error
+from dbshuf.source.parts import Pace, Part, Pieces, check_unchanged, first_bytes, read_error
 from dbshuf.units import KIB, MIB, human
 
 _FILE_MAGIC = b"ARROW1\0\0"
@@ -49,7 +49,8 @@ class IpcInput:
         for batch in _checked(_batches(mapped, fields)):
             for piece in _slices(batch, pace):
                 yield piece
-                given_bytes += piece.nbytes  # checked by now
+                check_unchanged(self.input)  # pages beyond a new end would end the process
+                given_bytes += piece.nbytes  # its structure is known to be sound by now
                 if given_bytes >= _MAPPED_BYTES:
                     given_bytes = 0
                     mapped.madvise(mmap.MADV_DONTNEED)

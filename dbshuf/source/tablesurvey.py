@@ -90,7 +90,7 @@ class _Sample:
     """Rows from the fronts of some parts, and what reading them took.
 
     sizes         bytes of the rows, int64 arrays
-    reader_bytes  most that Arrow held for a part in the midst of it
+    reader_bytes  most that Arrow held to read a part
     """
 
     def __init__(self, schema: pa.Schema, kind: str) -> None:
@@ -116,12 +116,14 @@ class _Sample:
 
     def _rows_of(self, part: Part, name: str) -> None:
         pace, row, seen_bytes = Pace(_SURVEYED_BYTES // 4), part.first_row, 0
-        before = pa.total_allocated_bytes()
+        pool = pa.default_memory_pool()
+        before, highest = pool.bytes_allocated(), pool.max_memory() or 0
         with contextlib.closing(part.read(pace)) as pieces:
             while seen_bytes < _SURVEYED_BYTES and (found := next(pieces, None)) is not None:
                 self.sizes.append(row_bytes(plain_batch(found, self._schema, name, row)))
-                held = pa.total_allocated_bytes() - before - found.nbytes
-                self.reader_bytes = max(self.reader_bytes, held)
+                peak = pool.max_memory() or 0
+                held = (peak if peak > highest else pool.bytes_allocated()) - before
+                self.reader_bytes = max(self.reader_bytes, held - found.nbytes)
                 pace.saw(len(found), found.nbytes)
                 row += len(found)
                 seen_bytes += int(self.sizes[-1].sum())

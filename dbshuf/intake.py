@@ -232,7 +232,8 @@ class Intake:
             raise self._too_wide(max(expected, self.vector_bytes))
 
     def _too_wide(self, size: int) -> MemoryTooSmall:
-        least = f"{-(-self._room.cap_for_vector(size) // MIB)}MiB"
+        # What is resident at the start differs from run to run, and the peak with it.
+        least = f"{-(-self._room.cap_for_vector(size) // MIB) + 32}MiB"
         return MemoryTooSmall(
             f"`{self._one.name}`: {VECTOR_ROWS:,} rows in a row have {human(size)}, and DuckDB"
             f" packs so many at once: this ingest needs at least {least}",

@@ -11,6 +11,7 @@ STRATEGIES = ("auto", "memory", "spill", "partition")
 
 MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
+_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
 _LOADED_BYTES = 45 * MIB  # of it that is resident once DuckDB is imported
 _LEAST_DUCKDB_BYTES = 64 * MIB
 _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
@@ -22,16 +23,17 @@ def choose_strategy(
     """Pick the strategy, say why, and split the memory for it."""
     least = least_cap(base, copies)
     needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
+    named = _mib(needed + _VARIES_BYTES)
     if cap < least:
         raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: this run needs at least {_mib(needed)}",
-            hint=f"pass --memory {_mib(needed)} or more",
+            f"--memory {human(cap)} is too small: this run needs at least {named}",
+            hint=f"pass --memory {named} or more",
         )
     if cap < needed:
         raise StrategyUnfit(
-            f"--strategy spill needs {_mib(needed)}, not {human(cap)}: DuckDB's merge pins"
+            f"--strategy spill needs {named}, not {human(cap)}: DuckDB's merge pins"
             f" {MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
-            hint=f"use --strategy partition, or --memory {_mib(needed)}",
+            hint=f"use --strategy partition, or --memory {named}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
     if strategy == "spill":  # all but what one thread reads with is DuckDB's

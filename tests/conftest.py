@@ -237,8 +237,9 @@ def wait_for() -> Callable[..., object]:
 def smallest(cli: Callable[..., Ran]) -> Callable[..., str]:
     """Return the smallest workable --memory for a command line, as its refusal names it."""
 
-    def ask(*args: object) -> str:
-        ran = cli(*args, "--memory", "1MB")
+    def ask(*args: object, stdin: Path | None = None) -> str:
+        given = {} if stdin is None else {"stdin": stdin}
+        ran = cli(*args, "--memory", "1MB", **given)
         assert ran.code == 11, ran.err
         return ran.largest_amount()
 

@@ -197,7 +197,8 @@ def test_a_temp_disk_that_fills_during_the_run_leaves_nothing(strategy, cli, hom
     reference.write_numbered(home / "in.txt", 2 * ROWS, WIDTH)
     (home / "out.txt").write_bytes(b"old")
     line = ("shuffle", "-", "-o", "out.txt", "--temp-dir", disk, "--strategy", strategy)
-    ran = cli(*line, "--memory", smallest(*line), stdin=home / "in.txt")
+    cap = smallest(*line, stdin=home / "in.txt")
+    ran = cli(*line, "--memory", cap, stdin=home / "in.txt")
     assert ran.code == errors.TempSpaceShort.exit_code, ran.err
     assert str(disk) in ran.err
     assert "Traceback" not in ran.err

@@ -20,8 +20,9 @@ from dbshuf.sink.records import Records, arrays_in
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
-# Gathered at a time: lines stay in the L2 cache between the passes over them. A page of
-# Parquet ends with a piece at the latest, so long rows make no page of tens of MB.
+# Gathered at a time: lines stay in the L2 cache between the passes over them. Parquet looks
+# after a piece at the latest whether its page is full, so that 1,024 long rows make no page
+# of tens of MB.
 PIECE_BYTES = 1 * MIB
 
 _OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large

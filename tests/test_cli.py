@@ -121,6 +121,28 @@ def test_no_engine_and_no_decoration_loads_for_help_or_a_plain_error(arguments, 
     assert ended.stdout.splitlines()[-1] == "heavy []"
 
 
+@pytest.mark.parametrize("more", [[], ["--where", "bytes > 3"], ["--format", "parquet"]])
+def test_pandas_is_not_loaded_by_a_run(more, tmp_path):
+    """Pyarrow imports it where it can, and no plan has counted its 30 MB."""
+    pytest.importorskip("pandas")
+    (tmp_path / "in").write_bytes(b"one\ntwo\n")
+    script = textwrap.dedent("""
+        import sys
+        from dbshuf.cli import main
+        try:
+            main()
+        finally:
+            assert "pyarrow" in sys.modules
+            assert "pandas" not in sys.modules
+            import pandas
+    """)
+    line = ["shuffle", tmp_path / "in", "-o", tmp_path / "out", *more]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_the_module_is_the_command():
     ended = subprocess.run(
         [sys.executable, "-m", "dbshuf", "--version"], capture_output=True, text=True, check=True

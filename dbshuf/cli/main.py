@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from dbshuf.cli.app import app, command_names
+from dbshuf.cli.nopandas import pandas_kept_out
 from dbshuf.cli.streams import drop_stdout, settle_streams
 from dbshuf.errors import DbshufError, OutputUnwritable, UsageError
 from dbshuf.progress import say
@@ -54,7 +55,7 @@ def main() -> None:
         signals.catch()
         settle_streams()
         command = typer.main.get_command(app)
-        with command.make_context("dbshuf", list(arguments)) as context:
+        with pandas_kept_out(), command.make_context("dbshuf", list(arguments)) as context:
             command.invoke(context)
         code = 0
     except BaseException as error:

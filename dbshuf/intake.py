@@ -150,9 +150,13 @@ class Intake:
         """Insert all rows. Raises whatever reading raises; CheckFailed; duckdb.Error."""
         inserted = self._insert(connection, source)
         failure, self.failure = self.failure, None
-        for error in (failure, inserted):
-            if isinstance(error, BaseException):
-                raise error
+        if failure is None and isinstance(inserted, BaseException):
+            failure = inserted
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure, inserted  # see _insert
         self._feed.check()
         if self.rows < self._info.row_group_rows and self.vector_bytes > self._room.vector_bytes:
             raise self._too_wide(self.vector_bytes)

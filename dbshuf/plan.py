@@ -212,7 +212,7 @@ def make_plan(options: Options) -> Plan:
         threads=threads,
         memory_bytes=cap,
         layout=layout,
-        duckdb_bytes=engine_bytes or duckdb_bytes(cap, base),
+        duckdb_bytes=engine_bytes or duckdb_bytes(cap, base, survey),
         temp_dir=temp_dir,
         temp_bytes=_temp_bytes(survey, strategy, layout),
         output_bytes=output_bytes(survey, target),

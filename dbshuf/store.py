@@ -50,7 +50,8 @@ _LOOK_BYTES = 64 * MIB  # DuckDB's limit where only what the store holds is aske
 # DuckDB decodes strings of 24 kB and of 1 MB into 2.4 to 2.7 times the bytes of a vector;
 # beside them it keeps the blocks that it reads from (duckdb 2.0.0, lines of one length).
 _VECTOR_COPIES = 3
-_READER_BYTES = 16 * MIB
+_READER_BYTES = 24 * MIB
+BESIDE_BYTES = 8 * MIB  # of a reader, that DuckDB's limit does not cover: what it hands over
 
 _SHORT = ("Out of Memory", "failed to pin", "failed to allocate")
 
@@ -148,7 +149,7 @@ class StoreInfo:
         )
 
     def reader_bytes(self) -> int:
-        """Return the memory that DuckDB takes for one thread that reads."""
+        """Return the memory that one thread takes that reads, beside what it yields."""
         vector_bytes = max((one.vector_bytes for one in self.sources), default=0)
         return _READER_BYTES + _VECTOR_COPIES * vector_bytes
 
@@ -222,6 +223,7 @@ def attached(
     )
     mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
     try:
+        connection.execute(statement("duckdb", "store_quiet"))
         connection.execute(filled("duckdb", "store_attach", path=quoted(name), mode=mode).text)
         if not row_group_rows:
             connection.execute(statement("duckdb", "store_fence"))
@@ -296,13 +298,22 @@ def _no_store(path: Path) -> StoreInvalid:
 def explained(error: Exception, path: Path, *, is_written: bool) -> DbshufError:
     """Return what to tell the user for an error of DuckDB that opens, reads or writes a store."""
     words = re.sub(r"\s*See also https?://\S+", "", str(error).strip().splitlines()[0])[:300]
+    if "offload" in words:
+        return TempSpaceShort(
+            f"the temporary directory for `{path}` is full: {words}",
+            hint="free space there or pass --temp-dir DIR; what was added before is whole",
+        )
     if _is_full(words):
         return OutputSpaceShort(
             f"`{path}`: the disk is full: {words}",
             hint="free space there, and run this again; what was added before is whole",
         )
     if isinstance(error, duckdb.OutOfMemoryException) or any(sign in words for sign in _SHORT):
-        return _out_of_memory(words, path)
+        return MemoryTooSmall(
+            f"`{path}`: --memory leaves DuckDB too little, which packs {VECTOR_ROWS:,} rows"
+            f" at a time: {words}",
+            hint="pass a larger --memory",
+        )
     for sign, hint in _BUSY.items():
         if sign in words:
             kind = OutputUnwritable if is_written else InputUnreadable
@@ -316,20 +327,6 @@ def explained(error: Exception, path: Path, *, is_written: bool) -> DbshufError:
 
 def _is_full(words: str) -> bool:
     return "No space left" in words or "disk quota" in words.lower()
-
-
-def _out_of_memory(words: str, path: Path) -> DbshufError:
-    """Tell a full temporary directory from a full memory: DuckDB reports both alike."""
-    if "temp_directory" in words or "temporary" in words.lower():
-        return TempSpaceShort(
-            f"the temporary directory for `{path}` is full: {words}",
-            hint="free space there or pass --temp-dir DIR",
-        )
-    return MemoryTooSmall(
-        f"`{path}`: --memory leaves DuckDB too little, which packs {VECTOR_ROWS:,} rows"
-        f" at a time: {words}",
-        hint="pass a larger --memory",
-    )
 
 
 def restored(column: pa.Array, kind: Any) -> pa.Array:

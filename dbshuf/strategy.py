@@ -3,7 +3,7 @@
 import sys
 
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
-from dbshuf.layout import Layout, lay_out, least_cap, memory_store
+from dbshuf.layout import Layout, lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB, human
 
@@ -36,8 +36,8 @@ def choose_strategy(
             hint=f"use --strategy partition, or --memory {named}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
-    if strategy == "spill":  # all but what one thread reads with is DuckDB's
-        cap = base + _reading_bytes(cap, base)
+    if strategy == "spill":  # one thread reads, and the rest is DuckDB's
+        cap, threads = base + _reading_bytes(cap, base, survey), 0
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
     return strategy, reason if asked == "auto" else "asked for", layout
 
@@ -70,9 +70,9 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
     return 0, "partition", f"{size} of text does not fit in {human(cap)}"
 
 
-def duckdb_bytes(cap: int, base: int) -> int:
+def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
-    return cap - base - _engine_bytes() - _reading_bytes(cap, base)
+    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)
 
 
 def _engine_bytes() -> int:
@@ -80,8 +80,13 @@ def _engine_bytes() -> int:
     return DUCKDB_BYTES - (_LOADED_BYTES if "duckdb" in sys.modules else 0)
 
 
-def _reading_bytes(cap: int, base: int) -> int:
-    return max(_LEAST_READING_BYTES, (cap - base) // 4)
+def _reading_bytes(cap: int, base: int, survey: Survey) -> int:
+    """A quarter, or all that DuckDB would not use where all rows fit in its limit twice."""
+    least = max(_LEAST_READING_BYTES, (cap - base) // 4)
+    if survey.text_bytes is None:
+        return least
+    used = max(2 * stored_bytes(survey), _LEAST_DUCKDB_BYTES)
+    return max(least, cap - base - _engine_bytes() - used)
 
 
 def _least_spill_cap(base: int, survey: Survey) -> int:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from store_tools import ask, counts, read_lines, read_rows, written
 
 from dbshuf.errors import (
     HeaderMismatch,
+    InputChanged,
     InputMissing,
+    InputUnreadable,
     MemoryTooSmall,
     NoInputFiles,
     NotUtf8,
@@ -33,6 +36,7 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.ingest import ingest
+from dbshuf.intake import Digest, Intake
 from dbshuf.store import open_store
 from dbshuf.units import parse_bytes
 
@@ -42,8 +46,12 @@ CAP_BYTES = 360_000_000
 
 INGEST = """
 import sys
+from dbshuf.errors import DbshufError
 from dbshuf.ingest import ingest
-ingest(sys.argv[1], sys.argv[2].split(","), memory=sys.argv[3])
+try:
+    ingest(sys.argv[1], sys.argv[2].split(","), memory=sys.argv[3])
+except DbshufError as error:
+    sys.exit(f"{type(error).__name__}: {error.message} ({error.hint})")
 """
 
 
@@ -257,6 +265,38 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path):
         assert read_lines(disk / "s.duckdb") == expected([A, C])
 
 
+def test_an_input_whose_last_check_fails_is_not_added(tmp_path, monkeypatch):
+    """Its lines are in the database by then, and go again."""
+    a, b = written(tmp_path, a=A, b=B * 4000)
+    ingest(tmp_path / "s.duckdb", a)
+
+    def fail(self):
+        raise InputUnreadable("cannot read `b`")
+
+    monkeypatch.setattr(Digest, "result", fail)
+    with pytest.raises(InputUnreadable):
+        ingest(tmp_path / "s.duckdb", b)
+    assert counts(tmp_path / "s.duckdb") == {a: 4}
+    monkeypatch.undo()
+    ingest(tmp_path / "s.duckdb", b)
+    assert read_lines(tmp_path / "s.duckdb") == expected([A, B * 4000])
+
+
+def test_an_input_that_changes_while_it_is_read_is_not_added(tmp_path, monkeypatch):
+    """Neither what it was nor what it became."""
+    (path,) = written(tmp_path, a=A * 10)
+    count = Intake._count
+
+    def changing(self, sizes):
+        Path(path).write_bytes(B)
+        count(self, sizes)
+
+    monkeypatch.setattr(Intake, "_count", changing)
+    with pytest.raises(InputChanged):
+        ingest(tmp_path / "s.duckdb", path)
+    assert counts(tmp_path / "s.duckdb") == {}
+
+
 def test_the_peak_stays_under_the_cap(measured, tmp_path):
     """Of 100 MB of usual lines and of wide ones, at the least cap that is accepted."""
     reference.write_numbered(tmp_path / "usual", 550_000, WIDTH)
@@ -268,14 +308,15 @@ def test_the_peak_stays_under_the_cap(measured, tmp_path):
     assert sorted(counts(tmp_path / "s.duckdb").values()) == [1700, 550_000]
 
 
-def test_rows_too_wide_for_a_cap_are_refused_with_one_that_does(measured, tmp_path):
+def test_rows_too_wide_for_a_cap_are_refused_with_one_that_does(child, measured, tmp_path):
     """DuckDB packs 2,048 rows at a time, and dies of what does not fit."""
     reference.write_numbered(tmp_path / "wide", 400, 200_000)
     store = tmp_path / "s.duckdb"
-    with pytest.raises(MemoryTooSmall, match="2,048 rows") as caught:
-        ingest(store, tmp_path / "wide", memory="450MB")
+    refused = child(store, [tmp_path / "wide"], "450MB").communicate()[1].decode()
+    assert refused.startswith("MemoryTooSmall")
+    assert "2,048 rows" in refused
     assert counts(store) == {}
-    cap = caught.value.hint.split()[2]
+    cap = re.search(r"pass --memory (\w+)", refused)[1]
     code, peak = measured([tmp_path / "wide"], cap)
     assert (code, peak <= parse_bytes(cap)) == (0, True)
     assert counts(store) == {str(tmp_path / "wide"): 400}

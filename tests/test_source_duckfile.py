@@ -150,7 +150,7 @@ def test_a_query_that_runs_is_ended_by_stop(database, wait_for):
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    wait_for(lambda: source._tables[0]._running, "the query run")
+    wait_for(lambda: source._tables[0]._running._connection, "the query run")
     source.stop()
     wait_for(lambda: ended, "the end of it")
 

@@ -189,6 +189,7 @@ def test_a_reader_takes_the_memory_that_a_plan_counts_for_it(tmp_path):
     ingest(tmp_path / "s.duckdb", tmp_path / "wide")
     info = open_store(tmp_path / "s.duckdb")
     assert info.sources[0].vector_bytes == 2048 * 12_000
+    assert info.row_group_rows == 2048  # fewer than DuckDB's own, since these are wide
     for memory_bytes, is_enough in ((info.reader_bytes(), True), (20_000_000, False)):
         source = StoreRows(info, batch_bytes=1 << 20, memory_bytes=memory_bytes)
 

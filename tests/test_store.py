@@ -19,15 +19,18 @@ from dbshuf.errors import (
     DbshufError,
     InputMissing,
     InputUnreadable,
+    MemoryTooSmall,
+    OutputSpaceShort,
     OutputUnwritable,
     SchemaMismatch,
     StoreInvalid,
+    TempSpaceShort,
 )
 from dbshuf.ingest import ingest
 from dbshuf.key import row_keys
 from dbshuf.newstore import place_names
 from dbshuf.statements import shuffle_key
-from dbshuf.store import check_storable, is_store, open_store
+from dbshuf.store import check_storable, explained, is_store, open_store
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
 A, B = b"one\n\ntwo\r\n" + "été 雪\n".encode(), b"b\n" * 40 + b"l\0st"
@@ -247,3 +250,21 @@ def test_only_types_that_come_back_whole_are_stored(given, found, is_kept):
     else:
         with pytest.raises(SchemaMismatch, match="`x`"):
             check_storable(given, found)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("Out of Memory Error: failed to offload data block of size 160.0 KiB", TempSpaceShort),
+        ("Failed to commit: failed to pin block of size 980.0 KiB", MemoryTooSmall),
+        ("IO Error: Could not write file: No space left on device", OutputSpaceShort),
+        ("IO Error: Could not set lock on file", OutputUnwritable),
+        ("Serialization Error: version number 99 was written by a later DuckDB", StoreInvalid),
+    ],
+)
+def test_what_duckdb_says_is_told_apart(words, error):
+    """A full disk, a full temporary directory and a full memory look much alike there."""
+    found = explained(duckdb.Error(words), Path("s.duckdb"), is_written=True)
+    assert type(found) is error
+    assert "s.duckdb" in found.message
+    assert found.hint

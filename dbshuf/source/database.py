@@ -1,14 +1,27 @@
 """What --table means: a table or a view of a database file by its name, or else a query."""
 
-from collections.abc import Sequence
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dbshuf.errors import DbshufError, UsageError
+from dbshuf.order.ordered import Stopped
 from dbshuf.source.inputs import Input
 from dbshuf.statements import identifier
 
 _SHOWN_TABLES = 20
 _DEFAULT_SCHEMA = "main"
+_INTERRUPT_S = 0.05
+
+
+class Connection(Protocol):
+    """What DuckDB's and SQLite's connections have in common."""
+
+    def interrupt(self) -> None:
+        """End what runs on it; in any thread."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,41 @@ class TableName:
     def __str__(self) -> str:
         is_default = self.schema in ("", _DEFAULT_SCHEMA)
         return self.name if is_default else f"{self.schema}.{self.name}"
+
+
+class Running:
+    """The query that a reader runs, so that another thread can end it.
+
+    A query that has not quite begun does not notice that it is interrupted, so that is
+    done again and again until it is over.
+    """
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._is_stopped = False
+
+    @contextlib.contextmanager
+    def of(self, connection: Connection) -> Iterator[None]:
+        """Name the connection that is in use; raises Stopped if it should not be any more."""
+        self._connection = connection
+        try:
+            if self._is_stopped:
+                raise Stopped
+            yield
+        finally:
+            self._connection = None
+
+    def stop(self) -> None:
+        """End the query, now or as soon as it begins; does not wait for its end."""
+        self._is_stopped = True
+        if self._connection is not None:
+            threading.Thread(target=self._interrupt, daemon=True).start()
+
+    def _interrupt(self) -> None:
+        while (connection := self._connection) is not None:
+            with contextlib.suppress(Exception):  # it may have ended by itself, and be closed
+                connection.interrupt()
+            time.sleep(_INTERRUPT_S)
 
 
 def find_table(tables: Sequence[TableName], asked: str) -> TableName | None:

@@ -19,7 +19,7 @@ from dbshuf.errors import (
     SchemaMismatch,
 )
 from dbshuf.order.ordered import Stopped
-from dbshuf.source.database import TableName, find_table, no_table
+from dbshuf.source.database import Running, TableName, find_table, no_table
 from dbshuf.source.inputs import Input
 from dbshuf.source.parts import Part, Pieces, check_unchanged, first_line
 from dbshuf.statements import filled, identifier, statement
@@ -61,8 +61,7 @@ class DuckInput:
         """
         self.input = source
         self.rows: int | None = None
-        self._running: duckdb.DuckDBPyConnection | None = None
-        self._is_stopped = False
+        self._running = Running()
         with _reported(source), _connected(source) as connection:
             found = find_table(_tables(connection), table)
             if found is None:
@@ -83,24 +82,17 @@ class DuckInput:
         yield Part(0, lambda pace: self._read())
 
     def _read(self) -> Pieces:
-        with _reported(self.input), _connected(self.input) as connection:
-            self._running = connection
-            try:
-                if self._is_stopped:
-                    raise Stopped
-                relation = connection.sql(self._sql)
-                with contextlib.closing(relation.to_arrow_reader(_VECTOR_ROWS)) as reader:
-                    yield from reader
-            finally:
-                self._running = None
+        with (
+            _reported(self.input),
+            _connected(self.input) as connection,
+            self._running.of(connection),
+            contextlib.closing(connection.sql(self._sql).to_arrow_reader(_VECTOR_ROWS)) as reader,
+        ):
+            yield from reader
 
     def stop(self) -> None:
         """End a query that runs."""
-        self._is_stopped = True
-        running = self._running
-        if running is not None:
-            with contextlib.suppress(duckdb.Error):  # it may have ended by itself
-                running.interrupt()
+        self._running.stop()
 
     def close(self) -> None:
         """Do nothing: nothing stays open."""

@@ -25,7 +25,7 @@ from dbshuf.errors import (
     SchemaMismatch,
 )
 from dbshuf.order.ordered import Stopped
-from dbshuf.source.database import TableName, find_table, no_table
+from dbshuf.source.database import Running, TableName, find_table, no_table
 from dbshuf.source.inputs import Input, open_raw
 from dbshuf.source.parts import Pace, Part, Pieces, check_unchanged, first_line
 from dbshuf.statements import filled, identifier, statement
@@ -98,28 +98,25 @@ class SqliteInput:
         self._profile = _profile(source, table, _log_state(source))
         self.schema = self._profile.schema
         self.rows: int | None = self._profile.rows
-        self._running: sqlite3.Connection | None = None
-        self._is_stopped = False
+        self._running = Running()
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         yield Part(0, lambda pace: self._read(names, pace))
 
     def _read(self, names: Sequence[str], pace: Pace) -> Pieces:
         places = [(self.schema.get_field_index(name), name) for name in names]
-        with _reported(self.input), _connected(self.input) as connection:
-            self._running = connection
-            try:
-                if self._is_stopped:
-                    raise Stopped
-                cursor = connection.execute(self._profile.sql)
-                while rows := cursor.fetchmany(pace.rows):
-                    columns = list(zip(*rows, strict=True))
-                    yield pa.RecordBatch.from_arrays(
-                        [self._array(columns[at], self.schema.field(at)) for at, _ in places],
-                        [name for _, name in places],
-                    )
-            finally:
-                self._running = None
+        with (
+            _reported(self.input),
+            _connected(self.input) as connection,
+            self._running.of(connection),
+        ):
+            cursor = connection.execute(self._profile.sql)
+            while rows := cursor.fetchmany(pace.rows):
+                columns = list(zip(*rows, strict=True))
+                yield pa.RecordBatch.from_arrays(
+                    [self._array(columns[at], self.schema.field(at)) for at, _ in places],
+                    [name for _, name in places],
+                )
 
     def _array(self, values: Sequence[Any], field: pa.Field) -> pa.Array:
         is_text = pa.types.is_string(field.type)
@@ -135,11 +132,7 @@ class SqliteInput:
 
     def stop(self) -> None:
         """End a query that runs."""
-        self._is_stopped = True
-        running = self._running
-        if running is not None:
-            with contextlib.suppress(sqlite3.Error):  # it may have ended by itself
-                running.interrupt()
+        self._running.stop()
 
     def close(self) -> None:
         """Do nothing: nothing stays open."""

@@ -22,7 +22,15 @@ from dbshuf.relation import place_of
 from dbshuf.rows import Rows, row_bytes
 from dbshuf.source.batch import I32, Arena, Batch
 from dbshuf.statements import filled, identifier, statement
-from dbshuf.store import VECTOR_ROWS, StoreInfo, attached, check_complete, explained, restored
+from dbshuf.store import (
+    BESIDE_BYTES,
+    VECTOR_ROWS,
+    StoreInfo,
+    attached,
+    check_complete,
+    explained,
+    restored,
+)
 from dbshuf.units import MIB, human
 
 _STRETCH_BYTES = 8 * MIB  # that one query reads; a query costs a millisecond or two
@@ -35,16 +43,17 @@ class _Reader:
     """The rows of a store in stretches, each read once by one worker."""
 
     def __init__(self, info: StoreInfo, memory_bytes: int) -> None:
-        """Open the store; no more workers read at once than `memory_bytes` of DuckDB allow."""
+        """Open the store; no more workers read at once than `memory_bytes` allow."""
         self.info = info
         self._seen_rows = self._seen_bytes = 0
         self._lock = threading.Lock()
         self._work = stretches(info)
-        self._turns = threading.BoundedSemaphore(max(memory_bytes // info.reader_bytes(), 1))
+        readers = max(memory_bytes // info.reader_bytes(), 1)
+        self._turns = threading.BoundedSemaphore(readers)
         self._is_stopped = False
         self._stack = contextlib.ExitStack()
         self._connection = self._stack.enter_context(
-            attached(info.path, memory_bytes=memory_bytes, threads=1)
+            attached(info.path, memory_bytes=memory_bytes - readers * BESIDE_BYTES, threads=1)
         )
 
     @property
@@ -71,6 +80,7 @@ class _Reader:
         Raises  Stopped after `stop`; MemoryTooSmall, StoreInvalid
         """
         with contextlib.closing(self._connection.cursor()) as cursor:
+            cursor.execute(statement("duckdb", "store_quiet"))
             while (stretch := self._take()) is not None:
                 first, end, piece_rows = stretch
                 try:
@@ -143,7 +153,7 @@ class StoreLines(_Reader):
     ) -> None:
         """Open a store of lines.
 
-        memory_bytes  of DuckDB; `info.reader_bytes()` for each that reads at the same time
+        memory_bytes  to read with; `info.reader_bytes()` for each that reads at the same time
         others        as for LineSource
         Raises        InputUnreadable, StoreInvalid
         """
@@ -253,7 +263,7 @@ class StoreRows(_Reader):
         """Open a store.
 
         batch_bytes   of rows to yield at a time
-        memory_bytes  of DuckDB; `info.reader_bytes()` for each that reads at the same time
+        memory_bytes  to read with; `info.reader_bytes()` for each that reads at the same time
         Raises        InputUnreadable, StoreInvalid
         """
         super().__init__(info, memory_bytes)

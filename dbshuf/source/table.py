@@ -90,15 +90,14 @@ class TableSource:
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+            while self._idle:
+                self._idle.popleft().pieces.close()
         for table in self._tables:
             table.stop()
 
     def close(self) -> None:
-        """Close what is open, but for parts that a worker still reads."""
+        """Close what is open, but for parts that a worker still reads; it closes them."""
         self.stop()
-        with self._changed:
-            while self._idle:
-                self._idle.popleft().pieces.close()
         for table in self._tables:
             table.close()
 

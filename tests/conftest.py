@@ -25,6 +25,8 @@ DBSHUF = (sys.executable, "-m", "dbshuf")
 AMOUNT = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s?([kKMGT]?i?B|bytes)\b")
 PREFIXES = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # children run as they do for users
+
 # A child's ru_maxrss starts at the peak of whoever spawned it, so a bare interpreter does.
 MEASURE = """
 import json, os, sys

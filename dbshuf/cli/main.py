@@ -11,7 +11,7 @@ import typer
 
 from dbshuf.cli.app import app, command_names
 from dbshuf.cli.nopandas import pandas_kept_out
-from dbshuf.cli.streams import drop_stdout, settle_streams
+from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
 from dbshuf.errors import DbshufError, OutputUnwritable, UsageError
 from dbshuf.progress import say
 
@@ -61,6 +61,7 @@ def main() -> None:
     except BaseException as error:
         signals.answer(signal.SIG_IGN)
         code = _exit_code(error, signals.received, arguments)
+    let_stderr_go()
     signals.answer(signal.SIG_DFL)
     sys.exit(code)
 

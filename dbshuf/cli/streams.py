@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import sys
+from typing import TextIO
 
 from dbshuf.errors import OutputUnwritable
 
@@ -45,6 +46,18 @@ def write_stdout(text: str) -> None:
 
 def drop_stdout() -> None:
     """Let what Python still holds for stdout go nowhere, instead of failing at exit."""
+    _drop(sys.stdout)
+
+
+def let_stderr_go() -> None:
+    """Drop what stderr does not take, so that Python's flush at exit leaves the code alone."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO | None) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        stdout = sys.stdout.fileno()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

@@ -8,11 +8,13 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 Made = bytes | memoryview
+T = TypeVar("T")
 
 
-class Ahead:
+class Ahead(Generic[T]):
     """Independent calls on several threads.
 
     threads   threads that run them
@@ -22,18 +24,18 @@ class Ahead:
     def __init__(self, threads: int, depth: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dbshuf-sink")
         self._depth = depth
-        self._pending: deque[Future[Made]] = deque()
+        self._pending: deque[Future[T]] = deque()
 
-    def call(self, work: Callable[..., Made], *arguments: object) -> Iterator[Made]:
+    def call(self, work: Callable[..., T], *arguments: object) -> Iterator[T]:
         """Begin one call; yield the results that are due. Raises what their calls raised."""
         self._pending.append(self._pool.submit(work, *arguments))
         return self._due(self._depth)
 
-    def drain(self) -> Iterator[Made]:
+    def drain(self) -> Iterator[T]:
         """Yield the results of all calls that are left."""
         return self._due(0)
 
-    def rest(self) -> Iterator[Made]:
+    def rest(self) -> Iterator[T]:
         """Yield the results of all calls that are left, and end the threads."""
         yield from self._due(0)
         self._pool.shutdown()
@@ -43,7 +45,7 @@ class Ahead:
         self._pending.clear()
         self._pool.shutdown(cancel_futures=True)
 
-    def _due(self, depth: int) -> Iterator[Made]:
+    def _due(self, depth: int) -> Iterator[T]:
         while self._pending and (len(self._pending) > depth or self._pending[0].done()):
             yield self._pending.popleft().result()
 

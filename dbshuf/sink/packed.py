@@ -68,7 +68,7 @@ class Gzip:
 
     def __init__(self, output: ByteOutput, threads: int) -> None:
         self._output = output
-        self._ahead = Ahead(threads, depth=threads + 1)
+        self._ahead = Ahead[Made](threads, depth=threads + 1)
         self._blocks = Blocks(BLOCK_BYTES)
         self._dictionary = b""
         self._crc = 0

@@ -1,23 +1,34 @@
 """Rows to a Parquet file; lines are its one column `line`."""
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbshuf.errors import RowUnfit
-from dbshuf.sink.ahead import Beside
-from dbshuf.sink.columnar import PIECE_BYTES, Columnar, Groups, Pieces, marked
+from dbshuf.order.window import AnyWindow
+from dbshuf.sink.ahead import Ahead
+from dbshuf.sink.columnar import PIECE_BYTES, Groups, Pieces, marked
+from dbshuf.sink.footer import MAGIC, Footer
 from dbshuf.sink.formats import codec_of
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import records_of
-from dbshuf.sink.target import Target, row_group_bytes
+from dbshuf.sink.target import Target, grouping_threads, row_group_bytes
 
 # As by default in pyarrow; DuckDB's groups have 122,880 rows, 16 MiB are 114,000 lines of
 # 147 bytes.
 ROW_GROUP_ROWS = 1 << 20
 
+_FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, and this
 
-class ParquetEncoder(Columnar):
+
+class ParquetEncoder:
     """One Parquet file, its dictionaries and statistics as pyarrow makes them by default.
+
+    Groups are encoded by several threads, each as a file in memory; the pages of these,
+    one after the other, and a footer for all of them are the file.
 
     Random order leaves little to prune, but values may repeat. For lines of 147 bytes
     the dictionary that is tried and the statistics cost 3 % of the time and 0.3 % of the
@@ -29,30 +40,107 @@ class ParquetEncoder(Columnar):
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
         records = records_of(target)
-        thread = Beside(depth=1)
-        groups = Groups(
+        self._output = output
+        self._groups = Groups(
             records,
             group_bytes=row_group_bytes(target),
             group_rows=ROW_GROUP_ROWS,
             piece_bytes=PIECE_BYTES,
         )
-        super().__init__(output, groups, thread, _Writer(thread, records.schema, target))
+        self._codec, self._level = codec_of("parquet", target.compression)
+        self._schema = records.schema.with_metadata(marked(records.schema, target))
+        threads = grouping_threads(target)
+        self._threads = Ahead[_Group](threads, depth=threads)
+        self._footer = Footer(self._encode([]).footer)
+        self._written = 0
 
+    def write(self, window: AnyWindow) -> None:
+        for pieces in self._groups.add(window):
+            self._begin(pieces)
 
-class _Writer:
-    """pyarrow's writer, one group a call."""
+    def finish(self) -> None:
+        if pieces := self._groups.rest():
+            self._begin(pieces)
+        self._put(self._threads.rest())
+        self._write(self._footer.to_bytes())
+        self._output.finish()
 
-    def __init__(self, thread: Beside, schema: pa.Schema, target: Target) -> None:
-        codec, level = codec_of("parquet", target.compression)
-        schema = schema.with_metadata(marked(schema, target))
-        self._file = pq.ParquetWriter(thread, schema, compression=codec, compression_level=level)
+    def abort(self) -> None:
+        with contextlib.suppress(Exception):
+            self._threads.stop()
+        self._output.abort()
 
-    def write(self, pieces: Pieces) -> None:
-        rows = pa.Table.from_batches(pieces)
+    def _begin(self, pieces: Pieces) -> None:
+        # A row beyond a piece is held many times while it is encoded, so it is alone then.
+        is_long = any(len(one) == 1 and one.nbytes > PIECE_BYTES for one in pieces)
+        if is_long:
+            self._put(self._threads.drain())
+        self._put(self._threads.call(self._encode, pieces))
+        if is_long:
+            self._put(self._threads.drain())
+
+    def _put(self, made: Iterator["_Group"]) -> None:
+        for group in made:
+            self._footer.add(group.footer, max(self._written - len(MAGIC), 0))
+            for page in group.pages:
+                self._write(page)
+
+    def _write(self, part: bytes) -> None:
+        if not self._written:
+            self._output.write(MAGIC)
+            self._written = len(MAGIC)
+        self._output.write(part)
+        self._written += len(part)
+
+    def _encode(self, pieces: Pieces) -> "_Group":
+        made = _Parts()
+        file = pq.ParquetWriter(
+            made, self._schema, compression=self._codec, compression_level=self._level
+        )
         try:
-            self._file.write_table(rows, row_group_size=rows.num_rows)
+            if pieces:
+                rows = pa.Table.from_batches(pieces)
+                file.write_table(rows, row_group_size=rows.num_rows)
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
+            with contextlib.suppress(Exception):
+                file.close()
             raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
+        file.close()
+        return made.group()
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: its pages as they lie in a file, and the footer of a file of it alone."""
+
+    pages: list[bytes]
+    footer: bytes
+
+
+class _Parts:
+    """A Parquet file in memory, as pyarrow writes it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, part: bytes) -> int:
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
-        self._file.close()
+        """What is written stays."""
+
+    def group(self) -> _Group:
+        """Take the file apart: magic, pages, footer, its length in four bytes, magic."""
+        pages = self._parts
+        end = b""
+        while len(end) < (size := _FOOT_BYTES + int.from_bytes(end[-_FOOT_BYTES:-4], "little")):
+            end = pages.pop() + end
+        pages.append(end[:-size])
+        pages[0] = pages[0].removeprefix(MAGIC)
+        return _Group(pages, end[-size:-_FOOT_BYTES])

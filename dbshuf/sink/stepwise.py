@@ -87,7 +87,7 @@ class Stepwise:
         self._encode = encode
         self._head = head
         self._step_rows = max(_STEP_VALUES // arrays_in(records.schema), 1)
-        self._ahead = Ahead(threads, depth=threads)
+        self._ahead = Ahead[Made](threads, depth=threads)
 
     def write(self, window: AnyWindow) -> None:
         self._records.check(window)

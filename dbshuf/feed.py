@@ -103,7 +103,10 @@ class LineFeed:
                     ids = batch.ids()
                     place = _placer(ids, self._inputs, "byte")
                     kept, columns = evaluator.run(self._relation.of(batch), place)
-                    yield Kept(batch, kept) if columns is None else Rows(columns, ids.take(kept))
+                    if columns is not None:
+                        yield Rows(columns, ids.take(kept))
+                    else:
+                        yield batch if len(kept) == len(ids) else Kept(batch, kept)
                 self._advance(batch.text_bytes)
                 del batch
         finally:

@@ -2,7 +2,7 @@
 
     cap = base + store + tables + workers x (buffer x copies + rows of a piece + scratch)
               + one long line
-    cap = base + store + tables + workers x (buffer + scratch) + windows ahead + sorting
+    cap = base + store + tables + workers x (bucket + scratch) + windows ahead + sorting
 
 The first is true while rows are read, the second while they are ordered. The base is
 what is resident when the plan is made, with the sink and some slack. Everything that
@@ -37,6 +37,7 @@ _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
 MOST_LONG_BYTES = 1 << 30  # offsets are int32
 _SLICE_BYTES = MIB  # one read from the temporary file, at least; see blockio.py
+_BUCKET_SHARE = 0.45  # of what a worker orders with; the rest sorts, and holds long lines
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
@@ -54,7 +55,9 @@ class Layout:
     base_bytes    resident when the plan was made, with slack, sink and engine
     store_bytes   rows that wait in memory rather than in a temporary file
     workers       threads that read and partition, and then order buckets
-    buffer_bytes  what a worker reads at a time, and the largest usual bucket
+    buffer_bytes  what a worker reads at a time
+    bucket_bytes  the largest usual bucket; where SQL leaves little to read with, it is larger,
+                  since fewer buckets make larger reads of the temporary file
     piece_rows    lines that a worker partitions at a time
     long_bytes    for a line longer than a buffer; one at a time
     ranges        buckets; equal ranges of the key
@@ -68,6 +71,7 @@ class Layout:
     store_bytes: int
     workers: int
     buffer_bytes: int
+    bucket_bytes: int
     piece_rows: int
     long_bytes: int
     ranges: int
@@ -105,8 +109,10 @@ def lay_out(
     table_bytes = min(budget // 16, _table_bytes(survey, workers, buffer_bytes) * wanted)
     budget -= table_bytes
     workers, buffer_bytes = _workers(budget, survey, threads, copies)
-    sort_bytes = max(budget - _AHEAD_BYTES - workers * (buffer_bytes + _SCRATCH_BYTES), MIB)
-    wanted = _ranges(survey, _bucket_bytes(survey, buffer_bytes, sort_bytes // workers))
+    ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
+    bucket_bytes = max(buffer_bytes, min(_piece_bytes(survey), int(ordering * _BUCKET_SHARE)))
+    sort_bytes = max(budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES), MIB)
+    wanted = _ranges(survey, _bucket_bytes(survey, bucket_bytes, sort_bytes // workers))
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
     share = budget * 3 // 4 // workers - _SCRATCH_BYTES
     dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
@@ -119,6 +125,7 @@ def lay_out(
         store_bytes=store_bytes,
         workers=workers,
         buffer_bytes=buffer_bytes,
+        bucket_bytes=bucket_bytes,
         piece_rows=piece_rows,
         long_bytes=min(max(long_bytes, buffer_bytes), MOST_LONG_BYTES),
         ranges=ranges,
@@ -135,6 +142,7 @@ def probe_layout() -> Layout:
         store_bytes=0,
         workers=1,
         buffer_bytes=4 * MIB,
+        bucket_bytes=4 * MIB,
         piece_rows=_LEAST_PIECE_ROWS,
         long_bytes=64 * MIB,
         ranges=1,
@@ -163,15 +171,15 @@ def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[
         workers -= 1
 
 
-def _bucket_bytes(survey: Survey, buffer_bytes: int, sort_bytes: int) -> int:
-    """Return what of stored rows a worker can order in its buffer and its share to sort."""
+def _bucket_bytes(survey: Survey, room_bytes: int, sort_bytes: int) -> int:
+    """Return what of stored rows a worker can order in its room and its share to sort."""
     stored_row = survey.mean_line_bytes + _index_bytes(survey)
     row = SORT_BYTES + (stored_row if survey.columns else 0)  # typed rows are copied once
-    return int(min(buffer_bytes, sort_bytes * 0.8 * stored_row / row))
+    return int(min(room_bytes, sort_bytes * 0.8 * stored_row / row))
 
 
 def _piece_bytes(survey: Survey) -> int:
-    """The bytes of a piece, and the room of a bucket.
+    """The bytes of a piece and of the room of a bucket, if memory allows.
 
     Small ones stay in caches and touch less memory (a fresh page costs more than its
     copy), but total / piece slices of piece^2 / total bytes must be worth a read each.

@@ -51,7 +51,7 @@ def test_the_parts_of_the_split_never_exceed_the_cap(survey, above, threads, cop
     kept = BASE + store + (tables if layout.ranges > 1 else 0)
     piece = int(layout.buffer_bytes * copies) + layout.piece_rows * PIECE_ROW_BYTES
     reading = layout.workers * (piece + 5 * WINDOW_BYTES)
-    ordering = layout.workers * (layout.buffer_bytes + 5 * WINDOW_BYTES)
+    ordering = layout.workers * (layout.bucket_bytes + 5 * WINDOW_BYTES)
     assert kept + reading <= cap
     assert kept + ordering + layout.sort_bytes + layout.ahead_bytes <= cap + MIB
 
@@ -66,5 +66,5 @@ def test_an_average_bucket_is_ordered_in_one_go_unless_the_plan_says_otherwise(
     bucket = stored_bytes(survey) / layout.ranges
     rows = bucket / (survey.mean_line_bytes + 12)
     if not layout.is_split and layout.ranges < 1 << 14:
-        assert bucket <= layout.buffer_bytes
+        assert bucket <= layout.bucket_bytes
         assert rows * SORT_BYTES <= layout.sort_bytes

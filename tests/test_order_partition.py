@@ -34,6 +34,7 @@ def shuffled(paths, folder, **changes):
             "store_bytes": 0,
             "workers": 2,
             "buffer_bytes": 8 * BLOCK,
+            "bucket_bytes": 8 * BLOCK,
             "piece_rows": 1000,
             "long_bytes": 1 << 20,
             "ranges": 5,
@@ -77,13 +78,24 @@ lines = st.one_of(
     ends=st.sampled_from([b"", b"\n"]),
     workers=st.integers(1, 4),
     blocks=st.integers(4, 40),
+    more=st.integers(0, 20),
     piece_rows=st.integers(1, 600),
     ranges=st.integers(1, 300),
     sort_bytes=st.sampled_from([1 << 12, 1 << 17, 1 << 22]),
     in_memory=st.booleans(),
 )
 def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
-    *, tmp_path_factory, files, ends, workers, blocks, piece_rows, ranges, sort_bytes, in_memory
+    *,
+    tmp_path_factory,
+    files,
+    ends,
+    workers,
+    blocks,
+    more,
+    piece_rows,
+    ranges,
+    sort_bytes,
+    in_memory,
 ):
     """Pieces, batches, buckets and their splits are about memory, never about the order."""
     folder = tmp_path_factory.mktemp("any")
@@ -97,6 +109,7 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
         folder,
         workers=workers,
         buffer_bytes=blocks * BLOCK,
+        bucket_bytes=(blocks + more) * BLOCK,
         piece_rows=piece_rows,
         ranges=ranges,
         sort_bytes=sort_bytes,
@@ -116,7 +129,9 @@ def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):
     )
     data = b"".join(b"%d %s\n" % (n, b"z" * (n % 90)) for n in range(9000))
     (tmp_path / "a").write_bytes(data)
-    found = shuffled([tmp_path / "a"], tmp_path, ranges=2, buffer_bytes=1 << 20)
+    found = shuffled(
+        [tmp_path / "a"], tmp_path, ranges=2, buffer_bytes=1 << 20, bucket_bytes=1 << 20
+    )
     assert found == reference.shuffled([data], "42")
     assert len(loaded) > 8
 

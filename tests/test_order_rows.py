@@ -95,6 +95,7 @@ def layout(**changes):
             "store_bytes": 0,
             "workers": 2,
             "buffer_bytes": 1 << 15,
+            "bucket_bytes": 1 << 15,
             "piece_rows": 100,
             "long_bytes": 1 << 20,
             "ranges": 5,
@@ -143,7 +144,7 @@ def spilled(feed, tmp_path, schema):
         schema=schema,
         duckdb_bytes=256 << 20,
         threads=2,
-        layout=layout(buffer_bytes=1 << 20),
+        layout=layout(buffer_bytes=1 << 20, bucket_bytes=1 << 20),
         survey=SimpleNamespace(mean_line_bytes=100),
         temp_dir=tmp_path,
     )

@@ -23,7 +23,7 @@ from dbshuf.key import mix_ids, range_of
 from dbshuf.layout import PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
 from dbshuf.order.cargo import Bucket, Cargo, LineBucket, LineCargo, RowBucket, RowCargo, Slice
 from dbshuf.order.ordered import Budget, Stopped, in_order, run_workers
-from dbshuf.order.store import RunWriter, Store, aligned_span, new_stage
+from dbshuf.order.store import Read, RunWriter, Store, aligned_span, new_stage
 from dbshuf.order.tally import Tally
 from dbshuf.order.window import AnyWindow
 from dbshuf.rows import I64, Rows, row_bytes
@@ -99,12 +99,12 @@ class PartitionOrder:
     def fill(self, feed: Feed) -> None:
         """Key and store all rows of a feed."""
         stop, lock = threading.Event(), threading.Lock()
-        count, size = self._layout.workers, self._layout.buffer_bytes
+        count, size = self._layout.workers, self._layout.bucket_bytes
         self._buffers = [aligned_buffer(size) for _ in range(count)]
 
         def work(worker: int) -> None:
             tally, writer = Tally(), RunWriter(self._store, new_stage())
-            for batch in feed.batches(self._buffers[worker]):
+            for batch in feed.batches(self._buffers[worker][: self._layout.buffer_bytes]):
                 cargo = keyed(batch, self._words, tally)
                 if len(cargo.keys):
                     self._partition.add(cargo, writer)
@@ -138,7 +138,7 @@ class PartitionOrder:
         """The memory (bytes) to order a bucket, beside the worker's buffer."""
         size, rows = partition.bytes_of(number), partition.rows_of(number)
         needed = SORT_BYTES * rows + (size if self._schema is not None else 0)
-        if size > self._layout.buffer_bytes:
+        if size > self._layout.bucket_bytes:
             needed += size
         longest = min(self.read.longest_bytes, size)
         return needed + (3 * longest if longest > WINDOW_BYTES else 0)
@@ -183,11 +183,12 @@ class PartitionOrder:
         size = sum(high - low for low, high in spans)
         if size > len(buffer):
             buffer = aligned_buffer(size)
-        placed, place = [], 0
+        placed, reads, place = [], [], 0
         for one, (low, high) in zip(slices, spans, strict=True):
-            self._store.read(buffer[place : place + high - low], one.address, low)
+            reads.append(Read(buffer[place : place + high - low], one.address, low))
             placed.append((one, place + one.begin - low))
             place += high - low
+        self._store.read(reads)
         if self._schema is None:
             return LineBucket(placed, buffer)
         return RowBucket(placed, buffer, self._schema)

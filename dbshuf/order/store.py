@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,19 @@ from dbshuf.blockio import ALIGN, STAGE_BYTES, U8, BlockFile, aligned_buffer, ro
 from dbshuf.errors import TempSpaceShort, TempUnusable
 from dbshuf.layout import store_page_bytes
 from dbshuf.units import human
+
+# Reads of the file at once, and of them for one caller. Slices of 250 kB came in three quarters
+# of the time that one after the other took with three workers (1 GB with --where at 512 MB).
+_READERS = 8
+_SIDE_BY_SIDE = 4
+
+
+class Read(NamedTuple):
+    """Bytes to read: into `view` (aligned), from `offset` (a multiple of ALIGN) of an address."""
+
+    view: U8
+    address: int
+    offset: int
 
 
 class Store:
@@ -30,6 +45,7 @@ class Store:
         self._lock = threading.Lock()
         self._memory_used = 0
         self._file_used = 0
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="dbshuf-temp")
 
     def reserve(self, size: int) -> int:
         """Return the address of `size` new bytes, negative if they lie in the file."""
@@ -57,16 +73,26 @@ class Store:
         with self._in_words():
             self._file.write_at(block, ~address + offset)
 
-    def read(self, view: U8, address: int, offset: int) -> None:
-        """Fill `view` (aligned) from `offset` (a multiple of ALIGN) of an address."""
-        if address >= 0:
-            self._each_page(view, address + offset, into_page=False)
-            return
+    def read(self, reads: Sequence[Read]) -> None:
+        """Fill all views; those from the file side by side, since a disk is faster so."""
+        in_file = []
+        for one in reads:
+            if one.address < 0:
+                in_file.append(one)
+            else:
+                self._each_page(one.view, one.address + one.offset, into_page=False)
+        groups = [in_file[first::_SIDE_BY_SIDE] for first in range(_SIDE_BY_SIDE)]
+        begun = [self._readers.submit(self._read_file, group) for group in groups if group]
+        wait(begun)  # all of them: an error must not leave one that still fills its view
+        for future in begun:
+            future.result()
+
+    def _read_file(self, reads: Sequence[Read]) -> None:
         assert self._file is not None
         with self._in_words():
-            count = self._file.read_at(view, ~address + offset)
-            if count < len(view):
-                raise OSError(errno.EIO, "the temporary file is shorter than what was written")
+            for view, address, offset in reads:
+                if self._file.read_at(view, ~address + offset) < len(view):
+                    raise OSError(errno.EIO, "the temporary file is shorter than what was written")
 
     def _each_page(self, block: U8, start: int, *, into_page: bool) -> None:
         done = 0
@@ -99,6 +125,7 @@ class Store:
 
     def close(self) -> None:
         """Give back the memory and the file's space."""
+        self._readers.shutdown(cancel_futures=True)
         self._pages.clear()
         if self._file is not None:
             self._file.close()

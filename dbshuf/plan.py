@@ -182,13 +182,13 @@ def make_plan(options: Options) -> Plan:
     threads = options.threads or _usable_cores()
     read = _inputs(options)
     shape, inputs = read.shape, read.inputs
-    target = _target(options, read, seed)
-    check_target(target)
-    check_schema(target)
-    survey = _survey(read)
     cap = available_bytes() // 2
     if options.memory is not None:
         cap = parse_bytes(options.memory, "--memory")
+    target = _target(options, read, seed, cap)
+    check_target(target)
+    check_schema(target)
+    survey = _survey(read)
     release_unused()
     sinks = sink_memory_bytes(target) * max(len(target.split_names), 1)
     base = resident_bytes() + SLACK_BYTES + sinks + _readers(read, threads)
@@ -300,7 +300,7 @@ def _temp_bytes(survey: Survey, strategy: str, layout: Layout) -> int | None:
     return max(stored_bytes(survey) * passes - layout.store_bytes, 0)
 
 
-def _target(options: Options, read: _Read, seed: str) -> Target:
+def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else Path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
@@ -320,6 +320,7 @@ def _target(options: Options, read: _Read, seed: str) -> Target:
         seed=seed,
         locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
         threads=options.threads,
+        memory_bytes=cap,
         schema=shape.schema,
         compression=options.compression,
         row_group_bytes=None

@@ -109,7 +109,6 @@ def check_sql_early(options: Options) -> None:
 def _queried(
     options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
 ) -> Shape:
-    from dbshuf.query import RowQuery, WholeQuery
     from dbshuf.relation import LINES, with_place
 
     structure = None
@@ -121,10 +120,14 @@ def _queried(
         relation = with_place(schema)
     row_query = None
     if options.where is not None or options.select is not None or structure is not None:
+        from dbshuf.query import RowQuery
+
         row_query = RowQuery(options.where, options.select, relation, json_structure=structure)
         schema = row_query.schema or schema
     whole_query = None
     if options.sql is not None:
+        from dbshuf.query import WholeQuery
+
         seen = relation if schema is None else with_place(schema)
         whole_query = WholeQuery(
             options.sql,

@@ -16,6 +16,8 @@ import sys
 import textwrap
 from types import ModuleType
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
@@ -137,6 +139,24 @@ def test_pandas_is_not_loaded_by_a_run(more, tmp_path):
             import pandas
     """)
     line = ["shuffle", tmp_path / "in", "-o", tmp_path / "out", *more]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_table_without_sql_loads_no_duckdb(tmp_path):
+    """0.1 s and 45 MB that only SQL has a use for."""
+    pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "in.parquet")
+    script = textwrap.dedent("""
+        import sys
+        from dbshuf.cli import main
+        try:
+            main()
+        finally:
+            assert "duckdb" not in sys.modules
+    """)
+    line = ["shuffle", tmp_path / "in.parquet", "-o", tmp_path / "out.parquet"]
     ended = subprocess.run(
         [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False
     )

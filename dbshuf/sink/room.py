@@ -2,6 +2,7 @@
 
 from dbshuf.sink.formats import codec_of
 from dbshuf.sink.target import (
+    GROUP_COPIES,
     Target,
     compressing_threads,
     grouping_threads,
@@ -21,7 +22,6 @@ from dbshuf.units import MIB
 _TEXT, _TEXT_OF_ROWS = (8, 0, 0.0), (16, 0, 2.0)
 _CSV, _JSON_LINES = (40, 24, 4.0), (40, 32, 6.0)
 _ARROW, _PARQUET = (80, 0, 3.5), (96, 0, 9.5)
-_GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
 _STRONG_LEVEL = 3  # above it zstd and brotli hold more of what they have seen
 _STRONG_MIB = 64
 
@@ -50,7 +50,7 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
     elif packing == "zst":
         held += 8 * MIB
     elif kind == "parquet":
-        held += (2 + _GROUP_COPIES * (grouping_threads(target) - 1)) * row_group_bytes(target)
+        held += (2 + GROUP_COPIES * (grouping_threads(target) - 1)) * row_group_bytes(target)
     if (
         kind in ("arrow", "parquet")
         and (codec_of(kind, target.compression)[1] or 0) > _STRONG_LEVEL

@@ -23,6 +23,7 @@ _MAX_STEPPING_THREADS = 4
 # Of rows as cuts count them. There are two groups in memory, gathered and encoded; 16 MiB
 # are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time.
 ROW_GROUP_BYTES = 16 * MIB
+GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
 _GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same time
 
 
@@ -42,6 +43,7 @@ class Target:
     seed         for the metadata of a Parquet or Arrow file
     locate       a row's key -> where the row came from, for messages
     threads      threads that compress; None: one for every core of this process
+    memory_bytes  what the process may have; None: enough
     schema       of the rows; None: they are lines
     compression  of Parquet and Arrow, as `formats.codec_of` has it; of text, `format` says it
     row_group_bytes  of Parquet; as `cuts.counted_bounds`; None: ROW_GROUP_BYTES
@@ -61,6 +63,7 @@ class Target:
     seed: str
     locate: Callable[[int], str]
     threads: int | None = None
+    memory_bytes: int | None = None
     schema: "pa.Schema | None" = None
     compression: str | None = None
     row_group_bytes: int | None = None
@@ -130,8 +133,12 @@ def grouping_threads(target: Target) -> int:
     """Return how many threads encode groups of Parquet; one makes 280 MB/s with zstd.
 
     Splits are open all at once, and large groups take much memory: these have one thread.
+    More than one take an eighth of what the process may have at most.
     """
     if target.split_names:
         return 1
-    fitting = _GROUPS_AT_ONCE_BYTES // row_group_bytes(target)
+    group = row_group_bytes(target)
+    fitting = _GROUPS_AT_ONCE_BYTES // group
+    if target.memory_bytes is not None:
+        fitting = min(fitting, 1 + target.memory_bytes // 8 // (GROUP_COPIES * group))
     return max(min(compressing_threads(target), fitting), 1)

@@ -13,11 +13,8 @@ import resource
 import signal
 import subprocess
 import sys
-import textwrap
 from types import ModuleType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
@@ -93,74 +90,6 @@ def test_help_is_there_before_a_reader_notices():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times_s.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert min(times_s) < 0.3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["--help"], 0),
-        (["shuffle", "--help"], 0),
-        (["plan", "-h"], 0),
-        (["--version"], 0),
-        (["shuffle", "--bogus"], 2),
-        (["bogus"], 2),
-    ],
-)
-def test_no_engine_and_no_decoration_loads_for_help_or_a_plain_error(arguments, code):
-    script = textwrap.dedent("""
-        import sys
-        from dbshuf.cli import main
-        try:
-            main()
-        finally:
-            heavy = {"duckdb", "pyarrow", "numpy", "rich"} & set(sys.modules)
-            print("heavy", sorted(heavy))
-    """)
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout.splitlines()[-1] == "heavy []"
-
-
-@pytest.mark.parametrize("more", [[], ["--where", "bytes > 3"], ["--format", "parquet"]])
-def test_pandas_is_not_loaded_by_a_run(more, tmp_path):
-    """Pyarrow imports it where it can, and no plan has counted its 30 MB."""
-    pytest.importorskip("pandas")
-    (tmp_path / "in").write_bytes(b"one\ntwo\n")
-    script = textwrap.dedent("""
-        import sys
-        from dbshuf.cli import main
-        try:
-            main()
-        finally:
-            assert "pyarrow" in sys.modules
-            assert "pandas" not in sys.modules
-            import pandas
-    """)
-    line = ["shuffle", tmp_path / "in", "-o", tmp_path / "out", *more]
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-
-
-def test_a_table_without_sql_loads_no_duckdb(tmp_path):
-    """0.1 s and 45 MB that only SQL has a use for."""
-    pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "in.parquet")
-    script = textwrap.dedent("""
-        import sys
-        from dbshuf.cli import main
-        try:
-            main()
-        finally:
-            assert "duckdb" not in sys.modules
-    """)
-    line = ["shuffle", tmp_path / "in.parquet", "-o", tmp_path / "out.parquet"]
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_the_module_is_the_command():

@@ -4,12 +4,11 @@ import os
 import struct
 import subprocess
 import sys
-import threading
 
 import duckdb
 import pyarrow as pa
 import pytest
-from typed_sources import expected, read, read_rows
+from typed_sources import check_stop_ends, expected, read, read_rows
 
 from dbshuf.errors import (
     InputBroken,
@@ -19,7 +18,6 @@ from dbshuf.errors import (
     SchemaMismatch,
     UsageError,
 )
-from dbshuf.order.ordered import Stopped
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.table import open_tables
 
@@ -140,19 +138,7 @@ def test_a_query_that_runs_is_ended_by_stop(database, wait_for):
     query = "SELECT count(*) AS c FROM t x, t y, t z WHERE (x.a + y.a * z.a) % 7 = 1"
     inputs = resolve_inputs([str(database)])
     source = open_tables(inputs, "duckdb", batch_bytes=1 << 20, threads=1, table=query)
-    ended = []
-
-    def work():
-        try:
-            list(source.batches())
-        except Stopped:
-            ended.append(True)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    wait_for(lambda: source._tables[0]._running._connection, "the query run")
-    source.stop()
-    wait_for(lambda: ended, "the end of it")
+    check_stop_ends(source, wait_for)
 
 
 def test_a_file_that_another_program_writes_to_is_named(tmp_path):

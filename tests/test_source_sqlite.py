@@ -5,13 +5,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typed_sources import expected, read, read_rows
+from typed_sources import check_stop_ends, expected, read, read_rows
 
 from dbshuf.errors import (
     InputBroken,
@@ -21,7 +20,6 @@ from dbshuf.errors import (
     SchemaMismatch,
     UsageError,
 )
-from dbshuf.order.ordered import Stopped
 from dbshuf.source import sqlite
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.table import open_tables
@@ -222,16 +220,4 @@ def test_a_query_that_runs_is_ended_by_stop(tmp_path, wait_for):
     endless = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     reader = source._tables[0]  # the first pass would not end either
     reader._profile = dataclasses.replace(reader._profile, sql=endless)
-    ended = []
-
-    def work():
-        try:
-            list(source.batches())
-        except Stopped:
-            ended.append(True)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    wait_for(lambda: source._tables[0]._running._connection, "the query run")
-    source.stop()
-    wait_for(lambda: ended, "the end of it")
+    check_stop_ends(source, wait_for)

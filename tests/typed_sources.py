@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+from dbshuf.order.ordered import Stopped
 from dbshuf.rows import row_bytes
 from dbshuf.source.inputs import Input, Pipe, resolve_inputs
 from dbshuf.source.table import open_tables
@@ -101,3 +102,19 @@ def sizes_of(source):
 
 def _are_inputs(names):
     return all(isinstance(name, Input) for name in names)
+
+
+def check_stop_ends(source, wait_for):
+    """Assert that `stop` ends the query that a worker has just begun."""
+    ended = []
+
+    def work():
+        try:
+            list(source.batches())
+        except Stopped:
+            ended.append(True)
+
+    threading.Thread(target=work, daemon=True).start()
+    wait_for(lambda: source._tables[0]._running._connection, "the query run")
+    source.stop()
+    wait_for(lambda: ended, "the end of it")

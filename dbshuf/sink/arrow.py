@@ -1,11 +1,15 @@
 """Rows to an Arrow IPC file; lines are its one column `line`."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.order.window import AnyWindow
 from dbshuf.sink.ahead import Beside
-from dbshuf.sink.columnar import Columnar, Groups, Pieces, marked
+from dbshuf.sink.columnar import Groups, Pieces, marked
 from dbshuf.sink.formats import codec_of
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import records_of
@@ -17,16 +21,38 @@ BATCH_BYTES = 4 * MIB
 BATCH_ROWS = 1 << 17
 
 
-class ArrowEncoder(Columnar):
+class ArrowEncoder:
     """One file of record batches, each a group of one piece."""
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
         records = records_of(target)
-        thread = Beside(depth=1)
-        groups = Groups(
+        self._output = output
+        self._groups = Groups(
             records, group_bytes=BATCH_BYTES, group_rows=BATCH_ROWS, piece_bytes=BATCH_BYTES
         )
-        super().__init__(output, groups, thread, _Writer(thread, records.schema, target))
+        self._thread = Beside(depth=1)
+        self._writer = _Writer(self._thread, records.schema, target)
+
+    def write(self, window: AnyWindow) -> None:
+        for pieces in self._groups.add(window):
+            self._put(self._thread.call(self._writer.write, pieces))
+
+    def finish(self) -> None:
+        pieces = self._groups.rest()
+        if pieces:
+            self._put(self._thread.call(self._writer.write, pieces))
+        self._put(self._thread.call(self._writer.close))
+        self._put(self._thread.rest())
+        self._output.finish()
+
+    def abort(self) -> None:
+        with contextlib.suppress(Exception):
+            self._thread.stop()
+        self._output.abort()
+
+    def _put(self, made: Iterator[bytes]) -> None:
+        for part in made:
+            self._output.write(part)
 
 
 class _Writer:

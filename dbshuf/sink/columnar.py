@@ -1,21 +1,17 @@
-"""Files of columns, Parquet and Arrow: rows in groups, each encoded beside the caller.
+"""What files of columns, Parquet and Arrow, share: rows in groups, and what a file says.
 
 Groups, and the pieces that they are gathered in, are cut by rules on rows alone, so a
-file is the same, byte for byte, however the rows come in windows. While one group is
-encoded by a thread, the next is gathered.
+file is the same, byte for byte, however the rows come in windows. While groups are
+encoded by threads, the next is gathered.
 """
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 import pyarrow as pa
 
 from dbshuf.key import ORDER_VERSION
 from dbshuf.order.window import AnyWindow
-from dbshuf.sink.ahead import Beside
 from dbshuf.sink.cuts import SizeCut, counted_bounds
-from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import Records, arrays_in
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
@@ -28,47 +24,6 @@ PIECE_BYTES = 1 * MIB
 _OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large
 
 Pieces = list[pa.RecordBatch]
-
-
-class Writer(Protocol):
-    """Encodes groups on the thread of a `Columnar`; what it makes goes to its `Beside`."""
-
-    def write(self, pieces: Pieces) -> None:
-        """Encode one group."""
-
-    def close(self) -> None:
-        """Encode the end of the file."""
-
-
-class Columnar:
-    """One file, written group by group."""
-
-    def __init__(self, output: ByteOutput, groups: "Groups", thread: Beside, writer: Writer):
-        self._output = output
-        self._groups = groups
-        self._thread = thread
-        self._writer = writer
-
-    def write(self, window: AnyWindow) -> None:
-        for pieces in self._groups.add(window):
-            self._put(self._thread.call(self._writer.write, pieces))
-
-    def finish(self) -> None:
-        pieces = self._groups.rest()
-        if pieces:
-            self._put(self._thread.call(self._writer.write, pieces))
-        self._put(self._thread.call(self._writer.close))
-        self._put(self._thread.rest())
-        self._output.finish()
-
-    def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._thread.stop()
-        self._output.abort()
-
-    def _put(self, made: Iterator[bytes]) -> None:
-        for part in made:
-            self._output.write(part)
 
 
 class Groups:

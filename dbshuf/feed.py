@@ -21,7 +21,7 @@ from dbshuf.key import U64
 from dbshuf.layout import Layout
 from dbshuf.order.ordered import Stopped, join_all
 from dbshuf.relation import LineRelation, RowRelation, place_of
-from dbshuf.rows import I64, Rows, row_bytes
+from dbshuf.rows import I64, Rows
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input
 from dbshuf.source.lines import LineSource
@@ -147,7 +147,7 @@ class TableFeed:
         evaluator = None if self._query is None else self._query.evaluator()
         try:
             for rows in self._source.batches():
-                self._advance(int(row_bytes(rows.batch).sum()))
+                self._advance(int(rows.sizes.sum()))
                 if evaluator is None:
                     yield rows
                     continue

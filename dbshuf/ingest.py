@@ -28,9 +28,10 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, open_feed
+from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes
-from dbshuf.newstore import create_store, fits, json_rows, json_structure
+from dbshuf.newstore import create_store, fits, json_rows
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
@@ -283,7 +284,7 @@ class _Ingest:
         kept = json.loads(self._info.json_structure or "{}")
         new: dict[str, Any] = {}
         for some in (pending, found) if pending else ():
-            new = json.loads(json_structure(some, self._info.terminator))
+            new = json.loads(json_structure(some, self._info.terminator, needs_keys=False))
             if fits(new, kept):
                 return
         unfit = [name for name in new if not fits({name: new[name]}, kept)]

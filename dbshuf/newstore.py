@@ -12,12 +12,11 @@ import duckdb
 import pyarrow as pa
 
 from dbshuf.errors import OutputUnwritable, SchemaMismatch
+from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDER_VERSION
-from dbshuf.layout import probe_layout
-from dbshuf.relation import LINES, LineRelation
+from dbshuf.relation import LINES
 from dbshuf.scratch import claim, remove
 from dbshuf.source.inputs import Input
-from dbshuf.source.lines import LineSource
 from dbshuf.source.survey import common_header, survey_inputs
 from dbshuf.statements import filled, shuffle_key, statement
 from dbshuf.store import FORMAT, VECTOR_ROWS, StoreInfo, attached, check_storable, open_store
@@ -114,30 +113,6 @@ def place_names(schema: pa.Schema | None) -> tuple[str, str]:
             free += "_"
         found.append(free)
     return found[0], found[1]
-
-
-def json_structure(inputs: Sequence[Input], terminator: bytes) -> str:
-    """Read all lines to see what columns and types their objects have.
-
-    Returns  as `query.infer_json_structure`
-    """
-    from dbshuf.query import infer_json_structure
-
-    numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
-    layout = probe_layout()
-    source = LineSource(
-        numbered,
-        terminator=terminator,
-        header_bytes=0,
-        layout=layout,
-        longest_bytes=layout.long_bytes,
-        cap_for_line=lambda length: 4 * length,
-    )
-    relation = LineRelation(numbered, frozenset(["line", "source", "position"]), strict=True)
-    try:
-        return infer_json_structure(map(relation.of, source.batches(source.new_arena())))
-    finally:
-        source.close()
 
 
 def json_rows(structure: str) -> "RowQuery":

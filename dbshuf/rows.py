@@ -1,6 +1,8 @@
 """Typed rows with their ids: what tables and SQL give, beside the lines of `source/batch.py`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,25 @@ class Rows:
     batch: pa.RecordBatch
     ids: U64
 
+    @cached_property
+    def sizes(self) -> I64:
+        """Bytes of every row, as `row_bytes` counts them."""
+        return row_bytes(self.batch)
+
+    def cut(self, most_bytes: int) -> "Iterator[Rows]":
+        """Yield the rows again, at most so many bytes but at least one row at a time."""
+        if int(self.sizes.sum()) <= most_bytes:
+            if len(self.ids):
+                yield self
+            return
+        ends = np.cumsum(self.sizes)
+        begin, before = 0, 0
+        while begin < len(self.ids):
+            fitting = int(np.searchsorted(ends, before + most_bytes, "right"))
+            end = max(fitting, begin + 1)
+            yield Rows(self.batch.slice(begin, end - begin), self.ids[begin:end])
+            begin, before = end, int(ends[end - 1])
+
 
 def row_bytes(batch: pa.RecordBatch) -> I64:
     """Return the bytes of every row: int64, shape (rows,); a pure function of its values.
@@ -31,21 +52,23 @@ def row_bytes(batch: pa.RecordBatch) -> I64:
     Values of fixed width count that width (a bool 1, a null 0 or its width), strings
     and binary their length, lists and structs what is in them.
     """
-    sizes = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
+    if not batch.num_columns:
+        return np.zeros(batch.num_rows, np.int64)
+    sizes = _value_bytes(batch.column(0))
+    for column in batch.columns[1:]:
         sizes += _value_bytes(column)
     return sizes
 
 
 def _value_bytes(array: pa.Array) -> I64:
+    """Return the bytes of every value, in an array of its own."""
     kind: Any = array.type
     if isinstance(array, pa.ExtensionArray):
         return _value_bytes(array.storage)
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
     if _is_var_binary(kind):
-        lengths = pc.binary_length(array)
-        return _numbers(lengths if not array.null_count else pc.fill_null(lengths, 0))
+        return _text_bytes(array)
     if pa.types.is_struct(kind):
         sizes = np.zeros(len(array), np.int64)
         for field in array.flatten():
@@ -93,5 +116,17 @@ def _of_lists(children: I64, lengths: I64) -> I64:
     return sizes
 
 
+def _text_bytes(array: pa.Array) -> I64:
+    """Return the bytes of every string or binary."""
+    offsets = array.buffers()[1]
+    if array.null_count or offsets is None:
+        return _numbers(pc.fill_null(pc.binary_length(array), 0))
+    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    ends = np.frombuffer(offsets, np.int64 if is_large else np.int32)
+    ends = ends[array.offset : array.offset + len(array) + 1]
+    sizes: I64 = np.subtract(ends[1:], ends[:-1], dtype=np.int64)
+    return sizes
+
+
 def _numbers(array: pa.Array) -> I64:
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.int64)
+    return np.array(array.to_numpy(zero_copy_only=False), np.int64)

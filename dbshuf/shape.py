@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
-from dbshuf.layout import probe_layout
+from dbshuf.jsonlines import json_structure
 from dbshuf.options import Options, terminator_of
 from dbshuf.source.inputs import Input
 from dbshuf.units import MIB
@@ -114,7 +114,11 @@ def _queried(
     structure = None
     relation, schema = LINES, None
     if kind == "json":
-        structure = _json_structure(inputs, terminator_of(options), options.threads or 2)
+        threads = options.threads or 2
+        is_as_read = options.select is None and options.sql is None
+        structure = json_structure(
+            inputs, terminator_of(options), threads=threads, needs_keys=is_as_read
+        )
     elif kind != "lines":
         schema = columns if columns is not None else _table_schema(options, inputs, kind)
         relation = with_place(schema)
@@ -123,7 +127,7 @@ def _queried(
         from dbshuf.query import RowQuery
 
         row_query = RowQuery(options.where, options.select, relation, json_structure=structure)
-        schema = row_query.schema or schema
+        schema = schema if row_query.schema is None else row_query.schema
     whole_query = None
     if options.sql is not None:
         from dbshuf.query import WholeQuery
@@ -137,6 +141,8 @@ def _queried(
             option="query" if options.is_answer else "--sql",
         )
         schema = whole_query.schema
+    if schema is not None and not schema.names:  # JSON lines of which there is none
+        schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
     return Shape(kind, options.table, row_query, whole_query, schema, is_strict)
@@ -148,34 +154,5 @@ def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.S
     source = open_tables(inputs, kind, batch_bytes=MIB, threads=1, table=options.table)
     try:
         return source.schema
-    finally:
-        source.close()
-
-
-def _json_structure(inputs: Sequence[Input], terminator: bytes, threads: int) -> str:
-    """Read all lines once to see what columns and types their objects have."""
-    from dbshuf.query import infer_json_structure
-    from dbshuf.relation import LineRelation
-    from dbshuf.source.lines import LineSource
-
-    piped = next((one for one in inputs if one.pipe is not None), None)
-    if piped is not None:
-        raise UsageError(
-            f"--from json reads its inputs twice, and {piped.name} can be read only once",
-            hint="write it to a file first, or take fields out of `line` with --select",
-        )
-    layout = probe_layout()
-    source = LineSource(
-        inputs,
-        terminator=terminator,
-        header_bytes=0,
-        layout=layout,
-        longest_bytes=layout.long_bytes,
-        cap_for_line=lambda length: 4 * length,
-    )
-    relation = LineRelation(inputs, frozenset(["line", "source", "position"]), strict=True)
-    chunks = map(relation.of, source.batches(source.new_arena()))
-    try:
-        return infer_json_structure(chunks, threads=threads)
     finally:
         source.close()

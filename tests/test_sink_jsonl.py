@@ -194,21 +194,6 @@ def test_lines_are_objects_of_one_field(tmp_path):
         write_all(target_of(path, "jsonl"), windows_of([b"\xff\n"]))
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "csv"])
-def test_a_window_is_written_when_write_returns(format_):
-    """Its memory may be reused from there on, while threads would still read it."""
-    pieces: list[bytes] = []
-    output = mock.Mock()
-    output.write.side_effect = lambda data: pieces.append(bytes(data))
-    rows = many_rows(30_000).select(["text"])
-    encoder = open_encoder(output, target_of(None, format_, schema=rows.schema, threads=3))
-    for window in row_windows_of(rows, [20_000]):
-        encoder.write(window)
-        last = window.batch["text"].drop_null()[-1].as_py()
-        assert last.encode() in pieces[-1]
-    encoder.finish()
-
-
 def test_a_long_row_is_made_text_alone(monkeypatch):
     """It is held several times, so two of them at once would break the promised memory."""
     running: list[int] = []

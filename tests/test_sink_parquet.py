@@ -21,8 +21,7 @@ from test_sink_cuts import (
 )
 
 from dbshuf.errors import LineTooLong, NotUtf8
-from dbshuf.order.window import Window
-from dbshuf.sink import column, open_sink, parquet
+from dbshuf.sink import column, parquet
 from dbshuf.sink.column import LineColumn
 
 TEXTS = [
@@ -264,20 +263,6 @@ def test_a_line_beyond_what_a_value_holds_is_refused(tmp_path, monkeypatch):
     with pytest.raises(LineTooLong, match=r"`in.txt` at byte 1: a line of 1 kB"):
         write_all(target_of(tmp_path / "out", "parquet"), windows_of(lines, keys=[0, 1, 2]))
     assert os.listdir(tmp_path) == []
-
-
-def test_a_window_may_be_reused_as_soon_as_it_is_written(tmp_path):
-    """The order stage gathers the next window into the same memory."""
-    path = tmp_path / "out.parquet"
-    data = np.frombuffer(b"first\nlines\n", np.uint8).copy()
-    bounds = pa.py_buffer(np.array([0, 6, 12], np.int32))
-    lines = pa.Array.from_buffers(pa.binary(), 2, [None, bounds, pa.py_buffer(data)])
-    sink = open_sink(target_of(path, "parquet"))
-    sink.write(Window(lines, np.array([1, 2], np.uint64), 12))
-    data[:] = np.frombuffer(b"other\nwords\n", np.uint8)
-    sink.write(Window(lines, np.array([3, 4], np.uint64), 12))
-    sink.finish()
-    assert pq.read_table(path)["line"].to_pylist() == ["first", "lines", "other", "words"]
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -15,8 +15,6 @@ from test_sink_parquet import any_lines, same_file, small_groups
 from typed_rows import SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit
-from dbshuf.order.window import RowWindow
-from dbshuf.sink import open_sink
 
 few_files = settings(same_file, max_examples=25)
 
@@ -106,23 +104,3 @@ def test_a_value_that_parquet_has_no_form_for_is_an_error_in_words(tmp_path):
     with pytest.raises(RowUnfit, match="Parquet cannot hold a row"):
         write_all(target_of(tmp_path / "out", "parquet", schema=rows.schema), row_windows_of(rows))
     assert os.listdir(tmp_path) == []
-
-
-def test_typed_rows_may_be_reused_as_soon_as_they_are_written(tmp_path):
-    """As lines may."""
-    path = tmp_path / "out.parquet"
-    data = np.array([1, 2, 3])
-    rows = pa.record_batch([pa.array(data)], names=["n"])
-    assert rows["n"].buffers()[1].address == data.ctypes.data
-    sink = open_sink(target_of(path, "parquet", schema=rows.schema))
-    for _ in range(2):
-        for window in row_windows_of_same_memory(rows):
-            sink.write(window)
-        data *= 10
-    sink.finish()
-    assert pq.read_table(path)["n"].to_pylist() == [1, 2, 3, 10, 20, 30]
-
-
-def row_windows_of_same_memory(rows: pa.RecordBatch) -> list[RowWindow]:
-    keys, bounds = np.arange(3, dtype=np.uint64), np.arange(0, 32, 8)
-    return [RowWindow(rows, keys, bounds)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from dbshuf.cli.allocator import keep_freed_memory
 from dbshuf.cli.app import app, command_names
 from dbshuf.cli.nopandas import pandas_kept_out
 from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
@@ -54,6 +55,7 @@ def main() -> None:
     try:
         signals.catch()
         settle_streams()
+        keep_freed_memory()
         command = typer.main.get_command(app)
         with pandas_kept_out(), command.make_context("dbshuf", list(arguments)) as context:
             command.invoke(context)

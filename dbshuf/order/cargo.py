@@ -7,7 +7,8 @@ the columns, both padded to 64 bytes. What is loaded keeps lying where it was re
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,14 @@ class Cargo(Protocol):
 
     keys: U64
 
-    def arrange(self, order: Index) -> None:
-        """Put the rows into the order in which they are stored; once."""
+    def arrange(self, order: Index, row_ends: I64) -> I64:
+        """Put the rows into slices, and return the bytes of each; once.
 
-    def slice_bytes(self, row_ends: I64) -> I64:
-        """Return the bytes of each slice; slice i is rows [row_ends[i], row_ends[i + 1])."""
+        row_ends  slice i is the rows that order[row_ends[i] : row_ends[i + 1]] names
+        """
 
-    def parts(self, begin: int, end: int) -> Iterator[U8]:
-        """Yield the bytes of the slice of rows [begin, end); slices in their order."""
+    def parts(self, number: int) -> Iterator[U8]:
+        """Yield the bytes of a slice; slices in their order, each once."""
 
 
 class LineCargo:
@@ -54,20 +55,20 @@ class LineCargo:
     def __init__(self, keys: U64, lengths: I32, lines: pa.Array, elements: Index | None) -> None:
         self.keys = keys
         self._lengths, self._lines, self._elements = lengths, lines, elements
-        self._text_ends: I64 = np.empty(0, np.int64)
+        self._row_ends = self._text_ends = np.empty(0, np.int64)
         self._row = 0  # the next to be gathered
         self._at = self._from = self._to = 0
         self._text: U8 = np.empty(0, np.uint8)
 
-    def arrange(self, order: Index) -> None:
+    def arrange(self, order: Index, row_ends: I64) -> I64:
         self.keys, self._lengths = self.keys.take(order), self._lengths.take(order)
         self._elements = order if self._elements is None else self._elements.take(order)
-        self._text_ends = _ends(self._lengths)
+        self._row_ends, self._text_ends = row_ends, _ends(self._lengths)
+        sizes: I64 = np.diff(row_ends) * INDEX_BYTES + np.diff(self._text_ends[row_ends])
+        return sizes
 
-    def slice_bytes(self, row_ends: I64) -> I64:
-        return np.diff(row_ends) * INDEX_BYTES + np.diff(self._text_ends[row_ends])
-
-    def parts(self, begin: int, end: int) -> Iterator[U8]:
+    def parts(self, number: int) -> Iterator[U8]:
+        begin, end = self._row_ends[number], self._row_ends[number + 1]
         yield as_bytes(self.keys[begin:end])
         yield as_bytes(self._lengths[begin:end])
         yield from self._gathered(int(self._text_ends[end]))
@@ -96,26 +97,26 @@ class RowCargo:
 
     def __init__(self, keys: U64, batch: pa.RecordBatch) -> None:
         self.keys, self._batch = keys, batch
+        self._slices: list[list[U8]] = []
 
-    def arrange(self, order: Index) -> None:
-        self.keys = self.keys.take(order)
-        self._batch = self._batch.take(pa.array(order))
-
-    def slice_bytes(self, row_ends: I64) -> I64:
-        starts, stops = row_ends[:-1].tolist(), row_ends[1:].tolist()
-        sizes = [
-            _padded(KEY_BYTES * (stop - start))
-            + _padded(pa.ipc.get_record_batch_size(self._batch.slice(start, stop - start)))
-            if start < stop
-            else 0
-            for start, stop in zip(starts, stops, strict=True)
+    def arrange(self, order: Index, row_ends: I64) -> I64:
+        # Slice by slice, so that what is gathered is still in a cache when it is serialized.
+        ends = row_ends.tolist()
+        self._slices = [
+            self._parts(order[begin:end]) if begin < end else [] for begin, end in pairwise(ends)
         ]
-        return np.array(sizes, np.int64)
+        return np.array([sum(map(len, parts)) for parts in self._slices], np.int64)
 
-    def parts(self, begin: int, end: int) -> Iterator[U8]:
-        yield from _with_padding(as_bytes(self.keys[begin:end]))
-        message = self._batch.slice(begin, end - begin).serialize()
-        yield from _with_padding(np.frombuffer(message, np.uint8))
+    def _parts(self, rows: Index) -> list[U8]:
+        message = self._batch.take(pa.array(rows)).serialize()
+        return [
+            *_with_padding(as_bytes(self.keys.take(rows))),
+            *_with_padding(np.frombuffer(message, np.uint8)),
+        ]
+
+    def parts(self, number: int) -> Iterator[U8]:
+        parts, self._slices[number] = self._slices[number], []
+        yield from parts
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class LineBucket:
         self._lengths = np.empty(rows, np.int32)
         # Between two slices lie index and padding. To Arrow they are one value more,
         # which nothing asks for, so the text stays where it was read.
-        self._elements = np.empty(rows, np.int32)
+        self._elements = _elements([one.rows for one, _ in slices])
         offsets = np.empty(rows + len(slices), np.int32)
         row = 0
         for number, (one, at) in enumerate(slices):
@@ -162,7 +163,6 @@ class LineBucket:
             ends = offsets[element + 1 : element + 1 + count]
             np.cumsum(self._lengths[row:stop], out=ends, dtype=np.int32)
             ends += np.int32(text)
-            self._elements[row:stop] = np.arange(element, element + count, dtype=np.int32)
             row = stop
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
         self._lines = pa.Array.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
@@ -184,30 +184,49 @@ class LineBucket:
 
 
 class RowBucket:
-    """Typed rows in memory; those of several slices are joined, which copies them."""
+    """Typed rows in memory; text without nulls stays where it was read, the rest is joined."""
 
     def __init__(self, slices: list[tuple[Slice, int]], buffer: U8, schema: pa.Schema) -> None:
-        keys, batches = [np.empty(0, np.uint64)], []
+        keys, self._batches = [np.empty(0, np.uint64)], []
         for one, at in slices:
             keys.append(np.frombuffer(buffer, np.uint64, one.rows, at))
             message = buffer[at + _padded(KEY_BYTES * one.rows) : at + one.end - one.begin]
-            batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
+            self._batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
         self._keys = np.concatenate(keys)
-        self._batch = joined(batches, schema)
+        self._buffer, self._schema = buffer, schema
 
     def cargo(self) -> RowCargo:
-        return RowCargo(self._keys, self._batch)
+        return RowCargo(self._keys, joined(self._batches, self._schema))
 
     def windows(self) -> Iterator[RowWindow]:
         order = np.argsort(self._keys)
         keys = self._keys.take(order)
-        ends = _ends(row_bytes(self._batch).take(order))
+        ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
+        elements = _elements([len(batch) for batch in self._batches]).take(order)
+        columns = [self._column(number) for number in range(len(self._schema))]
         row = 0
         while row < len(order):
             stop = next_window(ends, row)
-            batch = self._batch.take(pa.array(order[row:stop]))
+            places = {True: pa.array(elements[row:stop]), False: pa.array(order[row:stop])}
+            arrays = [values.take(places[in_place]) for values, in_place in columns]
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
             yield RowWindow(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
             row = stop
+
+    def _column(self, number: int) -> tuple[pa.Array, bool]:
+        """Return all values of a column, and whether they are in place, as of LineBucket."""
+        arrays = [batch.column(number) for batch in self._batches]
+        kind: Any = self._schema.types[number]
+        is_text = pa.types.is_string(kind) or pa.types.is_binary(kind)
+        if not is_text or any(array.null_count for array in arrays):
+            return pa.concat_arrays(arrays), False
+        offsets = []
+        for array in arrays:
+            _, ends, text = array.buffers()
+            at = text.address - self._buffer.ctypes.data if text else 0
+            offsets.append(np.frombuffer(ends, np.int32, len(array) + 1) + np.int32(at))
+        buffers = [None, pa.py_buffer(np.concatenate(offsets)), pa.py_buffer(self._buffer)]
+        return pa.Array.from_buffers(kind, sum(map(len, offsets)) - 1, buffers), True
 
 
 def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
@@ -239,6 +258,12 @@ def _ends(sizes: npt.NDArray[np.integer]) -> I64:
     ends = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=ends[1:])
     return ends
+
+
+def _elements(counts: list[int]) -> I32:
+    """Return which element a row is where slices of so many rows have one more between two."""
+    gaps = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return np.arange(len(gaps), dtype=np.int32) + gaps
 
 
 def _padded(size: int) -> int:

@@ -174,7 +174,7 @@ class _Spill:
 
     def _pieces(self, batch: Batch | Kept | Rows) -> Iterator[pa.RecordBatch]:
         if isinstance(batch, Rows):
-            ids, sizes = batch.ids, row_bytes(batch.batch)
+            ids, sizes = batch.ids, batch.sizes
             arrays = batch.batch.columns
         else:
             lines = batch.batch if isinstance(batch, Kept) else batch

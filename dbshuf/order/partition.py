@@ -26,7 +26,7 @@ from dbshuf.order.ordered import Budget, Stopped, in_order, run_workers
 from dbshuf.order.store import Read, RunWriter, Store, aligned_span, new_stage
 from dbshuf.order.tally import Tally
 from dbshuf.order.window import AnyWindow
-from dbshuf.rows import I64, Rows, row_bytes
+from dbshuf.rows import I64, Rows
 from dbshuf.source.batch import Batch
 
 U32 = npt.NDArray[np.uint32]
@@ -54,13 +54,12 @@ class Partition:
         parts = (range_of(cargo.keys, self.ranges) - np.uint64(self.first)).astype(np.uint16)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
-        cargo.arrange(np.argsort(parts, kind="stable"))
-        starts = np.concatenate([[0], np.cumsum(cargo.slice_bytes(row_ends))])
+        sizes = cargo.arrange(np.argsort(parts, kind="stable"), row_ends)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
         address = writer.begin(int(starts[-1]))
-        for begin, end in zip(row_ends[:-1].tolist(), row_ends[1:].tolist(), strict=True):
-            if begin < end:
-                for part in cargo.parts(begin, end):
-                    writer.append(part)
+        for bucket in np.flatnonzero(rows).tolist():
+            for part in cargo.parts(bucket):
+                writer.append(part)
         writer.end()
         spans = -(-starts[1:] // ALIGN) * ALIGN - starts[:-1] // ALIGN * ALIGN
         with self._lock:
@@ -197,7 +196,7 @@ class PartitionOrder:
 def keyed(batch: Batch | Kept | Rows, words: tuple[int, int], tally: Tally) -> Cargo:
     """Give every row of a batch its key, and count the rows."""
     if isinstance(batch, Rows):
-        keys, sizes = batch.ids.copy(), row_bytes(batch.batch)
+        keys, sizes = batch.ids.copy(), batch.sizes
         mix_ids(keys, words)
         tally.add(keys, sizes)
         return RowCargo(keys, batch.batch)

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from dbshuf.order.window import AnyWindow
 from dbshuf.sink.ahead import Beside
-from dbshuf.sink.columnar import Groups, Pieces, marked
+from dbshuf.sink.columnar import Group, Groups, gathered, marked
 from dbshuf.sink.formats import codec_of
 from dbshuf.sink.raw import ByteOutput
-from dbshuf.sink.records import records_of
+from dbshuf.sink.records import Records, records_of
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
@@ -28,19 +28,21 @@ class ArrowEncoder:
         records = records_of(target)
         self._output = output
         self._groups = Groups(
-            records, group_bytes=BATCH_BYTES, group_rows=BATCH_ROWS, piece_bytes=BATCH_BYTES
+            records.schema,
+            group_bytes=BATCH_BYTES,
+            group_rows=BATCH_ROWS,
+            piece_bytes=BATCH_BYTES,
         )
         self._thread = Beside(depth=1)
-        self._writer = _Writer(self._thread, records.schema, target)
+        self._writer = _Writer(self._thread, records, target)
 
     def write(self, window: AnyWindow) -> None:
-        for pieces in self._groups.add(window):
-            self._put(self._thread.call(self._writer.write, pieces))
+        for group in self._groups.add(window):
+            self._put(self._thread.call(self._writer.write, group))
 
     def finish(self) -> None:
-        pieces = self._groups.rest()
-        if pieces:
-            self._put(self._thread.call(self._writer.write, pieces))
+        if group := self._groups.rest():
+            self._put(self._thread.call(self._writer.write, group))
         self._put(self._thread.call(self._writer.close))
         self._put(self._thread.rest())
         self._output.finish()
@@ -58,15 +60,17 @@ class ArrowEncoder:
 class _Writer:
     """pyarrow's writer of IPC files, one record batch a call."""
 
-    def __init__(self, thread: Beside, schema: pa.Schema, target: Target) -> None:
+    def __init__(self, thread: Beside, records: Records, target: Target) -> None:
         name, level = codec_of("arrow", target.compression)
         codec = None if name == "none" else pa.Codec(name, level)
-        self._schema = schema.with_metadata(marked(schema, target))
+        self._records = records
+        self._schema = records.schema.with_metadata(marked(records.schema, target))
         options = pa.ipc.IpcWriteOptions(compression=codec)
         self._file = pa.ipc.new_file(pa.PythonFile(thread, "w"), self._schema, options=options)
 
-    def write(self, pieces: Pieces) -> None:
-        for batch in pieces:
+    def write(self, group: Group) -> None:
+        for part in gathered(group, self._records):
+            batch = pa.concat_batches([part])  # without what its neighbours in a window need
             columns = [tidy(column) for column in batch.columns]
             self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 

@@ -19,10 +19,7 @@ class LineColumn:
     """The column that a target asks for: VARCHAR, UTF-8 and nothing else, or BLOB.
 
     schema   one field, `line`: string, or binary
-    owned    its batches have memory of their own, not the window's
     """
-
-    owned = True
 
     def __init__(self, target: Target) -> None:
         self.schema = pa.schema([("line", pa.binary() if target.binary else pa.string())])

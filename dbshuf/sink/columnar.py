@@ -1,8 +1,8 @@
 """What files of columns, Parquet and Arrow, share: rows in groups, and what a file says.
 
 Groups, and the pieces that they are gathered in, are cut by rules on rows alone, so a
-file is the same, byte for byte, however the rows come in windows. While groups are
-encoded by threads, the next is gathered.
+file is the same, byte for byte, however the rows come in windows. A thread that encodes a
+group first gathers it, so the caller's only cuts, and writes what is made.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +23,12 @@ PIECE_BYTES = 1 * MIB
 
 _OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large
 
-Pieces = list[pa.RecordBatch]
+Piece = list[AnyWindow]  # its rows: slices of windows, one after the other
+Group = list[Piece]
 
 
 class Groups:
-    """Rows gathered out of windows, in memory of their own.
+    """Rows in groups.
 
     group_bytes, group_rows  of one group; a single row beyond it is a group of its own
     piece_bytes              of one piece of a group, likewise; all as `counted_bounds`
@@ -37,53 +38,52 @@ class Groups:
     """
 
     def __init__(
-        self, records: Records, *, group_bytes: int, group_rows: int, piece_bytes: int
+        self, schema: pa.Schema, *, group_bytes: int, group_rows: int, piece_bytes: int
     ) -> None:
-        self._records = records
-        offset_bytes = _OFFSET_BYTES * arrays_in(records.schema)
+        offset_bytes = _OFFSET_BYTES * arrays_in(schema)
         most_rows = max(min(group_rows, group_bytes // offset_bytes), 1)
         self._cut = SizeCut(group_bytes, most_rows)
         self._piece_bytes = piece_bytes
-        self._group = 0
+        self._number = 0
         self._begin()
 
     def _begin(self) -> None:
         self._piece_cut = SizeCut(self._piece_bytes, None)
-        self._piece = 0
-        self._parts: Pieces = []
-        self._pieces: Pieces = []
+        self._group: Group = []
 
-    def add(self, window: AnyWindow) -> Iterator[Pieces]:
+    def add(self, window: AnyWindow) -> Iterator[Group]:
         """Take the next rows; yield the groups that are full."""
-        self._records.check(window)
         bounds = counted_bounds(window)
         for group, first, last in self._cut.runs(bounds, window.keys):
-            if group > self._group:
+            if group > self._number:
                 yield self.rest()
-                self._group = group
+                self._number = group
             keys = window.keys[first:last]
             for piece, begin, end in self._piece_cut.runs(bounds[first : last + 1], keys):
-                if piece > self._piece:
-                    self._end_piece()
-                    self._piece = piece
-                self._gather(window.slice(first + begin, first + end))
+                if piece == len(self._group):
+                    self._group.append([])
+                self._group[piece].append(window.slice(first + begin, first + end))
 
-    def rest(self) -> Pieces:
+    def rest(self) -> Group:
         """Return the group that is open, maybe without rows, and begin the next."""
-        self._end_piece()
-        pieces = self._pieces
+        group = self._group
         self._begin()
-        return pieces
+        return group
 
-    def _gather(self, window: AnyWindow) -> None:
-        batch = self._records.batch(window)
-        self._parts.append(batch if self._records.owned else pa.concat_batches([batch]))
 
-    def _end_piece(self) -> None:
-        if self._parts:
-            one = len(self._parts) == 1
-            self._pieces.append(self._parts[0] if one else pa.concat_batches(self._parts))
-            self._parts = []
+def gathered(group: Group, records: Records) -> list[pa.RecordBatch]:
+    """Return each piece as one batch, and empty the group; in any thread.
+
+    Raises  what `records` raises for rows that the output cannot have
+    """
+    batches = []
+    while group:
+        parts = []
+        for window in group.pop(0):
+            records.check(window)
+            parts.append(records.batch(window))
+        batches.append(parts[0] if len(parts) == 1 else pa.concat_batches(parts))
+    return batches
 
 
 def marked(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:

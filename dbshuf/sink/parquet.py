@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from dbshuf.errors import RowUnfit
 from dbshuf.order.window import AnyWindow
 from dbshuf.sink.ahead import Ahead
-from dbshuf.sink.columnar import PIECE_BYTES, Groups, Pieces, marked
+from dbshuf.sink.columnar import PIECE_BYTES, Group, Groups, gathered, marked
 from dbshuf.sink.footer import MAGIC, Footer
 from dbshuf.sink.formats import codec_of
 from dbshuf.sink.raw import ByteOutput
@@ -39,10 +39,10 @@ class ParquetEncoder:
     """
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
-        records = records_of(target)
+        self._records = records = records_of(target)
         self._output = output
         self._groups = Groups(
-            records,
+            records.schema,
             group_bytes=row_group_bytes(target),
             group_rows=ROW_GROUP_ROWS,
             piece_bytes=PIECE_BYTES,
@@ -50,17 +50,17 @@ class ParquetEncoder:
         self._codec, self._level = codec_of("parquet", target.compression)
         self._schema = records.schema.with_metadata(marked(records.schema, target))
         threads = grouping_threads(target)
-        self._threads = Ahead[_Group](threads, depth=threads)
+        self._threads = Ahead[_Encoded](threads, depth=threads)
         self._footer = Footer(self._encode([]).footer)
         self._written = 0
 
     def write(self, window: AnyWindow) -> None:
-        for pieces in self._groups.add(window):
-            self._begin(pieces)
+        for group in self._groups.add(window):
+            self._begin(group)
 
     def finish(self) -> None:
-        if pieces := self._groups.rest():
-            self._begin(pieces)
+        if group := self._groups.rest():
+            self._begin(group)
         self._put(self._threads.rest())
         self._write(self._footer.to_bytes())
         self._output.finish()
@@ -70,16 +70,16 @@ class ParquetEncoder:
             self._threads.stop()
         self._output.abort()
 
-    def _begin(self, pieces: Pieces) -> None:
+    def _begin(self, group: Group) -> None:
         # A row beyond a piece is held many times while it is encoded, so it is alone then.
-        is_long = any(len(one) == 1 and one.nbytes > PIECE_BYTES for one in pieces)
+        is_long = any(piece[0].text_bytes > PIECE_BYTES for piece in group)
         if is_long:
             self._put(self._threads.drain())
-        self._put(self._threads.call(self._encode, pieces))
+        self._put(self._threads.call(self._encode, group))
         if is_long:
             self._put(self._threads.drain())
 
-    def _put(self, made: Iterator["_Group"]) -> None:
+    def _put(self, made: Iterator["_Encoded"]) -> None:
         for group in made:
             self._footer.add(group.footer, max(self._written - len(MAGIC), 0))
             for page in group.pages:
@@ -92,14 +92,14 @@ class ParquetEncoder:
         self._output.write(part)
         self._written += len(part)
 
-    def _encode(self, pieces: Pieces) -> "_Group":
+    def _encode(self, group: Group) -> "_Encoded":
         made = _Parts()
         file = pq.ParquetWriter(
             made, self._schema, compression=self._codec, compression_level=self._level
         )
         try:
-            if pieces:
-                rows = pa.Table.from_batches(pieces)
+            if group:
+                rows = pa.Table.from_batches(gathered(group, self._records))
                 file.write_table(rows, row_group_size=rows.num_rows)
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
             with contextlib.suppress(Exception):
@@ -110,7 +110,7 @@ class ParquetEncoder:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _Encoded:
     """A row group: its pages as they lie in a file, and the footer of a file of it alone."""
 
     pages: list[bytes]
@@ -135,7 +135,7 @@ class _Parts:
     def close(self) -> None:
         """What is written stays."""
 
-    def group(self) -> _Group:
+    def group(self) -> _Encoded:
         """Take the file apart: magic, pages, footer, its length in four bytes, magic."""
         pages = self._parts
         end = b""
@@ -143,4 +143,4 @@ class _Parts:
             end = pages.pop() + end
         pages.append(end[:-size])
         pages[0] = pages[0].removeprefix(MAGIC)
-        return _Group(pages, end[-size:-_FOOT_BYTES])
+        return _Encoded(pages, end[-size:-_FOOT_BYTES])

@@ -13,12 +13,7 @@ from dbshuf.sink.target import Target
 
 
 class Records(Protocol):
-    """What makes batches: of a Window for lines, of a RowWindow for typed rows.
-
-    owned   whether the batches have memory of their own, not a window's
-    """
-
-    owned: bool
+    """What makes batches: of a Window for lines, of a RowWindow for typed rows; in any thread."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -49,8 +44,6 @@ def _arrays(kind: pa.DataType) -> int:
 
 class TypedRows:
     """Typed rows, checked once: Arrow takes any bytes for text, other readers do not."""
-
-    owned = False
 
     def __init__(self, target: Target) -> None:
         assert target.schema is not None

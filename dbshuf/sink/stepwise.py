@@ -99,7 +99,6 @@ class Stepwise:
             self._put(self._ahead.call(self._step, window.slice(first, last)))
             if is_long:
                 self._put(self._ahead.drain())
-        self._put(self._ahead.drain())  # the window may be reused from here on
 
     def finish(self) -> None:
         self._put(self._ahead.rest())

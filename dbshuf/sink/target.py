@@ -102,7 +102,7 @@ class Sink(Protocol):
     rows: int
 
     def write(self, window: "AnyWindow") -> None:
-        """Take the next rows; the window's buffers may be reused once this returns."""
+        """Take the next rows; the window is the sink's, and nothing writes to its memory."""
 
     def finish(self) -> None:
         """Write what is left, fsync, and put the output in place."""

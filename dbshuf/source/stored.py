@@ -295,22 +295,11 @@ class StoreRows(_Reader):
             yield from self._cut(held)
 
     def _restored(self, piece: pa.RecordBatch) -> pa.RecordBatch:
-        if not len(self.schema):  # objects without keys; a batch of no arrays has no rows
-            return piece.select([])
         pairs = zip(piece.columns[1:], self.schema.types, strict=True)
         return pa.RecordBatch.from_arrays([restored(*pair) for pair in pairs], schema=self.schema)
 
     def _cut(self, held: list[tuple[U64, pa.RecordBatch]]) -> Iterator[Rows]:
         """Yield what is held, at most batch_bytes but at least one row at a time."""
-        if not len(self.schema):
-            yield from (Rows(batch, ids) for ids, batch in held)
-            return
         ids = np.concatenate([ids for ids, _ in held])
         batch = pa.concat_batches([batch for _, batch in held])
-        ends = np.cumsum(row_bytes(batch))
-        begin, before = 0, 0
-        while begin < len(ids):
-            fitting = int(np.searchsorted(ends, before + self._batch_bytes, "right"))
-            end = max(fitting, begin + 1)
-            yield Rows(batch.slice(begin, end - begin), ids[begin:end])
-            begin, before = end, int(ends[end - 1])
+        yield from Rows(batch, ids).cut(self._batch_bytes)

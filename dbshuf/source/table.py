@@ -16,7 +16,7 @@ import pyarrow as pa
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT
 from dbshuf.order.ordered import Stopped
-from dbshuf.rows import Rows, row_bytes
+from dbshuf.rows import Rows
 from dbshuf.source.columns import narrowest, plain_batch
 from dbshuf.source.inputs import Input
 from dbshuf.source.kinds import NAMES, kind_of_inputs
@@ -158,18 +158,13 @@ class TableSource:
 
     def _cut(self, batch: pa.RecordBatch, source: Input, first_row: int) -> Iterator[Rows]:
         """Yield rows of a batch, at most batch_bytes but at least one row at a time."""
-        ends = np.cumsum(row_bytes(batch))
+        start = (source.ordinal << POSITION_BITS) + first_row
+        rows = Rows(batch, np.arange(start, start + len(batch), dtype=np.uint64))
+        size = int(rows.sizes.sum())
         with self._changed:
             self.seen_rows += len(batch)
-            self.seen_bytes += int(ends[-1]) if len(ends) else 0
-        begin, before = 0, 0
-        while begin < len(batch):
-            fitting = int(np.searchsorted(ends, before + self._batch_bytes, "right"))
-            end = max(fitting, begin + 1)
-            start = (source.ordinal << POSITION_BITS) + first_row + begin
-            ids = np.arange(start, start + end - begin, dtype=np.uint64)
-            yield Rows(batch.slice(begin, end - begin), ids)
-            begin, before = end, int(ends[end - 1])
+            self.seen_bytes += size
+        yield from rows.cut(self._batch_bytes)
 
 
 class _Reading:

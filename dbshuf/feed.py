@@ -147,16 +147,18 @@ class TableFeed:
         evaluator = None if self._query is None else self._query.evaluator()
         try:
             for rows in self._source.batches():
-                self._advance(int(rows.sizes.sum()))
+                size = int(rows.sizes.sum())
                 if evaluator is None:
                     yield rows
-                    continue
-                assert self._relation is not None
-                place = _placer(rows.ids, self._inputs, "row")
-                kept, columns = evaluator.run(self._relation.of(rows), place)
-                taken = rows.batch.take(pa.array(kept)) if columns is None else columns
-                yield Rows(taken, rows.ids.take(kept))
-                del rows, taken, columns
+                else:
+                    assert self._relation is not None
+                    place = _placer(rows.ids, self._inputs, "row")
+                    kept, columns = evaluator.run(self._relation.of(rows), place)
+                    taken = rows.batch.take(pa.array(kept)) if columns is None else columns
+                    yield Rows(taken, rows.ids.take(kept))
+                    del taken, columns
+                del rows
+                self._advance(size)
         finally:
             if evaluator is not None:
                 evaluator.close()

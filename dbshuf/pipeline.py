@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dbshuf.feed import Feed, open_feed
 from dbshuf.key import ORDER_VERSION, id_of, seed_words
-from dbshuf.memory import peak_resident_bytes
+from dbshuf.memory import peak_resident_bytes, relieve
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.store import Store
 from dbshuf.order.tally import Tally
@@ -93,11 +93,18 @@ def ordered(plan: Plan, reporter: Reporter, written: Tally) -> Generator[AnyWind
     with private_folder(plan.temp_dir) as folder:
         reporter.stage("read", plan.survey.text_bytes)
         read = Tally()
-        with contextlib.closing(open_feed(plan, folder, reporter.advance)) as feed:
+
+        def advance(count: int) -> None:
+            relieve(plan.memory_bytes)
+            reporter.advance(count)
+
+        with contextlib.closing(open_feed(plan, folder, advance)) as feed:
             windows = _windows(plan, feed, words, folder, read=read, reporter=reporter)
             given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
             with contextlib.closing(windows):
-                yield from checked(windows, written, given_id)
+                for window in checked(windows, written, given_id):
+                    yield window
+                    relieve(plan.memory_bytes)
             check_totals(read, written)
 
 

@@ -1,5 +1,6 @@
 """One statement over one chunk of rows after the other, in the thread that asks for it."""
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class ChunkRunner:
         self.step, self._database = step, database
         self._connection: duckdb.DuckDBPyConnection | None = database.connection()
         self._numbers = np.empty(0, np.int32)
+        self._most_bytes = sys.maxsize  # of a piece of a chunk, so that its result fits
         self._is_ready = False
 
     def close(self) -> None:
@@ -90,18 +92,38 @@ class ChunkRunner:
         batch   pyarrow RecordBatch with the step's columns, and perhaps others
         Raises  QueryFailed, with the place of the first row that fails
         """
-        try:
-            return self._run(batch)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise self._located(batch, error, place) from None
-
-    def _run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        rows, step, connection = batch.num_rows, self.step, self._connection
-        assert connection is not None, "the runner is closed"
+        rows, first = batch.num_rows, 0
         if len(self._numbers) < rows:
             self._numbers = np.arange(rows, dtype=np.int32)
+        found: list[pa.RecordBatch] = []
+        while first < rows or not found:
+            count = self._fitting(batch, first)
+            try:
+                found.append(self._run(batch, first, count))
+            except duckdb.OutOfMemoryException:
+                if count <= 1:
+                    raise self._too_large(first, place) from None
+                self._most_bytes = batch.slice(first, count).nbytes // 2
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                raise self._located(batch, error, first, count, place) from None
+            else:
+                first += count
+        return found[0] if len(found) == 1 else pa.concat_batches(found)
+
+    def _fitting(self, batch: pa.RecordBatch, first: int) -> int:
+        """Return how many rows from `first` on to run at once."""
+        count: int = batch.num_rows - first
+        while count > 1 and batch.slice(first, count).nbytes > self._most_bytes:
+            count = -(-count // 2)
+        return count
+
+    def _run(self, batch: pa.RecordBatch, first: int, count: int) -> pa.RecordBatch:
+        """Return what the statement gives for some rows; their numbers are those of the chunk."""
+        step, connection = self.step, self._connection
+        assert connection is not None, "the runner is closed"
         names = [name for name in batch.schema.names if name in step.columns]
-        arrays = [batch.column(name) for name in names] + [pa.array(self._numbers[:rows])]
+        arrays = [batch.column(name).slice(first, count) for name in names]
+        arrays.append(pa.array(self._numbers[first : first + count]))
         chunk = pa.RecordBatch.from_arrays(arrays, names=[*names, step.row])
         connection.register(FEED, chunk)
         try:
@@ -109,7 +131,7 @@ class ChunkRunner:
                 hidden = step.row if step.shows_row else ""
                 make_view(connection, step.types, step.columns, hidden=hidden)
             self._is_ready = True
-            reader = connection.sql(step.query).to_arrow_reader(max(rows, 1))
+            reader = connection.sql(step.query).to_arrow_reader(max(count, 1))
             schema, found = reader.schema, [piece for piece in reader if piece.num_rows]
         finally:
             connection.unregister(FEED)
@@ -117,27 +139,28 @@ class ChunkRunner:
             return found[0]
         return pa.concat_batches(found) if found else _empty(schema)
 
-    def _located(self, batch: pa.RecordBatch, error: Exception, place: Place) -> DbshufError:
-        """Halve the chunk until the first row that fails is alone."""
-        option = self.step.option
-        if isinstance(error, duckdb.OutOfMemoryException):
-            return QueryFailed(
-                f"{place(0)}: {option}: the rows from here on do not fit in the"
-                f" {human(self._database.memory_bytes)} for SQL",
-                hint="make the values smaller, or run it with --sql, which may use the disk",
-            )
-        first, end = 0, batch.num_rows
-        while end - first > 1:
-            middle = (first + end) // 2
-            found = self._error_of(batch.slice(first, middle - first))
-            first, end = (first, middle) if found else (middle, end)
-            error = found or error
-        alone = self._error_of(batch.slice(first, 1)) if batch.num_rows else None
-        return QueryFailed(f"{place(first)}: {option}: {first_sentence(alone or error)}")
+    def _too_large(self, row: int, place: Place) -> DbshufError:
+        return QueryFailed(
+            f"{place(row)}: {self.step.option}: the row does not fit in the"
+            f" {human(self._database.memory_bytes)} for SQL",
+            hint="make the values smaller, or run it with --sql, which may use the disk",
+        )
 
-    def _error_of(self, batch: pa.RecordBatch) -> Exception | None:
+    def _located(
+        self, batch: pa.RecordBatch, error: Exception, first: int, count: int, place: Place
+    ) -> DbshufError:
+        """Halve the rows until the first one that fails is alone."""
+        while count > 1:
+            half = count // 2
+            found = self._error_of(batch, first, half)
+            first, count = (first, half) if found else (first + half, count - half)
+            error = found or error
+        alone = self._error_of(batch, first, count) if count else None
+        return QueryFailed(f"{place(first)}: {self.step.option}: {first_sentence(alone or error)}")
+
+    def _error_of(self, batch: pa.RecordBatch, first: int, count: int) -> Exception | None:
         try:
-            self._run(batch)
+            self._run(batch, first, count)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             return error
         return None

@@ -33,6 +33,7 @@ class DelimitedInput:
     """One CSV or TSV input; see parts.TableInput."""
 
     rows: int | None = None
+    least_bytes = 0
 
     def __init__(self, source: Input, kind: str) -> None:
         """Read the header row.

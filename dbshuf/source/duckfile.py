@@ -61,6 +61,7 @@ class DuckInput:
         """
         self.input = source
         self.rows: int | None = None
+        self.least_bytes = 0
         self._running = Running()
         with _reported(source), _connected(source) as connection:
             found = find_table(_tables(connection), table)

@@ -31,6 +31,7 @@ class IpcInput:
         """Read the schema. Raises InputBroken, InputUnreadable."""
         self.input = source
         self.rows: int | None = None
+        self.least_bytes = 0
         try:
             if source.is_plain_file:
                 self.schema, self.rows = _look(source)

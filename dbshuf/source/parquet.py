@@ -22,10 +22,16 @@ _BUFFER_BYTES = 256 * KIB
 
 @dataclass(frozen=True)
 class _Footer:
-    """What is known of a file before it is read: its columns, and rows of each row group."""
+    """What is known of a file before it is read.
+
+    group_rows     of each row group
+    encoded_bytes  of all values: plain texts and numbers take as much in memory, what a
+                   dictionary holds more
+    """
 
     schema: pa.Schema
     group_rows: tuple[int, ...]
+    encoded_bytes: int
 
 
 class ParquetInput:
@@ -40,6 +46,7 @@ class ParquetInput:
             raise read_error(source, error, "Parquet file") from None
         self.schema = self._footer.schema
         self.rows: int | None = sum(self._footer.group_rows)
+        self.least_bytes = self._footer.encoded_bytes
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         columns: list[int] = []
@@ -57,7 +64,11 @@ class ParquetInput:
     def _read(self, group: int, columns: Sequence[int], pace: Pace) -> Pieces:
         rows = 0
         with pa.OSFile(os.fsencode(self.input.name)) as file:
-            reader = _open(file, _metadata(self.input)).reader
+            metadata = _metadata(self.input)
+            found = metadata.row_group(group)
+            size = sum(found.column(leaf).total_uncompressed_size for leaf in columns)
+            pace.expect(found.num_rows, size)
+            reader = _open(file, metadata).reader
             for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
                 rows += len(batch)
                 yield batch
@@ -92,9 +103,12 @@ def _footer(source: Input) -> _Footer:
     with pa.OSFile(os.fsencode(source.name)) as file:
         parquet = _open(file)
         metadata = parquet.metadata
-        groups = range(metadata.num_row_groups)
-        rows = tuple(metadata.row_group(group).num_rows for group in groups)
-        return _Footer(parquet.schema_arrow.remove_metadata(), rows)
+        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+        return _Footer(
+            parquet.schema_arrow.remove_metadata(),
+            tuple(group.num_rows for group in groups),
+            sum(group.total_byte_size for group in groups),
+        )
 
 
 @lru_cache(maxsize=2)

@@ -28,13 +28,27 @@ class Pace:
 
     def __init__(self, piece_bytes: int) -> None:
         self._piece_bytes = piece_bytes
+        self._left_rows = self._left_bytes = 0
         self.rows = _FIRST_ROWS
+
+    def expect(self, rows: int, size: int) -> None:
+        """Be told how many rows come in all, and about how many bytes they have in memory."""
+        self._left_rows, self._left_bytes = rows, size
+        self.rows = max(min(self.rows, self._fitting(0.0)), 1)
 
     def saw(self, rows: int, size: int) -> None:
         """Learn from what was read: its rows, and their bytes in memory."""
         if rows:
-            fitting = int(self._piece_bytes * rows / max(size, 1))
-            self.rows = max(min(fitting, _GROWTH * self.rows, _MOST_ROWS), 1)
+            self._left_rows -= rows
+            self._left_bytes -= size
+            most = min(_GROWTH * self.rows, _MOST_ROWS)
+            self.rows = max(min(self._fitting(size / rows), most), 1)
+
+    def _fitting(self, row_bytes: float) -> int:
+        """Return how many rows are a piece, where the last ones had so many bytes."""
+        if self._left_rows > 0:  # rows that are short so far, while much is left, will grow
+            row_bytes = max(row_bytes, self._left_bytes / self._left_rows)
+        return int(self._piece_bytes / max(row_bytes, 1))
 
 
 Pieces = Generator[pa.RecordBatch, None, None]
@@ -56,14 +70,16 @@ class Part:
 class TableInput(Protocol):
     """One input that holds typed rows.
 
-    input   where it is
-    schema  its columns, with the types that it has
-    rows    how many there are; None where only reading tells
+    input        where it is
+    schema       its columns, with the types that it has
+    rows         how many there are; None where only reading tells
+    least_bytes  that all values have in memory, as far as the input says; else 0
     """
 
     input: Input
     schema: pa.Schema
     rows: int | None
+    least_bytes: int
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         """Yield all parts in order; their batches hold at least the columns `names`."""

@@ -98,6 +98,7 @@ class SqliteInput:
         self._profile = _profile(source, table, _log_state(source))
         self.schema = self._profile.schema
         self.rows: int | None = self._profile.rows
+        self.least_bytes = 0
         self._running = Running()
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:

@@ -64,6 +64,7 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
         for one in tables[:: -(-len(tables) // _SURVEYED_INPUTS)]:
             sample.look_at(one)
         counts = [one.rows for one in tables]
+        least_bytes = sum(one.least_bytes for one in tables)
     finally:
         for one in tables:
             one.close()
@@ -71,7 +72,11 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
     beside = _COLUMN_BYTES * columns
     mean = float(seen.mean()) if len(seen) else _UNSEEN_ROW_BYTES
     known = [count for count in counts if count is not None]
-    text_bytes = int(sum(known) * (mean + beside)) if len(known) == len(counts) else None
+    text_bytes = None
+    if len(known) == len(counts):
+        # The first rows of a part may be its shortest: what is sorted by length begins so.
+        mean = max(mean, least_bytes / max(sum(known), 1) - beside)
+        text_bytes = int(sum(known) * (mean + beside))
     if kind in DELIMITED:
         text = survey_inputs(inputs, b"\n").text_bytes
         ratio = (mean + beside) / (mean + columns)  # a comma or a line end behind every value

@@ -1,7 +1,7 @@
 """How a run splits the memory that the user named.
 
-    cap = base + store + tables + workers x (buffer x copies + rows of a piece + scratch)
-              + one long line
+    cap = base + store + tables + one long line
+        + workers x (reader + buffer x copies + rows of a piece + scratch)
     cap = base + store + tables + workers x (bucket + scratch) + windows ahead + sorting
 
 The first is true while rows are read, the second while they are ordered. The base is
@@ -114,12 +114,12 @@ def lay_out(
     sort_bytes = max(budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES), MIB)
     wanted = _ranges(survey, _bucket_bytes(survey, bucket_bytes, sort_bytes // workers))
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
-    share = budget * 3 // 4 // workers - _SCRATCH_BYTES
+    share = _reading_share(budget, survey, workers)
     dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
     fitting = int(share - buffer_bytes * copies) // PIECE_ROW_BYTES
     piece_rows = max(min(dense, fitting), _LEAST_PIECE_ROWS)
     reading = int(buffer_bytes * copies) + piece_rows * PIECE_ROW_BYTES + _SCRATCH_BYTES
-    long_bytes = budget - workers * reading
+    long_bytes = budget - workers * (reading + survey.reader_bytes)
     return Layout(
         base_bytes=base_bytes,
         store_bytes=store_bytes,
@@ -163,12 +163,17 @@ def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[
     wanted = _piece_bytes(survey)
     workers = threads + 1  # one waits for the disk
     while True:
-        share = budget * 3 // 4 // workers - _SCRATCH_BYTES
+        share = _reading_share(budget, survey, workers)
         ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
         buffer_bytes = min(wanted, int(share / (copies + row_share)), ordering * 2 // 3)
         if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
             return workers, max(buffer_bytes, _LEAST_BUFFER_BYTES)
         workers -= 1
+
+
+def _reading_share(budget: int, survey: Survey, workers: int) -> int:
+    """Return what a worker reads with, beside its reader; a quarter stays for a long line."""
+    return (budget - workers * survey.reader_bytes) * 3 // 4 // workers - _SCRATCH_BYTES
 
 
 def _bucket_bytes(survey: Survey, room_bytes: int, sort_bytes: int) -> int:
@@ -205,12 +210,12 @@ def longest_line(layout: Layout, sink_copies: float) -> int:
     return max(min(layout.long_bytes - 128 * KIB, ordering), layout.buffer_bytes // 2)
 
 
-def least_cap(base_bytes: int, copies: float = 1) -> int:
+def least_cap(base_bytes: int, survey: Survey, copies: float = 1) -> int:
     """Return the smallest --memory (bytes) under which one worker can run."""
     buffers, rows = int(_LEAST_BUFFER_BYTES * copies), _LEAST_PIECE_ROWS * PIECE_ROW_BYTES
-    reading = buffers + rows + _SCRATCH_BYTES
+    reading = (buffers + rows + _SCRATCH_BYTES) * 4 // 3 + survey.reader_bytes
     ordering = _AHEAD_BYTES + _LEAST_BUFFER_BYTES + _SCRATCH_BYTES + _LEAST_LONG_BYTES
-    return base_bytes + max(reading * 4 // 3, ordering) * 16 // 15 + _LEAST_LONG_BYTES
+    return base_bytes + max(reading, ordering) * 16 // 15 + _LEAST_LONG_BYTES
 
 
 def memory_store(survey: Survey) -> int:

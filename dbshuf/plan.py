@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.errors import UsageError
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
-from dbshuf.layout import (
-    SLACK_BYTES,
-    Layout,
-    longest_line,
-    stored_bytes,
-)
+from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.options import Options, check_options, terminator_of
 from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
@@ -190,9 +185,10 @@ def make_plan(options: Options) -> Plan:
     check_schema(target)
     survey = _survey(read)
     release_unused()
-    sinks = sink_memory_bytes(target) * max(len(target.split_names), 1)
-    base = resident_bytes() + SLACK_BYTES + sinks + _readers(read, threads)
-    engine_bytes, base = _engine(shape, cap, base)
+    held = resident_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if shape.whole_query is not None:  # what reads for it is in the base
+        survey = replace(survey, reader_bytes=0)
+    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     strategy, reason, layout = choose_strategy(
         options.strategy, cap, base, survey, threads, copies=shape.copies
     )
@@ -280,6 +276,21 @@ def _survey(read: _Read) -> Survey:
     return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)
 
 
+def _with_room(
+    target: Target, shape: Shape, survey: Survey, cap: int, held: int
+) -> tuple[Target, int, int]:
+    """Return the target, DuckDB's memory limit (bytes, 0: none), and the base of the plan.
+
+    Where that leaves less than twice what one worker needs, one thread encodes groups.
+    """
+    for one in (target, replace(target, memory_bytes=0)):
+        sinks = sink_memory_bytes(one) * max(len(one.split_names), 1)
+        engine_bytes, base = _engine(shape, cap, held + sinks)
+        if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
+            break
+    return one, engine_bytes, base
+
+
 def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
     """Return DuckDB's memory limit (bytes, 0: none), and the base with DuckDB in it."""
     if shape.whole_query is not None:
@@ -340,10 +351,12 @@ def _shards(options: Options, path: Path | None) -> int | None:
     return 1 if options.split is not None and is_folder and not is_cut else options.shards
 
 
-def _readers(read: _Read, threads: int) -> int:
-    """The memory (bytes) of the decompressors, or of DuckDB for a store; one a worker."""
+def _readers(read: _Read, survey: Survey, threads: int) -> int:
+    """The memory (bytes) of what reads beside workers; a worker's part of a layout is not."""
     if read.store is not None:
         return read.store.reader_bytes() * (threads + 1)
+    if read.shape.whole_query is not None and not read.shape.is_text:
+        return survey.reader_bytes * threads
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
     return sum(windows[: threads + 1])
 

@@ -21,7 +21,7 @@ def choose_strategy(
     asked: str, cap: int, base: int, survey: Survey, threads: int, *, copies: float = 1
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
-    least = least_cap(base, copies)
+    least = least_cap(base, survey, copies)
     needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
     named = _mib(needed + _VARIES_BYTES)
     if cap < least:
@@ -82,7 +82,7 @@ def _engine_bytes() -> int:
 
 def _reading_bytes(cap: int, base: int, survey: Survey) -> int:
     """A quarter, or all that DuckDB would not use where all rows fit in its limit twice."""
-    least = max(_LEAST_READING_BYTES, (cap - base) // 4)
+    least = max(_LEAST_READING_BYTES + survey.reader_bytes, (cap - base) // 4)
     if survey.text_bytes is None:
         return least
     used = max(2 * stored_bytes(survey), _LEAST_DUCKDB_BYTES)
@@ -95,4 +95,5 @@ def _least_spill_cap(base: int, survey: Survey) -> int:
     if survey.text_bytes is not None:
         pinned = min(pinned, survey.text_bytes)
     engine = _engine_bytes() + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
-    return base + max(engine + _LEAST_READING_BYTES, engine * 4 // 3 + MIB)
+    reading = _LEAST_READING_BYTES + survey.reader_bytes
+    return base + max(engine + reading, engine * 4 // 3 + MIB)

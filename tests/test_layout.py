@@ -18,16 +18,18 @@ from dbshuf.units import GIB, MIB
 
 BASE = 150 * MIB
 surveys = st.builds(
-    lambda size, mean, columns: Survey(
+    lambda size, mean, columns, reader: Survey(
         mean_line_bytes=mean,
         longest_line_bytes=int(mean),
         text_bytes=size,
         is_exact=True,
         columns=columns,
+        reader_bytes=reader if columns else 0,
     ),
     st.integers(0, 100_000 * GIB),
     st.floats(1, 1e6),
     st.sampled_from([0, 0, 1, 30]),
+    st.sampled_from([0, MIB, 200 * MIB]),
 )
 
 
@@ -41,7 +43,7 @@ surveys = st.builds(
 )
 def test_the_parts_of_the_split_never_exceed_the_cap(survey, above, threads, copies, in_memory):
     """Also at the smallest cap, for a line a byte, and for a corpus of 100 TB."""
-    least = least_cap(BASE, copies)
+    least = least_cap(BASE, survey, copies)
     store = memory_store(survey) if in_memory else 0
     assume(not in_memory or store <= above)
     cap = least + above
@@ -50,7 +52,7 @@ def test_the_parts_of_the_split_never_exceed_the_cap(survey, above, threads, cop
     tables = TABLE_BYTES * runs * layout.ranges
     kept = BASE + store + (tables if layout.ranges > 1 else 0)
     piece = int(layout.buffer_bytes * copies) + layout.piece_rows * PIECE_ROW_BYTES
-    reading = layout.workers * (piece + 5 * WINDOW_BYTES)
+    reading = layout.workers * (piece + 5 * WINDOW_BYTES + survey.reader_bytes)
     ordering = layout.workers * (layout.bucket_bytes + 5 * WINDOW_BYTES)
     assert kept + reading <= cap
     assert kept + ordering + layout.sort_bytes + layout.ahead_bytes <= cap + MIB

@@ -94,3 +94,69 @@ def test_a_table_of_parquet_stays_under_the_cap(capped, home):
     capped(CAP_BYTES, "in.parquet", "-o", "out.parquet", "--where", "n >= 0 and t0 <> ''")
     order = reference.keys_of(np.arange(TABLE_ROWS), "42").argsort()
     assert (pq.read_table(home / "out.parquet", columns=["n"])["n"].to_numpy() == order).all()
+
+
+def letters(rows: int, width: int) -> pa.Array:
+    """Rows of random letters, all of one length."""
+    block = np.random.default_rng(rows).integers(97, 123, (rows, width), dtype=np.uint8)
+    values = [None, pa.py_buffer(np.arange(rows + 1, dtype=np.int32) * np.int32(width))]
+    return pa.Array.from_buffers(pa.string(), rows, [*values, pa.py_buffer(block)])
+
+
+def write_long_rows(path: Path) -> int:
+    """Write rows of 20 kB; pyarrow's pages of them have 20 MB."""
+    pq.write_table(pa.table({"t": letters(15_000, 20_000)}), path, compression="zstd")
+    return 15_000
+
+
+def write_sorted_rows(path: Path) -> int:
+    """Write 400,000 rows of 100 bytes and then 12,000 of 20 kB, in one row group."""
+    rows = pa.chunked_array([letters(400_000, 100), letters(12_000, 20_000)])
+    pq.write_table(pa.table({"t": rows}), path, row_group_size=500_000, use_dictionary=False)
+    return 412_000
+
+
+def write_many_columns(path: Path) -> int:
+    """Write 80 columns of doubles, for each of which a reader holds pages of 1 MB."""
+    random = np.random.default_rng(1)
+    pq.write_table(pa.table({f"c{i}": random.random(200_000) for i in range(80)}), path)
+    return 200_000
+
+
+@pytest.mark.parametrize(
+    ("write", "output"),
+    [
+        (write_long_rows, "out.txt"),
+        (write_long_rows, "out.parquet"),
+        (write_sorted_rows, "out.txt"),
+        (write_sorted_rows, "out.jsonl"),
+        (write_many_columns, "out.parquet"),
+        (write_many_columns, "out.csv"),
+    ],
+)
+def test_the_smallest_cap_for_a_table_is_enough_and_half_as_much_again_too(
+    write, output, measured, smallest, home
+):
+    """And what is said to be enough is taken."""
+    rows = write(home / "in.parquet")
+    line = ("shuffle", "in.parquet", "-o", output, "--seed", "42", "--threads", 2, "--force")
+    least = int(smallest(*line).removesuffix("MiB")) + 8  # the base of a run varies
+    for cap in (least, least * 3 // 2):
+        ran = measured(*line, "--memory", f"{cap}MiB")
+        assert ran.code == 0, ran.err
+        assert ran.peak_rss_bytes <= cap << 20
+        assert f"{rows:,} rows" in ran.err
+    (home / output).unlink()
+
+
+def test_long_rows_of_json_and_columns_made_of_long_lines_fit_under_a_large_cap(capped, home):
+    """More memory means larger chunks, whose results did not fit in what SQL has."""
+    lines = letters(10_000, 20_000).to_pylist()
+    objects = [f'{{"t":"{line}"}}' for line in lines]
+    (home / "in.txt").write_text("\n".join(lines) + "\n")
+    (home / "in.jsonl").write_text("\n".join(objects) + "\n")
+    capped(LARGE_CAP_BYTES, "in.jsonl", "--from", "json", "-o", "out.jsonl")
+    assert sorted((home / "out.jsonl").read_text().splitlines()) == sorted(objects)
+    capped(LARGE_CAP_BYTES, "in.txt", "--select", "upper(line)", "-o", "out.txt")
+    upper = sorted(line.upper() for line in lines)
+    assert sorted((home / "out.txt").read_text().splitlines()) == upper

@@ -224,3 +224,16 @@ def test_rows_are_read_at_a_pace_that_follows_their_size():
     assert pace.rows == 2
     pace.saw(0, 0)
     assert pace.rows == 2
+
+
+def test_rows_that_will_be_long_are_read_few_at_a_time():
+    """Of a row group sorted by length: what is left of it says so before they come."""
+    pace = Pace(1 << 20)
+    pace.expect(100_000, 90_000 * 100 + 10_000 * 20_000)
+    for _ in range(40):
+        rows = min(pace.rows, 1000)
+        pace.saw(rows, rows * 100)
+    assert pace.rows < 600
+    pace = Pace(1 << 20)
+    pace.expect(10, 10 << 20)
+    assert pace.rows == 1

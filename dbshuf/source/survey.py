@@ -28,6 +28,8 @@ class Survey:
     text_bytes          after decompression; None if a pipe is among the inputs
     is_exact            whether text_bytes is known rather than estimated
     columns             of typed rows; 0 for lines
+    reader_bytes        memory that one worker's reader of a table holds beside its batches,
+                        estimated: pages as they were written, and an engine's own limit
     """
 
     mean_line_bytes: float
@@ -35,6 +37,7 @@ class Survey:
     text_bytes: int | None
     is_exact: bool
     columns: int = 0
+    reader_bytes: int = 0
 
 
 def survey_inputs(inputs: Sequence[Input], terminator: bytes) -> Survey:

@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -37,18 +37,7 @@ _READER_BYTES = {
 }
 
 
-@dataclass(frozen=True)
-class TableSurvey(Survey):
-    """What inputs of typed rows look like; lines are rows here.
-
-    reader_bytes  memory that one worker's reader holds beside its batches, estimated:
-                  pages as they were written, and an engine's own limit
-    """
-
-    reader_bytes: int = 0
-
-
-def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = None) -> TableSurvey:
+def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = None) -> Survey:
     """Sample rows of the inputs; before `open_tables`, since a pipe is read only once.
 
     kind, table  as for `open_tables`
@@ -81,7 +70,7 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
         text = survey_inputs(inputs, b"\n").text_bytes
         ratio = (mean + beside) / (mean + columns)  # a comma or a line end behind every value
         text_bytes = None if text is None else int(text * ratio)
-    return TableSurvey(
+    return Survey(
         mean_line_bytes=mean + beside,
         longest_line_bytes=int(seen.max(initial=0)) + beside,
         text_bytes=text_bytes,

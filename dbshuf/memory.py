@@ -11,7 +11,7 @@ import pyarrow
 
 from dbshuf.units import MIB
 
-_NEAR_BYTES = 48 * MIB
+_NEAR_BYTES = 48 * MIB  # what is kept may grow by that much between two looks, or by an eighth
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 

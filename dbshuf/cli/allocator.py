@@ -1,9 +1,9 @@
 """Lets the C library keep the memory that numpy's arrays free, for the arrays that come next.
 
 glibc gives an array of a MB back to the system as soon as it is freed, and every page of the
-next one is fetched and cleared again: of 1 GB in 147-byte lines at --memory 8GB, 389,000 page
-faults became 316,000, and 3.13 s 2.91; of the same from Parquet to Parquet at 1GB 239,000 and
-160,000, 5.73 s and 5.49 (medians of 5, glibc 2.36; the peak stayed as it was). A program that
+next one is fetched and cleared again. Of 1 GB in 147-byte lines at --memory 8GB 395,000 page
+faults became 316,000, and the system's share of the time fell from 2.11 to 1.95 s of 6.3;
+the wall time did not show it (medians of 9 in random order, glibc 2.36). A program that
 calls the library decides for itself.
 """
 

@@ -21,7 +21,7 @@ from dbshuf.key import U64
 from dbshuf.layout import Layout
 from dbshuf.order.ordered import Stopped, join_all
 from dbshuf.relation import LineRelation, RowRelation, place_of
-from dbshuf.rows import I64, Rows
+from dbshuf.rows import I64, Rows, arrow_numbers
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input
 from dbshuf.source.lines import LineSource
@@ -154,7 +154,7 @@ class TableFeed:
                     assert self._relation is not None
                     place = _placer(rows.ids, self._inputs, "row")
                     kept, columns = evaluator.run(self._relation.of(rows), place)
-                    taken = rows.batch.take(pa.array(kept)) if columns is None else columns
+                    taken = rows.batch.take(arrow_numbers(kept)) if columns is None else columns
                     yield Rows(taken, rows.ids.take(kept))
                     del taken, columns
                 del rows

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from dbshuf.errors import NotUtf8
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, U64
 from dbshuf.order.window import Bounds
-from dbshuf.rows import Rows
+from dbshuf.rows import Rows, arrow_numbers
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input
 
@@ -66,7 +66,7 @@ class LineRelation:
             else:
                 made[name] = place_column(name, ids, self._inputs)
         if not made:  # Arrow batches without a column have no length
-            made["id"] = pa.array(ids)
+            made["id"] = arrow_numbers(ids)
         return pa.RecordBatch.from_pydict(made)
 
     def _text(self, raw: pa.Array, ids: U64) -> pa.Array:
@@ -117,19 +117,19 @@ class RowRelation:
             if name in self._columns and name not in rows.batch.schema.names:
                 made[name] = place_column(name, rows.ids, self._inputs)
         if not made:
-            made["id"] = pa.array(rows.ids)
+            made["id"] = arrow_numbers(rows.ids)
         return pa.RecordBatch.from_pydict(made)
 
 
 def place_column(name: str, ids: U64, inputs: Sequence[Input]) -> pa.Array:
     """Return the column `source`, `position` or `id` of rows."""
     if name == "id":
-        return pa.array(ids)
+        return arrow_numbers(ids)
     if name == "position":
         return pa.array(ids & np.uint64(POSITION_LIMIT - 1))
     ordinals, numbers = np.unique(ids >> np.uint64(POSITION_BITS), return_inverse=True)
     names = pa.array([_text_of(inputs[ordinal].name) for ordinal in ordinals.tolist()], pa.string())
-    return names.take(pa.array(numbers))
+    return names.take(arrow_numbers(numbers))
 
 
 def _text_of(name: str) -> str:

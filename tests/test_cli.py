@@ -19,8 +19,8 @@ import pytest
 from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
 import dbshuf.errors
-from dbshuf import cli
 from dbshuf.cli.app import command_names
+from dbshuf.cli.commandline import run_command
 from dbshuf.cli.options import PlanArguments, Printing, Report
 from dbshuf.errors import DbshufError
 from dbshuf.options import Options
@@ -54,10 +54,9 @@ def run(library, monkeypatch, capsys):
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["dbshuf", *arguments])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
+        code = run_command()
         captured = capsys.readouterr()
-        return Ended(exit_info.value.code, captured.out, captured.err)
+        return Ended(code, captured.out, captured.err)
 
     return run
 

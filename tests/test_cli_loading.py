@@ -9,11 +9,12 @@ import pytest
 
 SCRIPT = """
 import sys
-from dbshuf.cli import main
-try:
-    main()
-finally:
-    print("loaded", *sys.modules)
+from dbshuf.cli import process
+process.prepare()
+from dbshuf.cli.commandline import run_command
+code = run_command()
+print("loaded", *sys.modules)
+sys.exit(code)
 """
 
 

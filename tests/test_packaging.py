@@ -49,7 +49,12 @@ def test_the_sdist_builds_what_the_tree_builds(built):
     """Distributions build from it, not from a checkout."""
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "sql/duckdb/order.sql", "dbshuf/cli/main.py"} <= names
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "sql/duckdb/order.sql",
+        "dbshuf/cli/commandline.py",
+    } <= names
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["wheel", "sdist"])

@@ -2,7 +2,8 @@
 
 import sys
 
-from dbshuf.cli.options import IngestArguments, check_stdin
+from dbshuf.cli.given import check_stdin
+from dbshuf.cli.options import IngestArguments
 from dbshuf.errors import UsageError
 from dbshuf.progress import Mode, ingest_summary, open_progress, say
 

@@ -2,7 +2,8 @@
 
 import json
 
-from dbshuf.cli.options import PlanArguments, options_of
+from dbshuf.cli.given import options_of
+from dbshuf.cli.options import PlanArguments
 from dbshuf.cli.streams import need_stdout, write_stdout
 
 

@@ -3,7 +3,8 @@
 import sys
 from dataclasses import fields
 
-from dbshuf.cli.options import Inputs, QueryArguments, Report, check_stdin
+from dbshuf.cli.given import check_stdin
+from dbshuf.cli.options import Inputs, QueryArguments, Report
 from dbshuf.cli.streams import need_stdout, write_stdout
 from dbshuf.errors import UsageError
 from dbshuf.progress import Mode, open_progress

@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from dbshuf.cli.options import ExportArguments, ShuffleArguments, options_of
+from dbshuf.cli.given import options_of
+from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.streams import need_stdout
 from dbshuf.progress import Mode, done_event, open_progress, say, summary
 

@@ -18,7 +18,7 @@ from dbshuf.blockio import U8
 from dbshuf.key import U64
 from dbshuf.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.order.window import AnyWindow, RowWindow, Window
-from dbshuf.rows import I64, row_bytes
+from dbshuf.rows import I64, arrow_numbers, row_bytes
 from dbshuf.source.batch import I32
 
 Index = npt.NDArray[np.integer]
@@ -79,7 +79,7 @@ class LineCargo:
         while self._at < end:
             if self._at == self._to:
                 stop = next_window(self._text_ends, self._row)
-                taken = self._lines.take(pa.array(self._elements[self._row : stop]))
+                taken = self._lines.take(arrow_numbers(self._elements[self._row : stop]))
                 self._text = np.frombuffer(taken.buffers()[2], np.uint8)
                 self._from, self._to = self._to, int(self._text_ends[stop])
                 self._row = stop
@@ -108,7 +108,7 @@ class RowCargo:
         return np.array([sum(map(len, parts)) for parts in self._slices], np.int64)
 
     def _parts(self, rows: Index) -> list[U8]:
-        message = self._batch.take(pa.array(rows)).serialize()
+        message = self._batch.take(arrow_numbers(rows)).serialize()
         return [
             *_with_padding(as_bytes(self.keys.take(rows))),
             *_with_padding(np.frombuffer(message, np.uint8)),
@@ -177,7 +177,7 @@ class LineBucket:
         row = 0
         while row < len(order):
             stop = next_window(text_ends, row)
-            lines = self._lines.take(pa.array(elements[row:stop]))
+            lines = self._lines.take(arrow_numbers(elements[row:stop]))
             # A copy of the keys, lest a window that waits keeps those of the whole bucket.
             yield Window(lines, keys[row:stop].copy(), int(text_ends[stop] - text_ends[row]))
             row = stop
@@ -207,8 +207,11 @@ class RowBucket:
         row = 0
         while row < len(order):
             stop = next_window(ends, row)
-            places = {True: pa.array(elements[row:stop]), False: pa.array(order[row:stop])}
-            arrays = [values.take(places[in_place]) for values, in_place in columns]
+            in_place, joined_up = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
+            arrays = [
+                values.take(in_place if is_in_place else joined_up)
+                for values, is_in_place in columns
+            ]
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
             yield RowWindow(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
             row = stop

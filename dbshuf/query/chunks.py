@@ -13,6 +13,7 @@ from dbshuf.errors import DbshufError, QueryFailed
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import NOTHING, close_fence, connect
 from dbshuf.query.syntax import first_sentence
+from dbshuf.rows import arrow_numbers
 from dbshuf.units import human
 
 Place = Callable[[int], str]  # the name of a row's place, for messages
@@ -123,7 +124,7 @@ class ChunkRunner:
         assert connection is not None, "the runner is closed"
         names = [name for name in batch.schema.names if name in step.columns]
         arrays = [batch.column(name).slice(first, count) for name in names]
-        arrays.append(pa.array(self._numbers[first : first + count]))
+        arrays.append(arrow_numbers(self._numbers[first : first + count]))
         chunk = pa.RecordBatch.from_arrays(arrays, names=[*names, step.row])
         connection.register(FEED, chunk)
         try:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dbshuf.query.chunks import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect
-from dbshuf.rows import I64
+from dbshuf.rows import I64, arrow_numbers
 from dbshuf.statements import filled, identifier, quoted
 
 _PLACE = ("source", "position", "id")
@@ -60,7 +60,7 @@ def decoded(
     keys = dict(zip(values.type.names, values.flatten(), strict=True))
     rest = batch.select([name for name in columns if name not in keys])
     if len(rows) < batch.num_rows:
-        rest = rest.take(pa.array(rows)) if rest.num_columns else rest.slice(0, len(rows))
+        rest = rest.take(arrow_numbers(rows)) if rest.num_columns else rest.slice(0, len(rows))
     arrays = [keys[name] if name in keys else rest.column(name) for name in columns]
     if not arrays:  # Arrow batches without a column have no length
         return rows, rest

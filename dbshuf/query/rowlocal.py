@@ -14,7 +14,7 @@ from dbshuf.query.fence import RELATION
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.jsonrows import JsonRows, decoded
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk, without_places
-from dbshuf.rows import I64
+from dbshuf.rows import I64, arrow_numbers
 from dbshuf.statements import filled, identifier
 from dbshuf.units import MIB
 
@@ -140,7 +140,7 @@ def _placed(place: Place, kept: I64) -> Place:
 def _taken(batch: pa.RecordBatch, rows: I64, names: Collection[str]) -> pa.RecordBatch:
     """Return some rows and columns; without columns, only as many rows."""
     batch = batch.select([name for name in batch.schema.names if name in names])
-    return batch.take(pa.array(rows)) if batch.num_columns else batch.slice(0, len(rows))
+    return batch.take(arrow_numbers(rows)) if batch.num_columns else batch.slice(0, len(rows))
 
 
 def _where_step(text: str, binder: Binder) -> ChunkStep:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from dbshuf.order.window import AnyWindow, RowWindow, Window
+from dbshuf.rows import arrow_numbers
 from dbshuf.sink.file import FileSink
 from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.shards import ShardSink
@@ -73,7 +73,7 @@ class SplitSink:
 
 def _taken(window: AnyWindow, rows: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> AnyWindow:
     """Return some rows of a window, copied."""
-    index, keys = pa.array(rows), window.keys.take(rows)
+    index, keys = arrow_numbers(rows), window.keys.take(rows)
     sizes = np.diff(window.bounds).take(rows)
     if isinstance(window, Window):
         return Window(window.lines.take(index), keys, int(sizes.sum(dtype=np.int64)))

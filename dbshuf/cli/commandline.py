@@ -9,9 +9,7 @@ from typing import Any
 
 import typer
 
-from dbshuf.cli.allocator import keep_freed_memory
 from dbshuf.cli.app import app, command_names
-from dbshuf.cli.nopandas import pandas_kept_out
 from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
 from dbshuf.errors import DbshufError, OutputUnwritable, UsageError
 from dbshuf.progress import say
@@ -48,24 +46,25 @@ class StopSignals:
         raise Stopped(number)
 
 
-def main() -> None:
-    """Run the command line of this process and exit; the one place that picks the code."""
+def run_command() -> int:
+    """Run the command line of this process; return its exit code, which is picked here alone."""
     signals = StopSignals()
     arguments = sys.argv[1:] or ["--help"]
     try:
         signals.catch()
         settle_streams()
-        keep_freed_memory()
         command = typer.main.get_command(app)
-        with pandas_kept_out(), command.make_context("dbshuf", list(arguments)) as context:
+        with command.make_context("dbshuf", list(arguments)) as context:
             command.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         code = 0
     except BaseException as error:
         signals.answer(signal.SIG_IGN)
         code = _exit_code(error, signals.received, arguments)
     let_stderr_go()
     signals.answer(signal.SIG_DFL)
-    sys.exit(code)
+    return code
 
 
 def _exit_code(error: BaseException, received: int | None, arguments: list[str]) -> int:

@@ -1,0 +1,62 @@
+"""What a command was given, as the library's Options."""
+
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbshuf.cli.options import ExportArguments, Inputs, Printing, Report, ShuffleArguments
+from dbshuf.errors import InputMissing, InputUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from dbshuf.options import Options
+
+
+def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
+    """Return the library's Options for a command's arguments, by the same names.
+
+    Raises  UsageError or InputUnreadable where standard input cannot be what is read
+    """
+    inputs: tuple[str, ...] = ()
+    if isinstance(given, ShuffleArguments):
+        inputs = tuple(given.inputs or ())
+        check_stdin(inputs)
+    from dbshuf.options import Options
+
+    ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
+    names = [field.name for field in fields(given) if field.name not in ours]
+    options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
+    return replace(options, sql=_sql_text(given), allow_files=tuple(given.allow_files or ()))
+
+
+def check_stdin(inputs: tuple[str, ...]) -> None:
+    """Raise UsageError or InputUnreadable where standard input cannot be what is read."""
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError(
+            "no inputs, and standard input is a terminal",
+            hint="name files, directories or globs, pipe lines in, or pass - to type them",
+        )
+    if sys.stdin is None and (not inputs or "-" in inputs):
+        raise InputUnreadable("standard input is closed", hint="name files, or pipe lines in")
+
+
+def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
+    """Return what a file of SQL holds, or standard input if it is `-`."""
+    name = given.sql
+    if name is None:
+        return None
+    if name == "-":
+        inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
+        if sys.stdin is None or not inputs or "-" in inputs:
+            raise UsageError("--sql - and the inputs cannot both be standard input")
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise InputMissing(
+            f"no such file: `{name}`", hint="--sql names a file that holds a SELECT"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputUnreadable(
+            f"cannot read `{name}`: {error}", hint="--sql names a file of SQL in UTF-8"
+        ) from error

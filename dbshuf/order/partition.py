@@ -123,11 +123,19 @@ class PartitionOrder:
         """Yield all rows in key order; close the generator to stop early."""
         layout = self._layout
         budget = Budget(layout.sort_bytes)
+        left, lock = layout.ranges, threading.Lock()
+
+        def on_loaded() -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                if not left:
+                    self._store.release()
 
         def work(turn: int, put: Put, worker: int) -> None:
             grant = budget.take(turn, self._needed(self._partition, turn))
             try:
-                self._emit(self._partition, turn, self._buffers[worker], put)
+                self._emit(self._partition, turn, self._buffers[worker], put, on_loaded)
             finally:
                 budget.give(grant)
 
@@ -142,16 +150,30 @@ class PartitionOrder:
         longest = min(self.read.longest_bytes, size)
         return needed + (3 * longest if longest > WINDOW_BYTES else 0)
 
-    def _emit(self, partition: Partition, number: int, buffer: U8, put: Put) -> None:
-        """Order a bucket and put its windows; split it first if it does not fit."""
+    def _emit(
+        self,
+        partition: Partition,
+        number: int,
+        buffer: U8,
+        put: Put,
+        on_loaded: Callable[[], None],
+    ) -> None:
+        """Order a bucket and put its windows; split it first if it does not fit.
+
+        on_loaded  is called once, when nothing of the bucket is left to be read
+        """
         size, rows = partition.bytes_of(number), partition.rows_of(number)
         is_large = size >= _INT32_BYTES or self._needed(partition, number) > self._layout.sort_bytes
         if is_large and rows > 1 and partition.ranges < 1 << 31:
             child = self._split(partition, number, buffer)
-            for part in range(child.count):
-                self._emit(child, part, buffer, put)
-        elif rows:
-            for window in self._load(list(partition.slices(number)), buffer).windows():
+            for part in range(child.count - 1):
+                self._emit(child, part, buffer, put, lambda: None)
+            self._emit(child, child.count - 1, buffer, put, on_loaded)
+            return
+        bucket = self._load(list(partition.slices(number)), buffer) if rows else None
+        on_loaded()
+        if bucket is not None:
+            for window in bucket.windows():
                 put(window, window.text_bytes + window.keys.nbytes + 4 * window.rows)
 
     def _split(self, parent: Partition, number: int, buffer: U8) -> Partition:

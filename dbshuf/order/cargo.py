@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.blockio import U8
-from dbshuf.key import U64
+from dbshuf.key import U64, key_order
 from dbshuf.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.order.window import AnyWindow, RowWindow, Window
 from dbshuf.rows import I64, arrow_numbers, row_bytes
@@ -171,7 +171,7 @@ class LineBucket:
         return LineCargo(self._keys, self._lengths, self._lines, self._elements)
 
     def windows(self) -> Iterator[Window]:
-        order = np.argsort(self._keys)
+        order = key_order(self._keys)
         keys, elements = self._keys.take(order), self._elements.take(order)
         text_ends = _ends(self._lengths.take(order))
         row = 0
@@ -199,7 +199,7 @@ class RowBucket:
         return RowCargo(self._keys, joined(self._batches, self._schema))
 
     def windows(self) -> Iterator[RowWindow]:
-        order = np.argsort(self._keys)
+        order = key_order(self._keys)
         keys = self._keys.take(order)
         ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
         elements = _elements([len(batch) for batch in self._batches]).take(order)

@@ -20,10 +20,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 DBSHUF = (sys.executable, "-m", "dbshuf")
 AMOUNT = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s?([kKMGT]?i?B|bytes)\b")
 PREFIXES = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+# One set of examples everywhere, and none that fails for being slow.
+settings.register_profile("dbshuf", deadline=None, derandomize=True, database=None)
+settings.load_profile("dbshuf")
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # children run as they do for users
 

@@ -137,5 +137,16 @@ CASES = {
             from_parquet=True,
             peers=("dbshuf", "duckdb-parquet"),
         ),
+        Case(  # the file has 1 GB, its text 2.23
+            "parquet-file-1g",
+            2230 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("duckdb-parquet", 1.5),),
+            suffix=".parquet",
+            from_parquet=True,
+            peers=("dbshuf", "duckdb-parquet"),
+        ),
     )
 }

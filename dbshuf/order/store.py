@@ -126,7 +126,7 @@ class Store:
     def release(self) -> None:
         """Begin to give back memory and space, beside what the caller does: nothing is read again.
 
-        To remove a file of 0.7 GB took 0.1 s.
+        To remove a file of 0.7 GB took 0.24 s (ext4).
         """
         self._readers.submit(self._remove)
 

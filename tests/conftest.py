@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,16 @@ settings.register_profile("dbshuf", deadline=None, derandomize=True, database=No
 settings.load_profile("dbshuf")
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # children run as they do for users
+os.environ["PYTHONSAFEPATH"] = "1"  # and import what is installed, not what they stand in
+
+# A background job of a script, or what nohup starts, ignores these and hands that on to its
+# children: they are to run as from a terminal. A test that wants a signal ignored says so.
+for _number, _answer in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, lambda number, frame: None),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _answer)
 
 # A child's ru_maxrss starts at the peak of whoever spawned it, so a bare interpreter does.
 MEASURE = """

@@ -9,7 +9,6 @@ from query_tools import LINES, refused, relation, run_whole
 from dbshuf.errors import DbshufError
 from dbshuf.query import WholeQuery
 from dbshuf.query.fence import NOTHING, Allowed, check_tables, close_fence, connect
-from dbshuf.query.functions import check_row_local
 from dbshuf.query.syntax import SqlText, parse
 
 HOSTILE = r"""
@@ -201,19 +200,6 @@ def test_what_a_tree_may_hold_that_is_not_known_here_is_refused():
         refused(lambda t=tree: check_tables(sql, t, NOTHING), f"{table} is not allowed")
     inner = {"type": "SELECT_NODE", "from_table": {"type": "NEW_QUERY_NODE"}}
     refused(lambda: check_tables(sql, inner, NOTHING), "this holds NEW")
-
-
-def test_every_function_that_is_not_consistent_is_refused_row_by_row(parser):
-    """As the catalogue of this DuckDB has it."""
-    names = parser.sql(
-        "select distinct function_name from duckdb_functions()"
-        " where stability <> 'CONSISTENT' and function_name <> 'error'"
-    ).fetchall()
-    assert len(names) > 20
-    for (name,) in names:
-        sql = SqlText("--where", f"{name}() is null")
-        tree = parse(parser, sql, "SELECT ")
-        refused(lambda s=sql, t=tree: check_row_local(parser, s, t, 7), "is not the same in every")
 
 
 DIRECT = {

@@ -1,5 +1,6 @@
 """What DuckDB's catalogue says of functions: row-local or not, within the fence or not."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -7,11 +8,12 @@ from functools import cache
 
 import duckdb
 
+from dbshuf.query.allowed import ALLOWED
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk
 from dbshuf.statements import statement
 
-# Scalar functions that show or change what lies outside the query, run text as SQL, or
-# take raw engine memory: gone through for DuckDB 2.0.0. All others only see their arguments.
+# Functions that show or change what lies outside the query, run text as SQL, or take raw
+# engine memory, with the reason. What is neither here nor in ALLOWED is refused, too.
 _FENCED = {
     "current_setting": "it shows a setting",
     "getvariable": "it shows a variable",
@@ -30,25 +32,42 @@ _FENCED = {
 }
 _FENCED_PREFIX = "__internal"
 
-# The catalogue calls these consistent, but they read the clock (age with one argument).
-_CLOCKS = {"current_localtime", "current_localtimestamp"}
+# Overloads that read the clock whatever the catalogue calls them, by name and number of
+# arguments; the one of age for TIMESTAMPTZ looks like one that only reads the time zone.
+_CLOCKS = {("current_localtime", 0), ("current_localtimestamp", 0), ("age", 1)}
 # Volatile by the catalogue only so that it is not run too early.
 _STEADY = {"error"}
+# The zone of the session is fixed (query_settings.sql), so what reads only that is steady.
+_ZONED = re.compile("TIMESTAMPTZ|TIMESTAMP_TZ|WITH TIME ZONE")
+_TABLES = {"table", "table_macro", "pragma"}  # fence.check_tables lets pass what it knows
 # Names that mean a function when there is no such column.
 _BARE = {
     "current_catalog", "current_date", "current_role", "current_schema", "current_time",
     "current_timestamp", "current_user", "localtime", "localtimestamp", "session_user", "user",
 }  # fmt: skip
+_UNKNOWN = "it is newer than this dbshuf"
+_UNKNOWN_HINT = "only functions that were gone through are allowed: use others, or update dbshuf"
 _WAY_OUT = "run it over all rows with --sql"
 
 
 @dataclass
 class Known:
-    """One name of the catalogue: its kinds, stabilities and, of a macro, definitions."""
+    """One name of the catalogue.
+
+    kinds        scalar, aggregate, macro, ...
+    overloads    of a scalar or window function: number of arguments, and whether it gives the
+                 same in every run; -1 for one that takes any number
+    definitions  of a macro
+    """
 
     kinds: set[str] = field(default_factory=set)
-    stabilities: set[str] = field(default_factory=set)
+    overloads: set[tuple[int, bool]] = field(default_factory=set)
     definitions: set[str] = field(default_factory=set)
+
+    def is_steady(self, arguments: int) -> bool:
+        """Whether what binds to so many arguments gives the same in every run."""
+        fitting = {steady for count, steady in self.overloads if count in (-1, arguments)}
+        return all(fitting or {steady for _, steady in self.overloads})
 
 
 @cache
@@ -56,13 +75,30 @@ def _catalogue() -> dict[str, Known]:
     found: dict[str, Known] = defaultdict(Known)
     with duckdb.connect() as connection:
         rows = connection.execute(statement("duckdb", "query_functions")).fetchall()
-    for name, kind, stability, definition in rows:
+    for name, kind, stability, types, is_open, definition in rows:
         found[name].kinds.add(kind)
         if kind in ("scalar", "window") and stability:
-            found[name].stabilities.add(stability)
+            arguments = len(types) - 1  # the last is that of the result
+            steady = _is_steady_overload(name, stability, types)
+            found[name].overloads.add((-1 if is_open else arguments, steady))
         if kind == "macro" and definition:
             found[name].definitions.add(definition)
     return dict(found)
+
+
+def _is_steady_overload(name: str, stability: str, types: list[str]) -> bool:
+    """Whether an overload of these types, its result's last, is the same in every run.
+
+    One that is consistent within a query reads something of the session. With arguments, and
+    with a type that has a zone, that is the time zone; without, it is the clock or a name.
+    """
+    if name in _STEADY:
+        return True
+    if (name, len(types) - 1) in _CLOCKS:
+        return False
+    if stability == "CONSISTENT_WITHIN_QUERY":
+        return len(types) > 1 and any(_ZONED.search(kind) for kind in types)
+    return stability == "CONSISTENT"
 
 
 def called(node: Node, columns: Collection[str] = ()) -> str | None:
@@ -84,7 +120,9 @@ def check_fence(
     for node in walk(tree):
         name = called(node)
         if name is not None and (reason := _reaching_out(connection, name, frozenset())):
-            raise sql.invalid(f"{name}() is not allowed: {reason}", place_in(node, start))
+            hint = _UNKNOWN_HINT if reason == _UNKNOWN else ""
+            message = f"{name}() is not allowed: {reason}"
+            raise sql.invalid(message, place_in(node, start), hint=hint)
 
 
 def _reaching_out(
@@ -95,6 +133,9 @@ def _reaching_out(
         return "it is internal to DuckDB"
     if name in _FENCED:
         return _FENCED[name]
+    known = _catalogue().get(name)
+    if name not in ALLOWED and known is not None and not known.kinds <= _TABLES:
+        return _UNKNOWN
     for inner in _inside(connection, name, seen):
         if "class" not in inner and inner.get("type") in ("BASE_TABLE", "TABLE_FUNCTION"):
             return "it reads the catalogue"
@@ -153,14 +194,6 @@ def _many_rows(node: Node, name: str) -> str | None:
         return "unnest() makes several rows of one"
     if "aggregate" in known.kinds and not known.kinds & {"scalar", "macro"}:
         return f"{name.removesuffix('_star')}() is an aggregate, over more than one row"
-    if not _is_steady(node, name, known):
+    if name in _BARE or not known.is_steady(len(node.get("arguments", ()))):
         return f"{name}() is not the same in every run, and one seed must give one result"
     return None
-
-
-def _is_steady(node: Node, name: str, known: Known) -> bool:
-    if name in _STEADY:
-        return True
-    if name in _CLOCKS or name in _BARE or (name == "age" and len(node.get("arguments", ())) == 1):
-        return False
-    return known.stabilities <= {"CONSISTENT"}

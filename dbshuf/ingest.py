@@ -32,6 +32,7 @@ from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes
 from dbshuf.newstore import create_store, fits, json_rows
+from dbshuf.options import check_output_name
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
@@ -97,6 +98,8 @@ def ingest(
     store: str | os.PathLike[str],
     inputs: "Names",
     *,
+    include: "Names" = (),
+    exclude: "Names" = (),
     zero_terminated: bool = False,
     header: int = 0,
     binary: bool = False,
@@ -119,16 +122,18 @@ def ingest(
     Raises    DbshufError; then the inputs before the one that it names are in the store,
               whole, and of that one and those behind it nothing
     """
+    from dbshuf.library import names_of
+
     started = time.monotonic()
     path = Path(store)
-    names = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    check_output_name(os.fspath(store))
     asked = _Asked(zero_terminated, header, binary, input_format, table)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
     temp = _temp_folder(path, temp_dir)
-    found = _resolved(path, [os.fspath(name) for name in names])
+    found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
     info = open_store(path) if os.path.lexists(path) else None
     kind = _kind(found, asked, info)
     room = make_room(cap, found, kind)
@@ -177,14 +182,16 @@ def _temp_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
     )
 
 
-def _resolved(path: Path, names: list[str]) -> list[Input]:
+def _resolved(
+    path: Path, names: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+) -> list[Input]:
     """Return the inputs but the store itself, which may lie in a directory of them."""
     if not names or STDIN in names:
         raise UsageError(
             "a store is made of files, since it must know them again",
             hint="name files, globs or directories; write a stream to a file first",
         )
-    found = resolve_inputs(names)
+    found = resolve_inputs(names, include, exclude)
     pipes = [one for one in found if one.pipe is not None]
     for one in pipes:
         assert one.pipe is not None

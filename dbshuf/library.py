@@ -27,6 +27,8 @@ Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 class StreamOptions(TypedDict, total=False):
     """Options of both functions beyond those they name; as on the command line."""
 
+    include: Names
+    exclude: Names
     zero_terminated: bool
     header: int
     input_format: str | None
@@ -139,9 +141,14 @@ def _close_streams() -> None:
             rows.close()
 
 
+def names_of(given: Names) -> tuple[str, ...]:
+    """Return one name or several as the library keeps them."""
+    names = [given] if isinstance(given, (str, os.PathLike)) else given
+    return tuple(os.fspath(name) for name in names)
+
+
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of Options but the output; Raises UsageError for an unknown one."""
-    names = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     unknown = set(others) - set(Options.__dataclass_fields__)
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
@@ -149,11 +156,12 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
     }
     seed = others.get("seed")
-    if "allow_files" in others:
-        others = {**others, "allow_files": tuple(map(os.fspath, others["allow_files"]))}
+    for name in ("include", "exclude", "allow_files"):
+        if name in others:
+            others = {**others, name: names_of(others[name])}
     return {
         **others,
         **paths,
-        "inputs": tuple(os.fspath(name) for name in names),
+        "inputs": names_of(inputs),
         "seed": None if seed is None else str(seed),
     }

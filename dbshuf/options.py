@@ -1,8 +1,10 @@
 """What the user asked for, and what is wrong with it whatever the inputs are."""
 
+import os
 from dataclasses import dataclass
 
-from dbshuf.errors import UsageError
+from dbshuf.errors import OutputUnwritable, UsageError
+from dbshuf.remote import is_remote, remote_hint
 from dbshuf.strategy import STRATEGIES
 
 
@@ -11,6 +13,8 @@ class Options:
     """What the user asked for, as given; see the README for each."""
 
     inputs: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     store: str | None = None  # instead of inputs
     output: str | None = None
     memory: str | int | None = None
@@ -56,6 +60,7 @@ def check_options(options: Options) -> None:
             raise UsageError(f"{name} {value} must be at least {least}")
     if options.output == "":
         raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
+    check_output_name(options.output)
     cuts = [options.shards, options.shard_bytes, options.shard_rows]
     if sum(cut is not None for cut in cuts) > 1:
         raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
@@ -73,6 +78,15 @@ def check_options(options: Options) -> None:
         )
     if any(cut is not None for cut in cuts) and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
+
+
+def check_output_name(name: str | None) -> None:
+    """Raise OutputUnwritable for a URL, unless there is a directory of that name for it."""
+    if name is not None and is_remote(name) and not os.path.isdir(os.path.dirname(name)):
+        raise OutputUnwritable(
+            f"`{name}`: remote outputs are not written yet",
+            hint=remote_hint(name, "write a file here, and upload it"),
+        )
 
 
 def terminator_of(options: Options) -> bytes:

@@ -242,7 +242,7 @@ def _inputs(options: Options) -> _Read:
         return _Read(store.inputs, store, shape, store.terminator, store.header)
     terminator = terminator_of(options)
     check_sql_early(options)
-    inputs = resolve_inputs(options.inputs)
+    inputs = resolve_inputs(options.inputs, options.include, options.exclude)
     kind = _kind(options, inputs)
     header = common_header(inputs, options.header, terminator)
     return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)

@@ -294,3 +294,19 @@ def test_messages_end_with_a_hint_on_a_line_of_its_own(cli, corpus):
     lines = ran.err.strip().splitlines()
     assert any(line.strip().startswith("hint:") for line in lines)
     assert "\x1b" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/out.txt", "https://x.org/o", "file:///tmp/x/o"])
+def test_an_output_on_another_machine_is_refused_before_any_work(name, cli, home):
+    """And no directory `s3:` is asked for."""
+    (home / "in.txt").write_bytes(b"a\n")
+    for command in (
+        ("shuffle", "in.txt", "-o", name),
+        ("plan", "in.txt", "-o", name),
+        ("query", "in.txt", "select 1", "-o", name),
+        ("ingest", name, "in.txt"),
+    ):
+        ran = cli(*command)
+        assert ran.code == 15, ran.err
+        assert "remote outputs are not written yet" in ran.err
+    assert sorted(path.name for path in home.iterdir()) == ["in.txt"]

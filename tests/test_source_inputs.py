@@ -8,7 +8,7 @@ from io import FileIO
 import pytest
 from packed import CODECS, pack
 
-from dbshuf.errors import InputMissing, InputUnreadable
+from dbshuf.errors import InputMissing, InputUnreadable, NoInputFiles, UsageError
 from dbshuf.source import inputs
 from dbshuf.source.inputs import Input, Pipe, resolve_inputs
 
@@ -133,3 +133,142 @@ def test_a_pipe_that_does_not_block_is_read_to_its_end(codec, is_peeked):
     assert reader.readinto(view) == 0
     reader.close()
     writer.join()
+
+
+def made(folder, *paths):
+    """Make files below a folder, each with its own name in it."""
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(f"{path}\n".encode())
+
+
+def test_what_begins_with_a_dot_or_an_underscore_is_left_out_of_directories(tmp_path):
+    """Spark and Arrow mark so what is no data; a column's folder is data all the same."""
+    made(
+        tmp_path / "out",
+        *("_SUCCESS", "_metadata", ".part-0.crc", "_temporary/0/part-1", ".git/config"),
+        *("lang=en/part-0", "lang=en/_SUCCESS", "_lang=de/part-0", "_x=y", "a_b"),
+    )
+    found = names(resolve_inputs(["out"]))
+    assert found == ["out/_lang=de/part-0", "out/a_b", "out/lang=en/part-0"]
+    assert names(resolve_inputs(["out/_SUCCESS", "out/_temporary"])) == [
+        "out/_SUCCESS",
+        "out/_temporary/0/part-1",
+    ]
+    assert names(resolve_inputs(["out/_*", "out/.*crc"])) == [
+        *("out/_SUCCESS", "out/_metadata", "out/_x=y", "out/.part-0.crc"),
+    ]
+
+
+def test_a_directory_of_hidden_files_alone_says_how_many(tmp_path):
+    """Nobody should have to guess why nothing is read."""
+    made(tmp_path / "out", "_SUCCESS", ".a", ".b")
+    os.mkfifo(tmp_path / "out" / "pipe")
+    with pytest.raises(NoInputFiles, match=r"to read: 3 hidden .*, 1 no regular files"):
+        resolve_inputs(["out"])
+    with pytest.raises(NoInputFiles, match=r"no file matches `out/p[*]` to read: 1 no regular"):
+        resolve_inputs(["out/p*"])
+
+
+def test_pipes_and_devices_of_a_directory_are_left_out(tmp_path):
+    """Reading one would wait for ever; a name of its own is meant."""
+    made(tmp_path / "set", "a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "set" / "p").symlink_to(tmp_path / "pipe")
+    (tmp_path / "set" / "z").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "set" / "q")
+    assert names(resolve_inputs(["set"])) == ["set/a"]
+    assert names(resolve_inputs(["set/*"])) == ["set/a"]
+    (one,) = resolve_inputs(["/dev/null"])
+    assert one.pipe is not None
+    one.pipe.raw.close()
+
+
+def test_every_folder_is_walked_once_whatever_links_lead_to_it(tmp_path):
+    """Thirty diamonds would be a billion files; where a folder lies comes before a link."""
+    made(tmp_path / "set", "zz/x", "far/y")
+    before = tmp_path / "set" / "zz"
+    for number in range(30):
+        folder = tmp_path / "diamonds" / f"d{number}"
+        folder.mkdir(parents=True)
+        for side in ("left", "right"):
+            (folder / side).symlink_to(before)
+        before = folder
+    (tmp_path / "set" / "aa").symlink_to(before)
+    (tmp_path / "set" / "ab").symlink_to(before)
+    (tmp_path / "set" / "zz" / "back").symlink_to(tmp_path / "diamonds")
+    (tmp_path / "set" / "twin").symlink_to(tmp_path / "set" / "zz" / "x")
+    assert names(resolve_inputs(["set"])) == ["set/far/y", "set/twin", "set/zz/x"]
+    assert len(resolve_inputs(["set", "set"])) == 6
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "b").symlink_to(tmp_path / "set" / "far")
+    (tmp_path / "two" / "a").symlink_to(tmp_path / "set" / "far")
+    assert names(resolve_inputs(["two"])) == ["two/a/y"]
+
+
+TREE = ("a.txt", "a.parquet", "data/b.parquet", "data/deep/c.parquet", "data/deep/c.md", "e/b[1].x")
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        (["*.parquet"], [], ["a.parquet", "data/b.parquet", "data/deep/c.parquet"]),
+        (["*.parquet"], ["deep"], ["a.parquet", "data/b.parquet"]),
+        (["*.parquet"], ["deep/"], ["a.parquet", "data/b.parquet"]),
+        (["data/*.parquet"], [], ["data/b.parquet"]),
+        (["/*.parquet"], [], ["a.parquet"]),
+        (["./*.parquet"], [], ["a.parquet"]),
+        (["data/**/*.parquet"], [], ["data/b.parquet", "data/deep/c.parquet"]),
+        (["**/c.*"], [], ["data/deep/c.md", "data/deep/c.parquet"]),
+        (["data/**"], ["*.md"], ["data/b.parquet", "data/deep/c.parquet"]),
+        (["data"], ["*.md"], ["data/b.parquet", "data/deep/c.parquet"]),
+        (["a.txt/"], [], None),
+        ([], ["data/deep/**", "e"], ["a.parquet", "a.txt", "data/b.parquet"]),
+        ([], ["*"], None),
+        ([], ["**"], None),
+        (["b[[]1].?"], [], ["e/b[1].x"]),
+        (["[!a]*.parquet"], [], ["data/b.parquet", "data/deep/c.parquet"]),
+        (["*.TXT"], [], None),
+        (["a.txt", "*.md"], [], ["a.txt", "data/deep/c.md"]),
+        (["a.txt"], ["a.txt"], None),
+    ],
+)
+def test_include_and_exclude_choose_files_of_a_directory(tmp_path, include, exclude, found):
+    """As rsync and ripgrep: a name anywhere, a path with a slash; exclude wins."""
+    made(tmp_path / "set", *TREE)
+    for name in ("set", "set/", "set/**"):
+        if found is None:
+            with pytest.raises(NoInputFiles, match=r"not chosen by --include"):
+                resolve_inputs([name], include, exclude)
+        else:
+            left = names(resolve_inputs([name], include, exclude))
+            assert left == [f"set/{path}" for path in found]
+
+
+def test_a_file_that_is_named_is_read_whatever_is_excluded(tmp_path):
+    """A pattern that chooses nothing at all would go unnoticed."""
+    made(tmp_path / "set", *TREE)
+    assert names(resolve_inputs(["set/a.txt", "set"], [], ["*.txt", "e", "*.md"])) == [
+        *("set/a.txt", "set/a.parquet", "set/data/b.parquet", "set/data/deep/c.parquet"),
+    ]
+    with pytest.raises(UsageError, match="and none is named"):
+        resolve_inputs(["set/a.txt"], [], ["*.txt"])
+    for bad in ("", "/", "../x", "."):
+        with pytest.raises(UsageError, match="matches nothing"):
+            resolve_inputs(["set"], [bad])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("https://x.org/a.txt?b=*", "http://x/[a]", "s3://b/*.parquet", "gs://b/c", "hf://d/e"),
+        *("az://b/c", "abfss://c@a.dfs/d", "ftp://x/y", "HTTPS://X/y", "file:///a/b"),
+    ],
+)
+def test_an_input_on_another_machine_is_refused_as_such(tmp_path, name):
+    """Not as a file that is missing; a local file of that name is one."""
+    with pytest.raises(InputUnreadable, match="remote inputs are not read yet") as caught:
+        resolve_inputs([name])
+    assert ("/a/b" if name.startswith("file:") else "download") in caught.value.hint
+    made(tmp_path, "s3:/b/c.txt")
+    assert len(resolve_inputs(["s3://b/c.txt", "s3://b", "s3://b/*.txt"][:2])) == 2

@@ -1,6 +1,7 @@
 """What inputs hold: by their bytes, never by what a text happens to begin with."""
 
 import random
+import shutil
 import sqlite3
 
 import duckdb
@@ -94,12 +95,44 @@ def test_what_the_user_says_wins(files):
     assert all(name in caught.value.hint for name in NAMES)
 
 
-def test_inputs_of_two_kinds_are_refused_with_one_of_each(files):
-    """A folder with a stray file, say."""
-    with pytest.raises(UsageError, match=r"parquet` is a Parquet file, and `.*text` is text"):
+def test_inputs_of_two_kinds_are_refused_with_one_of_each_and_the_counts(files):
+    """Named one by one, so no pattern would help."""
+    with pytest.raises(UsageError, match=r"there are 2 Parquet files and 1 of text") as caught:
         kind(files / "parquet", files / "parquet", files / "text")
-    with pytest.raises(UsageError, match=r"text` is text, and `.*file` is Arrow IPC data"):
+    assert f"such as `{files / 'parquet'}` and `{files / 'text'}`" in caught.value.message
+    assert "--from" in caught.value.hint
+    with pytest.raises(UsageError, match=r"there are 1 of text and 1 Arrow IPC file, such as"):
         kind(files / "text", files / "file")
+
+
+def data_set(folder, files):
+    """A directory as data sets are published: tables, and words about them."""
+    (folder / "data").mkdir(parents=True)
+    for number in range(12):
+        shutil.copy(files / "parquet", folder / "data" / f"train-{number:05}.parquet")
+    (folder / "README.md").write_bytes(b"# About\n")
+    (folder / "dataset_infos.json").write_bytes(b"{}\n")
+    (folder / ".gitattributes").write_bytes(b"*.parquet filter=lfs\n")
+    return folder
+
+
+def test_the_option_that_helps_is_named_where_a_directory_holds_two_kinds(files, tmp_path):
+    """A published data set has a README beside its tables."""
+    folder = data_set(tmp_path / "set", files)
+    with pytest.raises(UsageError) as caught:
+        kind(folder)
+    assert f"`{folder}` holds 2 of text and 12 Parquet files, such as" in caught.value.message
+    assert caught.value.hint == "pass --include '*.parquet'"
+    found = resolve_inputs([str(folder)], include=["*.parquet"])
+    assert len(found) == 12
+    assert kind_of_inputs(found, None, table=None) == "parquet"
+    for path in (folder / "data").iterdir():
+        path.rename(path.with_suffix(""))
+    with pytest.raises(UsageError) as caught:
+        kind(folder)
+    assert caught.value.hint == "pass --exclude README.md --exclude dataset_infos.json"
+    found = resolve_inputs([str(folder)], exclude=["README.md", "dataset_infos.json"])
+    assert kind_of_inputs(found, None, table=None) == "parquet"
 
 
 def test_pipes_and_compressed_files_are_lines_unless_the_user_says_more(files, tmp_path):

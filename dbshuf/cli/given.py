@@ -3,13 +3,16 @@
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dbshuf.cli.options import ExportArguments, Inputs, Printing, Report, ShuffleArguments
 from dbshuf.errors import InputMissing, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     from dbshuf.options import Options
+
+
+REPEATED = ("include", "exclude", "allow_files")  # options that may be given several times
 
 
 def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
@@ -26,7 +29,8 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
     names = [field.name for field in fields(given) if field.name not in ours]
     options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
-    return replace(options, sql=_sql_text(given), allow_files=tuple(given.allow_files or ()))
+    repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
+    return replace(options, sql=_sql_text(given), **repeated)
 
 
 def check_stdin(inputs: tuple[str, ...]) -> None:

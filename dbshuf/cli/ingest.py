@@ -24,6 +24,8 @@ def ingest(given: IngestArguments) -> None:
         result = run(
             given.store,
             inputs,
+            include=given.include or (),
+            exclude=given.exclude or (),
             zero_terminated=given.zero_terminated,
             header=given.header,
             binary=given.binary,

@@ -69,6 +69,20 @@ class Inputs:
 
 
 @group
+class Chosen:
+    """Which files of directories and globs are read."""
+
+    include: Annotated[
+        list[str] | None,
+        _value("--include", "GLOB", "Take these files alone of directories and globs."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        _value("--exclude", "GLOB", "Leave these files or folders out of directories and globs."),
+    ] = None
+
+
+@group
 class Output:
     """Where the lines go."""
 
@@ -291,7 +305,7 @@ class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Rep
 
 
 @group
-class ShuffleArguments(Inputs, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 
@@ -339,7 +353,7 @@ class Stored:
 
 
 @group
-class IngestArguments(Store, Inputs, Lines, Rows, Stored, Limits, Temp, Report):
+class IngestArguments(Store, Inputs, Chosen, Lines, Rows, Stored, Limits, Temp, Report):
     """What `dbshuf ingest` takes."""
 
 
@@ -349,5 +363,5 @@ class ExportArguments(Store, AfterInputs):
 
 
 @group
-class QueryArguments(Inputs, Output, Limits, Lines, Rows, Fence, Answers, Temp, Report):
+class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers, Temp, Report):
     """What `dbshuf query` takes; the last of its inputs is the SELECT."""

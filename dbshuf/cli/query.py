@@ -3,7 +3,7 @@
 import sys
 from dataclasses import fields
 
-from dbshuf.cli.given import check_stdin
+from dbshuf.cli.given import REPEATED, check_stdin
 from dbshuf.cli.options import Inputs, QueryArguments, Report
 from dbshuf.cli.streams import need_stdout, write_stdout
 from dbshuf.errors import UsageError
@@ -28,7 +28,7 @@ def query(given: QueryArguments) -> None:
 
     ours = {field.name for group in (Inputs, Report) for field in fields(group)}
     rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
-    rest["allow_files"] = tuple(given.allow_files or ())
+    rest |= {name: tuple(rest[name] or ()) for name in REPEATED}
     is_table = given.output is None and given.format is None and sys.stdout.isatty()
     plan = plan_answer(Options(inputs=tuple(inputs), **rest), sql)
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)

@@ -6,14 +6,17 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from typing import Protocol
 
-from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, NoInputFiles, UsageError
+from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
 from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
+from dbshuf.remote import is_remote, remote_hint
+from dbshuf.source.chosen import Choice, choice_of
 from dbshuf.source.compressed import Decompressor, codec_of
 from dbshuf.source.raw import RawInput, when_ready
+from dbshuf.source.walk import Walk
 from dbshuf.source.windows import HEAD_BYTES, window_bytes
 from dbshuf.units import KIB, human
 
@@ -67,6 +70,7 @@ class Input:
     changed_ns  time of the last change when it was listed
     window_bytes  memory that a reader of its compression takes
     pipe        what was read so far of a stream that cannot be read twice
+    found_in    the directory or glob that it was found in; empty if it was named itself
     """
 
     ordinal: int
@@ -77,6 +81,7 @@ class Input:
     changed_ns: int = 0
     window_bytes: int = 0
     pipe: Pipe | None = field(default=None, compare=False)
+    found_in: str = field(default="", compare=False)
 
     @property
     def is_plain_file(self) -> bool:
@@ -153,15 +158,24 @@ def unreadable(name: str, error: OSError) -> InputUnreadable:
     )
 
 
-def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
+def resolve_inputs(
+    names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> tuple[Input, ...]:
     """Return every input that the names stand for, in order.
 
     names    files, globs, directories, "-"; none at all is standard input
+    include, exclude  which files of directories and globs, see `chosen`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
     if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
-    paths = [path for name in (names or [STDIN]) for path in _expand(os.fspath(name))]
+    choice = choice_of(include, exclude)
+    paths = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), choice)]
+    if (include or exclude) and not any(found_in for _, found_in in paths):
+        raise UsageError(
+            "--include and --exclude choose files of directories and globs, and none is named",
+            hint="quote a glob, or the shell names each of its files",
+        )
     if len(paths) > ORDINAL_LIMIT:
         raise InputBeyondBounds(
             f"{len(paths):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
@@ -169,8 +183,8 @@ def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
         )
     inputs: list[Input] = []
     try:
-        for ordinal, path in enumerate(paths):
-            inputs.append(_examine(ordinal, path))
+        for ordinal, (path, found_in) in enumerate(paths):
+            inputs.append(replace(_examine(ordinal, path), found_in=found_in))
     except BaseException:
         for one in inputs:
             if one.pipe is not None:
@@ -179,53 +193,23 @@ def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
     return tuple(inputs)
 
 
-def _expand(name: str) -> Iterator[str]:
-    """Every file that one name on the command line stands for, by path bytes."""
+def _expand(name: str, choice: Choice) -> Iterator[tuple[str, str]]:
+    """Every file that one name on the command line stands for, and what it was found in."""
     if name == STDIN:
-        yield name
+        yield name, ""
     elif os.path.isdir(name):
-        yield from _files_below(name)
+        for path in Walk(name, choice, unreadable).files_below():
+            yield path, name
     elif os.path.lexists(name):
-        yield name
+        yield name, ""
+    elif is_remote(name):
+        hint = remote_hint(name, "download it first, or pipe it in: curl -L URL | dbshuf ...")
+        raise InputUnreadable(f"`{name}`: remote inputs are not read yet", hint=hint)
     elif glob.has_magic(name):
-        found = sorted(glob.glob(name, recursive=True), key=os.fsencode)
-        files = [file for path in found for file in ([path] if not os.path.isdir(path) else [])]
-        if not files:
-            raise NoInputFiles(
-                f"no file matches `{name}`", hint="hidden files match only a pattern with a dot"
-            )
-        yield from files
+        for path in Walk(name, choice, unreadable).files_matching():
+            yield path, name
     else:
         raise InputMissing(f"no such file: `{name}`", hint="check the path, or quote a glob")
-
-
-def _files_below(folder: str) -> list[str]:
-    """The regular files below a folder by path bytes, hidden ones left out.
-
-    Links are followed, but not one that leads back to a folder above it.
-    """
-
-    def fail(error: OSError) -> None:
-        raise unreadable(str(error.filename), error)
-
-    def leads_back(path: str, parent: str) -> bool:
-        here, there = os.path.realpath(parent), os.path.realpath(path)
-        return os.path.islink(path) and os.path.commonpath([here, there]) == there
-
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and not leads_back(os.path.join(parent, name), parent)
-        ]
-        for name in files:
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and (os.path.isfile(path) or os.path.islink(path)):
-                found.append(path)
-    if not found:
-        raise NoInputFiles(f"directory `{folder}` holds no files", hint="hidden files are left out")
-    return sorted(found, key=os.fsencode)
 
 
 def _examine(ordinal: int, path: str) -> Input:

@@ -1,8 +1,10 @@
 """What inputs hold: told by their first and last bytes, or as the user says."""
 
+import glob
 import os
 from collections.abc import Sequence
 from pathlib import PurePath
+from shlex import quote as quoted
 
 from dbshuf.errors import UsageError
 from dbshuf.source.inputs import Input, open_raw, unreadable
@@ -19,6 +21,7 @@ NAMES = {
 }
 DELIMITED = ("csv", "tsv")
 DATABASES = ("duckdb", "sqlite")
+_SHOWN_NAMES = 3  # of files to leave out, in a hint
 _SEEKING = ("parquet", *DATABASES)  # read from several places, so from a plain file only
 
 _HEAD_BYTES = 100
@@ -62,19 +65,42 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
 
 
 def _common_kind(inputs: Sequence[Input]) -> str:
-    kinds = (_kind_of(one) if one.is_plain_file else "lines" for one in inputs)
-    first = next(kinds, "lines")
-    for source, kind in zip(inputs[1:], kinds, strict=True):
-        if kind != first:
-            raise UsageError(
-                f"`{inputs[0].name}` is {_named(first)}, and `{source.name}` is {_named(kind)}",
-                hint="shuffle them apart, or say with --from what they all are",
-            )
-    return first
+    """Return the kind that all inputs have; raises UsageError if they have several."""
+    by_kind: dict[str, list[Input]] = {}
+    for one in inputs:
+        kind = _kind_of(one) if one.is_plain_file else "lines"
+        by_kind.setdefault(kind, []).append(one)
+    if len(by_kind) < 2:
+        return next(iter(by_kind), "lines")
+    places = {one.found_in for one in inputs}
+    where = f"`{places.pop()}` holds" if len(places) == 1 and "" not in places else "there are"
+    counts = " and ".join(_counted(kind, len(found)) for kind, found in by_kind.items())
+    examples = " and ".join(f"`{found[0].name}`" for found in by_kind.values())
+    raise UsageError(f"{where} {counts}, such as {examples}", hint=_way_out(by_kind))
 
 
-def _named(kind: str) -> str:
-    return "text" if kind == "lines" else _one(kind)
+def _way_out(by_kind: dict[str, list[Input]]) -> str:
+    """Return what to do about inputs of several kinds: an option that leaves one of them."""
+    most = max(by_kind, key=lambda kind: (kind != "lines", len(by_kind[kind])))
+    others = [one for kind, found in by_kind.items() if kind != most for one in found]
+    if all(one.found_in for one in others):
+        suffixes = {PurePath(one.name).suffix for one in by_kind[most]}
+        apart = suffixes.isdisjoint(PurePath(one.name).suffix for one in others)
+        if len(suffixes) == 1 and "" not in suffixes and apart:
+            return f"pass --include {quoted(f'*{suffixes.pop()}')}"
+        names = sorted({PurePath(one.name).name for one in others})
+        wanted = {PurePath(one.name).name for one in by_kind[most]}
+        if len(names) <= _SHOWN_NAMES and wanted.isdisjoint(names):
+            return "pass " + " ".join(f"--exclude {quoted(glob.escape(name))}" for name in names)
+        return "choose with --include GLOB and --exclude GLOB, or say with --from what they all are"
+    return "shuffle them apart, or say with --from what they all are"
+
+
+def _counted(kind: str, count: int) -> str:
+    if kind == "lines":
+        return f"{count:,} of text"
+    name = NAMES[kind] if kind != "arrow" else "Arrow IPC file"
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _one(kind: str) -> str:

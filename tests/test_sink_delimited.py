@@ -92,17 +92,57 @@ def test_pythons_reader_finds_the_same_fields(tmp_path, *, rows):
                 assert type(value).fromisoformat(text) == value
 
 
-def test_quotes_are_where_rfc_4180_has_them(tmp_path):
-    """Every text is quoted, nothing else is; NULL and the empty text differ."""
+def test_quotes_are_where_rfc_4180_has_them_and_nowhere_else(tmp_path):
+    """Delimiter, quote, LF, CR; NULL and the empty text differ; numbers have none."""
     path = tmp_path / "out.csv"
-    names = ["plain", 'a "b", c']
-    texts = ["x", 'say "hi"', "a,b", "two\nlines", "cr\rhere", " lead", "", None]
-    rows = pa.record_batch([pa.array(range(8)), pa.array(texts)], names=names)
-    write_all(target_of(path, "csv", schema=rows.schema), row_windows_of(rows))
-    assert path.read_bytes().decode() == (
-        '"plain","a ""b"", c"\n'
-        '0,"x"\n1,"say ""hi"""\n2,"a,b"\n3,"two\nlines"\n4,"cr\rhere"\n5," lead"\n6,""\n7,\n'
+    names = ["plain", 'a "b", c', "", "#x"]
+    texts = [
+        "x",
+        'say "hi"',
+        "a,b",
+        "two\nlines",
+        "cr\rhere",
+        " lead",
+        "",
+        None,
+        "t\tb",
+        "\u2028\0",
+    ]
+    rows = pa.record_batch(
+        [pa.array(range(10)), pa.array(texts), pa.array(["é"] * 10), pa.array([None] * 10)],
+        names=names,
     )
+    write_all(target_of(path, "csv", schema=rows.schema), row_windows_of(rows, [3]))
+    assert path.read_bytes().decode() == (
+        'plain,"a ""b"", c","",#x\n'
+        '0,x,é,\n1,"say ""hi""",é,\n2,"a,b",é,\n3,"two\nlines",é,\n4,"cr\rhere",é,\n'
+        '5, lead,é,\n6,"",é,\n7,,é,\n8,t\tb,é,\n9,\u2028\0,é,\n'
+    )
+    write_all(target_of(path, "tsv", schema=rows.schema), row_windows_of(rows))
+    lines = path.read_bytes().decode().replace("two\nlines", "").split("\n")
+    assert lines[0] == 'plain\t"a ""b"", c"\t""\t#x'
+    assert (lines[3], lines[9]) == ("2\ta,b\té\t", '8\t"t\tb"\té\t')
+
+
+@pytest.mark.parametrize("name", ["\ufeffline", "", "a,b", '"', "two\nlines"])
+@pytest.mark.parametrize("texts", [["", None, "x"], ["a,b", '"', ""], ["\ufeff", "\r", "#"]])
+def test_readers_tell_null_from_empty_under_any_name(name, texts, tmp_path):
+    """A BOM that is a name's first character stays there."""
+    path = tmp_path / "out.csv"
+    rows = pa.record_batch([pa.array(["a"] * 3), pa.array(texts)], names=[name, "t"])
+    write_all(target_of(path, "csv", schema=rows.schema), row_windows_of(rows))
+    options = pa.csv.ParseOptions(newlines_in_values=True)
+    convert = pa.csv.ConvertOptions(
+        column_types={name: pa.string(), "t": pa.string()},
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    table = pa.csv.read_csv(path, parse_options=options, convert_options=convert)
+    assert table.to_pydict() == {name: ["a"] * 3, "t": texts}
+    assert pl.read_csv(path, infer_schema=False).to_series(1).to_list() == texts
+    with path.open(newline="") as file:
+        assert list(csv.reader(file)) == [[name, "t"], *(["a", text or ""] for text in texts)]
 
 
 def test_moments_of_a_time_zone_are_written_in_utc(tmp_path):
@@ -111,7 +151,7 @@ def test_moments_of_a_time_zone_are_written_in_utc(tmp_path):
     moments = pa.array([1729987200, 1729990800], pa.timestamp("s", "Europe/Berlin"))
     rows = pa.record_batch([moments], names=["at"])
     write_all(target_of(path, "csv", schema=rows.schema), row_windows_of(rows))
-    assert path.read_text() == '"at"\n2024-10-27 00:00:00Z\n2024-10-27 01:00:00Z\n'
+    assert path.read_text() == "at\n2024-10-27 00:00:00Z\n2024-10-27 01:00:00Z\n"
 
 
 def test_lines_are_one_column(tmp_path):
@@ -158,4 +198,4 @@ def test_no_rows_make_a_head(schema, tmp_path):
     path = tmp_path / "out.csv"
     write_all(target_of(path, "csv", schema=schema), [])
     names = ["line"] if schema is None else schema.names
-    assert path.read_text() == ",".join(f'"{name}"' for name in names) + "\n"
+    assert path.read_text() == ",".join(names) + "\n"

@@ -31,6 +31,8 @@ class StreamOptions(TypedDict, total=False):
     header: int
     input_format: str | None
     table: str | None
+    schema: str
+    hive: bool | None
     where: str | None
     select: str | None
     sql: str | None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from dbshuf.errors import UsageError
 from dbshuf.strategy import STRATEGIES
 
+SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
+
 
 @dataclass(frozen=True)
 class Options:
@@ -32,6 +34,8 @@ class Options:
     is_answer: bool = False  # the result of `sql` is written as it comes, its ids too
     input_format: str | None = None
     table: str | None = None
+    schema: str = SAME
+    hive: bool | None = None
     allow_files: tuple[str, ...] = ()
     compression: str | None = None
     row_group_bytes: str | int | None = None
@@ -46,6 +50,7 @@ def check_options(options: Options) -> None:
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )
+    check_schema_option(options.schema)
     for name, value, least in (
         ("--threads", options.threads, 1),
         ("--header", options.header, 0),
@@ -73,6 +78,12 @@ def check_options(options: Options) -> None:
         )
     if any(cut is not None for cut in cuts) and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
+
+
+def check_schema_option(schema: str) -> None:
+    """Raise UsageError for a --schema that is none."""
+    if schema not in (SAME, UNION):
+        raise UsageError(f"--schema `{schema}` is unknown", hint=f"one of {SAME}, {UNION}")
 
 
 def terminator_of(options: Options) -> bytes:

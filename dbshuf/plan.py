@@ -13,8 +13,9 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.options import Options, check_options, terminator_of
-from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
+from dbshuf.shape import ROW_QUERY_BYTES, TEXT_KINDS, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
+from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import Input, resolve_inputs
 from dbshuf.source.survey import Survey, common_header, survey_inputs
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
@@ -244,6 +245,8 @@ def _inputs(options: Options) -> _Read:
     check_sql_early(options)
     inputs = resolve_inputs(options.inputs)
     kind = _kind(options, inputs)
+    rows = "lines" if kind in TEXT_KINDS else None
+    inputs = with_folder_keys(inputs, options.hive, rows=rows)
     header = common_header(inputs, options.header, terminator)
     return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)
 
@@ -270,7 +273,7 @@ def _survey(read: _Read) -> Survey:
     else:
         from dbshuf.source.table import survey_tables
 
-        survey = survey_tables(read.inputs, shape.kind, table=shape.table)
+        survey = survey_tables(read.inputs, shape.kind, table=shape.table, schema=shape.asked)
     if shape.whole_query is not None:
         return replace(survey, text_bytes=None, is_exact=False, columns=columns)
     return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)

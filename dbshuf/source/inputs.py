@@ -6,13 +6,14 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from typing import Protocol
 
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, NoInputFiles, UsageError
 from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.source.compressed import Decompressor, codec_of
+from dbshuf.source.hive import Key, fixed_part, folder_below
 from dbshuf.source.raw import RawInput, when_ready
 from dbshuf.source.windows import HEAD_BYTES, window_bytes
 from dbshuf.units import KIB, human
@@ -67,6 +68,9 @@ class Input:
     changed_ns  time of the last change when it was listed
     window_bytes  memory that a reader of its compression takes
     pipe        what was read so far of a stream that cannot be read twice
+    below       its folder as seen from the directory or glob that was named; None: it was
+                named itself
+    keys        columns that its folders give to its rows
     """
 
     ordinal: int
@@ -77,6 +81,8 @@ class Input:
     changed_ns: int = 0
     window_bytes: int = 0
     pipe: Pipe | None = field(default=None, compare=False)
+    below: str | None = None
+    keys: tuple[Key, ...] = ()
 
     @property
     def is_plain_file(self) -> bool:
@@ -161,7 +167,12 @@ def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
     """
     if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
-    paths = [path for name in (names or [STDIN]) for path in _expand(os.fspath(name))]
+    paths = [
+        (path, below)
+        for name in map(os.fspath, names or [STDIN])
+        for path in _expand(name)
+        for below in [_below(path, name)]
+    ]
     if len(paths) > ORDINAL_LIMIT:
         raise InputBeyondBounds(
             f"{len(paths):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
@@ -169,8 +180,8 @@ def resolve_inputs(names: Sequence[str]) -> tuple[Input, ...]:
         )
     inputs: list[Input] = []
     try:
-        for ordinal, path in enumerate(paths):
-            inputs.append(_examine(ordinal, path))
+        for ordinal, (path, below) in enumerate(paths):
+            inputs.append(replace(_examine(ordinal, path), below=below))
     except BaseException:
         for one in inputs:
             if one.pipe is not None:
@@ -197,6 +208,13 @@ def _expand(name: str) -> Iterator[str]:
         yield from files
     else:
         raise InputMissing(f"no such file: `{name}`", hint="check the path, or quote a glob")
+
+
+def _below(path: str, name: str) -> str | None:
+    """Return the folder of a file as seen from a directory or glob; None if it is named itself."""
+    if path == name:
+        return None
+    return folder_below(path, name if os.path.isdir(name) else fixed_part(name))
 
 
 def _files_below(folder: str) -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from dbshuf.errors import SchemaMismatch
 from dbshuf.source.columns import narrowest, plain_batch, plain_schema
 from dbshuf.source.hive import Key
+from dbshuf.source.inputs import Input
 from dbshuf.source.parts import Pace, Part, Pieces, TableInput, first_line
 from dbshuf.source.union import widened
 
@@ -36,6 +38,18 @@ def with_keys(table: TableInput) -> TableInput:
         return table
     fields = [pa.field(key.name, KEY_TYPES[key.kind]) for key in keys]
     return Fitted(table, pa.schema([*table.schema, *fields]), keys)
+
+
+def with_kinds_of(source: Input, schema: pa.Schema) -> Input:
+    """Return an input whose folders give columns of the types of `schema`, where they fit it."""
+    kinds = {kind: name for name, kind in KEY_TYPES.items()}
+    keys = []
+    for key in source.keys:
+        place = schema.get_field_index(key.name)
+        kind = None if place < 0 else kinds.get(schema.field(place).type)
+        is_fit = kind == "VARCHAR" or key.text is None
+        keys.append(replace(key, kind=kind) if kind is not None and is_fit else key)
+    return replace(source, keys=tuple(keys))
 
 
 class Fitted:

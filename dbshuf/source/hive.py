@@ -78,19 +78,6 @@ def with_folder_keys(
     )
 
 
-def retyped(keys: Sequence[Key], kinds: dict[str, str]) -> tuple[Key, ...]:
-    """Return keys with the kinds that a store has for them, where their values fit.
-
-    kinds   BIGINT, DATE or VARCHAR by name
-    """
-    return tuple(
-        replace(key, kind=kinds[key.name])
-        if kinds.get(key.name) == "VARCHAR" or (key.text is None and key.name in kinds)
-        else key
-        for key in keys
-    )
-
-
 def _keys_below(inputs: Sequence["Input"]) -> list[list[Key]]:
     """Return the keys of each input by the folders below the one that was named."""
     found = [[] if one.below is None else _keys(one.below) for one in inputs]

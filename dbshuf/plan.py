@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from dbshuf.store import StoreInfo
 
+_SHOWN_COLUMNS = 20
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -107,6 +109,7 @@ class Plan:
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
+            "columns": None if self.schema is None else _columns(self.schema),
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -149,9 +152,15 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort"
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        columns = []
+        if self.schema is not None:
+            shown = [f"{one['name']} {one['type']}" for one in _columns(self.schema)]
+            more = f" and {len(shown) - _SHOWN_COLUMNS:,} more" * (len(shown) > _SHOWN_COLUMNS)
+            columns = [("columns", ", ".join(shown[:_SHOWN_COLUMNS]) + more)]
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            *columns,
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),
@@ -318,6 +327,8 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else Path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
+    if options.is_stream and shape.schema is not None:
+        as_format = "arrow"
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
@@ -387,6 +398,10 @@ def _usable_cores() -> int:
 def _space(place: str, needed: int | None, free: int | None) -> str:
     wanted = "unknown" if needed is None else human(needed)
     return f"{place}: {wanted} needed" + ("" if free is None else f", {human(free)} free")
+
+
+def _columns(schema: "pa.Schema") -> list[dict[str, str]]:
+    return [{"name": field.name, "type": str(field.type)} for field in schema]
 
 
 def _sum(sizes: list[int | None]) -> int | None:

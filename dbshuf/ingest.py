@@ -32,10 +32,12 @@ from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes
 from dbshuf.newstore import create_store, fits, json_rows
-from dbshuf.options import check_output_name
+from dbshuf.options import SAME, check_output_name, check_schema_option
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
+from dbshuf.shape import TEXT_KINDS
+from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
 from dbshuf.source.kinds import NAMES, kind_of_inputs
 from dbshuf.source.survey import common_header
@@ -92,6 +94,7 @@ class _Asked:
     binary: bool
     input_format: str | None
     table: str | None
+    schema: str
 
 
 def ingest(
@@ -105,6 +108,8 @@ def ingest(
     binary: bool = False,
     input_format: str | None = None,
     table: str | None = None,
+    schema: str = SAME,
+    hive: bool | None = None,
     memory: str | int | None = None,
     threads: int | None = None,
     temp_dir: str | os.PathLike[str] | None = None,
@@ -117,6 +122,8 @@ def ingest(
               the machine or its cgroup has
     threads   that pack rows; default: the cores that this process may use
     temp_dir  where DuckDB may spill; default: beside the store
+    schema    "union": a new store takes the columns of all inputs; into one that is there go
+              inputs whose columns it holds, null where one is missing
     others    as on the command line; they must be those that the store was made with
     Returns   what became of each input
     Raises    DbshufError; then the inputs before the one that it names are in the store,
@@ -127,15 +134,18 @@ def ingest(
     started = time.monotonic()
     path = Path(store)
     check_output_name(os.fspath(store))
-    asked = _Asked(zero_terminated, header, binary, input_format, table)
+    asked = _Asked(zero_terminated, header, binary, input_format, table, schema)
+    check_schema_option(schema)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
     temp = _temp_folder(path, temp_dir)
+    found: Sequence[Input]
     found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
     info = open_store(path) if os.path.lexists(path) else None
     kind = _kind(found, asked, info)
+    found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
     room = make_room(cap, found, kind)
     if info is None:
         info = create_store(
@@ -146,6 +156,7 @@ def ingest(
             header_lines=header,
             is_binary=binary,
             table=table,
+            schema=schema,
         )
     _check_alike(info, asked, kind)
     done = _Ingest(info, asked, room, progress).run(found, temp, threads or _usable_cores())
@@ -344,7 +355,13 @@ class _Ingest:
         if info.kind == "lines":
             _check_header(info, one)
         feed = open_feed(
-            info, one, self._room, self._progress.advance, query=self._query, table=table
+            info,
+            one,
+            self._room,
+            self._progress.advance,
+            query=self._query,
+            table=table,
+            schema=self._asked.schema,
         )
         with contextlib.closing(feed), contextlib.closing(Digest(str(one.path))) as digest:
             intake = Intake(info, one, ordinal, feed, self._room)

@@ -18,6 +18,7 @@ from dbshuf.feed import Advance, Feed, LineFeed, TableFeed
 from dbshuf.key import POSITION_BITS
 from dbshuf.layout import MOST_LONG_BYTES, probe_layout
 from dbshuf.memory import release_unused, resident_bytes
+from dbshuf.options import SAME
 from dbshuf.relation import LineRelation
 from dbshuf.rows import I64, Rows, row_bytes
 from dbshuf.source.batch import Batch
@@ -29,6 +30,7 @@ from dbshuf.units import MIB, human
 
 if TYPE_CHECKING:
     from dbshuf.query import RowQuery
+    from dbshuf.source.table import TableSource
 
 _BUFFER_BYTES = 4 * MIB  # read at a time
 _BUFFER_ROWS = 1 << 17
@@ -265,16 +267,18 @@ def open_feed(
     *,
     query: "RowQuery | None",
     table: str | None,
+    schema: str,
 ) -> Feed:
     """Return what reads one input, as the first of a run.
 
     query   of JSON lines
     table   of a database
+    schema  "same": its columns must be those of the store; "union": the store must hold them
     Raises  SchemaMismatch if its columns are not those of the store; what opening raises
     """
     first = replace(one, ordinal=0)
     if info.kind not in ("lines", "json"):
-        return _table_feed(info, first, advance, table)
+        return _table_feed(info, first, advance, table=table, schema=schema)
     layout = replace(probe_layout(), buffer_bytes=_BUFFER_BYTES, piece_rows=_BUFFER_ROWS)
     source = LineSource(
         [first],
@@ -290,15 +294,30 @@ def open_feed(
     return LineFeed(source, [first], advance, query=query, relation=relation)
 
 
-def _table_feed(info: StoreInfo, one: Input, advance: Advance, table: str | None) -> Feed:
+def _table_feed(
+    info: StoreInfo, one: Input, advance: Advance, *, table: str | None, schema: str
+) -> Feed:
     from dbshuf.source.columns import check_alike
+    from dbshuf.source.fitted import with_kinds_of
     from dbshuf.source.table import open_tables
+    from dbshuf.source.union import check_fits
 
-    source = open_tables([one], info.kind, batch_bytes=_BUFFER_BYTES, threads=1, table=table)
+    kept = info.schema
+    assert kept is not None
+    one = with_kinds_of(one, kept)
+
+    def opened(wanted: str | pa.Schema) -> "TableSource":
+        return open_tables(
+            [one], info.kind, batch_bytes=_BUFFER_BYTES, threads=1, table=table, schema=wanted
+        )
+
+    source = opened(SAME)
     try:
-        assert info.schema is not None
-        check_alike(str(info.path), info.schema, one.name, source.schema)
+        if schema == SAME:
+            check_alike(str(info.path), kept, one.name, source.schema)
+        else:
+            check_fits(str(info.path), kept, one.name, source.schema)
     except BaseException:
         source.close()
         raise
-    return TableFeed(source, [one], advance)
+    return TableFeed(source if schema == SAME else opened(kept), [one], advance)

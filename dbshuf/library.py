@@ -33,6 +33,8 @@ class StreamOptions(TypedDict, total=False):
     header: int
     input_format: str | None
     table: str | None
+    schema: str
+    hive: bool | None
     where: str | None
     select: str | None
     sql: str | None
@@ -115,7 +117,7 @@ def stream(
     )
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
-    plan = make_plan(Options(**chosen, output=os.devnull))
+    plan = make_plan(Options(**chosen, output=os.devnull, is_stream=True))
     column = None if plan.schema is not None else LineColumn(plan.target)
 
     def batches() -> Generator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from dbshuf.errors import OutputUnwritable, SchemaMismatch
 from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDER_VERSION
+from dbshuf.options import SAME
 from dbshuf.relation import LINES
 from dbshuf.scratch import claim, remove
 from dbshuf.source.inputs import Input
@@ -45,20 +46,22 @@ def create_store(
     header_lines: int,
     is_binary: bool,
     table: str | None,
+    schema: str,
 ) -> StoreInfo:
     """Make an empty store for rows as the first of `inputs` has them; at once, or not at all.
 
     kind    as `kind_of_inputs` names it
+    schema  "union": for rows as all of `inputs` have them
     Raises  SchemaMismatch for columns that a store cannot keep; OutputUnwritable;
             what looking at the inputs raises
     """
-    structure, schema = None, None
+    structure, row = None, None
     if kind == "json":
         structure = json_structure(inputs, terminator)
-        schema = json_rows(structure).schema
+        row = json_rows(structure).schema
     elif kind != "lines":
-        schema = _table_schema(inputs[0], kind, table)
-    id_column, source_column = place_names(schema)
+        row = _table_schema(inputs[:1] if schema == SAME else inputs, kind, table, schema)
+    id_column, source_column = place_names(row)
     header = common_header(inputs[:1], header_lines, terminator) if kind == "lines" else b""
     values = {
         "format": FORMAT,
@@ -70,12 +73,12 @@ def create_store(
         "header": header,
         "id_column": id_column,
         "source_column": source_column,
-        "row_group_rows": _group_rows(inputs, kind, terminator, table),
-        "arrow_schema": None if schema is None else schema.serialize().to_pybytes(),
+        "row_group_rows": _group_rows(inputs, kind, terminator, table=table, schema=schema),
+        "arrow_schema": None if row is None else row.serialize().to_pybytes(),
         "json_structure": structure,
     }
-    if schema is None:
-        schema = pa.schema([("line", pa.binary() if is_binary else pa.string())])
+    if row is None:
+        row = pa.schema([("line", pa.binary() if is_binary else pa.string())])
     place = [(id_column, pa.uint64()), (source_column, pa.string())]
     hidden = claim(path.absolute().parent / f".{path.name}.{secrets.token_hex(6)}")
     try:
@@ -83,7 +86,7 @@ def create_store(
         with attached(
             hidden, memory_bytes=_ENGINE_BYTES, threads=1, row_group_rows=rows
         ) as connection:
-            _fill(connection, pa.schema([*place, *schema]), schema)
+            _fill(connection, pa.schema([*place, *row]), row)
             connection.execute(statement("duckdb", "store_describe"), values)
             connection.execute("CHECKPOINT dbshuf")
         _publish(hidden, path)
@@ -133,24 +136,26 @@ def fits(new: Any, kept: Any) -> bool:
     return new in ("BIGINT", "UBIGINT") and str(kept).startswith("DECIMAL")
 
 
-def _table_schema(one: Input, kind: str, table: str | None) -> pa.Schema:
+def _table_schema(inputs: Sequence[Input], kind: str, table: str | None, schema: str) -> pa.Schema:
     from dbshuf.source.table import open_tables
 
-    first = replace(one, ordinal=0)
+    first = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
     with contextlib.closing(
-        open_tables([first], kind, batch_bytes=MIB, threads=1, table=table)
+        open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
     ) as source:
         return source.schema
 
 
-def _group_rows(inputs: Sequence[Input], kind: str, terminator: bytes, table: str | None) -> int:
+def _group_rows(
+    inputs: Sequence[Input], kind: str, terminator: bytes, *, table: str | None, schema: str
+) -> int:
     """Return the rows of a group: a multiple of DuckDB's vector."""
     if kind in ("lines", "json"):
         survey = survey_inputs(inputs, terminator)
     else:
         from dbshuf.source.table import survey_tables
 
-        survey = survey_tables(inputs[:_SURVEYED_INPUTS], kind, table=table)
+        survey = survey_tables(inputs[:_SURVEYED_INPUTS], kind, table=table, schema=schema)
     vectors = int(_GROUP_BYTES / survey.mean_line_bytes) // VECTOR_ROWS
     return min(max(vectors, 1) * VECTOR_ROWS, _MOST_GROUP_ROWS)
 

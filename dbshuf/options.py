@@ -7,6 +7,8 @@ from dbshuf.errors import OutputUnwritable, UsageError
 from dbshuf.remote import is_remote, remote_hint
 from dbshuf.strategy import STRATEGIES
 
+SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
+
 
 @dataclass(frozen=True)
 class Options:
@@ -34,8 +36,11 @@ class Options:
     select: str | None = None
     sql: str | None = None  # the text, not the file
     is_answer: bool = False  # the result of `sql` is written as it comes, its ids too
+    is_stream: bool = False  # the rows go to a program, and no format need hold them
     input_format: str | None = None
     table: str | None = None
+    schema: str = SAME
+    hive: bool | None = None
     allow_files: tuple[str, ...] = ()
     compression: str | None = None
     row_group_bytes: str | int | None = None
@@ -50,6 +55,7 @@ def check_options(options: Options) -> None:
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )
+    check_schema_option(options.schema)
     for name, value, least in (
         ("--threads", options.threads, 1),
         ("--header", options.header, 0),
@@ -87,6 +93,12 @@ def check_output_name(name: str | None) -> None:
             f"`{name}`: remote outputs are not written yet",
             hint=remote_hint(name, "write a file here, and upload it"),
         )
+
+
+def check_schema_option(schema: str) -> None:
+    """Raise UsageError for a --schema that is none."""
+    if schema not in (SAME, UNION):
+        raise UsageError(f"--schema `{schema}` is unknown", hint=f"one of {SAME}, {UNION}")
 
 
 def terminator_of(options: Options) -> bytes:

@@ -13,8 +13,9 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.options import Options, check_options, terminator_of
-from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
+from dbshuf.shape import ROW_QUERY_BYTES, TEXT_KINDS, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
+from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import Input, resolve_inputs
 from dbshuf.source.survey import Survey, common_header, survey_inputs
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dbshuf.store import StoreInfo
+
+_SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Plan:
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
+            "columns": None if self.schema is None else _columns(self.schema),
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -148,9 +152,15 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort"
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        columns = []
+        if self.schema is not None:
+            shown = [f"{one['name']} {one['type']}" for one in _columns(self.schema)]
+            more = f" and {len(shown) - _SHOWN_COLUMNS:,} more" * (len(shown) > _SHOWN_COLUMNS)
+            columns = [("columns", ", ".join(shown[:_SHOWN_COLUMNS]) + more)]
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            *columns,
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),
@@ -244,6 +254,8 @@ def _inputs(options: Options) -> _Read:
     check_sql_early(options)
     inputs = resolve_inputs(options.inputs, options.include, options.exclude)
     kind = _kind(options, inputs)
+    rows = "lines" if kind in TEXT_KINDS else None
+    inputs = with_folder_keys(inputs, options.hive, rows=rows)
     header = common_header(inputs, options.header, terminator)
     return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)
 
@@ -270,7 +282,7 @@ def _survey(read: _Read) -> Survey:
     else:
         from dbshuf.source.table import survey_tables
 
-        survey = survey_tables(read.inputs, shape.kind, table=shape.table)
+        survey = survey_tables(read.inputs, shape.kind, table=shape.table, schema=shape.asked)
     if shape.whole_query is not None:
         return replace(survey, text_bytes=None, is_exact=False, columns=columns)
     return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)
@@ -315,6 +327,8 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else Path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
+    if options.is_stream and shape.schema is not None:
+        as_format = "arrow"
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
@@ -384,6 +398,10 @@ def _usable_cores() -> int:
 def _space(place: str, needed: int | None, free: int | None) -> str:
     wanted = "unknown" if needed is None else human(needed)
     return f"{place}: {wanted} needed" + ("" if free is None else f", {human(free)} free")
+
+
+def _columns(schema: "pa.Schema") -> list[dict[str, str]]:
+    return [{"name": field.name, "type": str(field.type)} for field in schema]
 
 
 def _sum(sizes: list[int | None]) -> int | None:

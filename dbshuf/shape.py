@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.jsonlines import json_structure
-from dbshuf.options import Options, terminator_of
+from dbshuf.options import SAME, Options, terminator_of
 from dbshuf.source.inputs import Input
 from dbshuf.units import MIB
 
@@ -26,6 +26,7 @@ class Shape:
 
     kind         as `source.table.kind_of_inputs` names it
     table        of a database
+    asked        --schema: what the columns of all inputs are
     row_query    --where and --select, and the columns of JSON lines
     whole_query  --sql
     schema       of the rows that are shuffled; None: they are lines
@@ -34,6 +35,7 @@ class Shape:
 
     kind: str
     table: str | None
+    asked: str
     row_query: "RowQuery | None"
     whole_query: "WholeQuery | None"
     schema: "pa.Schema | None"
@@ -67,7 +69,12 @@ class Shape:
         from dbshuf.source.table import open_tables
 
         return open_tables(
-            inputs, self.kind, batch_bytes=batch_bytes, threads=threads, table=self.table
+            inputs,
+            self.kind,
+            batch_bytes=batch_bytes,
+            threads=threads,
+            table=self.table,
+            schema=self.asked,
         )
 
 
@@ -88,7 +95,7 @@ def make_shape(
     if columns is not None:
         return _queried(options, inputs, "store", columns)
     if kind == "lines" and not _has_sql(options):
-        return Shape(kind, None, None, None, None, is_strict=False)
+        return Shape(kind, None, SAME, None, None, None, is_strict=False)
     return _queried(options, inputs, kind)
 
 
@@ -145,13 +152,15 @@ def _queried(
         schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
-    return Shape(kind, options.table, row_query, whole_query, schema, is_strict)
+    return Shape(kind, options.table, options.schema, row_query, whole_query, schema, is_strict)
 
 
 def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.Schema":
     from dbshuf.source.table import open_tables
 
-    source = open_tables(inputs, kind, batch_bytes=MIB, threads=1, table=options.table)
+    source = open_tables(
+        inputs, kind, batch_bytes=MIB, threads=1, table=options.table, schema=options.schema
+    )
     try:
         return source.schema
     finally:

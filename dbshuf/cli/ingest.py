@@ -31,6 +31,8 @@ def ingest(given: IngestArguments) -> None:
             binary=given.binary,
             input_format=given.input_format,
             table=given.table,
+            schema=given.schema,
+            hive=given.hive,
             memory=given.memory,
             threads=given.threads,
             temp_dir=given.temp_dir,

@@ -165,6 +165,22 @@ class Rows:
         str | None,
         _value("--table", "NAME", "Read the table, view or SELECT of that NAME from a database."),
     ] = None
+    schema: Annotated[
+        str,
+        _value(
+            "--schema",
+            "NAME",
+            "Take inputs of the same columns, or the union: missing is null, numbers widen.",
+            "same",
+        ),
+    ] = "same"
+    hive: Annotated[
+        bool | None,
+        _flag(
+            "--hive/--no-hive",
+            "Make columns of folders such as lang=en; by itself if all files lie in such ones.",
+        ),
+    ] = None
 
 
 @group

@@ -258,7 +258,7 @@ def _plain_array(array: pa.Array, kind: Any) -> pa.Array:
         parts = [_plain_array(array.field(i), field.type) for i, field in enumerate(kind)]
         plain = pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
     else:
-        plain = _from_lists(array, kind)
+        plain = lists_of(array, _plain_array(array.flatten(), kind.value_type))
     return plain
 
 
@@ -270,10 +270,9 @@ def _can_cast(kind: Any) -> bool:
     return not is_hard and all(map(_can_cast, _children(kind)))
 
 
-def _from_lists(array: pa.Array, kind: Any) -> pa.Array:
-    """Return lists, which may lie in any order and overlap, one after the other."""
+def lists_of(array: pa.Array, values: pa.Array) -> pa.Array:
+    """Return lists, which may lie in any order and overlap, with the values they flatten to."""
     lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
     ends = pc.cumulative_sum(lengths)
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends]).cast(pa.int32())
-    values = _plain_array(array.flatten(), kind.value_type)
     return pa.ListArray.from_arrays(offsets, values, mask=array.is_null())

@@ -15,6 +15,7 @@ from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.remote import is_remote, remote_hint
 from dbshuf.source.chosen import Choice, choice_of
 from dbshuf.source.compressed import Decompressor, codec_of
+from dbshuf.source.hive import Key, fixed_part, folder_below
 from dbshuf.source.raw import RawInput, when_ready
 from dbshuf.source.walk import Walk
 from dbshuf.source.windows import HEAD_BYTES, window_bytes
@@ -71,6 +72,7 @@ class Input:
     window_bytes  memory that a reader of its compression takes
     pipe        what was read so far of a stream that cannot be read twice
     found_in    the directory or glob that it was found in; empty if it was named itself
+    keys        columns that its folders give to its rows
     """
 
     ordinal: int
@@ -82,6 +84,15 @@ class Input:
     window_bytes: int = 0
     pipe: Pipe | None = field(default=None, compare=False)
     found_in: str = field(default="", compare=False)
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def below(self) -> str | None:
+        """Its folder as seen from the directory or glob; None if it was named itself."""
+        if self.path is None or not self.found_in:
+            return None
+        named = self.found_in if os.path.isdir(self.found_in) else fixed_part(self.found_in)
+        return folder_below(self.path, named)
 
     @property
     def is_plain_file(self) -> bool:

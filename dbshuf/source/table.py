@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT
+from dbshuf.options import SAME
 from dbshuf.order.ordered import Stopped
 from dbshuf.rows import Rows
 from dbshuf.source.columns import narrowest, plain_batch
@@ -186,6 +187,7 @@ def open_tables(
     threads: int,
     table: str | None = None,
     columns: frozenset[str] | None = None,
+    schema: str | pa.Schema = SAME,
 ) -> TableSource:
     """Return the rows of all inputs. Nothing is taken from a pipe before they are asked for.
 
@@ -194,12 +196,13 @@ def open_tables(
     threads      how many will read
     table        name of a table or a view of a database, or a query
     columns      those to read, others are ignored; at least one is read. None: all
+    schema       "same" or "union", as the user asked; or plain columns that hold all others
     Raises       SchemaMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError,
                  QueryInvalid, QueryFailed
     """
     tables: list[TableInput] = []
     try:
-        schema = open_all(tables, inputs, kind, table)
+        schema = open_all(tables, inputs, kind, table, schema)
     except BaseException:
         for one in tables:
             one.close()

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.errors import DbshufError
+from dbshuf.options import SAME
 from dbshuf.rows import I64, row_bytes
 from dbshuf.source.columns import plain_batch
 from dbshuf.source.delimited import whole_rows
+from dbshuf.source.fitted import fitted
 from dbshuf.source.inputs import Input, Pipe
 from dbshuf.source.kinds import DELIMITED, NAMES
 from dbshuf.source.opening import open_all, open_one
@@ -37,10 +39,16 @@ _READER_BYTES = {
 }
 
 
-def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = None) -> Survey:
+def survey_tables(
+    inputs: Sequence[Input],
+    kind: str,
+    *,
+    table: str | None = None,
+    schema: str | pa.Schema = SAME,
+) -> Survey:
     """Sample rows of the inputs; before `open_tables`, since a pipe is read only once.
 
-    kind, table  as for `open_tables`
+    others       as for `open_tables`
     Returns      text_bytes counts rows as `rows.row_bytes` does and some more for their
                  columns; estimated from file sizes for CSV and TSV, None where neither
                  their rows nor their sizes are known
@@ -48,7 +56,7 @@ def survey_tables(inputs: Sequence[Input], kind: str, *, table: str | None = Non
     """
     tables: list[TableInput] = []
     try:
-        schema = open_all(tables, inputs, kind, table)
+        schema = open_all(tables, inputs, kind, table, schema)
         sample = _Sample(schema, kind)
         for one in tables[:: -(-len(tables) // _SURVEYED_INPUTS)]:
             sample.look_at(one)
@@ -98,7 +106,8 @@ class _Sample:
             self._parts_of(table)
             return
         with contextlib.suppress(DbshufError):  # it ends anywhere
-            self._parts_of(open_one(_head_of(table.input, self._kind), self._kind, None))
+            head = open_one(_head_of(table.input, self._kind), self._kind, None)
+            self._parts_of(fitted(head, self._schema))
 
     def _parts_of(self, table: TableInput) -> None:
         parts = list(table.parts(self._schema.names))

@@ -75,7 +75,7 @@ def typed_table(names, **field_options):
 
 
 def loosened(schema):
-    """The schema, a list's element by the standard's name: the freedom there is, a map's entries too."""
+    """The schema without names that a standard gives: of a list's element, a map's entries."""
     text = schema.to_string(truncate_metadata=False, show_schema_metadata=False)
     return text.replace("item: ", "element: ").replace(" ('map')", "")
 

@@ -73,7 +73,7 @@ def test_a_long_zstd_window_is_read_where_it_fits_else_the_cap_is_told(
 def test_shard_bytes_are_those_of_the_files(name, cli, home):
     """Within 15 % but for the last, whatever the format."""
     draw = random.Random(7)
-    rows = [{"n": n, "t": "%x" % draw.getrandbits(800) * 2} for n in range(20_000)]
+    rows = [{"n": n, "t": f"{draw.getrandbits(1600):x}"} for n in range(20_000)]
     parquet(home / "in.parquet", rows)
     ran = cli("shuffle", "in.parquet", "-o", "out", "--format", name, "--shard-bytes", "1MB")
     assert ran.code == 0, ran.err

@@ -31,7 +31,7 @@ def values_in(lines):
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_beside_a_plain_one_leaves_as_the_same_value(value, home):
     """What Python's json reads of every row is what it reads of the output."""
-    lines = ['{"f":0.1,"n":1}', f'{{"f":{value},"n":2}}', '{"n":3}']
+    lines = ['{"f":0.1,"n":1}', f'{{"f":{value},"n":2}}']
     source = json_lines(home / "in.jsonl", *lines)
     assert values_of(shuffle(source, home / "out.jsonl", **READ)) == values_in(lines)
 
@@ -109,6 +109,13 @@ def test_one_value_of_20_mb_is_read_within_2_gb(measured, home):
     assert ran.code == 0, ran.err[:500]
     assert ran.peak_rss_bytes < 2_000_000_000
     assert values_of(home / "out.jsonl") == values_in(lines)
+
+
+def test_a_key_that_a_row_lacks_is_not_made_up(home):
+    """A row equals what Python's json reads of it: no key is not null."""
+    lines = ['{"a":1,"b":{"x":1}}', '{"b":{"y":null}}', '{"a":null}', "{}"]
+    source = json_lines(home / "in.jsonl", *lines)
+    assert values_of(shuffle(source, home / "out.jsonl", **READ)) == values_in(lines)
 
 
 def test_keys_in_every_script_stay(home):

@@ -73,7 +73,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
         return pq.ParquetFile(path).read().to_pylist()
     if path.suffix == ".arrow":
         return pa.ipc.open_file(path).read_all().to_pylist()
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def schema_of(path: Path) -> pa.Schema:

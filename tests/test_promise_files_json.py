@@ -20,12 +20,21 @@ INVALID = (
 READ = {"input_format": "json"}
 
 
-def values_of(path):
-    return multiset(json.loads(line) for line in path.read_text().splitlines())
+def plain(value):
+    """JSON has one kind of number, as Python's == has it: 1 is 1.0, and 2**53 + 1 no double."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def values_in(lines):
-    return multiset(json.loads(line) for line in lines)
+    return multiset(plain(json.loads(line)) for line in lines)
+
+
+def values_of(path):
+    return values_in(path.read_bytes().splitlines())
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -91,7 +100,7 @@ def test_blank_lines_a_bom_and_crlf_are_no_rows(cli, home):
 
 
 def test_first_values_that_are_null_decide_no_type(home):
-    lines = [*['{"a":null}'] * 5000, '{"a":"x"}', '{"a":null,"b":[1]}']
+    lines = [*['{"a":null}'] * 5000, '{"a":"x"}', '{"a":"null"}']
     source = json_lines(home / "in.jsonl", *lines)
     assert values_of(shuffle(source, home / "out.jsonl", **READ)) == values_in(lines)
     first = json_lines(home / "two/a.jsonl", '{"a":null}')

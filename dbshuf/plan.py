@@ -184,6 +184,8 @@ def make_plan(options: Options) -> Plan:
     """
     check_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    if not options.is_answer:
+        options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or _usable_cores()
     read = _inputs(options)
     shape, inputs = read.shape, read.inputs

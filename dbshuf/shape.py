@@ -133,7 +133,9 @@ def _queried(
     if options.where is not None or options.select is not None or structure is not None:
         from dbshuf.query import RowQuery
 
-        row_query = RowQuery(options.where, options.select, relation, json_structure=structure)
+        row_query = RowQuery(
+            options.where, options.select, relation, json_structure=structure, seed=options.seed
+        )
         schema = schema if row_query.schema is None else row_query.schema
     whole_query = None
     if options.sql is not None:
@@ -145,6 +147,7 @@ def _queried(
             seen,
             allow_files=options.allow_files,
             id_is_data=options.is_answer or (schema is not None and "id" in schema.names),
+            seed=options.seed,
             option="query" if options.is_answer else "--sql",
         )
         schema = whole_query.schema

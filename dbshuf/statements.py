@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from dbshuf.key import seed_words
+
 _HEAD = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 _PART = re.compile(r"\{([a-z]\w*)\}")
 
@@ -76,8 +78,19 @@ def view_columns(types: Mapping[str, str], present: Collection[str]) -> str:
     )
 
 
-def shuffle_key() -> str:
+def shuffle_key_macro(seed: str | None) -> str:
+    """Return the statement that makes shuffle_key(seed, id), and shuffle_key(id) of a seed."""
+    key = shuffle_key()
+    if seed is None:
+        return filled("duckdb", "query_macro_seedless", key=key).text
+    own = shuffle_key(seed_words(seed))
+    return filled("duckdb", "query_macro", key=key, own=own).text
+
+
+def shuffle_key(words: tuple[int, int] | None = None) -> str:
     """Return the sort key as one expression over `seed` and `id`, for a macro.
+
+    words  of a seed, which then stands for `seed`
 
     A macro has no names for what it uses twice, and one that called others could not be
     called by the name of its database. So every step stands in the next one twice; DuckDB
@@ -93,5 +106,7 @@ def shuffle_key() -> str:
         x = part("mix", x=x, shift="27", multiplier="10723151780598845931::UHUGEINT")
         return part("end", x=x)
 
-    start = part("start", word=part("word", first="1"))
-    return mixed(f"xor({mixed(start)}, {part('word', first='17')})")
+    first, second = part("word", first="1"), part("word", first="17")
+    if words is not None:
+        first, second = (f"{word}::UBIGINT" for word in words)
+    return mixed(f"xor({mixed(part('start', word=first))}, {second})")

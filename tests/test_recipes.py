@@ -7,8 +7,11 @@ import re
 import unicodedata
 from importlib import resources
 
+import numpy as np
 import pytest
 from query_tools import relation, run_whole
+
+from dbshuf.key import row_keys
 
 RECIPES = sorted(
     entry.name.removesuffix(".sql")
@@ -35,14 +38,14 @@ def lines_of(count, seed):
     ]
 
 
-def run(name, lines, folder, sources=("a", "b", "c")):
+def run(name, lines, folder, sources=("a", "b", "c"), seed="42"):
     """Run a recipe over lines that come in two batches: id -> row."""
     half = len(lines) // 2
     batches = [
         relation(lines[:half], 0, sources),
         relation(lines[half:], half, sources),
     ]
-    found, query = run_whole(text_of(name), batches, folder)
+    found, query = run_whole(text_of(name), batches, folder, seed=seed)
     assert query.has_id, "without ids, the order depends on the machine"
     ids = [number for number, _ in found]
     assert len(set(ids)) == len(ids)
@@ -57,6 +60,11 @@ def hash_of(text):
 def percent_of(text):
     """Which of 100 parts a text falls in."""
     return (hash_of(text) & 0xFFFFFFFF) % 100
+
+
+def key_of(seed, number):
+    """The frozen key of a row id."""
+    return int(row_keys(np.array([number], np.uint64), seed)[0])
 
 
 def first_of(lines, key):
@@ -125,7 +133,7 @@ def test_recipe_cap_per_source(tmp_path):
     expected = set()
     for source in ("big", "small"):
         ids = [n for n in range(4000) if sources[n % 4] == source]
-        ids.sort(key=lambda n: hash_of(f"draw 1{n}"))
+        ids.sort(key=lambda n: key_of("draw 1", n))
         expected |= set(ids[:1000])
     assert len(expected) == 2000
     assert found == {n: {"source": sources[n % 4], "line": lines[n]} for n in sorted(expected)}
@@ -163,6 +171,27 @@ def test_recipe_sample_by_hash(tmp_path):
     """One of a hundred, the same ones every time."""
     lines = [str(n) for n in range(5000)]
     found = run("sample_by_hash", lines, tmp_path)
-    expected = [n for n in range(5000) if percent_of(f"sample 1{n}") == 0]
+    expected = [n for n in range(5000) if key_of("sample 1", n) < 2**64 // 100]
     assert list(found) == expected
     assert 20 < len(expected) < 90
+
+
+def test_recipe_sample_exactly(tmp_path):
+    """So many of the lowest keys under the seed of the run; all where there are fewer."""
+    lines = [str(n) for n in range(3000)]
+    for seed in ("42", "43"):
+        found = run("sample_exactly", lines, tmp_path / seed, seed=seed)
+        drawn = sorted(range(3000), key=lambda n: key_of(seed, n))[:1000]
+        assert list(found) == sorted(drawn)
+    assert len(run("sample_exactly", lines[:9], tmp_path / "few")) == 9
+
+
+def test_recipe_sample_stratified(tmp_path):
+    """So many of each group, drawn by the seed of the run."""
+    rows = [{"text": str(n), "lang": ("en", "en", "de", None)[n % 4]} for n in range(5000)]
+    found = run("sample_stratified", [json.dumps(row) for row in rows], tmp_path)
+    expected = set()
+    for lang in ("en", "de", None):
+        ids = [n for n in range(5000) if rows[n]["lang"] == lang]
+        expected |= set(sorted(ids, key=lambda n: key_of("42", n))[:1000])
+    assert found == {n: rows[n] for n in sorted(expected)}

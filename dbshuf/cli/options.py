@@ -334,6 +334,11 @@ class PlanArguments(ShuffleArguments, Printing):
 class Answers:
     """What the result of a query is written as."""
 
+    seed: Annotated[
+        str | None,
+        _value("--seed", "TEXT", "Let shuffle_key(id) be of TEXT.", "shuffle_key(TEXT, id) alone"),
+    ] = None
+
     binary: Annotated[
         bool, _flag("--binary", "Show bytes of `line` that are no UTF-8 as U+FFFD; no error.")
     ] = False

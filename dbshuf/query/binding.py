@@ -42,11 +42,13 @@ class Bound:
 class Binder:
     """A database without rows, in which `lines` has its columns; close it after use."""
 
-    def __init__(self, relation: pa.Schema, allowed: Allowed = NOTHING, *, option: str) -> None:
+    def __init__(
+        self, relation: pa.Schema, allowed: Allowed = NOTHING, *, option: str, macros: str = ""
+    ) -> None:
         """Make `lines` of `relation`. Raises QueryInvalid for names that SQL takes for one."""
         _check_names(relation, option)
         self.columns = relation.names
-        self.connection = connect(threads=2)
+        self.connection = connect(threads=2, macros=macros)
         self.unusable: list[str] = []
         try:
             self.types = self._types(relation)

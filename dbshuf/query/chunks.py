@@ -25,10 +25,11 @@ class ChunkDatabase:
     """An empty database for workers; it is open while one of them has a connection.
 
     memory_bytes  DuckDB's limit, of all workers together; nothing is ever spilled
+    macros        as `fence.connect` takes them
     """
 
-    def __init__(self, memory_bytes: int) -> None:
-        self.memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int, macros: str = "") -> None:
+        self.memory_bytes, self._macros = memory_bytes, macros
         self._lock = threading.Lock()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._users = 0
@@ -37,7 +38,9 @@ class ChunkDatabase:
         """Return a connection of the caller's own; work on it runs in the calling thread."""
         with self._lock:
             if self._base is None:
-                self._base = connect(memory_bytes=self.memory_bytes, keeps_sides=True)
+                self._base = connect(
+                    memory_bytes=self.memory_bytes, keeps_sides=True, macros=self._macros
+                )
                 close_fence(self._base, NOTHING)
             self._users += 1
             return self._base.cursor()

@@ -9,7 +9,7 @@ import duckdb
 
 from dbshuf.errors import InputMissing
 from dbshuf.query.syntax import Node, SqlText, place_in
-from dbshuf.statements import filled, quoted, quoted_list
+from dbshuf.statements import filled, quoted, quoted_list, shuffle_key_macro
 from dbshuf.units import MIB
 
 RELATION = "lines"
@@ -69,6 +69,12 @@ class Allowed:
 NOTHING = Allowed()
 
 
+def macros_for(texts: Sequence[str | None], seed: str | None) -> str:
+    """Return the statement that makes shuffle_key() where a text may call it, or nothing."""
+    is_called = any("shuffle_key" in text.lower() for text in texts if text is not None)
+    return shuffle_key_macro(seed) if is_called else ""
+
+
 def connect(
     *,
     memory_bytes: int = 256 * MIB,
@@ -77,6 +83,7 @@ def connect(
     database: Path | None = None,
     is_ordered: bool = True,
     keeps_sides: bool = False,
+    macros: str = "",
 ) -> duckdb.DuckDBPyConnection:
     """Open a private database for the user's SQL; the fence is still open.
 
@@ -84,6 +91,7 @@ def connect(
     database     a file to keep tables in; None for memory
     is_ordered   whether results come in the order of what is read, where SQL does not say
     keeps_sides  whether joins are run as they are written, so that they keep that order, too
+    macros       a statement that makes what the user's SQL may call beside DuckDB's own
     """
     connection = duckdb.connect(str(database) if database else ":memory:")
     settings = filled(
@@ -96,6 +104,8 @@ def connect(
         optimizers=quoted("join_order,build_side_probe_side" if keeps_sides else ""),
     )
     connection.execute(settings.text)
+    if macros:
+        connection.execute(macros)
     return connection
 
 

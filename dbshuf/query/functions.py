@@ -47,6 +47,11 @@ _BARE = {
 }  # fmt: skip
 _UNKNOWN = "it is newer than this dbshuf"
 _UNKNOWN_HINT = "only functions that were gone through are allowed: use others, or update dbshuf"
+_UNSTEADY = "is not the same in every run, and one seed must give one result"
+_KEY_HINT = (
+    "shuffle_key(id) is a random number that a seed fixes, 0 to 2^64 - 1; now() and the like"
+    " are for --sql"
+)
 _WAY_OUT = "run it over all rows with --sql"
 
 
@@ -163,7 +168,11 @@ def check_row_local(
     columns = {name.lower() for name in sql.columns}
     for node in walk(tree):
         if reason := _not_row_local(connection, node, columns, frozenset()):
-            raise sql.invalid(reason, place_in(node, start), hint=_WAY_OUT)
+            raise sql.invalid(
+                reason,
+                place_in(node, start),
+                hint=_KEY_HINT if reason.endswith(_UNSTEADY) else _WAY_OUT,
+            )
         if node.get("class") == "PARAMETER":
             raise sql.invalid("parameters have no value here", place_in(node, start))
 
@@ -195,5 +204,5 @@ def _many_rows(node: Node, name: str) -> str | None:
     if "aggregate" in known.kinds and not known.kinds & {"scalar", "macro"}:
         return f"{name.removesuffix('_star')}() is an aggregate, over more than one row"
     if name in _BARE or not known.is_steady(len(node.get("arguments", ()))):
-        return f"{name}() is not the same in every run, and one seed must give one result"
+        return f"{name}() {_UNSTEADY}"
     return None

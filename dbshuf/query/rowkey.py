@@ -6,6 +6,7 @@ import pyarrow as pa
 from dbshuf.key import U64
 from dbshuf.query.binding import Binder, check_plan
 from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, row_column
+from dbshuf.query.fence import macros_for
 from dbshuf.query.jsonrows import JsonRows, decoded
 from dbshuf.query.rowlocal import EVALUATION_BYTES, check_complete, expressions, single
 from dbshuf.query.syntax import SqlText
@@ -32,8 +33,9 @@ class RowKeyQuery:
         self._json = None if json_structure is None else JsonRows(json_structure, relation)
         seen = relation if self._json is None else self._json.relation
         sql, row = SqlText(option, text, seen.names), row_column(seen.names)
-        self._database = ChunkDatabase(memory_bytes)
-        with Binder(seen, option=option) as binder:
+        macros = macros_for((text,), None)
+        self._database = ChunkDatabase(memory_bytes, macros)
+        with Binder(seen, option=option, macros=macros) as binder:
             tree = single(sql, expressions(binder.connection, sql))
             shape = filled("duckdb", "row_where", where=text, row=identifier(row))
             check_complete(binder.connection, sql, shape.text, "where_clause", tree)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.binding import Binder, Result, check_plan
 from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, check_wide, row_column
-from dbshuf.query.fence import RELATION
+from dbshuf.query.fence import RELATION, macros_for
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.jsonrows import JsonRows, decoded
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk, without_places
@@ -38,6 +38,7 @@ class RowQuery:
         *,
         json_structure: str | None = None,
         memory_bytes: int = EVALUATION_BYTES,
+        seed: str | None = None,
     ) -> None:
         """Parse, bind and check.
 
@@ -46,16 +47,19 @@ class RowQuery:
         json_structure  of infer_json_structure, where each line is a row; SQL then sees the
                         keys as columns, and source, position and id
         memory_bytes    DuckDB's limit, of all workers together; nothing is spilled
+        seed            of the run, for shuffle_key(id)
         Raises          QueryInvalid, with the place in the text
         """
         self._json = None if json_structure is None else JsonRows(json_structure, relation)
         seen = relation if self._json is None else self._json.relation
-        self._database = ChunkDatabase(memory_bytes)
+        macros = macros_for((where, select), seed)
+        self._database = ChunkDatabase(memory_bytes, macros)
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
         if where is not None or select is not None:
-            with Binder(seen, option="--select" if where is None else "--where") as binder:
+            option = "--select" if where is None else "--where"
+            with Binder(seen, option=option, macros=macros) as binder:
                 self._bind(where, select, binder)
         read = {name for step in self._steps for name in step.columns}
         if select is None and self._json is not None:

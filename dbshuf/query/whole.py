@@ -15,7 +15,7 @@ from dbshuf.key import U64
 from dbshuf.order.ordered import Stopped
 from dbshuf.query.binding import FEED, Binder, feed_names, make_view
 from dbshuf.query.chunks import check_wide
-from dbshuf.query.fence import Allowed, check_tables, close_fence, connect
+from dbshuf.query.fence import Allowed, check_tables, close_fence, connect, macros_for
 from dbshuf.query.functions import check_fence
 from dbshuf.query.syntax import (
     Node,
@@ -59,6 +59,7 @@ class WholeQuery:
         allow_files: Sequence[str] = (),
         id_is_data: bool = False,
         option: str = "--sql",
+        seed: str | None = None,
     ) -> None:
         """Parse, bind and check.
 
@@ -66,11 +67,13 @@ class WholeQuery:
         relation     the columns that `lines` has
         allow_files  files and directories that it may read
         id_is_data   whether `id` in `lines` is a column of the user's, and no row id
+        seed         of the run, for shuffle_key(id)
         Raises       QueryInvalid, with the place in the text; InputMissing
         """
         self._sql = SqlText(option, text.removeprefix("\ufeff"), relation.names)
         self._allowed = Allowed.of(allow_files)
-        with Binder(relation, self._allowed, option=option) as binder:
+        self._macros = macros_for((text,), seed)
+        with Binder(relation, self._allowed, option=option, macros=self._macros) as binder:
             tree = self._checked(binder)
             self._text = unterminated(self._sql.text)
             bound = binder.bind(self._sql, Filled(self._text, {"query": 0}), "query")
@@ -213,6 +216,7 @@ class _Run:
             folder=self._folder,
             database=self._folder / "lines.duckdb" if self._query.scans > 1 else None,
             is_ordered=not self._query.has_id,
+            macros=self._query._macros,
         )
         self._thread.start()
 

@@ -54,6 +54,8 @@ def run_command() -> int:
         signals.catch()
         settle_streams()
         command = typer.main.get_command(app)
+        if "_DBSHUF_COMPLETE" in os.environ:  # a shell asks, and typer ends the process
+            command.main(prog_name="dbshuf")
         with command.make_context("dbshuf", list(arguments)) as context:
             command.invoke(context)
         if sys.stdout is not None:
@@ -69,7 +71,7 @@ def run_command() -> int:
 
 def _exit_code(error: BaseException, received: int | None, arguments: list[str]) -> int:
     """Tell the user why the run ended and return the exit code for it."""
-    if os.environ.get("DBSHUF_DEBUG") and not isinstance(error, typer.Exit):
+    if os.environ.get("DBSHUF_DEBUG") and not isinstance(error, typer.Exit | SystemExit):
         import traceback
 
         say("".join(traceback.format_exception(error)).rstrip())
@@ -80,6 +82,8 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
         return 128 + received
     if isinstance(error, typer.Exit):
         return error.exit_code
+    if isinstance(error, SystemExit):  # typer's end of what it does for a shell
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, BrokenPipeError):
         drop_stdout()
         return 0

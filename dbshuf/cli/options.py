@@ -5,7 +5,7 @@ The arguments of a command are a class made of groups, and its help lists the op
 the groups stand there. A field has the name that the library has for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform
 
@@ -37,14 +37,61 @@ def _count(option: str) -> Callable[[str | int], int]:
     return parse
 
 
-def _value(names: str, metavar: str, text: str, default: str = "") -> Any:
-    """Return an option that takes a value, which is a whole number if it is called N."""
+def _formats() -> Iterable[str]:
+    from dbshuf.sink.formats import FORMATS
+
+    return FORMATS
+
+
+def _answer_formats() -> Iterable[str]:
+    return [*_formats(), "json"]
+
+
+def _compressions() -> Iterable[str]:
+    from dbshuf.sink.formats import compressions
+
+    return compressions()
+
+
+def _strategies() -> Iterable[str]:
+    from dbshuf.strategy import STRATEGIES
+
+    return STRATEGIES
+
+
+def _kinds() -> Iterable[str]:
+    from dbshuf.source.kinds import NAMES
+
+    return NAMES
+
+
+def _completed(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what a shell asks for the `values` that begin with what is typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values() if value.startswith(incomplete)]
+
+    return complete
+
+
+def _value(
+    names: str,
+    metavar: str,
+    text: str,
+    default: str = "",
+    values: Callable[[], Iterable[str]] | None = None,
+) -> Any:
+    """Return an option that takes a value, which is a whole number if it is called N.
+
+    values  what a shell may complete; asked for only then
+    """
     return typer.Option(
         *names.split(),
         metavar=metavar,
         help=text,
         show_default=default or False,
         parser=_count(names) if metavar == "N" else None,
+        autocompletion=None if values is None else _completed(values),
     )
 
 
@@ -131,6 +178,7 @@ class Ordering:
             "NAME",
             "Order by NAME: auto, memory, spill or partition; all give the same output.",
             "auto",
+            _strategies,
         ),
     ] = "auto"
 
@@ -159,6 +207,7 @@ class Rows:
             "NAME",
             "Take the inputs as lines, json (lines), csv, tsv, parquet, arrow, duckdb or sqlite.",
             "by content; text is lines",
+            _kinds,
         ),
     ] = None
     table: Annotated[
@@ -243,11 +292,17 @@ class Files:
             "NAME",
             "Write txt, csv, tsv, jsonl (each also .gz, .zst), parquet or arrow.",
             "by the output's name",
+            _formats,
         ),
     ] = None
     compression: Annotated[
         str | None,
-        _value("--compression", "NAME", "Compress with NAME, a level after a colon: zstd:9."),
+        _value(
+            "--compression",
+            "NAME",
+            "Compress with NAME, a level after a colon: zstd:9.",
+            values=_compressions,
+        ),
     ] = None
     row_group_bytes: Annotated[
         str | None,
@@ -349,11 +404,17 @@ class Answers:
             "NAME",
             "Write csv, json (lines), parquet or arrow.",
             "by the output's name; a table on a terminal, else csv",
+            _answer_formats,
         ),
     ] = None
     compression: Annotated[
         str | None,
-        _value("--compression", "NAME", "Compress with NAME, a level after a colon: zstd:9."),
+        _value(
+            "--compression",
+            "NAME",
+            "Compress with NAME, a level after a colon: zstd:9.",
+            values=_compressions,
+        ),
     ] = None
 
 

@@ -38,6 +38,12 @@ _LEVELS: dict[str, dict[str, range | None]] = {
 _DEFAULT_CODEC = {"parquet": "zstd:1", "arrow": "none"}
 
 
+def compressions() -> list[str]:
+    """Return every name that --compression has, for any format."""
+    names = [*_SUFFIX_OF_PACKING, *(name for levels in _LEVELS.values() for name in levels)]
+    return list(dict.fromkeys(names))
+
+
 def format_of(path: Path | None, given: str | None, compression: str | None = None) -> str:
     """Return the format of an output: the one `given`, else by the end of its name.
 

@@ -77,7 +77,8 @@ def typed_table(names, **field_options):
 def loosened(schema):
     """The schema without names that a standard gives: of a list's element, a map's entries."""
     text = schema.to_string(truncate_metadata=False, show_schema_metadata=False)
-    return text.replace("item: ", "element: ").replace(" ('map')", "")
+    text = text.replace(" ('map')", "").replace("child 0, map: struct", "child 0, entries: struct")
+    return text.replace("item: ", "element: ")
 
 
 def check_same(source, output):

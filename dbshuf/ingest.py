@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from dbshuf.errors import (
-    HeaderMismatch,
     InputBeyondBounds,
     NoInputFiles,
     OutputUnwritable,
@@ -30,7 +29,7 @@ from dbshuf.errors import (
 from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, open_feed
 from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
-from dbshuf.memory import available_bytes, peak_resident_bytes
+from dbshuf.memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.newstore import create_store, fits, json_rows
 from dbshuf.options import SAME, check_output_name, check_schema_option
 from dbshuf.pipeline import Reporter
@@ -40,7 +39,6 @@ from dbshuf.shape import TEXT_KINDS
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
 from dbshuf.source.kinds import NAMES, kind_of_inputs
-from dbshuf.source.survey import common_header
 from dbshuf.statements import statement
 from dbshuf.store import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes
@@ -159,7 +157,7 @@ def ingest(
             schema=schema,
         )
     _check_alike(info, asked, kind)
-    done = _Ingest(info, asked, room, progress).run(found, temp, threads or _usable_cores())
+    done = _Ingest(info, asked, room, progress).run(found, temp, threads or usable_cores())
     added = [one for one in done if one.is_added]
     return IngestResult(
         store=str(path),
@@ -169,12 +167,6 @@ def ingest(
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
     )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _temp_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
@@ -352,8 +344,6 @@ class _Ingest:
     def _add(self, one: Input, connection: duckdb.DuckDBPyConnection) -> SourceInfo:
         """Add one input in one transaction."""
         info, (path, table), ordinal = self._info, self._key(one), len(self._known)
-        if info.kind == "lines":
-            _check_header(info, one)
         feed = open_feed(
             info,
             one,
@@ -396,17 +386,6 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with contextlib.suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
-
-
-def _check_header(info: StoreInfo, one: Input) -> None:
-    """Raise HeaderMismatch unless the first lines of an input are those of the store."""
-    header = common_header([one], info.header_lines, info.terminator)
-    if header != info.header:
-        raise HeaderMismatch(
-            f"the first {info.header_lines} line(s) of `{one.name}` are not those of"
-            f" `{info.path}`: {header[:60]!r} and {info.header[:60]!r}",
-            hint="all inputs must have one header; make another store for this one",
-        )
 
 
 def _text_bytes(inputs: Sequence[Input]) -> int | None:

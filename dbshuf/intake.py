@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.blockio import aligned_buffer
-from dbshuf.errors import CheckFailed, MemoryTooSmall, NotUtf8
+from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.feed import Advance, Feed, LineFeed, TableFeed
 from dbshuf.key import POSITION_BITS
 from dbshuf.layout import MOST_LONG_BYTES, probe_layout
@@ -24,6 +24,7 @@ from dbshuf.rows import I64, Rows, row_bytes
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input, open_raw, unreadable
 from dbshuf.source.lines import LineSource
+from dbshuf.source.survey import common_header
 from dbshuf.statements import filled, identifier
 from dbshuf.store import VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB, human
@@ -274,11 +275,14 @@ def open_feed(
     query   of JSON lines
     table   of a database
     schema  "same": its columns must be those of the store; "union": the store must hold them
-    Raises  SchemaMismatch if its columns are not those of the store; what opening raises
+    Raises  SchemaMismatch, HeaderMismatch if its columns or first lines are not those of the
+            store; what opening raises
     """
     first = replace(one, ordinal=0)
     if info.kind not in ("lines", "json"):
         return _table_feed(info, first, advance, table=table, schema=schema)
+    if info.kind == "lines":
+        _check_header(info, one)
     layout = replace(probe_layout(), buffer_bytes=_BUFFER_BYTES, piece_rows=_BUFFER_ROWS)
     source = LineSource(
         [first],
@@ -292,6 +296,17 @@ def open_feed(
         return LineFeed(source, [first], advance)
     relation = LineRelation([first], query.columns, strict=True)
     return LineFeed(source, [first], advance, query=query, relation=relation)
+
+
+def _check_header(info: StoreInfo, one: Input) -> None:
+    """Raise HeaderMismatch unless the first lines of an input are those of the store."""
+    header = common_header([one], info.header_lines, info.terminator)
+    if header != info.header:
+        raise HeaderMismatch(
+            f"the first {info.header_lines} line(s) of `{one.name}` are not those of"
+            f" `{info.path}`: {header[:60]!r} and {info.header[:60]!r}",
+            hint="all inputs must have one header; make another store for this one",
+        )
 
 
 def _table_feed(

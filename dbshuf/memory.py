@@ -1,4 +1,4 @@
-"""What memory there is, and what this process holds of it."""
+"""What memory and cores there are, and what this process holds of them."""
 
 import contextlib
 import ctypes
@@ -56,6 +56,13 @@ def available_bytes() -> int:
     """Return the memory that this process may use: the machine's, or its cgroup's if less."""
     machine = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
     return min([machine, *_cgroup_limits()])
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cgroup_limits() -> list[int]:

@@ -1,6 +1,5 @@
 """Options to a plan: every decision and every check that needs no work yet."""
 
-import os
 import secrets
 import shutil
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import UsageError
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
-from dbshuf.memory import available_bytes, release_unused, resident_bytes
+from dbshuf.memory import available_bytes, release_unused, resident_bytes, usable_cores
 from dbshuf.options import Options, check_options, terminator_of
 from dbshuf.shape import ROW_QUERY_BYTES, TEXT_KINDS, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
@@ -109,7 +108,7 @@ class Plan:
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
-            "columns": None if self.schema is None else _columns(self.schema),
+            "columns": self.shape.columns,
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -152,15 +151,10 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort"
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
-        columns = []
-        if self.schema is not None:
-            shown = [f"{one['name']} {one['type']}" for one in _columns(self.schema)]
-            more = f" and {len(shown) - _SHOWN_COLUMNS:,} more" * (len(shown) > _SHOWN_COLUMNS)
-            columns = [("columns", ", ".join(shown[:_SHOWN_COLUMNS]) + more)]
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
-            *columns,
+            *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),
@@ -186,7 +180,7 @@ def make_plan(options: Options) -> Plan:
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
-    threads = options.threads or _usable_cores()
+    threads = options.threads or usable_cores()
     read = _inputs(options)
     shape, inputs = read.shape, read.inputs
     cap = available_bytes() // 2
@@ -391,19 +385,14 @@ def _longest(layout: Layout, target: Target) -> int:
     return longest_line(layout, (held - free) / GIB)
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _space(place: str, needed: int | None, free: int | None) -> str:
     wanted = "unknown" if needed is None else human(needed)
     return f"{place}: {wanted} needed" + ("" if free is None else f", {human(free)} free")
 
 
-def _columns(schema: "pa.Schema") -> list[dict[str, str]]:
-    return [{"name": field.name, "type": str(field.type)} for field in schema]
+def _listed(columns: list[dict[str, str]]) -> str:
+    shown = ", ".join(f"{one['name']} {one['type']}" for one in columns[:_SHOWN_COLUMNS])
+    return shown + f" and {len(columns) - _SHOWN_COLUMNS:,} more" * (len(columns) > _SHOWN_COLUMNS)
 
 
 def _sum(sizes: list[int | None]) -> int | None:

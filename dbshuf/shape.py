@@ -47,6 +47,13 @@ class Shape:
         return self.kind in TEXT_KINDS
 
     @property
+    def columns(self) -> list[dict[str, str]] | None:
+        """Name and type of each column of the rows that are shuffled; None: they are lines."""
+        if self.schema is None:
+            return None
+        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+
+    @property
     def has_given_ids(self) -> bool:
         """Whether a query says what the ids of its rows are."""
         return self.whole_query is not None and self.whole_query.has_id

@@ -32,13 +32,13 @@ from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes
 from dbshuf.newstore import create_store, fits, json_rows
-from dbshuf.options import check_output_name
+from dbshuf.options import check_output_name, check_texts
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
 from dbshuf.source.kinds import NAMES, kind_of_inputs
-from dbshuf.source.survey import common_header
+from dbshuf.source.survey import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.statements import statement
 from dbshuf.store import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes
@@ -126,6 +126,7 @@ def ingest(
 
     started = time.monotonic()
     path = Path(store)
+    check_texts(**{"--from": input_format, "--table": table})
     check_output_name(os.fspath(store))
     asked = _Asked(zero_terminated, header, binary, input_format, table)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
@@ -217,6 +218,8 @@ def _kind(found: Sequence[Input], asked: _Asked, info: StoreInfo | None) -> str:
     if kind != "lines" and (asked.header or asked.binary):
         option = "--header" if asked.header else "--binary"
         raise UsageError(f"{option} is for lines, and the inputs are {NAMES[kind]}")
+    if kind in ENCODED_KINDS and not asked.binary:
+        check_encoding(found, kind)
     return kind
 
 

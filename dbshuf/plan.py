@@ -13,10 +13,17 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.options import Options, check_options, terminator_of
+from dbshuf.progress import printable
 from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.inputs import Input, resolve_inputs
-from dbshuf.source.survey import Survey, common_header, survey_inputs
+from dbshuf.source.survey import (
+    ENCODED_KINDS,
+    Survey,
+    check_encoding,
+    common_header,
+    survey_inputs,
+)
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.split import member_of, parse_splits
 from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
@@ -164,7 +171,7 @@ class Plan:
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             ("seed", self.seed),
         ]
-        return "\n".join(f"{name + ':':14}{fact}" for name, fact in facts)
+        return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
 
 
 def make_plan(options: Options) -> Plan:
@@ -250,13 +257,15 @@ def _inputs(options: Options) -> _Read:
 
 def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
     """Return what the inputs hold, as asked or by their first bytes."""
-    if options.input_format == "lines":
-        return "lines"
-    from dbshuf.source.kinds import kind_of_inputs
+    kind = "lines"
+    if options.input_format != "lines":
+        from dbshuf.source.kinds import kind_of_inputs
 
-    kind = kind_of_inputs(inputs, options.input_format, table=options.table)
+        kind = kind_of_inputs(inputs, options.input_format, table=options.table)
     if kind != "lines" and options.header:
         raise UsageError(f"--header is for lines, and the inputs are {kind}")
+    if kind in ENCODED_KINDS and not options.binary:
+        check_encoding(inputs, kind)
     return kind
 
 

@@ -262,8 +262,14 @@ def done_event(result: "Result") -> str:
     return json.dumps({"event": "done"} | asdict(result))
 
 
-# Control characters of file names and seeds must not reach a terminal; newline may.
-_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(10), *range(11, 32), *range(127, 160))}
+# Control characters of file names, seeds and values must not reach a terminal.
+_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160))}
+_CONTROLS_OF_TEXT = {c: shown for c, shown in _CONTROLS.items() if c != 10}
+
+
+def printable(text: str, *, is_one_line: bool = True) -> str:
+    """Return `text` with its control characters escaped, so that a terminal shows them."""
+    return text.translate(_CONTROLS if is_one_line else _CONTROLS_OF_TEXT)
 
 
 def say(*lines: str) -> None:
@@ -273,4 +279,4 @@ def say(*lines: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         for line in lines:
             shown = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            print(shown.translate(_CONTROLS), file=sys.stderr, flush=True)
+            print(printable(shown, is_one_line=False), file=sys.stderr, flush=True)

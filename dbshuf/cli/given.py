@@ -53,7 +53,12 @@ def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
         inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
         if sys.stdin is None or not inputs or "-" in inputs:
             raise UsageError("--sql - and the inputs cannot both be standard input")
-        return sys.stdin.read()
+        try:
+            return sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise InputUnreadable(
+                f"cannot read standard input: {error}", hint="--sql takes SQL in UTF-8"
+            ) from error
     try:
         return Path(name).read_text("utf-8")
     except FileNotFoundError as error:

@@ -36,8 +36,9 @@ from dbshuf.options import check_output_name, check_texts
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
+from dbshuf.source.database import only_table
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
-from dbshuf.source.kinds import NAMES, kind_of_inputs
+from dbshuf.source.kinds import DATABASES, NAMES, kind_of_inputs
 from dbshuf.source.survey import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.statements import statement
 from dbshuf.store import SourceInfo, StoreInfo, attached, describe, open_store
@@ -283,7 +284,10 @@ class _Ingest:
 
     def _key(self, one: Input) -> tuple[str, str | None]:
         path = os.fsencode(os.path.realpath(one.path or ""))
-        return path.decode("utf-8", "backslashreplace"), self._asked.table
+        table = self._asked.table
+        if table is None and self._info.kind in DATABASES:
+            table = only_table(one, self._info.kind)
+        return path.decode("utf-8", "backslashreplace"), table
 
     def _check_structure(self, found: Sequence[Input], pending: Sequence[Input]) -> None:
         """Raise SchemaMismatch unless the store's columns hold every value of JSON lines.

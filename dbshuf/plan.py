@@ -13,10 +13,11 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes
 from dbshuf.options import Options, check_options, terminator_of
-from dbshuf.progress import printable
+from dbshuf.progress import named_tables, printable
 from dbshuf.shape import ROW_QUERY_BYTES, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.inputs import Input, resolve_inputs
+from dbshuf.source.kinds import DATABASES, kind_of_inputs, tables_of_inputs
 from dbshuf.source.survey import (
     ENCODED_KINDS,
     Survey,
@@ -62,6 +63,7 @@ class Plan:
     output_bytes: int | None
     temp_free_bytes: int
     output_free_bytes: int | None
+    tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -106,7 +108,9 @@ class Plan:
         layout = self.layout
         return {
             "inputs": [
-                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec} for i in self.inputs
+                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec}
+                | ({"table": self.tables[i.ordinal]} if self.tables else {})
+                for i in self.inputs
             ],
             "input_bytes": _sum([i.size_bytes for i in self.inputs]),
             "text_bytes": self.survey.text_bytes,
@@ -157,6 +161,7 @@ class Plan:
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("tables", named_tables(self.tables))] if self.tables else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
@@ -221,6 +226,7 @@ def make_plan(options: Options) -> Plan:
         output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
+        tables=read.tables,
     )
     if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
         check_space(
@@ -238,6 +244,7 @@ class _Read:
     shape: Shape
     terminator: bytes
     header: bytes
+    tables: tuple[str, ...] = ()
 
 
 def _inputs(options: Options) -> _Read:
@@ -252,15 +259,16 @@ def _inputs(options: Options) -> _Read:
     inputs = resolve_inputs(options.inputs, options.include, options.exclude)
     kind = _kind(options, inputs)
     header = common_header(inputs, options.header, terminator)
-    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)
+    tables: tuple[str, ...] = ()
+    if kind in DATABASES and options.table is None:
+        tables = tables_of_inputs(inputs, kind)
+    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header, tables)
 
 
 def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
     """Return what the inputs hold, as asked or by their first bytes."""
     kind = "lines"
     if options.input_format != "lines":
-        from dbshuf.source.kinds import kind_of_inputs
-
         kind = kind_of_inputs(inputs, options.input_format, table=options.table)
     if kind != "lines" and options.header:
         raise UsageError(f"--header is for lines, and the inputs are {kind}")

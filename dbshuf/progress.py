@@ -14,6 +14,7 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -243,7 +244,15 @@ def summary(result: "Result") -> str:
         f"dbshuf: {result.rows:,} {result.unit}{plural}, {human(result.text_bytes)}"
         f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
         f" {result.strategy}, seed {shlex.quote(result.seed)}"
+        + (f", {named_tables(result.tables)}" if result.tables else "")
     )
+
+
+def named_tables(tables: Sequence[str]) -> str:
+    """Return which tables were taken, for people."""
+    names = sorted(set(tables))
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"table{'s' * (len(names) > 1)} {', '.join(f'`{name}`' for name in names[:3])}{more}"
 
 
 def ingest_summary(result: "IngestResult") -> str:

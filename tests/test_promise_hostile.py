@@ -5,6 +5,7 @@ import gzip
 import os
 import pty
 import subprocess
+import threading
 
 import pytest
 from conftest import DBSHUF, child_environment
@@ -177,3 +178,26 @@ def test_lines_reach_a_terminal_as_cat_would_write_them(home):
     assert b"red" in shown
     assert b"\x1b" not in shown
     assert b"\x07" not in shown
+
+
+def test_a_terminal_is_told_which_pipe_is_waited_for(cli, home):
+    """It may be silent for hours; a log has no use for that."""
+    os.mkfifo(home / EVIL)
+
+    def feed():
+        (home / EVIL).write_bytes(b"a\n")
+
+    for command, says in (
+        (("shuffle", EVIL), True),
+        (("query", EVIL, "select line from lines"), True),
+        (("shuffle", EVIL, "-q"), False),
+    ):
+        writer = threading.Thread(target=feed)
+        writer.start()
+        shown = on_terminal(home, *command)
+        writer.join()
+        assert (b"dbshuf: waiting for `x\\x1b[31m\\x0a\\x07\\x9by`" in shown) == says, shown
+    writer = threading.Thread(target=feed)
+    writer.start()
+    assert "waiting" not in cli("shuffle", EVIL).err
+    writer.join()

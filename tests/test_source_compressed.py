@@ -154,7 +154,7 @@ def test_damage_in_a_frame_of_a_large_window_is_found():
     for size in range(len(data)):
         if size not in (0, len(data) // 2):
             cut = data[:size]
-            with pytest.raises(InputBroken, match="cut short|cannot be decompressed|ends at"):
+            with pytest.raises(InputBroken, match=r"cut short|cannot be decompressed|ends at"):
                 unpack("zstd", cut)
     with pytest.raises(InputBroken, match="cannot be decompressed"):
         unpack("zstd", data + b"else")

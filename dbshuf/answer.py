@@ -12,6 +12,7 @@ from dbshuf.options import Options
 from dbshuf.order.window import RowWindow
 from dbshuf.pipeline import Reporter
 from dbshuf.plan import Plan, make_plan
+from dbshuf.progress import printable
 from dbshuf.rows import Rows, row_bytes
 from dbshuf.scratch import private_folder
 from dbshuf.sink import open_sink
@@ -37,7 +38,7 @@ def table_text(plan: Plan, reporter: Reporter, *, most_rows: int) -> str:
             rows += batch.num_rows
             if rows >= most_rows:
                 break
-    text = as_table(pa.Table.from_batches(shown, plan.schema))
+    text = printable(as_table(pa.Table.from_batches(shown, plan.schema)), is_one_line=False)
     return text if rows < most_rows else f"{text}\nthe first {most_rows:,} rows; -o FILE has all"
 
 

@@ -31,14 +31,16 @@ from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.newstore import create_store, fits, json_rows
-from dbshuf.options import SAME, check_output_name, check_schema_option
+from dbshuf.options import SAME, check_output_name, check_schema_option, check_texts
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
 from dbshuf.shape import TEXT_KINDS
+from dbshuf.source.database import only_table
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
-from dbshuf.source.kinds import NAMES, kind_of_inputs
+from dbshuf.source.kinds import DATABASES, NAMES, kind_of_inputs
+from dbshuf.source.survey import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.statements import statement
 from dbshuf.store import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes
@@ -131,6 +133,7 @@ def ingest(
 
     started = time.monotonic()
     path = Path(store)
+    check_texts(**{"--from": input_format, "--table": table})
     check_output_name(os.fspath(store))
     asked = _Asked(zero_terminated, header, binary, input_format, table, schema)
     check_schema_option(schema)
@@ -220,6 +223,8 @@ def _kind(found: Sequence[Input], asked: _Asked, info: StoreInfo | None) -> str:
     if kind != "lines" and (asked.header or asked.binary):
         option = "--header" if asked.header else "--binary"
         raise UsageError(f"{option} is for lines, and the inputs are {NAMES[kind]}")
+    if kind in ENCODED_KINDS and not asked.binary:
+        check_encoding(found, kind)
     return kind
 
 
@@ -283,7 +288,10 @@ class _Ingest:
 
     def _key(self, one: Input) -> tuple[str, str | None]:
         path = os.fsencode(os.path.realpath(one.path or ""))
-        return path.decode("utf-8", "backslashreplace"), self._asked.table
+        table = self._asked.table
+        if table is None and self._info.kind in DATABASES:
+            table = only_table(one, self._info.kind)
+        return path.decode("utf-8", "backslashreplace"), table
 
     def _check_structure(self, found: Sequence[Input], pending: Sequence[Input]) -> None:
         """Raise SchemaMismatch unless the store's columns hold every value of JSON lines.

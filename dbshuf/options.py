@@ -51,6 +51,11 @@ class Options:
 
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
+    texts = ("seed", "where", "select", "table", "format", "strategy", "compression")
+    names = (*texts, "split", "split_seed", "split_by")
+    check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+    query = "the SELECT" if options.is_answer else "--sql"
+    check_texts(**{"--from": options.input_format, query: options.sql})
     if options.strategy not in STRATEGIES:
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
@@ -84,6 +89,18 @@ def check_options(options: Options) -> None:
         )
     if any(cut is not None for cut in cuts) and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
+
+
+def check_texts(**texts: str | None) -> None:
+    """Raise UsageError for an option whose text is no UTF-8; file names may be any bytes."""
+    for option, text in texts.items():
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{option}: the text is no UTF-8, at its character {error.start + 1:,}",
+                hint="check the encoding of the terminal, or of the script",
+            ) from None
 
 
 def check_output_name(name: str | None) -> None:

@@ -49,6 +49,7 @@ class Result:
     output: str | None
     order_version: int = ORDER_VERSION
     unit: str = "line"  # or "row", what was shuffled
+    tables: tuple[str, ...] = ()  # of databases, where no --table said which
 
 
 def run(plan: Plan, reporter: Reporter) -> Result:
@@ -80,6 +81,7 @@ def run(plan: Plan, reporter: Reporter) -> Result:
         peak_rss_bytes=peak_resident_bytes(),
         output=None if plan.target.path is None else str(plan.target.path),
         unit="line" if plan.schema is None else "row",
+        tables=plan.tables,
     )
 
 

@@ -12,11 +12,19 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
 from dbshuf.memory import available_bytes, release_unused, resident_bytes, usable_cores
 from dbshuf.options import Options, check_options, terminator_of
+from dbshuf.progress import named_tables, printable
 from dbshuf.shape import ROW_QUERY_BYTES, TEXT_KINDS, Shape, check_sql_early, make_shape
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import Input, resolve_inputs
-from dbshuf.source.survey import Survey, common_header, survey_inputs
+from dbshuf.source.kinds import DATABASES, kind_of_inputs, tables_of_inputs
+from dbshuf.source.survey import (
+    ENCODED_KINDS,
+    Survey,
+    check_encoding,
+    common_header,
+    survey_inputs,
+)
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.split import member_of, parse_splits
 from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
@@ -57,6 +65,7 @@ class Plan:
     output_bytes: int | None
     temp_free_bytes: int
     output_free_bytes: int | None
+    tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -101,7 +110,9 @@ class Plan:
         layout = self.layout
         return {
             "inputs": [
-                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec} for i in self.inputs
+                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec}
+                | ({"table": self.tables[i.ordinal]} if self.tables else {})
+                for i in self.inputs
             ],
             "input_bytes": _sum([i.size_bytes for i in self.inputs]),
             "text_bytes": self.survey.text_bytes,
@@ -153,6 +164,7 @@ class Plan:
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("tables", named_tables(self.tables))] if self.tables else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
@@ -168,7 +180,7 @@ class Plan:
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             ("seed", self.seed),
         ]
-        return "\n".join(f"{name + ':':14}{fact}" for name, fact in facts)
+        return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
 
 
 def make_plan(options: Options) -> Plan:
@@ -220,6 +232,7 @@ def make_plan(options: Options) -> Plan:
         output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
+        tables=read.tables,
     )
     if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
         check_space(
@@ -237,6 +250,7 @@ class _Read:
     shape: Shape
     terminator: bytes
     header: bytes
+    tables: tuple[str, ...] = ()
 
 
 def _inputs(options: Options) -> _Read:
@@ -253,18 +267,21 @@ def _inputs(options: Options) -> _Read:
     rows = "lines" if kind in TEXT_KINDS else None
     inputs = with_folder_keys(inputs, options.hive, rows=rows)
     header = common_header(inputs, options.header, terminator)
-    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header)
+    tables: tuple[str, ...] = ()
+    if kind in DATABASES and options.table is None:
+        tables = tables_of_inputs(inputs, kind)
+    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header, tables)
 
 
 def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
     """Return what the inputs hold, as asked or by their first bytes."""
-    if options.input_format == "lines":
-        return "lines"
-    from dbshuf.source.kinds import kind_of_inputs
-
-    kind = kind_of_inputs(inputs, options.input_format, table=options.table)
+    kind = "lines"
+    if options.input_format != "lines":
+        kind = kind_of_inputs(inputs, options.input_format, table=options.table)
     if kind != "lines" and options.header:
         raise UsageError(f"--header is for lines, and the inputs are {kind}")
+    if kind in ENCODED_KINDS and not options.binary:
+        check_encoding(inputs, kind)
     return kind
 
 

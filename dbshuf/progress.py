@@ -14,6 +14,7 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -243,7 +244,15 @@ def summary(result: "Result") -> str:
         f"dbshuf: {result.rows:,} {result.unit}{plural}, {human(result.text_bytes)}"
         f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
         f" {result.strategy}, seed {shlex.quote(result.seed)}"
+        + (f", {named_tables(result.tables)}" if result.tables else "")
     )
+
+
+def named_tables(tables: Sequence[str]) -> str:
+    """Return which tables were taken, for people."""
+    names = sorted(set(tables))
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"table{'s' * (len(names) > 1)} {', '.join(f'`{name}`' for name in names[:3])}{more}"
 
 
 def ingest_summary(result: "IngestResult") -> str:
@@ -262,8 +271,14 @@ def done_event(result: "Result") -> str:
     return json.dumps({"event": "done"} | asdict(result))
 
 
-# Control characters of file names and seeds must not reach a terminal; newline may.
-_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(10), *range(11, 32), *range(127, 160))}
+# Control characters of file names, seeds and values must not reach a terminal.
+_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160))}
+_CONTROLS_OF_TEXT = {c: shown for c, shown in _CONTROLS.items() if c != 10}
+
+
+def printable(text: str, *, is_one_line: bool = True) -> str:
+    """Return `text` with its control characters escaped, so that a terminal shows them."""
+    return text.translate(_CONTROLS if is_one_line else _CONTROLS_OF_TEXT)
 
 
 def say(*lines: str) -> None:
@@ -273,4 +288,4 @@ def say(*lines: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         for line in lines:
             shown = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            print(shown.translate(_CONTROLS), file=sys.stderr, flush=True)
+            print(printable(shown, is_one_line=False), file=sys.stderr, flush=True)

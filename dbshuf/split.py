@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dbshuf.query import RowKeyQuery
 
 DEFAULT_SEED = "dbshuf-split-1"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # files are named so
 _HINT = "as in --split train=0.98,valid=0.01,test=0.01"
 
 
@@ -58,7 +58,7 @@ def parse_splits(text: str, seed: str | None) -> Splits:
     """
     names, shares = [], []
     for part in text.split(","):
-        name, _, share = (piece.strip() for piece in part.partition("="))
+        name, _, share = (piece.strip(" ") for piece in part.partition("="))
         if not _NAME.fullmatch(name) or name in names:
             raise UsageError(
                 f"--split: `{name}` is no name for a split, or there twice", hint=_HINT

@@ -20,6 +20,7 @@ class Result:
     output: object = None
     order_version: int = 1
     unit: str = "line"
+    tables: tuple[str, ...] = ()
 
 class Plan:
     def __init__(self, options):

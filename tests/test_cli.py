@@ -192,6 +192,7 @@ def test_progress_json_ends_with_the_result(run):
         "peak_rss_bytes": 402 * 10**6,
         "output": None,
         "order_version": 1,
+        "tables": [],
         "unit": "line",
     }
 

@@ -44,6 +44,7 @@ class Result:
     elapsed_s: float = 2.1
     peak_rss_bytes: int = 402_000_000
     unit: str = "line"
+    tables: tuple[str, ...] = ()
 
 
 @pytest.fixture(autouse=True)

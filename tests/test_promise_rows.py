@@ -298,3 +298,37 @@ def test_a_table_needs_a_name_and_a_kind_that_exists(refused, corpus):
     """Refused before any work."""
     assert "--from" in refused({2}, corpus("in.txt", b"a\n"), "--from", "docx").err
     assert "--table" in refused({2}, "in.txt", "--table", "docs").err
+
+
+def database(path, table):
+    """Make a database that has one table with two rows."""
+    quoted = '"' + table.replace('"', '""') + '"'
+    connect = duckdb.connect if path.suffix == ".duckdb" else sqlite3.connect
+    connection = connect(str(path))
+    connection.execute(f"CREATE TABLE {quoted}(a INTEGER)")
+    connection.execute(f"INSERT INTO {quoted} VALUES (1), (2)")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_the_only_table_of_a_database_is_taken_and_named(kind, cli, home):
+    """Nothing else can be meant; each of several databases has its own."""
+    names = [f"one.{kind}", f"two.{kind}"]
+    database(home / names[0], "docs")
+    database(home / names[1], 'no "main.x\x1b')
+    want = cli("shuffle", names[0], "--table", "docs", "--seed", "1", "--format", "csv").out
+    ran = cli("shuffle", names[0], "--seed", "1", "--format", "csv")
+    assert (ran.code, ran.out) == (0, want), ran.err
+    assert ran.err.endswith(", seed 1, table `docs`\n")
+    ran = cli("shuffle", *names, "--seed", "1", "--format", "csv")
+    assert ran.err.endswith(', tables `docs`, `no "main.x\\x1b`\n')
+    assert len(ran.out.splitlines()) == 5
+    plan = json.loads(cli("plan", *names, "-o", "o.csv", "--json").out)
+    assert [one["table"] for one in plan["inputs"]] == ["docs", 'no "main.x\x1b']
+    assert b"table `docs`" in cli("plan", names[0], "-o", "o.csv").out
+    assert b"2" in cli("query", names[0], "select count(*) from lines").out
+    assert cli("ingest", "store.db", names[0]).code == 0
+    assert "1 there already" in cli("ingest", "store.db", names[0], "--table", "docs").err
+    ran = cli("export", "store.db", "--seed", "1", "--format", "csv")
+    assert ran.out == want

@@ -1,5 +1,6 @@
 """Compressed inputs: every member is read, in constant memory, whoever wrote it."""
 
+import ctypes
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import _duckdb
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -129,18 +131,75 @@ def xz_stream(log: int) -> bytes:
     return bytes(data)
 
 
-def test_windows_are_read_up_to_128_mib_and_refused_above():
+def test_windows_are_read_up_to_a_bound_and_refused_above():
     """The data is sound then, so the hint is another one."""
     assert unpack("zstd", zstd_frame(20) + zstd_frame(27)) == b"aa"
     assert unpack("xz", xz_stream(26) + xz_stream(27)) == LINES * 2
+    for size in (1, 3, 1 << 20):
+        assert unpack("zstd", zstd_frame(28) + zstd_frame(10) + SKIPPABLE, size, size) == b"aa"
     for codec, data, hint in (
-        ("zstd", zstd_frame(28), "--long=27"),
+        ("zstd", zstd_frame(32), "--long=27"),
+        ("zstd", zstd_frame(20) + zstd_frame(28), "--long=27"),
         ("zstd", zstd_frame(20, b"\x01", b"\x07"), "dictionary file"),
         ("xz", xz_stream(28), "above 128 MiB"),
     ):
         with pytest.raises(InputBroken) as caught:
             unpack(codec, data)
         assert hint in caught.value.hint
+
+
+def test_damage_in_a_frame_of_a_large_window_is_found():
+    """As in any other: cut short anywhere, or followed by something else."""
+    data = zstd_frame(28) * 2
+    for size in range(len(data)):
+        if size not in (0, len(data) // 2):
+            cut = data[:size]
+            with pytest.raises(InputBroken, match=r"cut short|cannot be decompressed|ends at"):
+                unpack("zstd", cut)
+    with pytest.raises(InputBroken, match="cannot be decompressed"):
+        unpack("zstd", data + b"else")
+
+
+def test_a_match_over_more_than_128_mib_is_read_where_the_plan_has_room(cli, home):
+    """`zstd --long=28` and more; the cap that would do is named otherwise."""
+    noise = random.Random(5).randbytes(200_000).hex().encode() + b"\n"
+    text = noise + (b"x" * 999_999 + b"\n") * 140 + noise
+    packed = long_zstd(text, window_log=28)
+    assert len(packed) < 1.5 * len(noise), "the second one is no match"
+    (home / "in.zst").write_bytes(packed)
+    ran = cli("shuffle", "in.zst", "-o", "out", "--memory", "256MB")
+    assert ran.code == 11, ran.err
+    cap = ran.largest_amount()
+    for memory in (cap, "1GB"):
+        ran = cli("shuffle", "in.zst", "-o", "out", "--memory", memory)
+        assert ran.code == 0, ran.err
+    assert sorted((home / "out").read_bytes().splitlines()) == sorted(text.splitlines())
+    assert cli("shuffle", stdin=packed, stdout=subprocess.DEVNULL).code == 0
+    assert cli("query", "in.zst", "select count(*) from lines").out.split() == [
+        b'"count_star()"',
+        b"142",
+    ]
+
+
+def long_zstd(data: bytes, window_log: int) -> bytes:
+    """Return one frame with long matches, by DuckDB's libzstd."""
+    names = {
+        "new": "15ZSTD_createCCtxEv",
+        "set": "22ZSTD_CCtx_setParameterEPNS_11ZSTD_CCtx_sENS_15ZSTD_cParameterEi",
+        "pack": "14ZSTD_compress2EPNS_11ZSTD_CCtx_sEPvmPKvm",
+        "free": "13ZSTD_freeCCtxEPNS_11ZSTD_CCtx_sE",
+    }
+    library = ctypes.CDLL(_duckdb.__file__)
+    made = {short: library[f"_ZN11duckdb_zstd{name}"] for short, name in names.items()}
+    for function in made.values():
+        function.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(made["new"]())
+    for parameter, value in ((100, 1), (101, window_log), (160, 1), (201, 1)):
+        made["set"](context, parameter, value)
+    out = ctypes.create_string_buffer(4 << 20)
+    size = made["pack"](context, out, ctypes.c_size_t(len(out)), data, ctypes.c_size_t(len(data)))
+    made["free"](context)
+    return out.raw[:size]
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -17,10 +17,10 @@ def test_an_xz_file_states_its_dictionary(power):
 
 
 @pytest.mark.parametrize(
-    ("descriptor", "size"), [(0x88, 1 << 27), (0x58, 1 << 21), (0x5C, 3 << 20)]
+    ("descriptor", "size"), [(0xA8, 1 << 31), (0x88, 1 << 27), (0x58, 1 << 21), (0x5C, 3 << 20)]
 )
 def test_a_zstd_frame_states_its_window(descriptor, size):
-    """`zstd --long` asks for 128 MiB a reader."""
+    """`zstd --long` asks for 128 MiB a reader, `--long=31` for 2 GiB."""
     head = b"\x28\xb5\x2f\xfd\x00" + bytes([descriptor]) + bytes(58)
     assert window_bytes("zstd", head) == size + 2 * MIB
 

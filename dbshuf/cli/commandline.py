@@ -11,8 +11,8 @@ import typer
 
 from dbshuf.cli.app import app, command_names
 from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
-from dbshuf.errors import DbshufError, OutputUnwritable, UsageError
-from dbshuf.progress import say
+from dbshuf.errors import DbshufError, OutputUnwritable, QueryFailed, QueryInvalid, UsageError
+from dbshuf.progress import printable, say
 
 
 class Stopped(KeyboardInterrupt):
@@ -93,7 +93,11 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
     if isinstance(error, _ParserError):
         error = _usage_error(error, arguments)
     if isinstance(error, DbshufError):
-        say(f"dbshuf: error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
+        # SQL is shown with a mark below the place, and what it quotes is escaped already.
+        is_one_line = not isinstance(error, (QueryInvalid, QueryFailed))
+        say(f"dbshuf: error: {printable(error.message, is_one_line=is_one_line)}")
+        if error.hint:
+            say(f"hint: {printable(error.hint)}")
         return error.exit_code
     say(f"dbshuf: bug: {_one_line(error)}", "hint: set DBSHUF_DEBUG=1 for the traceback")
     return 1

@@ -1,5 +1,8 @@
 """What a command was given, as the library's Options."""
 
+import contextlib
+import os
+import stat
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.cli.options import ExportArguments, Inputs, Printing, Report, ShuffleArguments
 from dbshuf.errors import InputMissing, InputUnreadable, UsageError
+from dbshuf.progress import printable, say
 
 if TYPE_CHECKING:
     from dbshuf.options import Options
@@ -24,6 +28,7 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     if isinstance(given, ShuffleArguments):
         inputs = tuple(given.inputs or ())
         check_stdin(inputs)
+        tell_waiting(inputs, quiet=given.quiet)
     from dbshuf.options import Options
 
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
@@ -44,6 +49,21 @@ def check_stdin(inputs: tuple[str, ...]) -> None:
         raise InputUnreadable("standard input is closed", hint="name files, or pipe lines in")
 
 
+def tell_waiting(inputs: tuple[str, ...], *, quiet: bool) -> None:
+    """Say on a terminal which named pipes and devices are waited for: nothing else shows it.
+
+    A descriptor (`/dev/fd/63`, as the shell names one) has its other end already.
+    """
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        return
+    for name in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            mode = os.stat(name).st_mode
+            is_waited_for = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+            if is_waited_for and not name.startswith(("/dev/fd/", "/proc/", "/dev/std")):
+                say(f"dbshuf: waiting for `{printable(name)}`, which is no regular file")
+
+
 def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
     """Return what a file of SQL holds, or standard input if it is `-`."""
     name = given.sql
@@ -53,7 +73,12 @@ def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
         inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
         if sys.stdin is None or not inputs or "-" in inputs:
             raise UsageError("--sql - and the inputs cannot both be standard input")
-        return sys.stdin.read()
+        try:
+            return sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise InputUnreadable(
+                f"cannot read standard input: {error}", hint="--sql takes SQL in UTF-8"
+            ) from error
     try:
         return Path(name).read_text("utf-8")
     except FileNotFoundError as error:

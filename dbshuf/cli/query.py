@@ -3,7 +3,7 @@
 import sys
 from dataclasses import fields
 
-from dbshuf.cli.given import REPEATED, check_stdin
+from dbshuf.cli.given import REPEATED, check_stdin, tell_waiting
 from dbshuf.cli.options import Inputs, QueryArguments, Report
 from dbshuf.cli.streams import need_stdout, write_stdout
 from dbshuf.errors import UsageError
@@ -21,6 +21,7 @@ def query(given: QueryArguments) -> None:
     if not sql:
         raise UsageError("no SELECT is given", hint='as in dbshuf query corpus/ "select ..."')
     check_stdin(tuple(inputs))
+    tell_waiting(tuple(inputs), quiet=given.quiet)
     if given.output in (None, "-"):
         need_stdout(hint="name a file with --output")
     from dbshuf.answer import plan_answer, table_text, write_answer

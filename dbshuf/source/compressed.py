@@ -6,7 +6,8 @@ pyarrow. A file may hold any number of members (gzip), streams (bzip2, xz) or fr
 else is an InputBroken that names a compressed byte; nothing is dropped.
 
 Held in memory: 256 KiB of compressed input, 1 MiB of output (in pyarrow), and what the
-codec needs for its window: at most 128 MiB for zstd and xz, larger ones are refused.
+codec needs for its window: at most 128 MiB for xz, larger ones are refused, and 2 GiB for
+zstd, whose large ones need libzstd (see widezstd).
 A flaw in a zstd or lz4 frame that was written without a checksum can go unnoticed.
 """
 
@@ -18,6 +19,8 @@ from typing import Any
 
 from dbshuf.errors import InputBroken
 from dbshuf.source.raw import RawInput, when_ready
+from dbshuf.source.widezstd import WideFrameFault, WideFrames, functions
+from dbshuf.source.windows import HEAD_BYTES, is_wide
 
 # One read of the input, and what of it a decompressor gets at once: that copies the rest
 # of a piece at the end of each member, which costs 5 % with 2.5 kB members and whole
@@ -48,6 +51,7 @@ _SIGNS = [
 
 # What a library says of sound data that it cannot decompress, and what to do then.
 _HINTS = {
+    # Of pyarrow for a frame behind the first one, or where no libzstd can be called.
     "too much memory": "its window is above 128 MiB: compress it with `zstd --long=27` or less",
     "usage limit": "its dictionary is above 128 MiB: compress it with `xz -9` or less",
     "Dictionary mismatch": "frames that need a dictionary file are not read: decompress it first",
@@ -82,8 +86,7 @@ class Decompressor:
         name     path of the input, for messages
         """
         self._input = _Input(raw, codec, name, head)
-        streams = _Frames if codec in ("zstd", "lz4") else _Members
-        self._stream: _Frames | _Members = streams(self._input)
+        self._stream: _Frames | _Members | _Wide | None = None
         self._failure: Exception | None = None
 
     @property
@@ -102,6 +105,8 @@ class Decompressor:
         if self._failure is not None:
             raise self._failure
         try:
+            if self._stream is None:
+                self._stream = _stream_of(self._input)
             return self._stream.readinto(view)
         except Exception as failure:
             self._failure = failure
@@ -110,8 +115,17 @@ class Decompressor:
     def close(self) -> None:
         """Free the decompressor and close `raw`; a second call does nothing."""
         self._failure = ValueError("read of a closed input")
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
         self._input.close()
+
+
+def _stream_of(source: _Input) -> _Frames | _Members | _Wide:
+    """Return what decompresses an input, as its codec and its first bytes need it."""
+    if source.codec not in ("zstd", "lz4"):
+        return _Members(source)
+    is_large = source.codec == "zstd" and is_wide(source.codec, source.peek(HEAD_BYTES))
+    return _Wide(source) if is_large and functions() is not None else _Frames(source)
 
 
 class _Input:
@@ -139,6 +153,15 @@ class _Input:
         self.last_at = self.read_bytes
         self.read_bytes += len(data)
         return data
+
+    def peek(self, size: int) -> bytes:
+        """Return the first `size` bytes, fewer at the end; they are read again."""
+        while len(self._head) < size and (more := when_ready(self._raw, self._some(size))):
+            self._head += more
+        return self._head[:size]
+
+    def _some(self, size: int) -> Callable[[], bytes | None]:
+        return lambda: self._raw.read(size - len(self._head))
 
     def close(self) -> None:
         """Close the raw input once."""
@@ -185,6 +208,26 @@ class _Frames:
 
     def close(self) -> None:
         self._stream.close()
+
+
+class _Wide:
+    """zstd frames, of which the first has a window that pyarrow refuses."""
+
+    def __init__(self, source: _Input) -> None:
+        self._input = source
+        self._frames = WideFrames(source.read)
+
+    def readinto(self, view: memoryview) -> int:
+        source = self._input
+        try:
+            return self._frames.readinto(view)
+        except EOFError:
+            raise source.cut_short("a frame") from None
+        except WideFrameFault as fault:
+            raise source.damaged(fault, source.last_at, source.read_bytes, "a frame") from None
+
+    def close(self) -> None:
+        self._frames.close()
 
 
 class _Members:

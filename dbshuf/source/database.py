@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dbshuf.errors import DbshufError, UsageError
+from dbshuf.errors import UsageError
 from dbshuf.order.ordered import Stopped
 from dbshuf.source.inputs import Input
 from dbshuf.statements import identifier
@@ -110,16 +110,25 @@ def table_list(tables: Sequence[TableName]) -> str:
     return f"--table takes a query, or one of: {shown}{more}"
 
 
-def known_tables(source: Input, kind: str) -> str:
-    """Return a hint that lists the tables of a database; empty if it cannot be opened.
+def only_table(source: Input, kind: str) -> str:
+    """Return the name of the one table or view that a database has.
 
     kind    "duckdb" or "sqlite"
+    Raises  UsageError if there is none or several, InputBroken, InputUnreadable
     """
-    try:
-        if kind == "duckdb":
-            from dbshuf.source.duckfile import tables_of
-        else:
-            from dbshuf.source.sqlite import tables_of
-        return table_list(tables_of(source))
-    except DbshufError:
-        return "--table takes the name of a table, or a query"
+    tables = _tables_of(source, kind)
+    if len(tables) == 1:
+        return str(tables[0])
+    what = {"duckdb": "a DuckDB database", "sqlite": "an SQLite database"}[kind]
+    raise UsageError(
+        f"`{source.name}` is {what}, and --table names none of its tables",
+        hint=table_list(tables),
+    )
+
+
+def _tables_of(source: Input, kind: str) -> list[TableName]:
+    if kind == "duckdb":
+        from dbshuf.source.duckfile import tables_of
+    else:
+        from dbshuf.source.sqlite import tables_of
+    return tables_of(source)

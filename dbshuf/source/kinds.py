@@ -55,13 +55,18 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
             hint="name a .duckdb or .sqlite file, or leave --table out",
         )
     if table is None and kind in DATABASES:
-        from dbshuf.source.database import known_tables
-
-        raise UsageError(
-            f"`{inputs[0].name}` is {_one(kind)}, and --table names none of its tables",
-            hint=known_tables(inputs[0], kind),
-        )
+        tables_of_inputs(inputs, kind)
     return kind
+
+
+def tables_of_inputs(inputs: Sequence[Input], kind: str) -> tuple[str, ...]:
+    """Return the one table of each database, which is read where no --table is given.
+
+    Raises  UsageError if one has none or several
+    """
+    from dbshuf.source.database import only_table
+
+    return tuple(only_table(one, kind) for one in inputs)
 
 
 def _common_kind(inputs: Sequence[Input]) -> str:

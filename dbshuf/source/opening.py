@@ -82,7 +82,10 @@ def _open(source: Input, kind: str, table: str | None) -> TableInput:
         from dbshuf.source.delimited import DelimitedInput
 
         return DelimitedInput(source, kind)
-    assert table is not None, "a database needs --table"
+    if table is None:
+        from dbshuf.source.database import only_table
+
+        table = only_table(source, kind)
     if kind == "duckdb":
         from dbshuf.source.duckfile import DuckInput
 

@@ -2,16 +2,27 @@
 
 import io
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbshuf.errors import HeaderMismatch, InputBroken, UsageError
+from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
 from dbshuf.source.inputs import Input, open_raw, unreadable
 from dbshuf.units import KIB, MIB, human
 
 _SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
 _SAMPLED_BYTES = 64 * KIB  # at the front, the middle and the end of each
 _HEADER_LIMIT_BYTES = 16 * MIB
+
+ENCODED_KINDS = ("lines", "json", "csv", "tsv")  # what is text, so has an encoding
+
+# Byte order marks; the longer ones first, since one of UTF-32 begins as one of UTF-16.
+_MARKS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
 
 # A line where none was seen: of an empty input, or a pipe whose first block is not complete
 # in what was read of it. Too long a guess costs some more batches, too short a one memory
@@ -96,6 +107,26 @@ def _seen_of_pipe(source: Input, head: bytes) -> bytes:
 def _unpacked_sample(source: Input) -> tuple[bytes, tuple[int, int]]:
     text, on_disk = _read_start(source, 4 * MIB)
     return text[: 4 * _SAMPLED_BYTES], (min(on_disk, source.size_bytes or 0), len(text))
+
+
+def check_encoding(inputs: Sequence[Input], kind: str) -> None:
+    """Raise NotUtf8 for text that begins as UTF-16 or UTF-32: no line ends where it seems to.
+
+    kind    "lines" or another kind of text
+    Raises  what reading the first bytes raises
+    """
+    for source in inputs:
+        head, _ = _first_bytes(source, 4)
+        encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+        if encoding is not None:
+            convert = f"iconv -f {encoding} -t UTF-8"
+            is_file = source.path is not None and source.is_plain_file
+            way = f"{convert} {shlex.quote(source.name)} > OUT" if is_file else f"... | {convert}"
+            as_bytes = "; --binary moves its bytes as they are" if kind == "lines" else ""
+            raise NotUtf8(
+                f"`{source.name}` is text in {encoding}: it begins with {head[:4].hex(' ')}",
+                hint=f"convert it first: {way}{as_bytes}",
+            )
 
 
 def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:

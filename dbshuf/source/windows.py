@@ -6,7 +6,8 @@ HEAD_BYTES = 64  # enough for the headers below
 
 _FIXED = {"gzip": MIB, "bzip2": 8 * MIB, "lz4": 12 * MIB}
 _UNKNOWN_BYTES = 64 * MIB  # a header in a form that is rare: what `xz -9` takes
-_MOST_BYTES = 128 * MIB  # larger windows are refused when they are read
+_MOST_BYTES = 128 * MIB  # larger windows of xz are refused when they are read
+_WIDEST_BYTES = 2048 * MIB  # of zstd, `--long=31`
 _READER_BYTES = 2 * MIB  # buffers beside the window
 
 
@@ -20,7 +21,13 @@ def window_bytes(codec: str, head: bytes) -> int:
     if codec in _FIXED:
         return _FIXED[codec]
     window = _zstd_window(head) if codec == "zstd" else _xz_dictionary(head)
-    return min(window if window is not None else _UNKNOWN_BYTES, _MOST_BYTES) + _READER_BYTES
+    most = _WIDEST_BYTES if codec == "zstd" else _MOST_BYTES
+    return min(window if window is not None else _UNKNOWN_BYTES, most) + _READER_BYTES
+
+
+def is_wide(codec: str, head: bytes) -> bool:
+    """Whether the window of a zstd input is above what pyarrow's reader takes."""
+    return codec == "zstd" and (_zstd_window(head) or 0) > _MOST_BYTES
 
 
 def _zstd_window(head: bytes) -> int | None:

@@ -40,7 +40,7 @@ from dbshuf.source.database import only_table
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
 from dbshuf.source.kinds import DATABASES, NAMES, kind_of_inputs
-from dbshuf.source.survey import ENCODED_KINDS, check_encoding, common_header
+from dbshuf.source.survey import ENCODED_KINDS, check_encoding
 from dbshuf.statements import statement
 from dbshuf.store import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes

@@ -52,12 +52,12 @@ def create_store(
     Raises  SchemaMismatch for columns that a store cannot keep; OutputUnwritable;
             what looking at the inputs raises
     """
-    structure, schema = None, None
+    structure, schema, written = None, None, None
     if kind == "json":
         structure = json_structure(inputs, terminator)
-        schema = json_rows(structure).schema
+        schema = written = json_rows(structure).schema
     elif kind != "lines":
-        schema = _table_schema(inputs[0], kind, table)
+        schema, written = _table_schema(inputs[0], kind, table)
     id_column, source_column = place_names(schema)
     header = common_header(inputs[:1], header_lines, terminator) if kind == "lines" else b""
     values = {
@@ -71,7 +71,7 @@ def create_store(
         "id_column": id_column,
         "source_column": source_column,
         "row_group_rows": _group_rows(inputs, kind, terminator, table),
-        "arrow_schema": None if schema is None else schema.serialize().to_pybytes(),
+        "arrow_schema": None if written is None else written.serialize().to_pybytes(),
         "json_structure": structure,
     }
     if schema is None:
@@ -133,14 +133,15 @@ def fits(new: Any, kept: Any) -> bool:
     return new in ("BIGINT", "UBIGINT") and str(kept).startswith("DECIMAL")
 
 
-def _table_schema(one: Input, kind: str, table: str | None) -> pa.Schema:
+def _table_schema(one: Input, kind: str, table: str | None) -> tuple[pa.Schema, pa.Schema]:
+    """Return the columns of an input, and those that an output is to have."""
     from dbshuf.source.table import open_tables
 
     first = replace(one, ordinal=0)
     with contextlib.closing(
         open_tables([first], kind, batch_bytes=MIB, threads=1, table=table)
     ) as source:
-        return source.schema
+        return source.schema, source.written
 
 
 def _group_rows(inputs: Sequence[Input], kind: str, terminator: bytes, table: str | None) -> int:

@@ -238,7 +238,7 @@ def _inputs(options: Options) -> _Read:
         from dbshuf.store import open_store
 
         store = open_store(options.store)
-        shape = make_shape(options, store.inputs, "lines", columns=store.schema)
+        shape = make_shape(options, store.inputs, "lines", columns=store.written)
         return _Read(store.inputs, store, shape, store.terminator, store.header)
     terminator = terminator_of(options)
     check_sql_early(options)
@@ -333,6 +333,7 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
         threads=options.threads,
         memory_bytes=cap,
         schema=shape.schema,
+        written=shape.written,
         compression=options.compression,
         row_group_bytes=None
         if options.row_group_bytes is None

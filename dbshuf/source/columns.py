@@ -33,7 +33,7 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
         ) from None
     for field in schema:
         try:
-            plain = _plain_type(field.type)
+            plain = plain_type(field.type)
         except (TypeError, ValueError):
             raise SchemaMismatch(
                 f"`{name}`: column `{field.name}` has type {field.type}, which is not read",
@@ -181,27 +181,27 @@ def _own_lists(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(kind, len(array), buffers, children=[values])
 
 
-def _plain_type(kind: Any) -> Any:
+def plain_type(kind: Any) -> Any:
     """Return the plain type that holds the values of `kind`; raises TypeError, ValueError."""
     types, plain = pa.types, kind
     if isinstance(kind, pa.BaseExtensionType):
-        storage = _plain_type(kind.storage_type)
+        storage = plain_type(kind.storage_type)
         if storage != kind.storage_type:
             plain = pa.json_(storage) if isinstance(kind, pa.JsonType) else storage
     elif types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        plain = _plain_type(kind.value_type)
+        plain = plain_type(kind.value_type)
     elif types.is_large_string(kind) or types.is_string_view(kind):
         plain = pa.string()
     elif types.is_large_binary(kind) or types.is_binary_view(kind):
         plain = pa.binary()
     elif types.is_fixed_size_list(kind):
-        plain = pa.list_(_plain_type(kind.value_type), kind.list_size)
+        plain = pa.list_(plain_type(kind.value_type), kind.list_size)
     elif types.is_map(kind):
-        plain = pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+        plain = pa.map_(plain_type(kind.key_type), plain_type(kind.item_type))
     elif _is_list(kind):
-        return pa.list_(_plain_type(kind.value_type))
+        return pa.list_(plain_type(kind.value_type))
     elif types.is_struct(kind):
-        return pa.struct([(field.name, _plain_type(field.type)) for field in kind])
+        return pa.struct([(field.name, plain_type(field.type)) for field in kind])
     elif not (types.is_string(kind) or types.is_binary(kind) or types.is_null(kind)):
         _ = kind.bit_width  # unions and the like have none
     if (types.is_fixed_size_list(kind) or types.is_map(kind)) and plain != kind:

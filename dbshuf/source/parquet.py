@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbshuf.errors import InputBroken
+from dbshuf.sink.annotations import NOTES_KEY
 from dbshuf.source.columns import leaves
+from dbshuf.source.footer import check_plain, notes, read_footer
 from dbshuf.source.inputs import Input, open_raw
 from dbshuf.source.parts import Pace, Part, Pieces, read_error
 from dbshuf.units import KIB
@@ -100,15 +102,28 @@ def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.Parque
 @lru_cache(maxsize=4096)
 def _footer(source: Input) -> _Footer:
     open_raw(source.name).close()  # for the error, if any
+    footer = read_footer(source.name)
     with pa.OSFile(os.fsencode(source.name)) as file:
         parquet = _open(file)
         metadata = parquet.metadata
+        check_plain(source.name, footer, metadata.serialized_size)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         return _Footer(
-            parquet.schema_arrow.remove_metadata(),
+            _noted(parquet.schema_arrow, notes(footer)),
             tuple(group.num_rows for group in groups),
             sum(group.total_byte_size for group in groups),
         )
+
+
+def _noted(schema: pa.Schema, columns: Sequence[bytes]) -> pa.Schema:
+    """Return a schema whose fields say also what only Parquet has words for."""
+    if len(columns) != len(schema):
+        return schema
+    pairs = zip(schema, columns, strict=True)
+    fields = [
+        field.with_metadata({**(field.metadata or {}), NOTES_KEY: one}) for field, one in pairs
+    ]
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 @lru_cache(maxsize=2)

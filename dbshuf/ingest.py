@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 
 from dbshuf.errors import (
     HeaderMismatch,
@@ -29,7 +28,7 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.feed import TableFeed
-from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, open_feed
+from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, note_columns, open_feed
 from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes
@@ -37,7 +36,6 @@ from dbshuf.newstore import create_store, fits, json_rows
 from dbshuf.pipeline import Reporter
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.scratch import private_folder
-from dbshuf.source.asread import merged
 from dbshuf.source.inputs import STDIN, Input, resolve_inputs
 from dbshuf.source.kinds import NAMES, kind_of_inputs
 from dbshuf.source.survey import common_header
@@ -348,7 +346,7 @@ class _Ingest:
             with _transaction(connection):
                 intake.append(connection, source)
                 if isinstance(feed, TableFeed):
-                    self._note_columns(feed.written, connection)
+                    self._info = note_columns(info, feed.written, connection)
                 there = SourceInfo(
                     ordinal=ordinal,
                     source=source,
@@ -365,17 +363,6 @@ class _Ingest:
                 add = statement("duckdb", "store_add_source")
                 connection.execute(add, asdict(there)).fetchall()
         return there
-
-    def _note_columns(self, found: pa.Schema | None, connection: duckdb.DuckDBPyConnection) -> None:
-        """Have the store say of its columns what holds for one more input too."""
-        written, schema = self._info.written, self._info.schema
-        assert found is not None and written is not None
-        assert schema is not None
-        common = merged([written, found], schema)
-        if not common.equals(written, check_metadata=True):
-            values = {"arrow_schema": common.serialize().to_pybytes()}
-            connection.execute(statement("duckdb", "store_columns"), values).fetchall()
-            self._info = replace(self._info, written=common)
 
 
 @contextlib.contextmanager

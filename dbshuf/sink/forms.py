@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.errors import RowUnfit
+from dbshuf.nested import fields_of, rebuilt
 from dbshuf.sink.annotations import NOTES_KEY
-from dbshuf.source.asread import fields_of, rebuilt
 
 _OWN_KEYS = b"dbshuf."
 # Of the different values of a column that are kept to tell which of them come again. They

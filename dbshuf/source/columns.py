@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.errors import InputBroken, LineTooLong, NotUtf8, SchemaMismatch
+from dbshuf.nested import fields_of, rebuilt
 
 _SHOWN_FIELDS = 5
+_INT32_BITS = 32
 
 
 def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
@@ -102,7 +104,7 @@ def plain_batch(batch: pa.RecordBatch, schema: pa.Schema, name: str, row: int) -
         try:
             if pa.types.is_dictionary(array.type):
                 array = _plain_array(array, field.type)
-            array.validate(full=True)
+            _check(array)
             columns.append(_plain_array(array, field.type))
         except (pa.ArrowException, IndexError) as error:
             raise _unsound(array, field.name, name, row, error) from None
@@ -136,7 +138,7 @@ def _first_bad_text(array: pa.Array) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            own_slice(array.slice(low, middle - low)).validate(full=True)
+            _check(own_slice(array.slice(low, middle - low)))
             low = middle
         except pa.ArrowException:
             high = middle
@@ -158,8 +160,37 @@ def own_slice(array: pa.Array) -> pa.Array:
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
     if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
         return _own_lists(array)
-    array.validate(full=True)
+    _check(array)
     return array
+
+
+def _check(array: pa.Array) -> None:
+    """Raise pa.ArrowInvalid for values that would break what reads them.
+
+    A time beyond a day and a decimal with too many digits are what the file has, and harm
+    no one: pyarrow reads them, but calls them invalid.
+    """
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        bare = _bare_type(array.type)
+        if bare == array.type:
+            raise
+        array.validate()
+        array.view(bare).validate(full=True)
+
+
+def _bare_type(kind: Any) -> Any:
+    """Return a type of the same layout, whose values have no range."""
+    types = pa.types
+    if types.is_time(kind):
+        return pa.int32() if kind.bit_width == _INT32_BITS else pa.int64()
+    if types.is_decimal(kind):
+        return pa.binary(kind.bit_width // 8)
+    if types.is_struct(kind) or types.is_map(kind) or types.is_list(kind):
+        fields = [one.with_type(_bare_type(one.type)) for one in fields_of(kind)]
+        return rebuilt(kind, fields)
+    return kind
 
 
 def _own_lists(array: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 """Parquet files: by row groups, each of them read in small batches."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -109,21 +109,28 @@ def _footer(source: Input) -> _Footer:
         check_plain(source.name, footer, metadata.serialized_size)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         return _Footer(
-            _noted(parquet.schema_arrow, notes(footer)),
+            _noted(parquet.schema_arrow, metadata.metadata, notes(footer)),
             tuple(group.num_rows for group in groups),
             sum(group.total_byte_size for group in groups),
         )
 
 
-def _noted(schema: pa.Schema, columns: Sequence[bytes]) -> pa.Schema:
-    """Return a schema whose fields say also what only Parquet has words for."""
+def _noted(
+    schema: pa.Schema, pairs: Mapping[bytes, bytes] | None, columns: Sequence[bytes]
+) -> pa.Schema:
+    """Return a schema that says also what only the file's footer does.
+
+    pairs    keys and values of the file; those within `ARROW:schema` need not be all
+    columns  what `footer.notes` says of each
+    """
+    metadata = {**(schema.metadata or {}), **(pairs or {})}
     if len(columns) != len(schema):
-        return schema
-    pairs = zip(schema, columns, strict=True)
+        return schema.with_metadata(metadata)
     fields = [
-        field.with_metadata({**(field.metadata or {}), NOTES_KEY: one}) for field, one in pairs
+        field.with_metadata({**(field.metadata or {}), NOTES_KEY: one})
+        for field, one in zip(schema, columns, strict=True)
     ]
-    return pa.schema(fields, metadata=schema.metadata)
+    return pa.schema(fields, metadata=metadata)
 
 
 @lru_cache(maxsize=2)

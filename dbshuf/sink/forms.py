@@ -163,6 +163,11 @@ def _as_nested(array: pa.Array, kind: Any) -> pa.Array:
     if types.is_struct(kind):
         parts = [as_type(array.field(at), kind.field(at).type) for at in range(kind.num_fields)]
         mask = array.is_null() if array.null_count else None
+        if mask is not None:
+            parts = [
+                part if field.nullable else _without_nulls_below(part, mask)
+                for part, field in zip(parts, kind, strict=True)
+            ]
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=mask)
     if types.is_map(kind):
         keys = as_type(array.keys, kind.key_type)
@@ -186,6 +191,30 @@ def _as_nested(array: pa.Array, kind: Any) -> pa.Array:
     maker = pa.LargeListViewArray if is_large else pa.ListViewArray
     begins = pa.concat_arrays([begins])
     return maker.from_arrays(begins, sizes, values, type=kind, mask=mask)
+
+
+def _without_nulls_below(array: pa.Array, mask: pa.Array) -> pa.Array:
+    """Return values that are null only where what they are part of is (`mask`), as not null."""
+    if not array.null_count or pc.any(pc.and_not(array.is_null(), mask)).as_py():
+        return array
+    kind, types = array.type, pa.types
+    if isinstance(array, pa.ExtensionArray):
+        return pa.ExtensionArray.from_storage(kind, _without_nulls_below(array.storage, mask))
+    if types.is_struct(kind):
+        parts = [array.field(at) for at in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(parts, fields=list(kind))
+    own, children = array.buffers()[1:], None
+    if types.is_map(kind):
+        fields = [kind.key_field, kind.item_field]
+        children = [pa.StructArray.from_arrays([array.keys, array.items], fields=fields)]
+    elif types.is_nested(kind):
+        children = [array.values]
+    if children is not None:
+        views = types.is_list_view(kind) or types.is_large_list_view(kind)
+        own = own[: 0 if types.is_fixed_size_list(kind) else 2 if views else 1]
+    return pa.Array.from_buffers(
+        kind, len(array), [None, *own], null_count=0, offset=array.offset, children=children
+    )
 
 
 def _with_child(array: pa.Array, kind: Any, child: pa.Array, *, buffers: int) -> pa.Array:

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -396,3 +398,28 @@ def test_a_schema_that_is_no_tree_is_refused():
     with pytest.raises(ValueError, match="no tree"):
         tree([{4: (BINARY, b"root"), 5: (I32, 3)}, {4: (BINARY, b"a")}])
     assert LIST == 9
+
+
+def test_a_footer_that_pyarrow_dies_of_is_an_error_or_is_read(tmp_path):
+    """A look at a column's part of a footer ended the process where its counts do not agree."""
+    path = write(tmp_path / "in.parquet", pa.table({"a": [1, None], "b": ["x", "y"]}))
+    data = path.read_bytes()
+    size = int.from_bytes(data[-8:-4], "little")
+    footer = Reader(footer_of(path)).struct()
+    for chunk in footer[4][1][1][0][1][1][1]:
+        statistics = chunk[3][1][16][1]
+        statistics[3] = (LIST, (6, [1, 2, 3, 4, 5]))  # definition levels of each height
+    whole = value_bytes(STRUCT, footer)
+    path.write_bytes(data[: -8 - size] + whole + len(whole).to_bytes(4, "little") + b"PAR1")
+    script = """
+import sys, dbshuf
+for options in ({}, {"select": "b"}, {"sql": "select b from lines"}):
+    try:
+        dbshuf.shuffle(sys.argv[1], sys.argv[2], seed=1, memory="1GB", **options)
+    except dbshuf.DbshufError as error:
+        print(type(error).__name__)
+"""
+    run = [sys.executable, "-c", script, str(path), str(tmp_path / "out.parquet")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= {"InputBroken"}

@@ -2,7 +2,8 @@
 
 FileMetaData  2 schema, 4 row_groups, 8 encryption_algorithm
 RowGroup      1 columns
-ColumnChunk   8 crypto_metadata, 9 encrypted_column_metadata
+ColumnChunk   3 meta_data, 8 crypto_metadata, 9 encrypted_column_metadata
+ColumnMetaData  6 total_uncompressed_size
 """
 
 import os
@@ -16,7 +17,8 @@ _END_BYTES = 8  # the length of the footer, and the magic
 _SIGNATURE_BYTES = 28  # behind a plain footer of a file with encrypted columns
 _SCHEMA, _ROW_GROUPS, _ALGORITHM = 2, 4, 8
 _GROUP_COLUMNS = 1
-_ENCRYPTED = (8, 9)
+_CHUNK_META, _ENCRYPTED = 3, (8, 9)
+_PLAIN_BYTES = 6
 
 
 def read_footer(name: str) -> bytes:
@@ -66,3 +68,12 @@ def notes(footer: bytes) -> list[bytes]:
     """Return what the schema says of each column, as annotations.py keeps it."""
     head = Reader(footer).struct(before=_SCHEMA + 1)
     return [notes_of(column) for column in tree(head[_SCHEMA][1][1]).children]
+
+
+def chunk_bytes(footer: bytes) -> list[list[int]]:
+    """Return the bytes of all pages of each column, decompressed, for each row group."""
+    groups = Reader(footer).struct()[_ROW_GROUPS][1][1]
+    return [
+        [chunk[_CHUNK_META][1][_PLAIN_BYTES][1] for chunk in group[_GROUP_COLUMNS][1][1]]
+        for group in groups
+    ]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dbshuf.errors import InputBroken
 from dbshuf.sink.annotations import NOTES_KEY
 from dbshuf.source.columns import leaves
-from dbshuf.source.footer import check_plain, notes, read_footer
+from dbshuf.source.footer import check_plain, chunk_bytes, notes, read_footer
 from dbshuf.source.inputs import Input, open_raw
 from dbshuf.source.parts import Pace, Part, Pieces, read_error
 from dbshuf.units import KIB
@@ -68,7 +68,10 @@ class ParquetInput:
         with pa.OSFile(os.fsencode(self.input.name)) as file:
             metadata = _metadata(self.input)
             found = metadata.row_group(group)
-            size = sum(found.column(leaf).total_uncompressed_size for leaf in columns)
+            size = found.total_byte_size
+            if len(columns) < found.num_columns:  # `found.column` ends the process if damaged
+                sizes = _chunk_bytes(self.input)[group]
+                size = sum(sizes[leaf] for leaf in columns)
             pace.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
@@ -131,6 +134,11 @@ def _noted(
         for field, one in zip(schema, columns, strict=True)
     ]
     return pa.schema(fields, metadata=metadata)
+
+
+@lru_cache(maxsize=2)
+def _chunk_bytes(source: Input) -> list[list[int]]:
+    return chunk_bytes(read_footer(source.name))
 
 
 @lru_cache(maxsize=2)

@@ -423,3 +423,16 @@ for options in ({}, {"select": "b"}, {"sql": "select b from lines"}):
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) <= {"InputBroken"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_an_order_of_categories_is_not_claimed_where_it_is_not_kept(tmp_path, kind):
+    values = pa.array(["low", "high", "mid"])
+    places = pa.array([1, 0, 2, None], pa.int8())
+    rows = pa.table({"c": pa.DictionaryArray.from_arrays(places, values, ordered=True)})
+    source = write(tmp_path / f"in.{kind}", rows)
+    dbshuf.shuffle(source, tmp_path / f"out.{kind}", seed=1, memory=MEMORY)
+    found = read(tmp_path / f"out.{kind}")
+    assert pa.types.is_dictionary(found.schema.field("c").type)
+    assert not found.schema.field("c").type.ordered
+    assert sorted(map(str, found["c"].to_pylist())) == ["None", "high", "low", "mid"]

@@ -47,7 +47,7 @@ def stored_in_arrow(seen: pa.Schema) -> pa.Schema:
     fields = []
     for one in seen:
         inner = _decoded(one.type, is_all=False)
-        if pa.types.is_dictionary(one.type) and not one.type.ordered:
+        if pa.types.is_dictionary(one.type):
             value = _decoded(one.type.value_type, is_all=False)
             inner = pa.dictionary(one.type.index_type, value)
         fields.append(one.with_type(inner))

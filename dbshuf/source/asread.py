@@ -69,6 +69,8 @@ def _field(plain: pa.Field, found: Sequence[pa.Field | None]) -> pa.Field:
     kind = fields[0].type
     for one in fields[1:]:
         kind = _looser(kind, one.type)
+    if kind is not None and pa.types.is_dictionary(kind) and kind.ordered:
+        kind = pa.dictionary(kind.index_type, kind.value_type)  # values come in another order
     is_kept = kind is not None and not _is_decoded(kind)
     return pa.field(
         plain.name,

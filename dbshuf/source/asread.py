@@ -23,6 +23,8 @@ _OF_COLUMNS = (
     b"org.apache.spark.sql.parquet.row.metadata",
 )  # fmt: skip
 
+_OF_WRITERS = (b"ARROW:schema", b"content_defined_chunking")  # how a file was written
+
 
 def merged(found: Sequence[pa.Schema], plain: pa.Schema) -> pa.Schema:
     """Return the columns `plain` of inputs as they are to be written."""
@@ -123,7 +125,7 @@ def _common(found: Sequence[Metadata]) -> dict[bytes, bytes] | None:
 
 def _tidy(metadata: Metadata) -> dict[bytes, bytes]:
     """Return the metadata of a file without what a shuffled one is not."""
-    kept = {key: value for key, value in metadata.items() if key != b"ARROW:schema"}
+    kept = {key: value for key, value in metadata.items() if key not in _OF_WRITERS}
     if b"pandas" in kept:
         kept[b"pandas"] = _changed(kept[b"pandas"], _without_range)
     if b"huggingface" in kept:

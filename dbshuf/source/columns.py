@@ -267,7 +267,7 @@ def _children(kind: Any) -> Sequence[Any]:
 def leaves(kind: Any) -> int:
     """Return how many Parquet columns hold the values of a type."""
     below = _children(kind)
-    return sum(map(leaves, below)) if below else 1
+    return sum(map(leaves, below)) if below or pa.types.is_struct(kind) else 1
 
 
 def _plain_array(array: pa.Array, kind: Any) -> pa.Array:

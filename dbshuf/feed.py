@@ -143,6 +143,11 @@ class TableFeed:
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
 
+    @property
+    def written(self) -> "pa.Schema | None":
+        """The columns of the source, as an output is to have them."""
+        return self._source.written
+
     def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
         evaluator = None if self._query is None else self._query.evaluator()
         try:

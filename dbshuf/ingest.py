@@ -26,7 +26,8 @@ from dbshuf.errors import (
     StoreInvalid,
     UsageError,
 )
-from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, open_feed
+from dbshuf.feed import TableFeed
+from dbshuf.intake import Digest, Intake, Room, digest_of, make_room, note_columns, open_feed
 from dbshuf.jsonlines import json_structure
 from dbshuf.key import ORDINAL_LIMIT
 from dbshuf.memory import available_bytes, peak_resident_bytes, usable_cores
@@ -366,6 +367,8 @@ class _Ingest:
             source = one.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             with _transaction(connection):
                 intake.append(connection, source)
+                if isinstance(feed, TableFeed):
+                    self._info = note_columns(info, feed.written, connection)
                 there = SourceInfo(
                     ordinal=ordinal,
                     source=source,

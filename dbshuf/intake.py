@@ -21,11 +21,12 @@ from dbshuf.memory import release_unused, resident_bytes
 from dbshuf.options import SAME
 from dbshuf.relation import LineRelation
 from dbshuf.rows import I64, Rows, row_bytes
+from dbshuf.source.asread import merged
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input, open_raw, unreadable
 from dbshuf.source.lines import LineSource
 from dbshuf.source.survey import common_header
-from dbshuf.statements import filled, identifier
+from dbshuf.statements import filled, identifier, statement
 from dbshuf.store import VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB, human
 
@@ -336,3 +337,20 @@ def _table_feed(
         source.close()
         raise
     return TableFeed(source if schema == SAME else opened(kept), [one], advance)
+
+
+def note_columns(
+    info: StoreInfo, found: pa.Schema | None, connection: duckdb.DuckDBPyConnection
+) -> StoreInfo:
+    """Have a store say of its columns what holds for one more input too.
+
+    found   the columns of the input, as an output is to have them
+    """
+    if info.written is None or info.schema is None or found is None:
+        return info
+    common = merged([info.written, found], info.schema)
+    if common.equals(info.written, check_metadata=True):
+        return info
+    values = {"arrow_schema": common.serialize().to_pybytes()}
+    connection.execute(statement("duckdb", "store_columns"), values).fetchall()
+    return replace(info, written=common)

@@ -17,6 +17,7 @@ from dbshuf.pipeline import Reporter, Result, ordered, run
 from dbshuf.plan import make_plan
 from dbshuf.progress import NO_PROGRESS
 from dbshuf.sink.column import LineColumn
+from dbshuf.sink.forms import as_written, shown
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
@@ -117,19 +118,22 @@ def stream(
     )
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
-    plan = make_plan(Options(**chosen, output=os.devnull, is_stream=True))
+    form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
+    plan = make_plan(Options(**chosen, output=os.devnull, format=form))
     column = None if plan.schema is not None else LineColumn(plan.target)
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
             for window in windows:
                 if isinstance(window, RowWindow):
-                    yield window.batch
+                    yield as_written(window.batch, schema)
                 else:
                     assert column is not None
                     yield column.batch(window)
 
     schema = plan.schema if column is None else column.schema
+    if plan.shape.written is not None:
+        schema = shown(plan.shape.written)
     rows = batches()
     _streams.add(rows)
     return pa.RecordBatchReader.from_batches(schema, rows)

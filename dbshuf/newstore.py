@@ -55,12 +55,13 @@ def create_store(
     Raises  SchemaMismatch for columns that a store cannot keep; OutputUnwritable;
             what looking at the inputs raises
     """
-    structure, row = None, None
+    structure, row, written = None, None, None
     if kind == "json":
         structure = json_structure(inputs, terminator)
-        row = json_rows(structure).schema
+        row = written = json_rows(structure).schema
     elif kind != "lines":
-        row = _table_schema(inputs[:1] if schema == SAME else inputs, kind, table, schema)
+        seen = inputs[:1] if schema == SAME else inputs
+        row, written = _table_schema(seen, kind, table, schema)
     id_column, source_column = place_names(row)
     header = common_header(inputs[:1], header_lines, terminator) if kind == "lines" else b""
     values = {
@@ -74,7 +75,7 @@ def create_store(
         "id_column": id_column,
         "source_column": source_column,
         "row_group_rows": _group_rows(inputs, kind, terminator, table=table, schema=schema),
-        "arrow_schema": None if row is None else row.serialize().to_pybytes(),
+        "arrow_schema": None if written is None else written.serialize().to_pybytes(),
         "json_structure": structure,
     }
     if row is None:
@@ -136,14 +137,17 @@ def fits(new: Any, kept: Any) -> bool:
     return new in ("BIGINT", "UBIGINT") and str(kept).startswith("DECIMAL")
 
 
-def _table_schema(inputs: Sequence[Input], kind: str, table: str | None, schema: str) -> pa.Schema:
+def _table_schema(
+    inputs: Sequence[Input], kind: str, table: str | None, schema: str
+) -> tuple[pa.Schema, pa.Schema]:
+    """Return the columns of inputs, and those that an output is to have."""
     from dbshuf.source.table import open_tables
 
     first = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
     with contextlib.closing(
         open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
     ) as source:
-        return source.schema
+        return source.schema, source.written
 
 
 def _group_rows(

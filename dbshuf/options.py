@@ -36,7 +36,6 @@ class Options:
     select: str | None = None
     sql: str | None = None  # the text, not the file
     is_answer: bool = False  # the result of `sql` is written as it comes, its ids too
-    is_stream: bool = False  # the rows go to a program, and no format need hold them
     input_format: str | None = None
     table: str | None = None
     schema: str = SAME

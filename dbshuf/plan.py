@@ -258,7 +258,7 @@ def _inputs(options: Options) -> _Read:
         from dbshuf.store import open_store
 
         store = open_store(options.store)
-        shape = make_shape(options, store.inputs, "lines", columns=store.schema)
+        shape = make_shape(options, store.inputs, "lines", columns=store.written)
         return _Read(store.inputs, store, shape, store.terminator, store.header)
     terminator = terminator_of(options)
     check_sql_early(options)
@@ -340,8 +340,6 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else Path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
-    if options.is_stream and shape.schema is not None:
-        as_format = "arrow"
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
@@ -360,6 +358,7 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
         threads=options.threads,
         memory_bytes=cap,
         schema=shape.schema,
+        written=shape.written,
         compression=options.compression,
         row_group_bytes=None
         if options.row_group_bytes is None

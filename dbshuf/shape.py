@@ -30,6 +30,7 @@ class Shape:
     row_query    --where and --select, and the columns of JSON lines
     whole_query  --sql
     schema       of the rows that are shuffled; None: they are lines
+    written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     """
 
@@ -40,6 +41,7 @@ class Shape:
     whole_query: "WholeQuery | None"
     schema: "pa.Schema | None"
     is_strict: bool
+    written: "pa.Schema | None" = None
 
     @property
     def is_text(self) -> bool:
@@ -126,7 +128,7 @@ def _queried(
     from dbshuf.relation import LINES, with_place
 
     structure = None
-    relation, schema = LINES, None
+    relation, schema, written = LINES, None, None
     if kind == "json":
         threads = options.threads or 2
         is_as_read = options.select is None and options.sql is None
@@ -134,7 +136,13 @@ def _queried(
             inputs, terminator_of(options), threads=threads, needs_keys=is_as_read
         )
     elif kind != "lines":
-        schema = columns if columns is not None else _table_schema(options, inputs, kind)
+        written = columns
+        if columns is None:
+            schema, written = _table_schema(options, inputs, kind)
+        else:
+            from dbshuf.source.columns import plain_schema
+
+            schema = plain_schema(columns, "the store")
         relation = with_place(schema)
     row_query = None
     if options.where is not None or options.select is not None or structure is not None:
@@ -144,6 +152,8 @@ def _queried(
             options.where, options.select, relation, json_structure=structure, seed=options.seed
         )
         schema = schema if row_query.schema is None else row_query.schema
+        is_whole = row_query.schema is None
+        written = _filtered(written) if is_whole else _narrowed(written, schema)
     whole_query = None
     if options.sql is not None:
         from dbshuf.query import WholeQuery
@@ -158,20 +168,44 @@ def _queried(
             option="query" if options.is_answer else "--sql",
         )
         schema = whole_query.schema
+        written = _narrowed(written, schema)
     if schema is not None and not schema.names:  # JSON lines of which there is none
         schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
-    return Shape(kind, options.table, options.schema, row_query, whole_query, schema, is_strict)
+    return Shape(
+        kind, options.table, options.schema, row_query, whole_query, schema, is_strict, written
+    )
 
 
-def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.Schema":
+def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
+    """Return what is written of some of the rows."""
+    if written is None:
+        return None
+    from dbshuf.source.asread import filtered
+
+    return filtered(written)
+
+
+def _narrowed(written: "pa.Schema | None", schema: "pa.Schema | None") -> "pa.Schema | None":
+    """Return what is written of the rows that a query makes."""
+    if written is None or schema is None:
+        return None
+    from dbshuf.source.asread import narrowed
+
+    return narrowed(written, schema)
+
+
+def _table_schema(
+    options: Options, inputs: Sequence[Input], kind: str
+) -> "tuple[pa.Schema, pa.Schema]":
+    """Return the columns of the inputs, and those that an output is to have."""
     from dbshuf.source.table import open_tables
 
     source = open_tables(
         inputs, kind, batch_bytes=MIB, threads=1, table=options.table, schema=options.schema
     )
     try:
-        return source.schema
+        return source.schema, source.written
     finally:
         source.close()

@@ -32,6 +32,7 @@ from dbshuf.errors import (
     TempSpaceShort,
 )
 from dbshuf.key import ORDER_VERSION
+from dbshuf.source.columns import plain_schema
 from dbshuf.source.inputs import Input
 from dbshuf.source.survey import Survey
 from dbshuf.statements import filled, quoted, statement
@@ -106,6 +107,7 @@ class StoreInfo:
     source_column   likewise
     row_group_rows  rows that DuckDB packs at a time
     schema          columns of a row, plain types; None: the rows are lines
+    written         the same columns, as an output is to have them
     json_structure  of the objects of JSON lines, as `query.infer_json_structure` gives it
     sources         the inputs, by ordinal
     """
@@ -120,6 +122,7 @@ class StoreInfo:
     source_column: str
     row_group_rows: int
     schema: pa.Schema | None
+    written: pa.Schema | None
     json_structure: str | None
     sources: tuple[SourceInfo, ...]
 
@@ -255,6 +258,7 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
         )
     if not {id_column, source_column} <= columns["lines"]:
         raise _no_store(path)
+    written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
     found = connection.execute(statement("duckdb", "store_sources")).fetchall()
     sources = tuple(SourceInfo(*row) for row in found)
     if [one.ordinal for one in sources] != list(range(len(sources))):
@@ -269,7 +273,8 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
         id_column=id_column,
         source_column=source_column,
         row_group_rows=row_group_rows,
-        schema=None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema)),
+        schema=None if written is None else plain_schema(written, str(path)),
+        written=written,
         json_structure=json_structure,
         sources=sources,
     )

@@ -11,6 +11,7 @@ from dbshuf.order.window import AnyWindow
 from dbshuf.sink.ahead import Beside
 from dbshuf.sink.columnar import Group, Groups, gathered, marked
 from dbshuf.sink.formats import codec_of
+from dbshuf.sink.forms import Form, shown, stored_in_arrow
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import Records, records_of
 from dbshuf.sink.target import Target
@@ -64,15 +65,19 @@ class _Writer:
         name, level = codec_of("arrow", target.compression)
         codec = None if name == "none" else pa.Codec(name, level)
         self._records = records
-        self._schema = records.schema.with_metadata(marked(records.schema, target))
-        options = pa.ipc.IpcWriteOptions(compression=codec)
+        seen = records.schema if target.written is None else shown(target.written)
+        seen = seen.with_metadata(marked(records.schema, target))
+        self._form = Form(stored_in_arrow(seen))
+        self._schema = self._form.schema
+        options = pa.ipc.IpcWriteOptions(compression=codec, emit_dictionary_deltas=True)
         self._file = pa.ipc.new_file(pa.PythonFile(thread, "w"), self._schema, options=options)
 
     def write(self, group: Group) -> None:
         for part in gathered(group, self._records):
             batch = pa.concat_batches([part])  # without what its neighbours in a window need
             columns = [tidy(column) for column in batch.columns]
-            self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+            tidied = pa.RecordBatch.from_arrays(columns, schema=self._records.schema)
+            self._file.write_batch(self._form.of(tidied))
 
     def close(self) -> None:
         self._file.close()

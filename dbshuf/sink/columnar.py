@@ -88,7 +88,7 @@ def gathered(group: Group, records: Records) -> list[pa.RecordBatch]:
 
 def marked(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:
     """Return what a file says of itself: the user's own, then the seed and the order."""
-    old = schema.metadata or {}
+    old = (schema if target.written is None else target.written).metadata or {}
     kept = {key: value for key, value in old.items() if not key.startswith(b"dbshuf.")}
     return kept | {
         b"dbshuf.seed": target.seed.encode(),

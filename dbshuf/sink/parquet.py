@@ -1,8 +1,10 @@
 """Rows to a Parquet file; lines are its one column `line`."""
 
 import contextlib
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ from dbshuf.sink.ahead import Ahead
 from dbshuf.sink.columnar import PIECE_BYTES, Group, Groups, gathered, marked
 from dbshuf.sink.footer import MAGIC, Footer
 from dbshuf.sink.formats import codec_of
+from dbshuf.sink.forms import Form, notes_in, shown, stored_in_parquet
 from dbshuf.sink.raw import ByteOutput
 from dbshuf.sink.records import records_of
 from dbshuf.sink.target import Target, grouping_threads, row_group_bytes
@@ -48,10 +51,24 @@ class ParquetEncoder:
             piece_bytes=PIECE_BYTES,
         )
         self._codec, self._level = codec_of("parquet", target.compression)
-        self._schema = records.schema.with_metadata(marked(records.schema, target))
+        self._says = marked(records.schema, target)
+        self._schema = records.schema.with_metadata(self._says)
+        self._form: Form | None = None
+        self._options: dict[str, Any] = {}
+        notes = notes_in(target.written)
+        if target.written is not None:
+            seen = shown(target.written).with_metadata(self._says)
+            self._form = Form(stored_in_parquet(seen))
+            self._schema = self._form.schema
+            self._says = {**self._says, b"ARROW:schema": b64encode(seen.serialize())}
+            self._options = {"store_schema": False}
         threads = grouping_threads(target)
         self._threads = Ahead[_Encoded](threads, depth=threads)
         self._footer = Footer(self._encode([]).footer)
+        if target.written is not None:
+            self._options |= self._footer.options_for(notes)
+            self._footer = Footer(self._encode([]).footer)
+            self._footer.describe(notes, self._says)
         self._written = 0
 
     def write(self, window: AnyWindow) -> None:
@@ -95,11 +112,18 @@ class ParquetEncoder:
     def _encode(self, group: Group) -> "_Encoded":
         made = _Parts()
         file = pq.ParquetWriter(
-            made, self._schema, compression=self._codec, compression_level=self._level
+            made,
+            self._schema,
+            compression=self._codec,
+            compression_level=self._level,
+            **self._options,
         )
         try:
             if group:
-                rows = pa.Table.from_batches(gathered(group, self._records))
+                batches = gathered(group, self._records)
+                if self._form is not None:
+                    batches = list(map(self._form.of, batches))
+                rows = pa.Table.from_batches(batches)
                 file.write_table(rows, row_group_size=rows.num_rows)
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
             with contextlib.suppress(Exception):

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.errors import InputBroken, LineTooLong, NotUtf8, SchemaMismatch
+from dbshuf.nested import fields_of, rebuilt
 
 _SHOWN_FIELDS = 5
+_INT32_BITS = 32
 
 
 def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
@@ -33,7 +35,7 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
         ) from None
     for field in schema:
         try:
-            plain = _plain_type(field.type)
+            plain = plain_type(field.type)
         except (TypeError, ValueError):
             raise SchemaMismatch(
                 f"`{name}`: column `{field.name}` has type {field.type}, which is not read",
@@ -102,7 +104,7 @@ def plain_batch(batch: pa.RecordBatch, schema: pa.Schema, name: str, row: int) -
         try:
             if pa.types.is_dictionary(array.type):
                 array = _plain_array(array, field.type)
-            array.validate(full=True)
+            _check(array)
             columns.append(_plain_array(array, field.type))
         except (pa.ArrowException, IndexError) as error:
             raise _unsound(array, field.name, name, row, error) from None
@@ -136,7 +138,7 @@ def _first_bad_text(array: pa.Array) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            own_slice(array.slice(low, middle - low)).validate(full=True)
+            _check(own_slice(array.slice(low, middle - low)))
             low = middle
         except pa.ArrowException:
             high = middle
@@ -158,8 +160,37 @@ def own_slice(array: pa.Array) -> pa.Array:
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
     if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
         return _own_lists(array)
-    array.validate(full=True)
+    _check(array)
     return array
+
+
+def _check(array: pa.Array) -> None:
+    """Raise pa.ArrowInvalid for values that would break what reads them.
+
+    A time beyond a day and a decimal with too many digits are what the file has, and harm
+    no one: pyarrow reads them, but calls them invalid.
+    """
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        bare = _bare_type(array.type)
+        if bare == array.type:
+            raise
+        array.validate()
+        array.view(bare).validate(full=True)
+
+
+def _bare_type(kind: Any) -> Any:
+    """Return a type of the same layout, whose values have no range."""
+    types = pa.types
+    if types.is_time(kind):
+        return pa.int32() if kind.bit_width == _INT32_BITS else pa.int64()
+    if types.is_decimal(kind):
+        return pa.binary(kind.bit_width // 8)
+    if types.is_struct(kind) or types.is_map(kind) or types.is_list(kind):
+        fields = [one.with_type(_bare_type(one.type)) for one in fields_of(kind)]
+        return rebuilt(kind, fields)
+    return kind
 
 
 def _own_lists(array: pa.Array) -> pa.Array:
@@ -181,27 +212,27 @@ def _own_lists(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(kind, len(array), buffers, children=[values])
 
 
-def _plain_type(kind: Any) -> Any:
+def plain_type(kind: Any) -> Any:
     """Return the plain type that holds the values of `kind`; raises TypeError, ValueError."""
     types, plain = pa.types, kind
     if isinstance(kind, pa.BaseExtensionType):
-        storage = _plain_type(kind.storage_type)
+        storage = plain_type(kind.storage_type)
         if storage != kind.storage_type:
             plain = pa.json_(storage) if isinstance(kind, pa.JsonType) else storage
     elif types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        plain = _plain_type(kind.value_type)
+        plain = plain_type(kind.value_type)
     elif types.is_large_string(kind) or types.is_string_view(kind):
         plain = pa.string()
     elif types.is_large_binary(kind) or types.is_binary_view(kind):
         plain = pa.binary()
     elif types.is_fixed_size_list(kind):
-        plain = pa.list_(_plain_type(kind.value_type), kind.list_size)
+        plain = pa.list_(plain_type(kind.value_type), kind.list_size)
     elif types.is_map(kind):
-        plain = pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+        plain = pa.map_(plain_type(kind.key_type), plain_type(kind.item_type))
     elif _is_list(kind):
-        return pa.list_(_plain_type(kind.value_type))
+        return pa.list_(plain_type(kind.value_type))
     elif types.is_struct(kind):
-        return pa.struct([(field.name, _plain_type(field.type)) for field in kind])
+        return pa.struct([(field.name, plain_type(field.type)) for field in kind])
     elif not (types.is_string(kind) or types.is_binary(kind) or types.is_null(kind)):
         _ = kind.bit_width  # unions and the like have none
     if (types.is_fixed_size_list(kind) or types.is_map(kind)) and plain != kind:
@@ -236,7 +267,7 @@ def _children(kind: Any) -> Sequence[Any]:
 def leaves(kind: Any) -> int:
     """Return how many Parquet columns hold the values of a type."""
     below = _children(kind)
-    return sum(map(leaves, below)) if below else 1
+    return sum(map(leaves, below)) if below or pa.types.is_struct(kind) else 1
 
 
 def _plain_array(array: pa.Array, kind: Any) -> pa.Array:

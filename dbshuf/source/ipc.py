@@ -152,8 +152,8 @@ def _look(source: Input) -> tuple[pa.Schema, int]:
     mapped = _map(source)
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        return reader.schema.remove_metadata(), int(reader.count_rows())
-    schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema.remove_metadata()
+        return reader.schema, int(reader.count_rows())
+    schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema
     return schema, sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
 
 
@@ -163,7 +163,7 @@ def _piped_schema(source: Input) -> pa.Schema:
     while True:
         text, is_all = first_bytes(source, size)
         try:
-            return pa.ipc.open_stream(text.removeprefix(_FILE_MAGIC)).schema.remove_metadata()
+            return pa.ipc.open_stream(text.removeprefix(_FILE_MAGIC)).schema
         except (pa.ArrowException, OSError):
             if is_all or size >= _MOST_SCHEMA_BYTES:
                 raise

@@ -25,7 +25,8 @@ _SHOWN_NAMES = 3  # of files to leave out, in a hint
 _SEEKING = ("parquet", *DATABASES)  # read from several places, so from a plain file only
 
 _HEAD_BYTES = 100
-_PARQUET, _ARROW, _SQLITE = b"PAR1", b"ARROW1\0\0", b"SQLite format 3\0"
+_PARQUET, _ARROW = (b"PAR1", b"PARE"), b"ARROW1\0\0"
+_SQLITE = b"SQLite format 3\0"
 _ARROW_STREAM = b"\xff\xff\xff\xff"  # no UTF-8 text begins so
 
 
@@ -136,7 +137,7 @@ def _ends_as_parquet(source: Input) -> bool:
     """Whether a file ends with a footer's length and the magic."""
     size = source.size_bytes or 0
     tail = _bytes_at(source, max(size - 8, 0), 8)
-    return tail[4:] == _PARQUET and int.from_bytes(tail[:4], "little") <= size - 12
+    return tail[4:] in _PARQUET and int.from_bytes(tail[:4], "little") <= size - 12
 
 
 def _bytes_at(source: Input, place: int, size: int) -> bytes:

@@ -1,7 +1,7 @@
 """Parquet files: by row groups, each of them read in small batches."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbshuf.errors import InputBroken
+from dbshuf.sink.annotations import NOTES_KEY
 from dbshuf.source.columns import leaves
+from dbshuf.source.footer import check_plain, chunk_bytes, notes, read_footer
 from dbshuf.source.inputs import Input, open_raw
 from dbshuf.source.parts import Pace, Part, Pieces, read_error
 from dbshuf.units import KIB
@@ -66,7 +68,10 @@ class ParquetInput:
         with pa.OSFile(os.fsencode(self.input.name)) as file:
             metadata = _metadata(self.input)
             found = metadata.row_group(group)
-            size = sum(found.column(leaf).total_uncompressed_size for leaf in columns)
+            size = found.total_byte_size
+            if len(columns) < found.num_columns:  # `found.column` ends the process if damaged
+                sizes = _chunk_bytes(self.input)[group]
+                size = sum(sizes[leaf] for leaf in columns)
             pace.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
@@ -100,15 +105,40 @@ def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.Parque
 @lru_cache(maxsize=4096)
 def _footer(source: Input) -> _Footer:
     open_raw(source.name).close()  # for the error, if any
+    footer = read_footer(source.name)
     with pa.OSFile(os.fsencode(source.name)) as file:
         parquet = _open(file)
         metadata = parquet.metadata
+        check_plain(source.name, footer, metadata.serialized_size)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         return _Footer(
-            parquet.schema_arrow.remove_metadata(),
+            _noted(parquet.schema_arrow, metadata.metadata, notes(footer)),
             tuple(group.num_rows for group in groups),
             sum(group.total_byte_size for group in groups),
         )
+
+
+def _noted(
+    schema: pa.Schema, pairs: Mapping[bytes, bytes] | None, columns: Sequence[bytes]
+) -> pa.Schema:
+    """Return a schema that says also what only the file's footer does.
+
+    pairs    keys and values of the file; those within `ARROW:schema` need not be all
+    columns  what `footer.notes` says of each
+    """
+    metadata = {**(schema.metadata or {}), **(pairs or {})}
+    if len(columns) != len(schema):
+        return schema.with_metadata(metadata)
+    fields = [
+        field.with_metadata({**(field.metadata or {}), NOTES_KEY: one})
+        for field, one in zip(schema, columns, strict=True)
+    ]
+    return pa.schema(fields, metadata=metadata)
+
+
+@lru_cache(maxsize=2)
+def _chunk_bytes(source: Input) -> list[list[int]]:
+    return chunk_bytes(read_footer(source.name))
 
 
 @lru_cache(maxsize=2)

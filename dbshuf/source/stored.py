@@ -255,8 +255,9 @@ class _Filling:
 class StoreRows(_Reader):
     """All rows of a store, typed or lines; see `table.TableSource`, in whose place it stands.
 
-    schema  of every batch
-    rows    how many there are
+    schema   of every batch
+    written  the same columns, as an output is to have them; None: as they are
+    rows     how many there are
     """
 
     def __init__(self, info: StoreInfo, *, batch_bytes: int, memory_bytes: int) -> None:
@@ -269,6 +270,7 @@ class StoreRows(_Reader):
         super().__init__(info, memory_bytes)
         line = pa.schema([("line", pa.binary() if info.is_binary else pa.string())])
         self.schema = line if info.schema is None else info.schema
+        self.written = info.written
         self.rows = info.rows
         self._batch_bytes = batch_bytes
         self._ends_bytes = 1 if info.schema is None else 0  # a terminator is counted, not given

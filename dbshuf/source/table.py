@@ -18,6 +18,7 @@ from dbshuf.key import POSITION_BITS, POSITION_LIMIT
 from dbshuf.options import SAME
 from dbshuf.order.ordered import Stopped
 from dbshuf.rows import Rows
+from dbshuf.source.asread import merged
 from dbshuf.source.columns import narrowest, plain_batch
 from dbshuf.source.inputs import Input
 from dbshuf.source.kinds import NAMES, kind_of_inputs
@@ -34,6 +35,7 @@ class TableSource:
     """All rows of all inputs; `batches` runs in several threads at once.
 
     schema      of every batch: plain types, no metadata
+    written     the same columns, as an output is to have them
     rows        how many there are; None where only reading tells
     seen_rows   given out so far
     seen_bytes  of those rows, as `rows.row_bytes` counts them
@@ -48,6 +50,7 @@ class TableSource:
     ) -> None:
         """Prepare to read `schema`, the plain columns or some of them, out of `tables`."""
         self.schema = schema
+        self.written = merged([table.schema for table in tables], schema)
         counts = [table.rows for table in tables]
         known = [count for count in counts if count is not None]
         self.rows = sum(known) if len(known) == len(counts) else None

@@ -1,0 +1,113 @@
+"""Values of Thrift's compact protocol, in which the footer of a Parquet file is written."""
+
+from typing import Any
+
+TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+INTEGERS = (4, 5, 6)  # of 16, 32 and 64 bits
+I32, I64 = 5, 6
+
+Struct = dict[int, tuple[int, Any]]  # field -> (type, value), in the order of the fields
+
+
+class Reader:
+    """Values one after the other: numbers, bytes, structs, and (type, values) for lists."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    @property
+    def at(self) -> int:
+        """How many bytes were read."""
+        return self._at
+
+    def struct(self, *, before: int | None = None) -> Struct:
+        """Return the next struct; or its first fields, those whose number is below `before`."""
+        fields: Struct = {}
+        field = 0
+        while head := self._byte():
+            kind = head & 15
+            field = field + (head >> 4) if head >> 4 else self._signed()
+            if before is not None and field >= before:
+                break
+            fields[field] = (kind, kind == TRUE if kind in (TRUE, FALSE) else self._value(kind))
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in INTEGERS:
+            return self._signed()
+        if kind == BINARY:
+            return self._take(self._varint())
+        if kind == STRUCT:
+            return self.struct()
+        if kind in (LIST, SET):
+            head = self._byte()
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            return head & 15, [self._value(head & 15) for _ in range(count)]
+        if kind in (TRUE, FALSE, BYTE):
+            return self._byte()
+        if kind == DOUBLE:
+            return self._take(8)
+        raise ValueError(f"a Parquet footer with a value of type {kind}")
+
+    def _signed(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while (byte := self._byte()) & 128:
+            value |= (byte & 127) << shift
+            shift += 7
+        return value | byte << shift
+
+    def _byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def _take(self, size: int) -> bytes:
+        self._at += size
+        if self._at > len(self._data):
+            raise ValueError("a value that ends beyond its footer")
+        return self._data[self._at - size : self._at]
+
+
+def value_bytes(kind: int, value: Any) -> bytes:
+    if kind in INTEGERS:
+        return _signed(value)
+    if kind == BINARY:
+        return _varint(len(value)) + bytes(value)
+    if kind == STRUCT:
+        return value if isinstance(value, bytes) else _struct(value)
+    if kind in (LIST, SET):
+        of, values = value
+        head = bytes([len(values) << 4 | of]) if len(values) < 15 else _long_head(of, len(values))
+        return head + b"".join([value_bytes(of, one) for one in values])
+    return bytes([value]) if kind in (TRUE, FALSE, BYTE) else bytes(value)
+
+
+def _struct(fields: Struct) -> bytes:
+    parts, last = [], 0
+    for field, (kind, value) in sorted(fields.items()):
+        is_flag = kind in (TRUE, FALSE)
+        short = 0 < field - last < 16
+        parts.append(bytes([field - last << 4 | kind]) if short else bytes([kind]) + _signed(field))
+        parts.append(b"" if is_flag else value_bytes(kind, value))
+        last = field
+    return b"".join(parts) + b"\0"
+
+
+def _long_head(of: int, count: int) -> bytes:
+    return bytes([15 << 4 | of]) + _varint(count)
+
+
+def _signed(value: int) -> bytes:
+    return _varint(value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value >= 128:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)

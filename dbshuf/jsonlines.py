@@ -1,7 +1,11 @@
 """What columns JSON lines have: all of them are read once to see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbshuf.errors import SchemaMismatch, UsageError
 from dbshuf.layout import probe_layout
@@ -9,12 +13,18 @@ from dbshuf.source.inputs import Input
 
 
 def json_structure(
-    inputs: Sequence[Input], terminator: bytes, *, threads: int = 1, needs_keys: bool = True
+    inputs: Sequence[Input],
+    terminator: bytes,
+    *,
+    threads: int = 1,
+    needs: Literal["keys", "objects", "nothing"] = "keys",
+    are_columns: bool = True,
 ) -> str:
     """Read all lines to see what columns and types their objects have.
 
-    needs_keys  whether lines without any key are an error: rows without columns can
-                neither be stored nor written. No lines at all are none
+    needs       what it is an error to lack, where there are lines: rows without columns
+                can neither be stored nor written but as JSON
+    are_columns  whether the keys must be names of columns
     Returns     as `query.infer_json_structure`
     Raises      UsageError for a pipe; SchemaMismatch; what reading and the query raise
     """
@@ -40,14 +50,30 @@ def json_structure(
     )
     relation = LineRelation(numbered, frozenset(["line", "source", "position"]), strict=True)
     chunks = map(relation.of, source.batches(source.new_arena()))
+    has_object = False
+
+    def seen() -> Iterator[pa.RecordBatch]:
+        nonlocal has_object
+        for chunk in chunks:
+            has_object = has_object or not _is_blank(chunk.column("line"))
+            yield chunk
+
     try:
-        structure = infer_json_structure(chunks, threads=threads)
+        structure = infer_json_structure(seen(), threads=threads, are_columns=are_columns)
     finally:
         source.close()
-    if needs_keys and structure == "{}" and source.text_bytes:
+    is_lacking = {"keys": structure == "{}", "objects": not has_object, "nothing": False}
+    if source.text_bytes and is_lacking[needs]:
         names = f"`{inputs[0].name}`" + (f" and {len(inputs) - 1} more" if inputs[1:] else "")
         raise SchemaMismatch(
-            f"{names}: no object has a key, so the rows have no columns",
+            f"{names}: no object has a key, so the rows have no columns"
+            if has_object
+            else f"{names}: there is no object, but white space",
             hint="without --from json the lines are taken as they are",
         )
     return structure
+
+
+def _is_blank(lines: pa.Array) -> bool:
+    """Whether all lines are white space."""
+    return not pc.max(pc.binary_length(pc.ascii_trim(lines, characters=" \t\r\n"))).as_py()

@@ -333,6 +333,7 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
         threads=options.threads,
         memory_bytes=cap,
         schema=shape.schema,
+        holds_json=shape.keeps_json,
         compression=options.compression,
         row_group_bytes=None
         if options.row_group_bytes is None

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.jsonlines import json_structure
 from dbshuf.options import Options, terminator_of
+from dbshuf.sink import format_of
 from dbshuf.source.inputs import Input
 from dbshuf.units import MIB
 
@@ -30,6 +32,7 @@ class Shape:
     whole_query  --sql
     schema       of the rows that are shuffled; None: they are lines
     is_strict    whether SQL may not see a line whose bad bytes are replaced
+    keeps_json   whether the rows are the texts of JSON objects, as they came
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Shape:
     whole_query: "WholeQuery | None"
     schema: "pa.Schema | None"
     is_strict: bool
+    keeps_json: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -111,13 +115,18 @@ def _queried(
 ) -> Shape:
     from dbshuf.relation import LINES, with_place
 
-    structure = None
+    structure, keeps_json = None, False
     relation, schema = LINES, None
     if kind == "json":
         threads = options.threads or 2
         is_as_read = options.select is None and options.sql is None
+        keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
         structure = json_structure(
-            inputs, terminator_of(options), threads=threads, needs_keys=is_as_read
+            inputs,
+            terminator_of(options),
+            threads=threads,
+            needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
+            are_columns=not keeps_json or options.where is not None,
         )
     elif kind != "lines":
         schema = columns if columns is not None else _table_schema(options, inputs, kind)
@@ -126,7 +135,13 @@ def _queried(
     if options.where is not None or options.select is not None or structure is not None:
         from dbshuf.query import RowQuery
 
-        row_query = RowQuery(options.where, options.select, relation, json_structure=structure)
+        row_query = RowQuery(
+            options.where,
+            options.select,
+            relation,
+            json_structure=structure,
+            keeps_json=keeps_json,
+        )
         schema = schema if row_query.schema is None else row_query.schema
     whole_query = None
     if options.sql is not None:
@@ -145,7 +160,15 @@ def _queried(
         schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
-    return Shape(kind, options.table, row_query, whole_query, schema, is_strict)
+    return Shape(
+        kind, options.table, row_query, whole_query, schema, is_strict, keeps_json=keeps_json
+    )
+
+
+def _is_to_json(options: Options) -> bool:
+    """Whether JSON lines are written."""
+    path = None if options.output in (None, "-") else Path(str(options.output))
+    return format_of(path, options.format, options.compression).startswith("jsonl")
 
 
 def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.Schema":

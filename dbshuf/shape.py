@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.jsonlines import json_structure
+from dbshuf.memory import available_bytes
 from dbshuf.options import Options, terminator_of
 from dbshuf.sink import format_of
 from dbshuf.source.inputs import Input
-from dbshuf.units import MIB
+from dbshuf.units import MIB, parse_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,6 +128,7 @@ def _queried(
             threads=threads,
             needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
             are_columns=not keeps_json or options.where is not None,
+            memory_bytes=memory_cap(options),
         )
     elif kind != "lines":
         schema = columns if columns is not None else _table_schema(options, inputs, kind)
@@ -163,6 +165,13 @@ def _queried(
     return Shape(
         kind, options.table, row_query, whole_query, schema, is_strict, keeps_json=keeps_json
     )
+
+
+def memory_cap(options: Options) -> int:
+    """Return what the process may have (bytes)."""
+    if options.memory is None:
+        return available_bytes() // 2
+    return parse_bytes(options.memory, "--memory")
 
 
 def _is_to_json(options: Options) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from dbshuf.errors import QueryFailed, QueryInvalid
-from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep
+from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Spare
 from dbshuf.query.jsonrows import without_marks
 from dbshuf.statements import filled, identifier, quoted
 from dbshuf.units import MIB
@@ -266,7 +266,11 @@ def _sentence(error: ValueError) -> str:
 
 
 def infer_json_structure(
-    chunks: Iterable[pa.RecordBatch], *, threads: int = 1, are_columns: bool = True
+    chunks: Iterable[pa.RecordBatch],
+    *,
+    threads: int = 1,
+    are_columns: bool = True,
+    spare: Spare | None = None,
 ) -> str:
     """Return the type of the objects of all lines, one a line, as from_json takes it.
 
@@ -274,12 +278,13 @@ def infer_json_structure(
              those with columns `source` and `position` have them named in errors
     threads  that look at chunks at the same time
     are_columns  whether the keys must be names of columns
+    spare    for a line that takes much memory
     Raises   QueryFailed for a line that is no object, QueryInvalid for keys that cannot be
              columns; lines of white space are skipped
     """
     shape, names = JsonShape(), dict[str, str]()
     threads = max(threads, 1)
-    database = ChunkDatabase(_MEMORY_BYTES)
+    database = ChunkDatabase(_MEMORY_BYTES, spare)
     idle = [_Shapes(database) for _ in range(threads)]
     workers = queue.SimpleQueue[_Shapes]()
     for worker in idle:

@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.binding import Binder, Result, check_plan
-from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, check_wide, row_column
+from dbshuf.query.chunks import (
+    ChunkDatabase,
+    ChunkRunner,
+    ChunkStep,
+    Place,
+    Spare,
+    check_wide,
+    row_column,
+)
 from dbshuf.query.fence import RELATION
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.jsonrows import TEXTS, JsonRows, decoded, object_texts, without_marks
@@ -81,6 +89,10 @@ class RowQuery:
             step, result = _select_step(select, binder)
             self._steps.append(step)
             self.schema, self._wide = result.schema, result.wide
+
+    def has_spare(self, spare: Spare) -> None:
+        """Let a row that needs much memory have it."""
+        self._database.spare = spare
 
     def evaluator(self) -> "RowEvaluator":
         """Return what evaluates this in one thread; close it after use."""

@@ -98,7 +98,7 @@ def _spare(memory_bytes: int) -> "Spare":
         return memory_bytes - resident_bytes() - SLACK_BYTES - _READING_BYTES
 
     held = resident_bytes() + SLACK_BYTES + _READING_BYTES
-    return Spare(left, lambda length: held + length * 5 // 4)
+    return Spare(left, lambda length: held + 4 * length)  # a plan keeps a quarter for a row
 
 
 def _is_blank(lines: pa.Array) -> bool:

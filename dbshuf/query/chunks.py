@@ -22,8 +22,8 @@ Place = Callable[[int], str]  # the name of a row's place, for messages
 _LARGEST = 10**38 - 1  # that a decimal128 may hold; HUGEINT goes beyond
 
 
-# What DuckDB takes to evaluate one row, by the byte of it: 7 for JSON that is a text, 39 for
-# JSON that is an array of digits, 4 for upper(line) (rows of 5 and 20 MB, duckdb 2.0.1).
+# What DuckDB takes to evaluate one row, by the byte of it: 4 for upper(line), 39 for an array
+# of digits out of JSON (rows of 5 and 20 MB, duckdb 2.0.1).
 _MOST_COPIES = 40
 _HELD_COPIES = 4  # of a row, beside what DuckDB has: read, seen by SQL, its result, arranged
 
@@ -93,6 +93,7 @@ class ChunkStep:
     columns  that are read
     types    column -> SQL type of `lines`
     row      name of the column with the row numbers; in `lines` only if it is hidden there
+    needs    one row -> the memory (bytes) that is enough for what DuckDB makes of it
     """
 
     option: str
@@ -101,6 +102,7 @@ class ChunkStep:
     types: Mapping[str, str] | None
     row: str
     shows_row: bool = False
+    needs: Callable[[pa.RecordBatch], int] = lambda row: _MOST_COPIES * row.nbytes
 
 
 class ChunkRunner:
@@ -183,20 +185,20 @@ class ChunkRunner:
                 self._is_ready = False
                 return self._run(batch, row, 1)
         except duckdb.OutOfMemoryException:
-            raise self._too_large(row, row_bytes, place) from None
+            raise self._too_large(batch.slice(row, 1), place(row)) from None
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             text = first_sentence(error)
             raise QueryFailed(f"{place(row)}: {self.step.option}: {text}") from None
         finally:
             self._connection, self._is_ready = shared, is_ready
 
-    def _too_large(self, row: int, row_bytes: int, place: Place) -> DbshufError:
+    def _too_large(self, row: pa.RecordBatch, where: str) -> DbshufError:
         hint = "make the values smaller, or run it with --sql, which may use the disk"
         if self._database.spare is not None:
-            cap = self._database.spare.cap_for((_MOST_COPIES + _HELD_COPIES) * row_bytes)
+            cap = self._database.spare.cap_for(self.step.needs(row) + _HELD_COPIES * row.nbytes)
             hint = f"--memory {-(-cap // MIB)}MiB would do"
-        message = f"the row has {human(row_bytes)}, and SQL has no memory for what it makes of it"
-        return QueryFailed(f"{place(row)}: {self.step.option}: {message}", hint=hint)
+        message = f"the row has {human(row.nbytes)}, and SQL has no memory for what it makes of it"
+        return QueryFailed(f"{where}: {self.step.option}: {message}", hint=hint)
 
     def _located(
         self, batch: pa.RecordBatch, error: Exception, first: int, count: int, place: Place

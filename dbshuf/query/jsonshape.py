@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Spare
-from dbshuf.query.jsonrows import without_marks
+from dbshuf.query.jsonrows import json_needs, without_marks
 from dbshuf.statements import filled, identifier, quoted
 from dbshuf.units import MIB
 
@@ -194,7 +194,9 @@ class _Shapes:
 
     def __init__(self, database: ChunkDatabase) -> None:
         query = filled("duckdb", "json_shapes", look=quoted(_LOOK), row=identifier(_ROW))
-        self._runner = ChunkRunner(database, ChunkStep(_FROM, query.text, ("line",), None, _ROW))
+        self._runner = ChunkRunner(
+            database, ChunkStep(_FROM, query.text, ("line",), None, _ROW, needs=json_needs)
+        )
 
     def close(self) -> None:
         self._runner.close()

@@ -197,7 +197,7 @@ class ChunkRunner:
         if self._database.spare is not None:
             cap = self._database.spare.cap_for(self.step.needs(row) + _HELD_COPIES * row.nbytes)
             hint = f"--memory {-(-cap // MIB)}MiB would do"
-        message = f"the row has {human(row.nbytes)}, and SQL has no memory for what it makes of it"
+        message = f"the row does not fit in memory with what SQL makes of its {human(row.nbytes)}"
         return QueryFailed(f"{where}: {self.step.option}: {message}", hint=hint)
 
     def _located(

@@ -298,6 +298,10 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         layout = replace(layout, buffer_bytes=min(layout.buffer_bytes, _SQL_BUFFER_BYTES))
     feed: Feed
     to_relation: Callable[[Any], pa.RecordBatch]
+    if inner is not None:
+        from dbshuf.query.chunks import Spare
+
+        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
         feed = LineFeed(

@@ -303,7 +303,7 @@ class _Ingest:
         kept = json.loads(self._info.json_structure or "{}")
         new: dict[str, Any] = {}
         for some in (pending, found) if pending else ():
-            new = json.loads(json_structure(some, self._info.terminator, needs_keys=False))
+            new = json.loads(json_structure(some, self._info.terminator, needs="nothing"))
             if fits(new, kept):
                 return
         unfit = [name for name in new if not fits({name: new[name]}, kept)]

@@ -65,6 +65,7 @@ class Layout:
                   ranges would not fit
     sort_bytes    shared by the buckets that are being ordered, beside the buffers
     ahead_bytes   windows that may wait for the sink
+    spare_bytes   while rows are read: for one long line, and what SQL makes of it
     """
 
     base_bytes: int
@@ -78,6 +79,7 @@ class Layout:
     is_split: bool
     sort_bytes: int
     ahead_bytes: int
+    spare_bytes: int = 0
 
 
 def stored_bytes(survey: Survey) -> int:
@@ -132,6 +134,7 @@ def lay_out(
         is_split=ranges < wanted,
         sort_bytes=sort_bytes,
         ahead_bytes=_AHEAD_BYTES,
+        spare_bytes=max(long_bytes, 0),
     )
 
 

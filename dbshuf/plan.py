@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import UsageError
 from dbshuf.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.layout import SLACK_BYTES, Layout, least_cap, longest_line, stored_bytes
-from dbshuf.memory import available_bytes, release_unused, resident_bytes, usable_cores
+from dbshuf.memory import release_unused, resident_bytes, usable_cores
 from dbshuf.options import Options, check_options, terminator_of
 from dbshuf.progress import named_tables, printable
-from dbshuf.shape import ROW_QUERY_BYTES, TEXT_KINDS, Shape, check_sql_early, make_shape
+from dbshuf.shape import (
+    ROW_QUERY_BYTES,
+    TEXT_KINDS,
+    Shape,
+    check_sql_early,
+    make_shape,
+    memory_cap,
+)
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.inputs import Input, resolve_inputs
@@ -91,14 +98,22 @@ class Plan:
                 high = middle
         return high + 8 * MIB  # the base is a little different in every run
 
+    def cap_for_spare(self, length: int) -> int:
+        """Return a --memory (bytes) under which SQL may have `length` bytes for one row."""
+        cap = self.memory_bytes
+        while self._layout_at(cap).spare_bytes < length and cap < 1 << 50:
+            cap += cap // 8
+        return cap + 8 * MIB
+
     def _longest_at(self, cap: int, base: int) -> int:
+        return _longest(self._layout_at(cap, base), self.target)
+
+    def _layout_at(self, cap: int, base: int | None = None) -> Layout:
         asked = "auto" if self.is_auto else self.strategy
-        return _longest(
-            choose_strategy(asked, cap, base, self.survey, self.threads, copies=self.shape.copies)[
-                2
-            ],
-            self.target,
-        )
+        base = self.layout.base_bytes if base is None else base
+        return choose_strategy(
+            asked, cap, base, self.survey, self.threads, copies=self.shape.copies
+        )[2]
 
     @property
     def _engine_bytes(self) -> int:
@@ -195,9 +210,7 @@ def make_plan(options: Options) -> Plan:
     threads = options.threads or usable_cores()
     read = _inputs(options)
     shape, inputs = read.shape, read.inputs
-    cap = available_bytes() // 2
-    if options.memory is not None:
-        cap = parse_bytes(options.memory, "--memory")
+    cap = memory_cap(options)
     target = _target(options, read, seed, cap)
     check_target(target)
     check_schema(target)
@@ -359,6 +372,7 @@ def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
         memory_bytes=cap,
         schema=shape.schema,
         written=shape.written,
+        holds_json=shape.keeps_json,
         compression=options.compression,
         row_group_bytes=None
         if options.row_group_bytes is None

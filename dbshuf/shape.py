@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.jsonlines import json_structure
+from dbshuf.memory import available_bytes
 from dbshuf.options import SAME, Options, terminator_of
+from dbshuf.sink import format_of
 from dbshuf.source.inputs import Input
-from dbshuf.units import MIB
+from dbshuf.units import MIB, parse_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +35,7 @@ class Shape:
     schema       of the rows that are shuffled; None: they are lines
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
+    keeps_json   whether the rows are the texts of JSON objects, as they came
     """
 
     kind: str
@@ -42,6 +46,7 @@ class Shape:
     schema: "pa.Schema | None"
     is_strict: bool
     written: "pa.Schema | None" = None
+    keeps_json: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -127,13 +132,19 @@ def _queried(
 ) -> Shape:
     from dbshuf.relation import LINES, with_place
 
-    structure = None
+    structure, keeps_json = None, False
     relation, schema, written = LINES, None, None
     if kind == "json":
         threads = options.threads or 2
         is_as_read = options.select is None and options.sql is None
+        keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
         structure = json_structure(
-            inputs, terminator_of(options), threads=threads, needs_keys=is_as_read
+            inputs,
+            terminator_of(options),
+            threads=threads,
+            needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
+            are_columns=not keeps_json or options.where is not None,
+            memory_bytes=memory_cap(options),
         )
     elif kind != "lines":
         written = columns
@@ -149,7 +160,12 @@ def _queried(
         from dbshuf.query import RowQuery
 
         row_query = RowQuery(
-            options.where, options.select, relation, json_structure=structure, seed=options.seed
+            options.where,
+            options.select,
+            relation,
+            json_structure=structure,
+            keeps_json=keeps_json,
+            seed=options.seed,
         )
         schema = schema if row_query.schema is None else row_query.schema
         is_whole = row_query.schema is None
@@ -174,8 +190,29 @@ def _queried(
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
     return Shape(
-        kind, options.table, options.schema, row_query, whole_query, schema, is_strict, written
+        kind=kind,
+        table=options.table,
+        asked=options.schema,
+        row_query=row_query,
+        whole_query=whole_query,
+        schema=schema,
+        is_strict=is_strict,
+        written=written,
+        keeps_json=keeps_json,
     )
+
+
+def memory_cap(options: Options) -> int:
+    """Return what the process may have (bytes)."""
+    if options.memory is None:
+        return available_bytes() // 2
+    return parse_bytes(options.memory, "--memory")
+
+
+def _is_to_json(options: Options) -> bool:
+    """Whether JSON lines are written."""
+    path = None if options.output in (None, "-") else Path(str(options.output))
+    return format_of(path, options.format, options.compression).startswith("jsonl")
 
 
 def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":

@@ -1,5 +1,6 @@
 """Memory with SQL in the way: the peak RSS of the process stays at or under --memory."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,3 +161,44 @@ def test_long_rows_of_json_and_columns_made_of_long_lines_fit_under_a_large_cap(
     capped(LARGE_CAP_BYTES, "in.txt", "--select", "upper(line)", "-o", "out.txt")
     upper = sorted(line.upper() for line in lines)
     assert sorted((home / "out.txt").read_text().splitlines()) == upper
+
+
+TEXT = '{"t":"' + "x" * 20_000_000 + '"}'
+DIGITS = '{"t":[' + "1," * 10_000_000 + "1]}"  # of which SQL makes 39 times as much
+FROM_JSON = ("--from", "json")
+
+
+@pytest.mark.parametrize("strategy", ["memory", "partition", "spill"])
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        (TEXT, (*FROM_JSON, "-o", "out.jsonl", "--where", "t is not null")),
+        (TEXT, (*FROM_JSON, "-o", "out.jsonl", "--select", "t")),
+        (TEXT, ("-o", "out.jsonl", "--where", "upper(line) <> ''", "--format", "txt")),
+        (TEXT, ("-o", "out.jsonl", "--select", "replace(line, 'y', 'z')", "--format", "txt")),
+        (DIGITS, (*FROM_JSON, "-o", "out.jsonl")),
+    ],
+)
+def test_one_row_of_20_mb_may_take_what_the_cap_has_left(row, options, strategy, measured, home):
+    """Among short ones, with every strategy."""
+    rows = ['{"t":null}', row, '{"t":null}']
+    (home / "in.jsonl").write_text("\n".join(rows) + "\n")
+    line = ("shuffle", "in.jsonl", *options, "--strategy", strategy, "--threads", 2)
+    ran = measured(*line, "--memory", "2GB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 2_000_000_000
+    got = (home / "out.jsonl").read_text().splitlines()
+    assert sorted(got) == sorted(rows if len(got) == 3 else [row])
+
+
+def test_a_row_that_does_not_fit_is_told_the_cap_that_does(measured, home):
+    """And at that cap it fits."""
+    (home / "in.jsonl").write_text(DIGITS + "\n")
+    line = ("shuffle", "in.jsonl", *FROM_JSON, "-o", "out.parquet", "--threads", 2)
+    ran = measured(*line, "--memory", "700MB")
+    assert ran.code == 20, ran.err
+    assert "`in.jsonl` at byte 0" in ran.err
+    cap = int(re.search(r"--memory (\d+)MiB would do", ran.err)[1])
+    ran = measured(*line, "--memory", f"{cap}MiB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= cap << 20

@@ -1,8 +1,9 @@
 """One statement over one chunk of rows after the other, in the thread that asks for it."""
 
+import contextlib
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -14,22 +15,43 @@ from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import NOTHING, close_fence, connect
 from dbshuf.query.syntax import first_sentence
 from dbshuf.rows import arrow_numbers
-from dbshuf.units import human
+from dbshuf.units import MIB, human
 
 Place = Callable[[int], str]  # the name of a row's place, for messages
 
 _LARGEST = 10**38 - 1  # that a decimal128 may hold; HUGEINT goes beyond
 
 
+# What DuckDB takes to evaluate one row, by the byte of it: 4 for upper(line), 39 for an array
+# of digits out of JSON (rows of 5 and 20 MB, duckdb 2.0.1).
+_MOST_COPIES = 40
+_HELD_COPIES = 4  # of a row, beside what DuckDB has: read, seen by SQL, its result, arranged
+
+
+@dataclass(frozen=True)
+class Spare:
+    """Memory for one row that does not fit in a ChunkDatabase.
+
+    memory_bytes   of one row and all that SQL makes of it
+    cap_for        bytes that such a row needs -> the --memory (bytes) under which it has them
+    """
+
+    memory_bytes: Callable[[], int]
+    cap_for: Callable[[int], int]
+
+
 class ChunkDatabase:
     """An empty database for workers; it is open while one of them has a connection.
 
     memory_bytes  DuckDB's limit, of all workers together; nothing is ever spilled
+    spare         for a row that needs more, one at a time
     macros        as `fence.connect` takes them
     """
 
-    def __init__(self, memory_bytes: int, macros: str = "") -> None:
+    def __init__(self, memory_bytes: int, macros: str = "", spare: Spare | None = None) -> None:
         self.memory_bytes, self._macros = memory_bytes, macros
+        self.spare = spare
+        self._alone = threading.Lock()
         self._lock = threading.Lock()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._users = 0
@@ -44,6 +66,16 @@ class ChunkDatabase:
                 close_fence(self._base, NOTHING)
             self._users += 1
             return self._base.cursor()
+
+    @contextlib.contextmanager
+    def alone(self, row_bytes: int) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Have a database of one's own for one row, with the spare memory."""
+        with self._alone:
+            spare = 0 if self.spare is None else self.spare.memory_bytes()
+            room = max(spare - _HELD_COPIES * row_bytes, self.memory_bytes)
+            with connect(memory_bytes=room, keeps_sides=True, macros=self._macros) as connection:
+                close_fence(connection, NOTHING)
+                yield connection
 
     def give_back(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Close a connection, and with the last one the database."""
@@ -64,6 +96,7 @@ class ChunkStep:
     columns  that are read
     types    column -> SQL type of `lines`
     row      name of the column with the row numbers; in `lines` only if it is hidden there
+    needs    one row -> the memory (bytes) that is enough for what DuckDB makes of it
     """
 
     option: str
@@ -72,6 +105,7 @@ class ChunkStep:
     types: Mapping[str, str] | None
     row: str
     shows_row: bool = False
+    needs: Callable[[pa.RecordBatch], int] = lambda row: _MOST_COPIES * row.nbytes
 
 
 class ChunkRunner:
@@ -105,9 +139,11 @@ class ChunkRunner:
             try:
                 found.append(self._run(batch, first, count))
             except duckdb.OutOfMemoryException:
-                if count <= 1:
-                    raise self._too_large(first, place) from None
-                self._most_bytes = batch.slice(first, count).nbytes // 2
+                if count > 1:
+                    self._most_bytes = batch.slice(first, count).nbytes // 2
+                    continue
+                found.append(self._run_alone(batch, first, place))
+                first += 1
             except (duckdb.Error, pa.ArrowException, OSError) as error:
                 raise self._located(batch, error, first, count, place) from None
             else:
@@ -143,12 +179,29 @@ class ChunkRunner:
             return found[0]
         return pa.concat_batches(found) if found else _empty(schema)
 
-    def _too_large(self, row: int, place: Place) -> DbshufError:
-        return QueryFailed(
-            f"{place(row)}: {self.step.option}: the row does not fit in the"
-            f" {human(self._database.memory_bytes)} for SQL",
-            hint="make the values smaller, or run it with --sql, which may use the disk",
-        )
+    def _run_alone(self, batch: pa.RecordBatch, row: int, place: Place) -> pa.RecordBatch:
+        """Return what the statement gives for a row that needs much memory."""
+        row_bytes = batch.slice(row, 1).nbytes
+        shared, is_ready = self._connection, self._is_ready
+        try:
+            with self._database.alone(row_bytes) as self._connection:
+                self._is_ready = False
+                return self._run(batch, row, 1)
+        except duckdb.OutOfMemoryException:
+            raise self._too_large(batch.slice(row, 1), place(row)) from None
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            text = first_sentence(error)
+            raise QueryFailed(f"{place(row)}: {self.step.option}: {text}") from None
+        finally:
+            self._connection, self._is_ready = shared, is_ready
+
+    def _too_large(self, row: pa.RecordBatch, where: str) -> DbshufError:
+        hint = "make the values smaller, or run it with --sql, which may use the disk"
+        if self._database.spare is not None:
+            cap = self._database.spare.cap_for(self.step.needs(row) + _HELD_COPIES * row.nbytes)
+            hint = f"--memory {-(-cap // MIB)}MiB would do"
+        message = f"the row does not fit in memory with what SQL makes of its {human(row.nbytes)}"
+        return QueryFailed(f"{where}: {self.step.option}: {message}", hint=hint)
 
     def _located(
         self, batch: pa.RecordBatch, error: Exception, first: int, count: int, place: Place

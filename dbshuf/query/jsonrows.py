@@ -1,4 +1,8 @@
-"""JSON lines as typed rows, of the types that `jsonshape` found in all of them."""
+"""JSON lines as typed rows, of the types that `jsonshape` found in all of them.
+
+Where they leave as JSON lines and no SQL makes other rows of them, a row is the text of
+its object: columns do not tell a key that is missing from one that is null.
+"""
 
 import json
 from collections.abc import Iterable
@@ -7,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbshuf.query.chunks import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect
@@ -15,6 +20,8 @@ from dbshuf.statements import filled, identifier, quoted
 
 _PLACE = ("source", "position", "id")
 _FROM = "--from json"
+_MARK = "\ufeff"  # a BOM, at the head of files that were made by some editors
+TEXTS = pa.schema([("line", pa.string())])  # of rows that are the text of their objects
 
 
 class JsonRows:
@@ -43,7 +50,34 @@ class JsonRows:
         row = row_column(self.relation.names)
         structure = quoted(json.dumps(fields or {"-": "JSON"}, ensure_ascii=False))
         query = filled("duckdb", "row_json", structure=structure, row=identifier(row))
-        return ChunkStep(_FROM, query.text, ("line",), None, row)
+        return ChunkStep(_FROM, query.text, ("line",), None, row, needs=json_needs)
+
+
+def json_needs(row: pa.RecordBatch) -> int:
+    """Return the memory (bytes) that is enough to take one line of JSON apart.
+
+    7 bytes a byte of one that is a text, 78 a value of one that is an array of digits
+    (lines of 5 and 20 MB, duckdb 2.0.1)
+    """
+    text = np.frombuffer(row.column("line")[0].as_buffer(), np.uint8)
+    return 8 * len(text) + 72 * int(np.count_nonzero(text == ord(",")))
+
+
+def without_marks(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch in which no `line` begins with a BOM."""
+    number = batch.schema.get_field_index("line")
+    lines = batch.column(number)
+    marked = pc.and_(pc.starts_with(lines, _MARK), pc.greater(pc.binary_length(lines), 3))
+    if not pc.any(marked).as_py():
+        return batch
+    cut = pc.if_else(marked, pc.utf8_slice_codeunits(lines, 1), lines)
+    return batch.set_column(number, "line", cut)
+
+
+def object_texts(lines: pa.Array) -> pa.Array:
+    """Return the texts of objects, each on one line: LF can only be between their tokens."""
+    texts = pc.ascii_trim(lines, characters=" \t\r\n")
+    return pc.replace_substring(texts, "\n", " ")
 
 
 def decoded(

@@ -1,24 +1,27 @@
 """The types of JSON lines, from all of them, so that no value is lost on the way to a column.
 
 DuckDB names the shape of a value (json_structure), but calls an integer of more than 64
-bits DOUBLE, and an integer and a fraction together too. So lines that have a number of 16
-digits or a large exponent are looked at here, and what no number type holds exactly
-becomes JSON, the value's own text. Fractions are doubles, as JSON is mostly read.
+bits DOUBLE, and an integer and a fraction together too; and it takes `[1,]` and NaN for
+JSON. So lines that have a number of 16 digits, a large exponent, or what may be such a
+flaw are looked at here. What no number type holds exactly becomes JSON, the value's own
+text. Fractions are doubles, as JSON is mostly read.
 """
 
 import json
 import math
 import queue
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from dbshuf.errors import QueryFailed, QueryInvalid
-from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep
+from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Spare
+from dbshuf.query.jsonrows import json_needs, without_marks
 from dbshuf.statements import filled, identifier, quoted
 from dbshuf.units import MIB
 
@@ -27,8 +30,14 @@ _WAY_OUT = "read the input as lines, and take values with line->>'$.key'"
 _MEMORY_BYTES = 256 * MIB  # of DuckDB, for the shapes that differ
 _LARGE_DIGITS = 38  # of a DECIMAL
 _EXACT = 1 << 53  # integers up to here are doubles, too
-_NUMBER, _NOTHING = "[0-9]{16}|[eE][+-]?[0-9]{3}", "$."  # what to look at here: this, or none
-_SPACE = " \t\r\n"
+_SPACE = r"[ \t\r\n]*"
+_NO_NUMBER = "[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?"
+_LOOK = "|".join(  # what to look at here; of flaws only what DuckDB overlooks
+    ["[0-9]{16}", "[eE][+-]?[0-9]{3}", f",{_SPACE}[]}}]", f"(?:{_NO_NUMBER}){_SPACE}[],}}]"]
+)
+_DEEPEST = 45  # levels that are columns: Parquet readers take 100, a list is two
+_NESTED = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+_FLAW = re.compile(rf",{_SPACE}[]}}]|(?i:nan|inf)")
 _ROW = "row"
 
 
@@ -49,33 +58,35 @@ class JsonShape:
         self.fields: dict[str, JsonShape] = {}
         self.items: JsonShape | None = None
 
-    def add_structure(self, structure: Any, *, in_list: bool = False) -> None:
+    def add_structure(self, structure: Any, *, in_list: bool = False, level: int = 0) -> None:
         """Add what json_structure says of a value without large numbers."""
-        if isinstance(structure, dict):
+        if isinstance(structure, dict | list) and level > _DEEPEST:
+            self.kinds.add("any")
+        elif isinstance(structure, dict):
             self.kinds.add("object")
             for key, inner in structure.items():
-                self.fields.setdefault(key, JsonShape()).add_structure(inner, in_list=in_list)
+                self._field(key).add_structure(inner, in_list=in_list, level=level + 1)
         elif isinstance(structure, list):
-            self._elements().add_structure(structure[0], in_list=True)
-        elif structure == "JSON":  # outside a list always an object without keys
-            self.kinds.add("any" if in_list else "object")
+            self._elements().add_structure(structure[0], in_list=True, level=level + 1)
+        elif structure == "JSON":  # outside a list an object without keys, or a key that
+            self.kinds.add("any" if in_list else "object")  # came twice: JSON in either case
         else:
             self.kinds |= _KINDS[structure]
 
-    def add_value(self, value: Any) -> None:
+    def add_value(self, value: Any, level: int = 0) -> None:
         """Add a value as `_DECODER` gives it."""
         if isinstance(value, str):
             self.kinds.add("str")
+        elif isinstance(value, list) and level > _DEEPEST:
+            self.kinds.add("any")
         elif isinstance(value, _Pairs):
             self.kinds.add("object")
             for key, inner in value:
-                if (shape := self.fields.get(key)) is None:
-                    shape = self.fields[key] = JsonShape()
-                shape.add_value(inner)
+                self._field(key).add_value(inner, level + 1)
         elif isinstance(value, list):
             elements = self._elements()
             for inner in value:
-                elements.add_value(inner)
+                elements.add_value(inner, level + 1)
         elif isinstance(value, bool):
             self.kinds.add("bool")
         elif isinstance(value, int):
@@ -84,6 +95,11 @@ class JsonShape:
             self.kinds.add("infinite" if math.isinf(value) else "fraction")
         else:
             self.kinds.add("null")
+
+    def _field(self, key: str) -> "JsonShape":
+        if (shape := self.fields.get(key)) is None:
+            shape = self.fields[key] = JsonShape()
+        return shape
 
     def _elements(self) -> "JsonShape":
         self.kinds.add("list")
@@ -118,6 +134,7 @@ _KINDS = {
     "VARCHAR": {"str"},
     "UBIGINT": {"int"},
     "BIGINT": {"int", "negative"},
+    "HUGEINT": {"int", "negative"},  # of both in a list; more than 15 digits never come here
     "DOUBLE": {"fraction"},
     "MIXED": {"any"},
 }
@@ -136,15 +153,20 @@ def _number(kinds: set[str]) -> str:
     return "UBIGINT" if "unsigned" in kinds else "BIGINT"
 
 
-def _clash(keys: Iterable[str]) -> str:
-    """Say which keys SQL cannot have as columns side by side, or nothing."""
-    seen: dict[str, str] = {}
+def _clash(keys: Iterable[str], seen: dict[str, str] | None = None) -> str:
+    """Say which keys SQL cannot have as columns side by side, or nothing.
+
+    seen  keys in lower case -> as they are; those that are new are added
+    """
+    seen = {} if seen is None else seen
     for key in keys:
         other = seen.setdefault(key.lower(), key)
         if not key:
             return "an object has an empty key, and a column must have a name"
         if other is not key:
             return f"SQL takes the keys `{other}` and `{key}` for one column"
+        if "\0" in key:
+            return f"the key {key!r} has a NUL in it, and a column's name cannot"
     return ""
 
 
@@ -158,115 +180,157 @@ def _integer(value: int) -> set[str]:
     return kinds
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)  # a dict would drop a key that comes twice
+def _no_json(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+_DECODER = json.JSONDecoder(  # a dict would drop a key that comes twice
+    object_pairs_hook=_Pairs, parse_constant=_no_json
+)
 
 
 class _Shapes:
     """What one worker needs to find the shapes of chunks."""
 
     def __init__(self, database: ChunkDatabase) -> None:
-        def runner(number: str) -> ChunkRunner:
-            query = filled("duckdb", "json_shapes", number=quoted(number), row=identifier(_ROW))
-            return ChunkRunner(database, ChunkStep(_FROM, query.text, ("line",), None, _ROW))
-
-        self._split, self._whole = runner(_NUMBER), runner(_NOTHING)
+        query = filled("duckdb", "json_shapes", look=quoted(_LOOK), row=identifier(_ROW))
+        self._runner = ChunkRunner(
+            database, ChunkStep(_FROM, query.text, ("line",), None, _ROW, needs=json_needs)
+        )
 
     def close(self) -> None:
-        self._split.close()
-        self._whole.close()
+        self._runner.close()
 
-    def of(self, chunk: pa.RecordBatch) -> list[Any]:
-        """Return structures and values of a chunk's objects. Raises QueryFailed."""
+    def of(self, chunk: pa.RecordBatch) -> "list[tuple[Callable[[], str], Any]]":
+        """Return the places, and structures or values, of a chunk's objects. Raises QueryFailed."""
+
+        chunk = without_marks(chunk)
 
         def place(row: int) -> str:
             if not {"source", "position"} <= set(chunk.schema.names):
                 return "a line"
             return f"`{chunk['source'][row]}` at byte {chunk['position'][row]}"
 
-        shapes: dict[int, Any] = {}
-        odd: dict[int, str] = {}
-        for row in self._split.run(chunk, place).to_pylist():
+        found: list[tuple[Callable[[], str], Any]] = []
+        for row in self._runner.run(chunk, place).to_pylist():
+            where, text = partial(place, row[_ROW]), row["shape"]
             try:
-                decode = _DECODER.decode if row["is_text"] else json.loads
-                shapes[row[_ROW]] = decode(row["shape"].strip(_SPACE))
-            except (ValueError, RecursionError):
-                odd[row[_ROW]] = row["shape"]
-        if odd:  # no JSON, or what DuckDB takes for it all the same: a comma too many
-            self._whole.run(chunk, place)
-        for number, line in odd.items():
-            one = pa.RecordBatch.from_arrays([pa.array([line], pa.string())], names=["line"])
-            found = self._whole.run(one, place).column("shape")[0].as_py()
-            shapes[number] = _Odd(json.loads(found))
-        return [shapes[number] for number in sorted(shapes)]
+                found.append((where, _decoded(text) if row["is_text"] else _structure(text)))
+            except ValueError as error:
+                raise QueryFailed(f"{where()}: {_FROM}: {_sentence(error)}") from None
+        return found
 
 
-@dataclass(frozen=True)
-class _Odd:
-    """The structure of an object in which a number may be of any size."""
-
-    structure: Any
-
-
-def _wide(structure: Any) -> Any:
-    """Return a structure in which every number is JSON: its own text."""
-    if isinstance(structure, dict):
-        return {key: _wide(inner) for key, inner in structure.items()}
-    if isinstance(structure, list):
-        return [_wide(inner) for inner in structure]
-    return "MIXED" if structure in ("UBIGINT", "BIGINT", "DOUBLE") else structure
+def _decoded(line: str) -> Any:
+    """Return the value of a line that DuckDB takes for JSON. Raises ValueError."""
+    try:
+        return _DECODER.decode(line)
+    except RecursionError:
+        if _FLAW.search(re.sub(_NESTED, _brackets, line)):
+            raise ValueError("no JSON in a line of many levels: a comma too many, or NaN") from None
+        return _DECODER.decode(_shallow(line))
 
 
-def infer_json_structure(chunks: Iterable[pa.RecordBatch], *, threads: int = 1) -> str:
+def _structure(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return json.loads(_shallow(text))
+
+
+def _brackets(found: re.Match[str]) -> str:
+    return "_" if found[0][0] == '"' else found[0]
+
+
+def _shallow(text: str) -> str:
+    """Return sound JSON with 1 in place of what is deeper than columns are, as lists."""
+    kept: list[str] = []
+    level, begin = 0, 0
+    for found in _NESTED.finditer(text):
+        if found[0] in "[{":
+            level += 1
+            if level == _DEEPEST + 2:
+                kept.append(text[begin : found.start()])
+        elif found[0] in "]}":
+            level -= 1
+            if level == _DEEPEST + 1:
+                kept.append("[1]")
+                begin = found.end()
+    return "".join([*kept, text[begin:]])
+
+
+def _sentence(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return (
+            f"no JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.pos} of the line"
+        )
+    return str(error)
+
+
+def infer_json_structure(
+    chunks: Iterable[pa.RecordBatch],
+    *,
+    threads: int = 1,
+    are_columns: bool = True,
+    spare: Spare | None = None,
+) -> str:
     """Return the type of the objects of all lines, one a line, as from_json takes it.
 
     chunks   batches with a column `line` (VARCHAR, no terminator), which own their bytes;
              those with columns `source` and `position` have them named in errors
     threads  that look at chunks at the same time
+    are_columns  whether the keys must be names of columns
+    spare    for a line that takes much memory
     Raises   QueryFailed for a line that is no object, QueryInvalid for keys that cannot be
              columns; lines of white space are skipped
     """
-    shape = JsonShape()
+    shape, names = JsonShape(), dict[str, str]()
     threads = max(threads, 1)
-    database = ChunkDatabase(_MEMORY_BYTES)
+    database = ChunkDatabase(_MEMORY_BYTES, spare=spare)
     idle = [_Shapes(database) for _ in range(threads)]
     workers = queue.SimpleQueue[_Shapes]()
     for worker in idle:
         workers.put(worker)
 
-    def shapes_of(chunk: pa.RecordBatch) -> list[Any]:
+    def shapes_of(chunk: pa.RecordBatch) -> list[tuple[Callable[[], str], Any]]:
         worker = workers.get()
         try:
             return worker.of(chunk)
         finally:
             workers.put(worker)
 
-    waiting: deque[Future[list[Any]]] = deque()
+    waiting: deque[Future[list[tuple[Callable[[], str], Any]]]] = deque()
     try:
         with ThreadPoolExecutor(threads) as pool:
             for chunk in chunks:
                 waiting.append(pool.submit(shapes_of, chunk))
                 if len(waiting) > threads:
-                    _add(shape, waiting.popleft().result())
+                    _add(shape, waiting.popleft().result(), names if are_columns else None)
             while waiting:
-                _add(shape, waiting.popleft().result())
+                _add(shape, waiting.popleft().result(), names if are_columns else None)
     except QueryFailed as error:
-        raise QueryFailed(error.message, hint=_WAY_OUT) from None
+        raise QueryFailed(error.message, hint=error.hint or _WAY_OUT) from None
     finally:
         for worker in idle:
             worker.close()
-    return _text_of(shape)
+    fields = {key: inner.structure() for key, inner in shape.fields.items()}
+    return json.dumps(fields, ensure_ascii=False)
 
 
-def _add(shape: JsonShape, found: list[Any]) -> None:
-    for one in found:
+def _add(
+    shape: JsonShape, found: list[tuple[Callable[[], str], Any]], names: dict[str, str] | None
+) -> None:
+    """Add what a chunk has. Raises QueryInvalid for the first key that cannot be a column.
+
+    names  the keys so far as SQL sees them -> as they are; None: they need not be columns
+    """
+    for place, one in found:
+        known = len(shape.fields)
         if isinstance(one, _Pairs):
             shape.add_value(one)
         else:
-            shape.add_structure(_wide(one.structure) if isinstance(one, _Odd) else one)
-
-
-def _text_of(shape: JsonShape) -> str:
-    if clash := _clash(shape.fields):
-        raise QueryInvalid(f"{_FROM}: {clash}", hint=_WAY_OUT)
-    fields = {key: inner.structure() for key, inner in shape.fields.items()}
-    return json.dumps(fields, ensure_ascii=False)
+            shape.add_structure(one)
+        if names is None or len(shape.fields) == known:
+            continue
+        if clash := _clash(list(shape.fields)[known:], names):
+            raise QueryInvalid(f"{place()}: {_FROM}: {clash}", hint=_WAY_OUT)

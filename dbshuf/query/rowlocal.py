@@ -6,13 +6,22 @@ from dataclasses import replace
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.binding import Binder, Result, check_plan
-from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, check_wide, row_column
+from dbshuf.query.chunks import (
+    ChunkDatabase,
+    ChunkRunner,
+    ChunkStep,
+    Place,
+    Spare,
+    check_wide,
+    row_column,
+)
 from dbshuf.query.fence import RELATION, macros_for
 from dbshuf.query.functions import check_fence, check_row_local
-from dbshuf.query.jsonrows import JsonRows, decoded
+from dbshuf.query.jsonrows import TEXTS, JsonRows, decoded, object_texts, without_marks
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk, without_places
 from dbshuf.rows import I64, arrow_numbers
 from dbshuf.statements import filled, identifier
@@ -37,6 +46,7 @@ class RowQuery:
         relation: pa.Schema,
         *,
         json_structure: str | None = None,
+        keeps_json: bool = False,
         memory_bytes: int = EVALUATION_BYTES,
         seed: str | None = None,
     ) -> None:
@@ -46,10 +56,14 @@ class RowQuery:
         relation        the columns that `lines` has: of lines, or of a table's rows
         json_structure  of infer_json_structure, where each line is a row; SQL then sees the
                         keys as columns, and source, position and id
+        keeps_json      whether rows of JSON lines are the texts of their objects, as TEXTS;
+                        without `where` their types do not matter
         memory_bytes    DuckDB's limit, of all workers together; nothing is spilled
         seed            of the run, for shuffle_key(id)
         Raises          QueryInvalid, with the place in the text
         """
+        if keeps_json and where is None:
+            json_structure = "{}"
         self._json = None if json_structure is None else JsonRows(json_structure, relation)
         seen = relation if self._json is None else self._json.relation
         macros = macros_for((where, select), seed)
@@ -62,7 +76,10 @@ class RowQuery:
             with Binder(seen, option=option, macros=macros) as binder:
                 self._bind(where, select, binder)
         read = {name for step in self._steps for name in step.columns}
-        if select is None and self._json is not None:
+        self._text = None
+        if keeps_json:
+            self.schema, self._text = TEXTS, _text_column(seen.names)
+        elif select is None and self._json is not None:
             read |= set(self._json.schema.names)
         self._read = [name for name in seen.names if name in read]
         self.columns = frozenset(read)
@@ -77,11 +94,18 @@ class RowQuery:
             self._steps.append(step)
             self.schema, self._wide = result.schema, result.wide
 
+    def has_spare(self, spare: Spare) -> None:
+        """Let a row that needs much memory have it."""
+        self._database.spare = spare
+
     def evaluator(self) -> "RowEvaluator":
         """Return what evaluates this in one thread; close it after use."""
-        first = [] if self._json is None else [self._json.step(self._read)]
+        is_decoded = self._json is not None and bool(self._steps or self._text is None)
+        first = [self._json.step(self._read)] if self._json is not None and is_decoded else []
         runners = [ChunkRunner(self._database, step) for step in (*first, *self._steps)]
-        return RowEvaluator(runners, self._read, self.schema, self._wide, bool(first))
+        return RowEvaluator(
+            runners, self._read, self.schema, self._wide, is_json=is_decoded, text=self._text
+        )
 
 
 class RowEvaluator:
@@ -93,11 +117,17 @@ class RowEvaluator:
         read: list[str],
         schema: pa.Schema | None,
         wide: Collection[str],
+        *,
         is_json: bool,
+        text: str | None,
     ) -> None:
-        """Take over `runners`: the JSON step if `is_json`, --where and --select if any."""
+        """Take over `runners`: the JSON step if `is_json`, --where and --select if any.
+
+        text  the name under which texts of JSON objects go through the steps
+        """
         self._runners, self._read, self._schema = runners, read, schema
-        self._wide, self._is_json = wide, is_json
+        self._wide, self._is_json, self._text = wide, is_json, text
+        self._result = [text] if text is not None else schema.names if schema is not None else []
 
     def run(self, relation: pa.RecordBatch, place: Place) -> tuple[I64, pa.RecordBatch | None]:
         """Keep rows of one chunk.
@@ -109,16 +139,26 @@ class RowEvaluator:
         Raises    QueryFailed, with the place of the first row that fails
         """
         kept, batch = np.arange(relation.num_rows, dtype=np.int64), relation
+        if self._is_json or self._text is not None:
+            batch = without_marks(batch)
+        if self._text is not None:
+            texts = object_texts(batch.column("line"))
+            batch = batch.append_column(self._text, texts)
+            if not self._is_json:
+                kept = np.flatnonzero(pc.binary_length(texts).to_numpy())
+                batch = _taken(batch, kept, [self._text])
         for number, runner in enumerate(self._runners):
             here = _placed(place, kept)
             if self._is_json and number == 0:
-                rows, batch = decoded(runner, batch, self._read, here)
+                rows, batch = decoded(
+                    runner, batch, [*self._read, *([self._text] if self._text else [])], here
+                )
                 kept = kept[rows]
             elif runner.step.shows_row:
                 rows = runner.run(batch, here).column(0).to_numpy().astype(np.int64)
                 if self._schema is not None and len(rows) < len(kept):
                     later = self._runners[number + 1 :]
-                    names = later[0].step.columns if later else self._schema.names
+                    names = later[0].step.columns if later else self._result
                     batch = _taken(batch, rows, names)
                 kept = kept[rows]
             else:
@@ -128,7 +168,7 @@ class RowEvaluator:
             return kept, None
         if not len(self._schema):  # JSON objects without keys
             return kept, batch.select([])
-        columns = [batch.column(name) for name in self._schema.names]
+        columns = [batch.column(name) for name in self._result]
         return kept, pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def close(self) -> None:
@@ -145,6 +185,11 @@ def _taken(batch: pa.RecordBatch, rows: I64, names: Collection[str]) -> pa.Recor
     """Return some rows and columns; without columns, only as many rows."""
     batch = batch.select([name for name in batch.schema.names if name in names])
     return batch.take(arrow_numbers(rows)) if batch.num_columns else batch.slice(0, len(rows))
+
+
+def _text_column(names: Collection[str]) -> str:
+    """Return a name for the column of texts, beside that of row numbers."""
+    return row_column([*names, row_column(names)])
 
 
 def _where_step(text: str, binder: Binder) -> ChunkStep:

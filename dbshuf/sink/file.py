@@ -1,5 +1,6 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from dbshuf.order.window import AnyWindow
@@ -32,7 +33,7 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         from dbshuf.sink.arrow import ArrowEncoder
 
         return ArrowEncoder(output, target)
-    if kind == "jsonl":
+    if kind == "jsonl" and not target.holds_json:
         from dbshuf.sink.jsonl import JsonLinesEncoder
 
         return JsonLinesEncoder(output, target)
@@ -42,7 +43,7 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         return DelimitedEncoder(output, target)
     from dbshuf.sink.text import TextEncoder
 
-    return TextEncoder(output, target)
+    return TextEncoder(output, replace(target, terminator=b"\n") if target.holds_json else target)
 
 
 class FileSink:

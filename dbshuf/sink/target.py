@@ -46,6 +46,7 @@ class Target:
     memory_bytes  what the process may have; None: enough
     schema       of the rows; None: they are lines
     written      the same columns as Parquet and Arrow are to have them; None: as they are
+    holds_json   whether the one column of the rows is JSON, the text of an object a row
     compression  of Parquet and Arrow, as `formats.codec_of` has it; of text, `format` says it
     row_group_bytes  of Parquet; as `cuts.counted_bounds`; None: ROW_GROUP_BYTES
     split_names  of the splits, each an output of its own; empty: there is one
@@ -67,6 +68,7 @@ class Target:
     memory_bytes: int | None = None
     schema: "pa.Schema | None" = None
     written: "pa.Schema | None" = None
+    holds_json: bool = False
     compression: str | None = None
     row_group_bytes: int | None = None
     split_names: tuple[str, ...] = ()

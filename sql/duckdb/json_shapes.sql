@@ -1,9 +1,9 @@
 -- Purpose:    the different shapes of the JSON objects of a chunk, one a line.
--- Parameters: {number} a pattern of numbers that a double or 64 bits may not hold; {row}
---             the column of row numbers
+-- Parameters: {look} a pattern of numbers that a double or 64 bits may not hold, and of
+--             flaws that DuckDB takes for JSON; {row} the column of row numbers
 -- In:         chunk(line VARCHAR, {row} INTEGER)
 -- Out:        {row} INTEGER ascending, the first of its shape; is_text BOOLEAN; shape
---             VARCHAR: what json_structure says of the object, or, where `number` is in
+--             VARCHAR: what json_structure says of the object, or, where `look` is in
 --             it, the line itself; lines of white space are left out
 SELECT
     min({row}) AS {row},
@@ -11,11 +11,11 @@ SELECT
     CASE
         WHEN NOT (starts_with(line, '{') OR starts_with(ltrim(line, E' \t\r\n'), '{'))
         THEN error('the line holds no JSON object')
-        WHEN is_text THEN line
+        WHEN is_text AND json_valid(line) THEN line
         ELSE json_structure(line)::VARCHAR
     END AS shape
 FROM (
-    SELECT line, {row}, regexp_matches(line, {number}) AS is_text
+    SELECT line, {row}, regexp_matches(line, {look}) AS is_text
     FROM chunk
     WHERE starts_with(line, '{') OR ltrim(line, E' \t\r\n') <> ''
 )

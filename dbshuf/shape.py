@@ -146,7 +146,7 @@ def _queried(
             options.sql,
             seen,
             allow_files=options.allow_files,
-            id_is_data=options.is_answer or (schema is not None and "id" in schema.names),
+            id_is_data=options.is_answer or _has_id(schema),
             seed=options.seed,
             option="query" if options.is_answer else "--sql",
         )
@@ -156,6 +156,11 @@ def _queried(
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     is_strict = makes_text and not options.binary
     return Shape(kind, options.table, options.schema, row_query, whole_query, schema, is_strict)
+
+
+def _has_id(schema: "pa.Schema | None") -> bool:
+    """Whether rows have a column of their own that SQL takes for `id`."""
+    return schema is not None and any(name.lower() == "id" for name in schema.names)
 
 
 def _table_schema(options: Options, inputs: Sequence[Input], kind: str) -> "pa.Schema":

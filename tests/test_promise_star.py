@@ -190,13 +190,13 @@ def test_an_error_points_at_the_users_own_text(text, rest, cli, corpus, inputs):
     sql = corpus("q.sql", f"select {text} from lines".encode())
     for way in (("--select", text), ("--sql", sql)):
         ran = cli("shuffle", "in.parquet", *way)
-        assert ran.code == 18, ran.err
+        assert ran.code == 19, ran.err
         assert _pointed_at(ran.err).startswith(rest), ran.err
 
 
 def test_a_star_in_between_hides_what_is_not_named_in_it(cli, inputs):
     ran = cli("query", "in.parquet", "select source from (select * from lines)")
-    assert ran.code == 18, ran.err
+    assert ran.code == 19, ran.err
     assert _pointed_at(ran.err).startswith("source from"), ran.err
 
 

@@ -13,6 +13,7 @@ from dbshuf.rows import Rows, arrow_numbers
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input
 
+_MARK = {b"dbshuf": b"place"}
 _PLACE = [("source", pa.string()), ("position", pa.uint64()), ("id", pa.uint64())]
 
 LINES = pa.schema(
@@ -28,10 +29,17 @@ LINES = pa.schema(
 
 def with_place(schema: pa.Schema) -> pa.Schema:
     """Return the columns of rows, and those of their place that no column hides."""
+    taken = {name.lower() for name in schema.names}
     for name, kind in _PLACE:
-        if schema.get_field_index(name) < 0:
-            schema = schema.append(pa.field(name, kind))
+        if name not in taken:
+            schema = schema.append(pa.field(name, kind, metadata=_MARK))
     return schema
+
+
+def place_names(schema: pa.Schema) -> frozenset[str]:
+    """Return the columns that `with_place` added."""
+    marked = (field for field in schema if field.metadata == _MARK)
+    return frozenset(field.name for field in marked)
 
 
 class LineRelation:

@@ -179,7 +179,7 @@ def _queried(
             options.sql,
             seen,
             allow_files=options.allow_files,
-            id_is_data=options.is_answer or (schema is not None and "id" in schema.names),
+            id_is_data=options.is_answer or _has_id(schema),
             seed=options.seed,
             option="query" if options.is_answer else "--sql",
         )
@@ -213,6 +213,11 @@ def _is_to_json(options: Options) -> bool:
     """Whether JSON lines are written."""
     path = None if options.output in (None, "-") else Path(str(options.output))
     return format_of(path, options.format, options.compression).startswith("jsonl")
+
+
+def _has_id(schema: "pa.Schema | None") -> bool:
+    """Whether rows have a column of their own that SQL takes for `id`."""
+    return schema is not None and any(name.lower() == "id" for name in schema.names)
 
 
 def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":

@@ -1,4 +1,4 @@
-"""The functions that the user's SQL may call: an allowlist, gone through name by name.
+"""The functions that the user's SQL may call: an allowlist of the versions that were tested.
 
 The fence is an allowlist, and not the engine's own, because the engine cuts off files,
 settings and extensions (sql/duckdb/query_fence.sql) but has nothing to cut off one function.
@@ -7,8 +7,9 @@ anything but its arguments, and does it give the same in every run? Then it is a
 `functions._FENCED`, or to what `functions` calls a clock. tests/test_query_catalogue.py fails
 while a function of the DuckDB that is installed is in none of them.
 
-These are the names of DuckDB 2.0.0 and 2.0.1. They only see their arguments, but for those
-whose stability in the catalogue says otherwise, and macros, which are looked into.
+These are the names of DuckDB 2.0.0 and 2.0.1, but for those in `functions._FENCED`. Some show
+the session of dbshuf's own private database (current_schema, txid_current, current_query, version
+and the like), which holds nothing of the user's but `lines`; macros are looked into.
 """
 
 _SCALARS = r"""

@@ -1,7 +1,7 @@
 """The user's SQL bound to the relation `lines`: what it reads, and what it gives."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
 from dbshuf.query.syntax import Node, SqlText, walk
+from dbshuf.relation import place_names
 from dbshuf.statements import Filled, filled, identifier, view_columns
 
 FEED = "chunk"  # the relation that `lines` is a view of
@@ -40,7 +41,12 @@ class Bound:
 
 
 class Binder:
-    """A database without rows, in which `lines` has its columns; close it after use."""
+    """A database without rows, in which `lines` has its columns; close it after use.
+
+    types  column -> SQL type of `lines`
+    place  the columns that only tell a row's place
+    shown  those of them that `lines` has
+    """
 
     def __init__(
         self, relation: pa.Schema, allowed: Allowed = NOTHING, *, option: str, macros: str = ""
@@ -53,6 +59,7 @@ class Binder:
         try:
             self.types = self._types(relation)
             close_fence(self.connection, allowed)
+            self.place = self.shown = place_names(relation) & self.types.keys()
             names = feed_names(relation, self.types)
             self._register(pa.schema([relation.field(name) for name in names]))
             make_view(self.connection, self.types, self.types.keys())
@@ -70,6 +77,13 @@ class Binder:
         trace: TracebackType | None,
     ) -> None:
         self.connection.close()
+
+    def show(self, place: Collection[str]) -> None:
+        """Let `lines` have these columns of a row's place, and no others."""
+        self.shown = self.place & set(place)
+        hidden = self.place - self.shown
+        self.types = {name: kind for name, kind in self.types.items() if name not in hidden}
+        make_view(self.connection, self.types, self.types.keys())
 
     def bind(self, sql: SqlText, query: Filled, part: str) -> Bound:
         """Bind a query, in which the user's text is `part`. Raises QueryInvalid."""

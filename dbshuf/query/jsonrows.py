@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from dbshuf.query.chunks import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect
+from dbshuf.relation import place_names, with_place
 from dbshuf.rows import I64, arrow_numbers
 from dbshuf.statements import filled, identifier, quoted
 
-_PLACE = ("source", "position", "id")
 _FROM = "--from json"
 _MARK = "\ufeff"  # a BOM, at the head of files that were made by some editors
 TEXTS = pa.schema([("line", pa.string())])  # of rows that are the text of their objects
@@ -31,18 +31,15 @@ class JsonRows:
     relation  the same, and those of source, position and id that no key hides
     """
 
-    def __init__(self, structure: str, lines: pa.Schema) -> None:
+    def __init__(self, structure: str) -> None:
         """Take the types of all objects.
 
         structure  as infer_json_structure gives it
-        lines      the columns that a line has; `line` is one of them
         """
         self._fields: dict[str, Any] = json.loads(structure)
         self.schema = _schema_of(structure) if self._fields else pa.schema([])
-        taken = {name.lower() for name in self.schema.names}
-        place = [lines.field(name) for name in _PLACE if name in lines.names and name not in taken]
-        self.place = frozenset(field.name for field in place)
-        self.relation = pa.schema([*self.schema, *place])
+        self.relation = with_place(self.schema)
+        self.place = place_names(self.relation)
 
     def step(self, columns: Iterable[str]) -> ChunkStep:
         """Return the step that makes those of `columns` that are keys of the objects."""

@@ -9,6 +9,7 @@ from dbshuf.query.chunks import ChunkDatabase, ChunkRunner, ChunkStep, Place, ro
 from dbshuf.query.fence import macros_for
 from dbshuf.query.jsonrows import JsonRows, decoded
 from dbshuf.query.rowlocal import EVALUATION_BYTES, check_complete, expressions, single
+from dbshuf.query.stars import own_stars
 from dbshuf.query.syntax import SqlText
 from dbshuf.statements import filled, identifier, quoted
 
@@ -30,7 +31,7 @@ class RowKeyQuery:
         option: str = "--split-by",
     ) -> None:
         """Parse, bind and check, as RowQuery does. Raises QueryInvalid."""
-        self._json = None if json_structure is None else JsonRows(json_structure, relation)
+        self._json = None if json_structure is None else JsonRows(json_structure)
         seen = relation if self._json is None else self._json.relation
         sql, row = SqlText(option, text, seen.names), row_column(seen.names)
         macros = macros_for((text,), None)
@@ -40,6 +41,7 @@ class RowKeyQuery:
             shape = filled("duckdb", "row_where", where=text, row=identifier(row))
             check_complete(binder.connection, sql, shape.text, "where_clause", tree)
             query = filled("duckdb", "row_key", expression=text, seed=quoted(seed))
+            sql, query = own_stars(binder, sql, query, "expression")
             bound = binder.bind(sql, query, "expression")
             check_plan(sql, bound)
             self._step = ChunkStep(option, query.text, bound.columns, binder.types, row)

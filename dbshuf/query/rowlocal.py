@@ -22,6 +22,7 @@ from dbshuf.query.chunks import (
 from dbshuf.query.fence import RELATION, macros_for
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.jsonrows import TEXTS, JsonRows, decoded, object_texts, without_marks
+from dbshuf.query.stars import own_stars
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk, without_places
 from dbshuf.rows import I64, arrow_numbers
 from dbshuf.statements import filled, identifier
@@ -64,7 +65,7 @@ class RowQuery:
         """
         if keeps_json and where is None:
             json_structure = "{}"
-        self._json = None if json_structure is None else JsonRows(json_structure, relation)
+        self._json = None if json_structure is None else JsonRows(json_structure)
         seen = relation if self._json is None else self._json.relation
         macros = macros_for((where, select), seed)
         self._database = ChunkDatabase(memory_bytes, macros)
@@ -213,6 +214,7 @@ def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result]:
     tree = expressions(binder.connection, sql)
     query = filled("duckdb", "row_select", select=text)
     check_complete(binder.connection, sql, query.text, "select_list", tree)
+    sql, query = own_stars(binder, sql, query, "select")
     bound = binder.bind(sql, query, "select")
     check_plan(sql, bound)
     result = binder.result(sql, query.text, tree)

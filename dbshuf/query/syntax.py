@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,13 @@ class SqlText:
     option  where it came from, for messages: `--where`
     text    as the user wrote it
     columns of `lines`, for messages
+    places  byte of the query that is run -> byte of the text; None where they are the same
     """
 
     option: str
     text: str
     columns: Collection[str] = ()
+    places: Mapping[int, int] | None = None
 
     def invalid(self, message: str, at: int | None = None, *, hint: str = "") -> QueryInvalid:
         """Return the error for this text, with byte `at` of it pointed at."""
@@ -50,6 +52,8 @@ class SqlText:
             more = "" if len(names) <= _SHOWN_NAMES else f" and {len(names) - _SHOWN_NAMES} more"
             hint = f"the columns of `lines` are {', '.join(names[:_SHOWN_NAMES])}{more}"
         at = None if found.at is None else found.at - start
+        if self.places is not None:
+            at = None if at is None else self.places.get(at)
         return self.invalid(_shortened(found.message), at, hint=hint)
 
 

@@ -17,6 +17,7 @@ from dbshuf.query.binding import FEED, Binder, feed_names, make_view
 from dbshuf.query.chunks import check_wide
 from dbshuf.query.fence import Allowed, check_tables, close_fence, connect, macros_for
 from dbshuf.query.functions import check_fence
+from dbshuf.query.stars import own_stars
 from dbshuf.query.syntax import (
     Node,
     SqlText,
@@ -75,9 +76,11 @@ class WholeQuery:
         self._macros = macros_for((text,), seed)
         with Binder(relation, self._allowed, option=option, macros=self._macros) as binder:
             tree = self._checked(binder)
-            self._text = unterminated(self._sql.text)
-            bound = binder.bind(self._sql, Filled(self._text, {"query": 0}), "query")
-            result = binder.result(self._sql, self._text, tree)
+            query = Filled(unterminated(self._sql.text), {"query": 0})
+            sql, query = own_stars(binder, self._sql, query, "query", carries_id=not id_is_data)
+            self._text = query.text
+            bound = binder.bind(sql, query, "query")
+            result = binder.result(sql, self._text, tree)
             self._types = binder.types
         self.columns, self.scans = bound.columns, bound.scans
         names = feed_names(relation, bound.columns)

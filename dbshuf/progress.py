@@ -4,17 +4,17 @@
     any thread, often       a lock        now and then   a line
 
 The caller of `advance` pays for one addition under a lock (0.2 us); a small daemon
-thread reads the counters and writes, so a slow terminal never holds up the work.
+thread reads the counters and writes, so a slow terminal never holds up the work. The bar on a
+terminal is drawn in cli/terminal.py.
 """
 
 import contextlib
 import json
-import os
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from dbshuf.ingest import IngestResult
     from dbshuf.pipeline import Result
 
-_REWRITES_S = 0.2  # seconds between two states of the line on a terminal
-_JSON_S = 1.0
+_JSON_S = 1.0  # seconds between two reports
 _LINES_S = 5.0
 _JOIN_S = 1.0  # a terminal that takes no more text delays the end by this much
 
@@ -69,17 +68,6 @@ class NoProgress:
 NO_PROGRESS = NoProgress()
 
 
-def open_progress(mode: str, stream: TextIO | None) -> Progress:
-    """Return the progress that `mode` asks for; it writes to `stream` (None: nowhere)."""
-    if stream is None or mode == Mode.never:
-        return NO_PROGRESS
-    if mode == Mode.json:
-        return JsonProgress(stream)
-    if stream.isatty():
-        return TerminalProgress(stream)
-    return LineProgress(stream) if mode == Mode.always else NO_PROGRESS
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """The state of one stage at one moment."""
@@ -101,18 +89,33 @@ class Snapshot:
             return None
         return max(0, self.total_bytes - self.bytes) / self.rate
 
+    @property
+    def amount(self) -> str:
+        """How much is done: `412 MB of 1 GB`; empty while nothing is known."""
+        if self.total_bytes:
+            return f"{human(self.bytes)} of {human(self.total_bytes)}"
+        return human(self.bytes) if self.bytes else ""
+
+    @property
+    def share(self) -> str:
+        """`41%`; empty if the total is unknown."""
+        return f"{min(100, 100 * self.bytes // self.total_bytes)}%" if self.total_bytes else ""
+
+    @property
+    def speed(self) -> str:
+        """`476 MB/s`; empty before the first byte."""
+        return f"{human(self.rate)}/s" if self.bytes else ""
+
+    @property
+    def clock(self) -> str:
+        """`ETA 0:02`, or `elapsed 0:07` while nothing can be said of the rest."""
+        eta_s = self.eta_s
+        return f"elapsed {_clock(self.elapsed_s)}" if eta_s is None else f"ETA {_clock(eta_s)}"
+
     def to_text(self) -> str:
         """Return it for people: `partition: 412 MB of 1 GB, 41%, 476 MB/s, ETA 0:02`."""
-        parts = [human(self.bytes)] if self.bytes else []
-        if self.total_bytes:
-            share = min(100, 100 * self.bytes // self.total_bytes)
-            parts = [f"{human(self.bytes)} of {human(self.total_bytes)}", f"{share}%"]
-        if self.bytes:
-            parts.append(f"{human(self.rate)}/s")
-        eta_s = self.eta_s
-        left = f"elapsed {_clock(self.elapsed_s)}" if eta_s is None else f"ETA {_clock(eta_s)}"
-        parts.append(left)
-        return f"{self.stage}: {', '.join(parts)}"
+        parts = [self.amount, self.share, self.speed, self.clock]
+        return f"{self.stage}: {', '.join(filter(None, parts))}"
 
     def to_json(self, event: str) -> str:
         """Return it for programs: one JSON object, times in seconds, rate in bytes a second."""
@@ -121,10 +124,11 @@ class Snapshot:
         return json.dumps({"event": event} | asdict(self) | derived)
 
 
-class _Reporter:
+class Reporter:
     """Counters that any thread may move, and the thread that shows them every `every_s`."""
 
     every_s: float
+    events = frozenset({"stage", "progress", "stage_done"})  # those that are shown
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -155,14 +159,18 @@ class _Reporter:
             self._bytes += count
 
     def close(self) -> None:
-        if self._thread is None or self._closed.is_set():
+        if self._thread is None:
             return
+        is_first = not self._closed.is_set()
         self._closed.set()
-        self._thread.join(_JOIN_S)
-        if not self._thread.is_alive():
-            with self._counters:
-                last = self._snapshot()
-            self._show("stage_done", last)
+        try:
+            self._thread.join(_JOIN_S)
+        finally:  # also where a signal ends the wait
+            if is_first:
+                with self._counters:
+                    last = self._snapshot()
+                self._show("stage_done", last, wait_s=_JOIN_S)
+            self._end(wait_s=_JOIN_S)
 
     def _snapshot(self) -> Snapshot:
         elapsed_s = time.monotonic() - self._began_s
@@ -174,53 +182,50 @@ class _Reporter:
                 now = self._snapshot()
             self._show("progress", now)
 
-    def _show(self, event: str, now: Snapshot) -> None:
-        """Write what this event is worth; a stream that fails is not worth a failed run."""
-        text = self._render(event, now)
-        if text:
-            with self._writing:
-                try:
-                    self._stream.write(text)
-                    self._stream.flush()
-                except (OSError, ValueError):
-                    self._closed.set()
+    def _show(self, event: str, now: Snapshot, wait_s: float = -1) -> None:
+        """Write what this event is worth, if the stream is free within `wait_s` (-1: ever)."""
+        if event in self.events:
+            is_late = event == "progress"  # once closed
+            self._write(
+                lambda: "" if is_late and self._closed.is_set() else self._render(event, now),
+                wait_s,
+            )
+
+    def _write(self, made: Callable[[], str], wait_s: float = -1) -> None:
+        """Write a text that is made when its turn comes.
+
+        A stream that fails is not worth a failed run; it gets no more.
+        """
+        if not self._writing.acquire(timeout=wait_s):
+            return
+        try:
+            text = made()
+            if text:
+                self._stream.write(text)
+                self._stream.flush()
+        except (OSError, ValueError):
+            self._closed.set()
+        finally:
+            self._writing.release()
+
+    def _end(self, wait_s: float) -> None:
+        """Leave the stream as it was, if it is free within `wait_s`; harmless when repeated."""
 
     def _render(self, event: str, now: Snapshot) -> str:
         raise NotImplementedError
 
 
-class TerminalProgress(_Reporter):
-    """One line, rewritten in place without escape codes and taken away at the end."""
-
-    every_s = _REWRITES_S
-    _width = 0
-
-    def _render(self, event: str, now: Snapshot) -> str:
-        if event == "progress":
-            line = f"dbshuf: {now.to_text()}"[: self._columns() - 1]
-            padded, self._width = line.ljust(self._width), len(line)
-            return f"\r{padded}"
-        if event == "stage_done" and self._closed.is_set() and self._width:
-            return f"\r{' ' * self._width}\r"
-        return ""
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
-
-
-class LineProgress(_Reporter):
+class LineProgress(Reporter):
     """A plain line every few seconds and one at the end of each stage, for logs."""
 
     every_s = _LINES_S
+    events = frozenset({"progress", "stage_done"})
 
     def _render(self, event: str, now: Snapshot) -> str:
-        return "" if event == "stage" else f"dbshuf: {now.to_text()}\n"
+        return f"dbshuf: {now.to_text()}\n"
 
 
-class JsonProgress(_Reporter):
+class JsonProgress(Reporter):
     """A JSON object a line: `stage` begins one, `progress` each second, `stage_done`."""
 
     every_s = _JSON_S
@@ -281,11 +286,28 @@ def printable(text: str, *, is_one_line: bool = True) -> str:
     return text.translate(_CONTROLS if is_one_line else _CONTROLS_OF_TEXT)
 
 
+_bars: list[Callable[[str], None]] = []  # what prints above itself; the last is on the screen
+
+
 def say(*lines: str) -> None:
-    """Print to stderr; a stderr that is gone changes nothing about the run."""
+    """Print to stderr, above a bar there; a stderr that is gone changes nothing about the run."""
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):
         for line in lines:
             shown = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            print(printable(shown, is_one_line=False), file=sys.stderr, flush=True)
+            text = printable(shown, is_one_line=False) + "\n"
+            if _bars:
+                _bars[-1](text)
+            else:
+                print(text, end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def saying_above(bar: Callable[[str], None]) -> Iterator[None]:
+    """Let a bar on the terminal print what is said, so that neither tears the other."""
+    _bars.append(bar)
+    try:
+        yield
+    finally:
+        _bars.remove(bar)

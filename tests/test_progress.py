@@ -1,12 +1,8 @@
 """Progress on stderr: cheap for the worker, readable for people, exact for programs."""
 
-import fcntl
 import io
 import json
-import os
-import struct
 import sys
-import termios
 import threading
 import time
 from dataclasses import dataclass
@@ -19,18 +15,9 @@ from dbshuf.progress import (
     LineProgress,
     Progress,
     Snapshot,
-    TerminalProgress,
-    open_progress,
     say,
     summary,
 )
-
-
-class Terminal(io.StringIO):
-    """A stream that calls itself a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @dataclass
@@ -50,7 +37,7 @@ class Result:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     """Look at the counters every 10 ms, so that a test need not wait."""
-    for kind in (TerminalProgress, LineProgress, JsonProgress):
+    for kind in (LineProgress, JsonProgress):
         monkeypatch.setattr(kind, "every_s", 0.01)
 
 
@@ -59,40 +46,6 @@ def wait_for(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.005)
-
-
-def screen(written: str) -> str:
-    """Return what a terminal's line shows after all that was written to it."""
-    cells: list[str] = []
-    at = 0
-    for character in written:
-        if character == "\r":
-            at = 0
-            continue
-        cells[at : at + 1] = [character]
-        at += 1
-    return "".join(cells).rstrip()
-
-
-@pytest.mark.parametrize(
-    ("mode", "terminal", "kind"),
-    [
-        ("auto", True, TerminalProgress),
-        ("auto", False, type(NO_PROGRESS)),
-        ("always", True, TerminalProgress),
-        ("always", False, LineProgress),
-        ("never", True, type(NO_PROGRESS)),
-        ("json", True, JsonProgress),
-        ("json", False, JsonProgress),
-    ],
-)
-def test_the_mode_and_the_stream_decide_the_form(mode, terminal, kind):
-    """A log file gets no rewritten line, and `never` is silent everywhere."""
-    assert type(open_progress(mode, Terminal() if terminal else io.StringIO())) is kind
-
-
-def test_a_closed_stderr_gets_nothing():
-    assert open_progress("always", None) is NO_PROGRESS
 
 
 @pytest.mark.parametrize(
@@ -112,52 +65,6 @@ def test_a_closed_stderr_gets_nothing():
 def test_a_line_says_stage_amount_share_rate_and_what_is_left(snapshot, text):
     """Unknown totals and totals that were too low read well too."""
     assert snapshot.to_text() == text
-
-
-def test_the_terminal_line_is_rewritten_and_taken_away():
-    """Nothing but the summary stays on the screen, and no escape code is used."""
-    stream = Terminal()
-    progress = TerminalProgress(stream)
-    progress.stage("read", 1_000_000)
-    progress.advance(400_000)
-    wait_for(lambda: "400 kB of 1 MB, 40%" in screen(stream.getvalue()))
-    progress.stage("write", None)
-    wait_for(lambda: screen(stream.getvalue()).startswith("dbshuf: write: elapsed"))
-    assert "read" not in screen(stream.getvalue())
-    progress.close()
-    assert screen(stream.getvalue()) == ""
-    assert "\n" not in stream.getvalue()
-    assert "\x1b" not in stream.getvalue()
-
-
-def test_a_run_shorter_than_a_rewrite_leaves_the_terminal_alone(monkeypatch):
-    """A small file does not make the line flash."""
-    monkeypatch.setattr(TerminalProgress, "every_s", 60.0)
-    stream = Terminal()
-    progress = TerminalProgress(stream)
-    progress.stage("read", 10)
-    progress.advance(10)
-    progress.stage("write", 10)
-    progress.close()
-    assert stream.getvalue() == ""
-
-
-def test_the_terminal_line_never_wraps():
-    """A narrow window gets a cut line, not a new line five times a second."""
-    reader, writer = os.openpty()
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
-    with open(writer, "w") as stream, open(reader, "rb", buffering=0) as screen_side:
-        progress = open_progress("auto", stream)
-        progress.stage("partition", 10**12)
-        progress.advance(10**11)
-        shown = b""
-        while shown.count(b"\r") < 3:
-            shown += screen_side.read(4096)
-        progress.close()
-    assert isinstance(progress, TerminalProgress)
-    frames = shown.split(b"\r")
-    assert b"dbshuf: partition: 100 GB of " in frames
-    assert max(map(len, frames)) == 29
 
 
 def test_a_log_gets_a_line_now_and_then_and_one_a_stage():
@@ -218,38 +125,16 @@ def test_no_byte_is_lost_between_threads():
 def test_a_broken_stream_does_not_break_the_run():
     """`2>&1 | head` and a full disk under a log are no reason to fail."""
 
-    class Broken(Terminal):
+    class Broken(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    for kind in (TerminalProgress, LineProgress, JsonProgress):
+    for kind in (LineProgress, JsonProgress):
         progress = kind(Broken())
         progress.stage("read", 10)
         progress.advance(10)
         progress.stage("write", 10)
         progress.close()
-
-
-def test_a_terminal_that_stopped_does_not_hold_up_the_work(monkeypatch):
-    """Ctrl-S halts the display, not the run, and the end waits at most a second."""
-    entered, released = threading.Event(), threading.Event()
-
-    class Stuck(Terminal):
-        def write(self, text: str) -> int:
-            entered.set()
-            released.wait(30)
-            return len(text)
-
-    monkeypatch.setattr("dbshuf.progress._JOIN_S", 0.05)
-    progress = TerminalProgress(Stuck())
-    progress.stage("read", 10)
-    assert entered.wait(10)
-    began_s = time.monotonic()
-    progress.advance(10)
-    progress.stage("write", 10)
-    progress.close()
-    assert time.monotonic() - began_s < 5
-    released.set()
 
 
 def test_closing_ends_the_thread_and_may_be_repeated():

@@ -19,6 +19,7 @@ from typed_rows import FLAT, FLAT_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8
 from dbshuf.sink import stepwise
+from dbshuf.sink.delimited import delimited
 
 few_files = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -199,3 +200,45 @@ def test_no_rows_make_a_head(schema, tmp_path):
     write_all(target_of(path, "csv", schema=schema), [])
     names = ["line"] if schema is None else schema.names
     assert path.read_text() == ",".join(names) + "\n"
+
+
+def by_the_rule(rows: pa.RecordBatch, delimiter: str) -> str:
+    """The plain twin of the encoder, for texts and whole numbers."""
+
+    def shown(value) -> str:
+        if not isinstance(value, str):
+            return "" if value is None else str(value)
+        is_plain = value and not {delimiter, '"', "\n", "\r"} & set(value)
+        return value if is_plain else '"{}"'.format(value.replace('"', '""'))
+
+    columns = [column.to_pylist() for column in rows.columns]
+    return "".join(delimiter.join(map(shown, row)) + "\n" for row in zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["plain", "é", "x" * 300],
+        ["plain", None, "t"],
+        ["a,\tb", '"', "\n", "\r"],
+        ["a,\tb", None, ""],
+        ["plain", 'say "hi"', None, "", "a,\tb", "x"],
+        [""],
+        [None],
+    ],
+    ids=["none", "none-null", "all", "all-null", "some", "empty", "null"],
+)
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+def test_every_way_to_write_a_column_follows_the_same_rule(texts, kind, delimiter):
+    """Columns without marks, with nothing else, and with some; alone and beside others."""
+    many = pa.array((texts * 60)[:60], kind)
+    behind = pa.array([b"," if text is None else text for text in ["x", None] * 30], pa.binary())
+    buffers = [pa.array(["x", None] * 30).buffers()[0], *behind.buffers()[1:]]
+    hidden = pa.Array.from_buffers(pa.string(), 60, buffers)  # commas behind its nulls
+    for columns in ([many], [pa.array(range(60)), many], [many, pa.array(["x"] * 60), many]):
+        for beside in ([], [hidden]):
+            both = [*columns, *beside]
+            rows = pa.record_batch(both, names=[str(n) for n in range(len(both))])
+            for part in (rows, rows.slice(7, 31), rows.slice(5, 1)):
+                assert str(delimited(part, delimiter), "utf-8") == by_the_rule(part, delimiter)

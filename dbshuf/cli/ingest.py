@@ -4,8 +4,9 @@ import sys
 
 from dbshuf.cli.given import check_stdin
 from dbshuf.cli.options import IngestArguments
+from dbshuf.cli.terminal import open_progress
 from dbshuf.errors import UsageError
-from dbshuf.progress import Mode, ingest_summary, open_progress, say
+from dbshuf.progress import Mode, ingest_summary, say
 
 
 def ingest(given: IngestArguments) -> None:

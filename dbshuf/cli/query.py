@@ -6,8 +6,9 @@ from dataclasses import fields
 from dbshuf.cli.given import REPEATED, check_stdin, tell_waiting
 from dbshuf.cli.options import Inputs, QueryArguments, Report
 from dbshuf.cli.streams import need_stdout, write_stdout
+from dbshuf.cli.terminal import open_progress
 from dbshuf.errors import UsageError
-from dbshuf.progress import Mode, open_progress
+from dbshuf.progress import Mode
 
 _SHOWN_ROWS = 10_000  # of a table on a terminal; more are for a file
 

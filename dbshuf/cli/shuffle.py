@@ -7,7 +7,8 @@ from pathlib import Path
 from dbshuf.cli.given import options_of
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.streams import need_stdout
-from dbshuf.progress import Mode, done_event, open_progress, say, summary
+from dbshuf.cli.terminal import open_progress
+from dbshuf.progress import Mode, done_event, say, summary
 
 
 def shuffle(given: ShuffleArguments) -> None:

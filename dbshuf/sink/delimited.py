@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
 from dbshuf.sink.packed import packed
 from dbshuf.sink.raw import ByteOutput
@@ -16,6 +17,7 @@ from dbshuf.sink.target import Target
 _TEXT = pa.large_string()  # every text here: 2 GiB are no limit
 _MARKS = b'"\n\r'  # what a text is quoted for, beside the delimiter
 _BOM = "\ufeff"
+_ROWS_AT_ONCE = 1024  # of Arrow's writer, its own; 16 times as many are no faster
 
 
 class DelimitedEncoder(Stepwise):
@@ -54,44 +56,78 @@ def delimited(rows: pa.RecordBatch, delimiter: str) -> memoryview:
     or CR; nothing else is. Moments are in UTC, with a Z: local times of one zone may mean two.
     Raises   ValueUnfit for infinities of time
     """
+    columns = [_plain(column) for column in rows.columns]
+    texts = {n: column for n, column in enumerate(columns) if _is_text(column.type)}
+    if not any(_empty(column).any() for column in texts.values()):
+        text = _written(columns, delimiter, "none")
+        if text is not None:
+            return text
+    # A cast of a slice takes as long as one of all that it is a slice of.
+    texts = {n: pa.concat_arrays([column]).cast(_TEXT) for n, column in texts.items()}
+    quoted = {n: _to_quote(text, delimiter.encode() + _MARKS) for n, text in texts.items()}
+    if all(len(text) - text.null_count == quoted[n].sum() for n, text in texts.items()):
+        text = _written(columns, delimiter, "needed")  # Arrow's word for all texts
+        if text is not None:
+            return text
+    columns = [texts[n] if n in texts else column.cast(_TEXT) for n, column in enumerate(columns)]
+    return _joined(columns, quoted, delimiter)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Return the values as a type that Arrow has a text for."""
+    values = column.storage if isinstance(column, pa.ExtensionArray) else column
+    kind = values.type
+    check_calendar(values)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return values.cast(pa.timestamp(kind.unit, "UTC"))
+    return values
+
+
+def _written(columns: list[pa.Array], delimiter: str, style: str) -> memoryview | None:
+    """Return the rows as Arrow writes them at once; None if it refuses.
+
+    With the style "none" it refuses a text with a mark as soon as it finds one. That is 4 ns a
+    row of 147 bytes, and where there is none, it all takes 45; to join the columns takes more
+    than twice as much (pyarrow 26.0.1, 2 cores).
+    """
+    made = pa.BufferOutputStream()
+    options = pa.csv.WriteOptions(
+        include_header=False, delimiter=delimiter, batch_size=_ROWS_AT_ONCE, quoting_style=style
+    )
+    names = [str(number) for number in range(len(columns))]
+    try:
+        pa.csv.write_csv(pa.RecordBatch.from_arrays(columns, names=names), made, options)
+    except pa.ArrowInvalid:
+        return None
+    return memoryview(made.getvalue())
+
+
+def _joined(
+    columns: list[pa.Array], quoted: dict[int, npt.NDArray[np.bool_]], delimiter: str
+) -> memoryview:
+    """Return the rows, each text with quotes around it where `quoted` has them.
+
+    columns   of large_string
+    quoted    for the numbers of columns of text, shape (rows,)
+    """
     parts: list[pa.Array | pa.Scalar] = []
-    between = ""
-    for column in rows.columns:
-        values = column.storage if isinstance(column, pa.ExtensionArray) else column
-        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-        texts = values.cast(_TEXT) if is_text else _plain(values)
-        quoted = _to_quote(texts, delimiter.encode() + _MARKS) if is_text else None
-        if quoted is None or not quoted.any():
-            parts += [_scalar(between), texts] if between else [texts]
+    for number, texts in enumerate(columns):
+        if number:
+            parts.append(_scalar(delimiter))
+        if number in quoted and quoted[number].any():
+            marks = _marks_where(quoted[number])
+            parts += [marks, _doubled(texts), marks]
         else:
-            texts = pc.replace_substring(texts, '"', '""') if _holds_quote(texts) else texts
-            before, after = _scalar(between + '"'), _scalar('"')
-            if not quoted.all():
-                mask = pa.array(quoted)
-                before = pc.if_else(mask, before, _scalar(between))
-                after = pc.if_else(mask, after, _scalar(""))
-            parts += [before, texts, after]
-        between = delimiter
+            parts.append(texts)
     lines = pc.binary_join_element_wise(
         *parts, _scalar("\n"), _scalar(""), null_handling="replace", null_replacement=""
     )
     return _bytes_of(lines)
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    """Numbers, times and truth values as Arrow has them in text: none needs quotes."""
-    kind = values.type
-    check_calendar(values)
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        values = values.cast(pa.timestamp(kind.unit, "UTC"))
-    return values.cast(_TEXT)
-
-
 def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
     """Return which texts are empty or hold one of the `marks`, shape (rows,); NULL is not."""
-    bounds = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
-    filled = bounds[1:] > bounds[:-1]
-    quoted = ~filled
+    quoted = _empty(texts)
     data = bytes(_bytes_of(texts))
     found = [code for code in marks if code in data]
     if found:
@@ -99,21 +135,63 @@ def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
         hits = values == found[0]
         for code in found[1:]:
             hits |= values == code
-        quoted[filled] = np.logical_or.reduceat(hits, (bounds[:-1] - bounds[0])[filled])
-    if texts.null_count:
-        quoted &= texts.is_valid().to_numpy(zero_copy_only=False)
+        bounds = _bounds(texts)
+        filled = bounds[1:] > bounds[:-1]
+        firsts = (bounds[:-1] - bounds[0])[filled]
+        # twice as fast as logical_or of truth values, 18 ns of a text of 147 bytes
+        quoted[filled] |= np.bitwise_or.reduceat(hits.view(np.uint8), firsts).view(np.bool_)
+        if texts.null_count:  # a NULL may have bytes behind it
+            quoted &= texts.is_valid().to_numpy(zero_copy_only=False)
     return quoted
 
 
-def _holds_quote(texts: pa.Array) -> bool:
-    return b'"' in bytes(_bytes_of(texts))
+def _doubled(texts: pa.Array) -> pa.Array:
+    """Return the texts with each quote twice, in two thirds of pc.replace_substring's time."""
+    data = bytes(_bytes_of(texts))
+    if b'"' not in data:
+        return texts
+    bounds = _bounds(texts) - _bounds(texts)[0]
+    quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('"'))
+    doubled = _texts_of(bounds + np.searchsorted(quotes, bounds), data.replace(b'"', b'""'))
+    return pc.if_else(texts.is_valid(), doubled, None) if texts.null_count else doubled
+
+
+def _marks_where(quoted: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return a quote where a text is quoted, and an empty text elsewhere."""
+    bounds = np.zeros(len(quoted) + 1, np.int64)
+    np.cumsum(quoted, out=bounds[1:])
+    return _texts_of(bounds, b'"' * int(bounds[-1]))
+
+
+def _texts_of(bounds: npt.NDArray[np.int64], data: bytes) -> pa.Array:
+    """Return the texts between the bounds in the data (bytes)."""
+    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
+    return pa.Array.from_buffers(_TEXT, len(bounds) - 1, buffers)
+
+
+def _empty(texts: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return which texts are empty, shape (rows,); NULL is not."""
+    bounds = _bounds(texts)
+    empty: npt.NDArray[np.bool_] = bounds[1:] == bounds[:-1]
+    if texts.null_count and empty.any():
+        empty &= texts.is_valid().to_numpy(zero_copy_only=False)
+    return empty
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _bounds(texts: pa.Array) -> npt.NDArray[np.signedinteger]:
+    """Where the texts begin and end in their data (bytes), shape (rows + 1,)."""
+    kind: type = np.int32 if pa.types.is_string(texts.type) else np.int64
+    return np.frombuffer(texts.buffers()[1], kind)[texts.offset :][: len(texts) + 1]
 
 
 def _bytes_of(texts: pa.Array) -> memoryview:
     """The bytes of the texts, one after the other, also what is behind nulls."""
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[texts.offset :]
-    return memoryview(data or b"")[int(bounds[0]) : int(bounds[len(texts)])]
+    bounds = _bounds(texts)
+    return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
 
 
 def _scalar(text: str) -> pa.Scalar:

@@ -12,9 +12,8 @@ _PROBES = 16  # as many rows as these would be a shard, if they were nothing but
 
 def _row_frame_bytes(target: Target) -> int:
     """Return about what a row without values takes: names in JSON, offsets in Arrow."""
-    if target.schema is None:
-        return 16
-    return sum(len(name.encode()) + 8 for name in target.schema.names) + 1
+    names = ["line"] if target.schema is None else target.schema.names
+    return sum(len(name.encode()) + 8 for name in names) + 1
 
 
 class ShardSink:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dbshuf.order.window import AnyWindow, RowWindow, Window
 from dbshuf.rows import row_bytes
 from dbshuf.sink import Sink, Target, open_sink
-from dbshuf.sink.cuts import KeyCut, SizeCut, counted_bounds
+from dbshuf.sink.cuts import FileCut, KeyCut, SizeCut, counted_bounds
 
 lines_of_any_bytes = st.lists(
     st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=60
@@ -124,6 +124,50 @@ def test_a_part_is_closed_when_the_next_row_would_not_fit(lines, cuts, most_byte
     cut = SizeCut(most_bytes, most_rows)
     got = parts_of(cut, lines, windows_of(lines, cuts, wide=wide))
     assert got == parts_by_size(lines, most_bytes, most_rows)
+
+
+def files_of(lines: Sequence[bytes], cuts: Iterable[int], *, ratio: float, size: int, head: int):
+    """The parts of a FileCut in a format that makes `ratio` bytes of every byte of text."""
+    parts: dict[int, list[bytes]] = {}
+
+    def measure(part: int) -> int:
+        return head + int(ratio * sum(map(len, parts.get(part, []))))
+
+    cut = FileCut(size, probe_rows=max(size // 100, 1), measure=measure)
+    for window in windows_of(lines, cuts):
+        rows = window.lines.to_pylist()
+        for part, first, last in cut.runs(counted_bounds(window), window.keys):
+            assert first < last
+            parts.setdefault(part, []).extend(rows[first:last])
+    assert list(parts) == list(range(cut.parts if lines else 0))
+    return list(parts.values()), [measure(part) for part in parts]
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.3, 1.0, 9.0])
+@pytest.mark.parametrize("head", [0, 300])
+def test_files_have_the_size_asked_for_whatever_becomes_of_rows(ratio, head):
+    """Within 15 %, the first file too, of which nothing was known before; the last apart."""
+    lines = [b"%d %s\n" % (i, b"x" * (i * 7919 % 90)) for i in range(int(1200 / ratio**0.5))]
+    size = int(sum(map(len, lines)) * ratio / 4)
+    parts, sizes = files_of(lines, [], ratio=ratio, size=max(size, 2000), head=head)
+    assert [line for part in parts for line in part] == lines
+    assert all(0.85 <= got / max(size, 2000) <= 1.15 for got in sizes[:-1]), sizes
+
+
+@exact
+@given(lines_of_any_bytes, borders, st.floats(0.01, 20), st.integers(1, 300))
+def test_windows_move_no_border_of_a_file(lines, cuts, ratio, size):
+    """One seed gives the same shards at every memory cap."""
+    want = files_of(lines, [], ratio=ratio, size=size, head=5)
+    assert files_of(lines, cuts, ratio=ratio, size=size, head=5) == want
+
+
+def test_a_row_beyond_the_size_is_a_file_of_its_own():
+    """It makes no other file larger than was asked for."""
+    lines = [b"x" * 9 + b"\n"] * 1000
+    lines[500] = b"y" * 1500 + b"\n"
+    parts, _ = files_of(lines, [], ratio=1, size=1000, head=0)
+    assert [lines[500]] in parts
 
 
 @exact

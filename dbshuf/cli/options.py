@@ -313,7 +313,7 @@ class Files:
         _value("--shards", "N", "Cut the output into N files by equal ranges of the key."),
     ] = None
     shard_bytes: Annotated[
-        str | None, _value("--shard-bytes", "SIZE", "Cut the output into files of SIZE of text.")
+        str | None, _value("--shard-bytes", "SIZE", "Cut the output into files of about SIZE.")
     ] = None
     shard_rows: Annotated[
         int | None, _value("--shard-rows", "N", "Cut the output into files of N lines.")

@@ -82,6 +82,10 @@ class Beside:
         self._pool.submit(self._run, work, *arguments)
         return self._take(self._depth)
 
+    def drain(self) -> Iterator[bytes]:
+        """Yield the pieces of all calls that are left."""
+        return self._take(0)
+
     def rest(self) -> Iterator[bytes]:
         """Yield all pieces that are left, and end the thread."""
         yield from self._take(0)

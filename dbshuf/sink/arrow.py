@@ -21,6 +21,8 @@ from dbshuf.units import MIB
 BATCH_BYTES = 4 * MIB
 BATCH_ROWS = 1 << 17
 
+_FOOT_BYTES, _BLOCK_BYTES = 40, 24  # of a file's footer; of the place of a batch in it
+
 
 class ArrowEncoder:
     """One file of record batches, each a group of one piece."""
@@ -40,6 +42,12 @@ class ArrowEncoder:
     def write(self, window: AnyWindow) -> None:
         for group in self._groups.add(window):
             self._put(self._thread.call(self._writer.write, group))
+
+    def flush(self) -> int:
+        if group := self._groups.cut_here():
+            self._put(self._thread.call(self._writer.write, group))
+        self._put(self._thread.drain())
+        return self._writer.foot_bytes
 
     def finish(self) -> None:
         if group := self._groups.rest():
@@ -70,6 +78,7 @@ class _Writer:
         self._form = Form(stored_in_arrow(seen))
         self._schema = self._form.schema
         options = pa.ipc.IpcWriteOptions(compression=codec, emit_dictionary_deltas=True)
+        self._batches = 0
         self._file = pa.ipc.new_file(pa.PythonFile(thread, "w"), self._schema, options=options)
 
     def write(self, group: Group) -> None:
@@ -78,6 +87,12 @@ class _Writer:
             columns = [tidy(column) for column in batch.columns]
             tidied = pa.RecordBatch.from_arrays(columns, schema=self._records.schema)
             self._file.write_batch(self._form.of(tidied))
+            self._batches += 1
+
+    @property
+    def foot_bytes(self) -> int:
+        """What `close` writes: about the schema once more, and where each batch lies."""
+        return int(self._schema.serialize().size) + _FOOT_BYTES + _BLOCK_BYTES * self._batches
 
     def close(self) -> None:
         self._file.close()

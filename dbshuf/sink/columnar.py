@@ -42,10 +42,14 @@ class Groups:
     ) -> None:
         offset_bytes = _OFFSET_BYTES * arrays_in(schema)
         most_rows = max(min(group_rows, group_bytes // offset_bytes), 1)
-        self._cut = SizeCut(group_bytes, most_rows)
+        self._group_bytes, self._group_rows = group_bytes, most_rows
         self._piece_bytes = piece_bytes
-        self._number = 0
+        self._begin_cut()
         self._begin()
+
+    def _begin_cut(self) -> None:
+        self._cut = SizeCut(self._group_bytes, self._group_rows)
+        self._number = 0
 
     def _begin(self) -> None:
         self._piece_cut = SizeCut(self._piece_bytes, None)
@@ -63,6 +67,11 @@ class Groups:
                 if piece == len(self._group):
                     self._group.append([])
                 self._group[piece].append(window.slice(first + begin, first + end))
+
+    def cut_here(self) -> Group:
+        """Return the group that is open, maybe without rows; the next has room for as many."""
+        self._begin_cut()
+        return self.rest()
 
     def rest(self) -> Group:
         """Return the group that is open, maybe without rows, and begin the next."""

@@ -15,6 +15,12 @@ class Encoder(Protocol):
     def write(self, window: AnyWindow) -> None:
         """Take the next rows."""
 
+    def flush(self) -> int:
+        """Write what is there, as rows of a block or group that ends here.
+
+        Returns  the bytes that `finish` would add to the output
+        """
+
     def finish(self) -> None:
         """Write what is left and finish the output."""
 

@@ -22,6 +22,8 @@ _GZIP_LEVEL = 6
 _DICTIONARY_BYTES = 32 * KIB  # deflate's window
 # Magic, deflate, no name, mtime 0 (the same text makes the same file), unknown system.
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_GZIP_FOOT_BYTES = 10  # an empty block at the end, the checksum, the length
+_ZSTD_FOOT_BYTES = 3  # an empty block
 
 
 def packed(output: ByteOutput, target: Target) -> ByteOutput:
@@ -55,8 +57,10 @@ class Blocks:
         self._part += view[done:]
 
     def rest(self) -> bytes:
-        """Return the last, short block; it may be empty."""
-        return bytes(self._part)
+        """Return the last, short block; it may be empty. What follows begins a new one."""
+        block = bytes(self._part)
+        self._part.clear()
+        return block
 
 
 class Gzip:
@@ -79,6 +83,13 @@ class Gzip:
         for block in self._blocks.add(data):
             self._compress(block, zlib.Z_SYNC_FLUSH)
 
+    def flush(self) -> int:
+        if block := self._blocks.rest():
+            self._compress(block, zlib.Z_SYNC_FLUSH)
+        for piece in self._ahead.drain():
+            self._put(piece)
+        return len(self._head) + _GZIP_FOOT_BYTES
+
     def finish(self) -> None:
         self._compress(self._blocks.rest(), zlib.Z_FINISH)
         for piece in self._ahead.rest():
@@ -97,7 +108,7 @@ class Gzip:
             self._put(piece)
         self._crc = zlib.crc32(block, self._crc)
         self._text_bytes += len(block)
-        self._dictionary = block[-_DICTIONARY_BYTES:]
+        self._dictionary = (self._dictionary + block[-_DICTIONARY_BYTES:])[-_DICTIONARY_BYTES:]
 
     def _put(self, piece: Made) -> None:
         self._output.write(self._head + piece)
@@ -128,6 +139,13 @@ class Zstd:
     def write(self, data: bytes | memoryview) -> None:
         for block in self._blocks.add(data):
             self._put(self._thread.call(self._frame.write, block))
+
+    def flush(self) -> int:
+        if block := self._blocks.rest():
+            self._put(self._thread.call(self._frame.write, block))
+        self._put(self._thread.call(self._frame.flush))
+        self._put(self._thread.drain())
+        return _ZSTD_FOOT_BYTES
 
     def finish(self) -> None:
         self._put(self._thread.call(self._frame.write, self._blocks.rest()))

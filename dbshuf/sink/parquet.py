@@ -75,6 +75,12 @@ class ParquetEncoder:
         for group in self._groups.add(window):
             self._begin(group)
 
+    def flush(self) -> int:
+        if group := self._groups.cut_here():
+            self._begin(group)
+        self._put(self._threads.drain())
+        return len(self._footer.to_bytes()) + (0 if self._written else len(MAGIC))
+
     def finish(self) -> None:
         if group := self._groups.rest():
             self._begin(group)

@@ -23,6 +23,9 @@ class ByteOutput(Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; the caller may reuse it once this returns."""
 
+    def flush(self) -> int:
+        """Hand on what waits to be compressed; return the bytes that `finish` would add."""
+
     def finish(self) -> None:
         """Make everything durable and close."""
 
@@ -55,18 +58,21 @@ class DiskFile:
 
     def __init__(self, path: Path, *, shown: str, mode: int = 0o666) -> None:
         self._shown = shown
-        self._written = 0
+        self.written_bytes = 0
         with in_words(shown, 0):
             self._blocks = BlockWriter(path, mode=mode)
 
     def write(self, data: bytes | memoryview) -> None:
         if len(data):
-            with in_words(self._shown, self._written):
+            with in_words(self._shown, self.written_bytes):
                 self._blocks.write(data)
-            self._written += len(data)
+            self.written_bytes += len(data)
+
+    def flush(self) -> int:
+        return 0
 
     def finish(self) -> None:
-        with in_words(self._shown, self._written):
+        with in_words(self._shown, self.written_bytes):
             self._blocks.finish()
 
     def abort(self) -> None:
@@ -99,6 +105,9 @@ class OpenFile:
         except BlockingIOError:  # whoever opened it asked not to wait
             select.select([], [self._fd], [])
             return 0
+
+    def flush(self) -> int:
+        return 0
 
     def finish(self) -> None:
         """Close nothing: what others opened is theirs; `publish.py` closes its own."""

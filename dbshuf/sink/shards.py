@@ -1,10 +1,19 @@
 """A directory of shards, each a file of its own, cut from the one order."""
 
 from dbshuf.order.window import AnyWindow
-from dbshuf.sink.cuts import Cut, KeyCut, SizeCut, counted_bounds
+from dbshuf.sink.cuts import Cut, FileCut, KeyCut, SizeCut, counted_bounds
 from dbshuf.sink.file import Encoder, open_encoder
 from dbshuf.sink.publish import HiddenDirectory, shard_names
+from dbshuf.sink.raw import DiskFile
 from dbshuf.sink.target import Target
+
+_PROBES = 16  # as many rows as these would be a shard, if they were nothing but frames
+
+
+def _row_frame_bytes(target: Target) -> int:
+    """Return about what a row without values takes: names in JSON, offsets in Arrow."""
+    names = ["line"] if target.schema is None else target.schema.names
+    return sum(len(name.encode()) + 8 for name in names) + 1
 
 
 class ShardSink:
@@ -22,16 +31,26 @@ class ShardSink:
         self.text_bytes = 0
         self.rows = 0
         self._target = target
-        self._cut: Cut = (
-            SizeCut(target.shard_bytes, target.shard_rows)
-            if target.shards is None
-            else KeyCut(target.shards)
-        )
+        self._cut = self._cut_of(target)
         self._directory = directory or HiddenDirectory(target.path, force=target.force)
         self._folder = folder
         self._files: list[int] = []
         self._shard = -1
+        self._output: DiskFile | None = None
         self._encoder: Encoder | None = None
+
+    def _cut_of(self, target: Target) -> Cut:
+        if target.shards is not None:
+            return KeyCut(target.shards)
+        if target.shard_bytes is None:
+            return SizeCut(None, target.shard_rows)
+        if target.format == "txt":  # the bytes of rows as cuts count them are those of the file
+            return SizeCut(max(target.shard_bytes - len(target.header), 1), None)
+        return FileCut(
+            target.shard_bytes,
+            probe_rows=max(target.shard_bytes // _PROBES // _row_frame_bytes(target), 1),
+            measure=self._measure,
+        )
 
     def write(self, window: AnyWindow) -> None:
         for shard, first, last in self._cut.runs(counted_bounds(window), window.keys):
@@ -65,7 +84,7 @@ class ShardSink:
         while self._encoder is None or self._shard < shard:
             self._close()
             self._files.append(self._directory.files)
-            output = self._directory.create()
+            output = self._output = self._directory.create()
             try:
                 self._encoder = open_encoder(output, self._target)
             except BaseException:
@@ -73,6 +92,12 @@ class ShardSink:
                 raise
             self._shard += 1
         return self._encoder
+
+    def _measure(self, shard: int) -> int:
+        """Return the bytes of a shard, if it ended with the rows that it has."""
+        rest = self._open(shard).flush()
+        assert self._output is not None
+        return self._output.written_bytes + rest
 
     def _close(self) -> None:
         if self._encoder is not None:

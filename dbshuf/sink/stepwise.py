@@ -100,6 +100,10 @@ class Stepwise:
             if is_long:
                 self._put(self._ahead.drain())
 
+    def flush(self) -> int:
+        self._put(self._ahead.drain())
+        return self._output.flush() + len(self._head)
+
     def finish(self) -> None:
         self._put(self._ahead.rest())
         self._write_head()

@@ -37,7 +37,7 @@ class Target:
     terminator   the one byte that ends a line of text
     binary       lines to Parquet, Arrow: a BLOB column, any bytes; else VARCHAR, UTF-8
     shards       number of equal ranges of the key; or cut by size, at most one of:
-    shard_bytes    bytes of rows, as `cuts.counted_bounds`, in one shard
+    shard_bytes    of the file of one shard, about, as `cuts.FileCut`
     shard_rows     rows in one shard
     force        replace the shards of a directory that is not empty
     seed         for the metadata of a Parquet or Arrow file

@@ -33,6 +33,9 @@ class TextEncoder:
         for lines in self._as_lines(window):
             self._output.write(text_of(lines))
 
+    def flush(self) -> int:
+        return self._output.flush() + len(self._header)
+
     def finish(self) -> None:
         self._write_header()
         self._output.finish()

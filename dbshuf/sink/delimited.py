@@ -17,7 +17,7 @@ from dbshuf.sink.target import Target
 _TEXT = pa.large_string()  # every text here: 2 GiB are no limit
 _MARKS = b'"\n\r'  # what a text is quoted for, beside the delimiter
 _BOM = "\ufeff"
-_ROWS_AT_ONCE = 1024  # of Arrow's writer, its own; 16 times as many are no faster
+_ROWS_AT_ONCE = 1024  # of Arrow's writer, its own; 16 times as many are 10 % faster for short rows
 
 
 class DelimitedEncoder(Stepwise):
@@ -146,27 +146,17 @@ def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
 
 
 def _doubled(texts: pa.Array) -> pa.Array:
-    """Return the texts with each quote twice, in two thirds of pc.replace_substring's time."""
-    data = bytes(_bytes_of(texts))
-    if b'"' not in data:
-        return texts
-    bounds = _bounds(texts) - _bounds(texts)[0]
-    quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('"'))
-    doubled = _texts_of(bounds + np.searchsorted(quotes, bounds), data.replace(b'"', b'""'))
-    return pc.if_else(texts.is_valid(), doubled, None) if texts.null_count else doubled
+    """Return the texts with each quote twice."""
+    has_quotes = b'"' in bytes(_bytes_of(texts))
+    return pc.replace_substring(texts, '"', '""') if has_quotes else texts
 
 
 def _marks_where(quoted: npt.NDArray[np.bool_]) -> pa.Array:
     """Return a quote where a text is quoted, and an empty text elsewhere."""
     bounds = np.zeros(len(quoted) + 1, np.int64)
     np.cumsum(quoted, out=bounds[1:])
-    return _texts_of(bounds, b'"' * int(bounds[-1]))
-
-
-def _texts_of(bounds: npt.NDArray[np.int64], data: bytes) -> pa.Array:
-    """Return the texts between the bounds in the data (bytes)."""
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-    return pa.Array.from_buffers(_TEXT, len(bounds) - 1, buffers)
+    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(b'"' * int(bounds[-1]))]
+    return pa.Array.from_buffers(_TEXT, len(quoted), buffers)
 
 
 def _empty(texts: pa.Array) -> npt.NDArray[np.bool_]:

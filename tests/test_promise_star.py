@@ -143,7 +143,7 @@ def test_rows_of_a_plain_star_come_in_the_order_of_their_ids(text, cli, corpus, 
     """Hence the same with any memory and threads."""
     wanted = cli("shuffle", "in.parquet", "--seed", 5, "--format", "jsonl").out
     sql = corpus("q.sql", text.encode())
-    for options in (("--threads", 1), ("--threads", 4), ("--memory", "400MB")):
+    for options in (("--threads", 1), ("--threads", 4), ("--memory", "1GiB")):
         ran = cli("shuffle", "in.parquet", "--seed", 5, "--format", "jsonl", "--sql", sql, *options)
         assert ran.out == wanted, ran.err
 

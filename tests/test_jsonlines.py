@@ -55,7 +55,7 @@ def test_objects_without_keys_beside_others_are_rows_of_nulls(keyless, tmp_path)
 def test_sql_can_give_them_columns(keyless, tmp_path):
     output = tmp_path / "out.csv"
     dbshuf.shuffle(keyless, output, input_format="json", select="position")
-    assert sorted(output.read_text().split()) == ["position", "0", "3", "7"]
+    assert sorted(output.read_text().split()) == ["0", "3", "7", "position"]
 
 
 def test_no_lines_at_all_are_no_rows(tmp_path):

@@ -20,6 +20,8 @@ from public_shapes import (
     shuffle,
 )
 
+from dbshuf.errors import StrategyUnfit
+
 DAY = datetime.datetime(2024, 2, 29, 12, 30, 1, 123456, tzinfo=datetime.UTC)
 D = decimal.Decimal
 COLUMNS = {
@@ -95,11 +97,24 @@ def test_a_column_of_any_type_leaves_with_its_type_and_values(name, home):
         check_same(source, shuffle(source, output))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["memory", "partition"])
 def test_all_types_beside_one_another_survive_every_strategy(strategy, home):
     """One engine's types are not another's."""
     source = parquet(home / "in.parquet", typed_table(COLUMNS))
     check_same(source, shuffle(source, home / "out.parquet", strategy=strategy))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_type_survives_the_strategy_that_has_it_in_duckdb_or_is_refused(name, home):
+    """DuckDB carries the rows there, and has no type for some: nothing is changed unsaid."""
+    source, output = parquet(home / "in.parquet", typed_table([name])), home / "out.parquet"
+    try:
+        shuffle(source, output, strategy="spill")
+    except StrategyUnfit as error:
+        assert error.hint
+        assert not output.exists()
+    else:
+        check_same(source, output)
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -110,8 +110,7 @@ def test_a_type_survives_the_strategy_that_has_it_in_duckdb_or_is_refused(name, 
     source, output = parquet(home / "in.parquet", typed_table([name])), home / "out.parquet"
     try:
         shuffle(source, output, strategy="spill")
-    except StrategyUnfit as error:
-        assert error.hint
+    except StrategyUnfit:
         assert not output.exists()
     else:
         check_same(source, output)

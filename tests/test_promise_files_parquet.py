@@ -345,3 +345,14 @@ def test_names_in_every_script_and_hostile_ones_stay(home):
     for output in (home / "out.parquet", home / "out.arrow", home / "out.jsonl"):
         shuffle(source, output)
         assert multiset(rows_of(output)) == multiset(rows)
+
+
+def test_ten_thousand_columns_are_read_and_written(home):
+    """Tables of features are that wide: what is done for each column is not done for all."""
+    table = pa.table(
+        {f"c{number}": pa.array([number, None], pa.int32()) for number in range(10_000)}
+    )
+    pq.write_table(table, home / "in.parquet")
+    found = pq.read_table(shuffle(home / "in.parquet", home / "out.parquet"))
+    assert found.schema.names == table.schema.names
+    assert sorted(found.to_pylist(), key=repr) == sorted(table.to_pylist(), key=repr)

@@ -219,7 +219,7 @@ class RowBucket:
     def _column(self, number: int) -> tuple[pa.Array, bool]:
         """Return all values of a column, and whether they are in place, as of LineBucket."""
         arrays = [batch.column(number) for batch in self._batches]
-        kind: Any = self._schema.types[number]
+        kind: Any = self._schema.field(number).type  # `types` is a list made anew
         is_text = pa.types.is_string(kind) or pa.types.is_binary(kind)
         if not is_text or any(array.null_count for array in arrays):
             return pa.concat_arrays(arrays), False

@@ -52,10 +52,11 @@ class ParquetInput:
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         columns: list[int] = []
+        wanted = frozenset(names)
         first_leaf = first_row = 0
         for field in self.schema:
             end_leaf = first_leaf + leaves(field.type)
-            if field.name in names:
+            if field.name in wanted:
                 columns += range(first_leaf, end_leaf)
             first_leaf = end_leaf
         for group, rows in enumerate(self._footer.group_rows):

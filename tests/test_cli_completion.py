@@ -32,6 +32,7 @@ def completed(line, home):
         ("--format", FORMATS),
         ("--strategy", STRATEGIES),
         ("--from", tuple(NAMES)),
+        ("--schema", ("same", "union")),
         ("--progress", ("auto", "always", "never", "json")),
         ("--compression", ("gzip", "zstd", "none", "snappy", "lz4", "brotli")),
     ],

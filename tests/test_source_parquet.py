@@ -15,6 +15,7 @@ from dbshuf.errors import InputBroken, InputUnreadable, NotUtf8
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.parts import Pace
 from dbshuf.source.table import open_tables
+from dbshuf.thrift import Reader, value_bytes
 
 DECIMALS = st.decimals(-(10**8), 10**8, places=2)
 MOMENTS = st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2100, 1, 1))
@@ -104,6 +105,23 @@ def test_empty_files_and_files_without_row_groups_have_no_rows(tmp_path):
     assert pq.read_metadata(paths[2]).num_row_groups == 0
     assert read(paths, "parquet") == {(3 << 44): {"a": 1}, (3 << 44) + 1: {"a": 2}}
     assert read(paths[:3], "parquet") == {}
+
+
+def test_a_group_of_nothing_is_null_as_pyarrow_reads_it(tmp_path):
+    """Other writers make them; pyarrow only reads them, so the footer is written over."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [1, 2]}), path, store_schema=False)
+    data = path.read_bytes()
+    size = int.from_bytes(data[-8:-4], "little")
+    footer = Reader(data[-8 - size : -8]).struct()
+    integer, binary, struct = 5, 8, 12
+    elements = footer[2][1][1]
+    elements[0][5] = (integer, 2)
+    elements.append({3: (integer, 1), 4: (binary, b"nested"), 5: (integer, 0)})
+    made = value_bytes(struct, footer)
+    path.write_bytes(data[: -8 - size] + made + len(made).to_bytes(4, "little") + b"PAR1")
+    assert pq.read_table(path).to_pylist() == [{"id": n, "nested": None} for n in (1, 2)]
+    assert read_rows([path], "parquet") == [{"id": n, "nested": None} for n in (1, 2)]
 
 
 def test_only_the_named_columns_are_read(tmp_path):

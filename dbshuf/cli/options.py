@@ -59,6 +59,12 @@ def _strategies() -> Iterable[str]:
     return STRATEGIES
 
 
+def _schemas() -> Iterable[str]:
+    from dbshuf.options import SAME, UNION
+
+    return (SAME, UNION)
+
+
 def _kinds() -> Iterable[str]:
     from dbshuf.source.kinds import NAMES
 
@@ -221,6 +227,7 @@ class Rows:
             "NAME",
             "Take inputs of the same columns, or the union: missing is null, numbers widen.",
             "same",
+            values=_schemas,
         ),
     ] = "same"
     hive: Annotated[

@@ -53,18 +53,22 @@ class ParquetInput:
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         columns: list[int] = []
         wanted = frozenset(names)
+        empty: list[pa.Field] = []  # groups of nothing: no column holds them, so they are null
         first_leaf = first_row = 0
         for field in self.schema:
             end_leaf = first_leaf + leaves(field.type)
             if field.name in wanted:
                 columns += range(first_leaf, end_leaf)
+                empty += [field] if end_leaf == first_leaf else []
             first_leaf = end_leaf
         for group, rows in enumerate(self._footer.group_rows):
             if rows:
-                yield Part(first_row, partial(self._read, group, columns))
+                yield Part(first_row, partial(self._read, group, columns, empty))
             first_row += rows
 
-    def _read(self, group: int, columns: Sequence[int], pace: Pace) -> Pieces:
+    def _read(
+        self, group: int, columns: Sequence[int], empty: Sequence[pa.Field], pace: Pace
+    ) -> Pieces:
         rows = 0
         with pa.OSFile(os.fsencode(self.input.name)) as file:
             metadata = _metadata(self.input)
@@ -77,7 +81,7 @@ class ParquetInput:
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
                 rows += len(batch)
-                yield batch
+                yield _with_nulls(batch, empty)
                 reader.set_batch_size(pace.rows)  # holds from the next batch on
         if rows != self._footer.group_rows[group]:
             raise InputBroken(
@@ -91,6 +95,15 @@ class ParquetInput:
 
     def close(self) -> None:
         """Do nothing: nothing stays open."""
+
+
+def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordBatch:
+    """Return a batch with more columns, in which there is nothing."""
+    if not fields:
+        return batch
+    nulls = [pa.nulls(len(batch), field.type) for field in fields]
+    schema = pa.schema([*batch.schema, *fields])
+    return pa.RecordBatch.from_arrays([*batch.columns, *nulls], schema=schema)
 
 
 def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:

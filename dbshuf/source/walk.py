@@ -114,7 +114,8 @@ class Walk:
             hint = "name what is to be read, or a glob that matches it"
         if self._left_out["excluded"]:
             hint = "check the patterns of --include and --exclude"
-        return NoInputFiles(f"{message}{f' to read: {shown}' if shown else ''}", hint=hint)
+        message += f" to read: {shown}" if shown else ""
+        return NoInputFiles(message, hint=hint or "check the path")
 
 
 def _is_hidden(name: str, *, is_folder: bool) -> bool:

@@ -3,19 +3,25 @@
 --             flaws that DuckDB takes for JSON; {row} the column of row numbers
 -- In:         chunk(line VARCHAR, {row} INTEGER)
 -- Out:        {row} INTEGER ascending, the first of its shape; is_text BOOLEAN; shape
---             VARCHAR: what json_structure says of the object, or, where `look` is in
---             it, the line itself; lines of white space are left out
+--             VARCHAR: what json_structure says of the object, or, where `look` is in it or
+--             it is deeper than json_structure goes (128 levels in DuckDB 2.0.0), the line
+--             itself; lines of white space are left out
 SELECT
     min({row}) AS {row},
-    is_text,
+    structure IS NULL AS is_text,
     CASE
         WHEN NOT (starts_with(line, '{') OR starts_with(ltrim(line, E' \t\r\n'), '{'))
         THEN error('the line holds no JSON object')
-        WHEN is_text AND json_valid(line) THEN line
+        WHEN structure IS NOT NULL THEN structure
+        WHEN json_valid(line) THEN line
         ELSE json_structure(line)::VARCHAR
     END AS shape
 FROM (
-    SELECT line, {row}, regexp_matches(line, {look}) AS is_text
+    SELECT
+        line,
+        {row},
+        CASE WHEN NOT regexp_matches(line, {look}) THEN try(json_structure(line))::VARCHAR END
+            AS structure
     FROM chunk
     WHERE starts_with(line, '{') OR ltrim(line, E' \t\r\n') <> ''
 )

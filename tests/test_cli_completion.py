@@ -74,4 +74,4 @@ COMP_WORDS=(dbshuf shuffle --strategy sp); COMP_CWORD=3
 _dbshuf_completion {program} sp --strategy; echo "${{COMPREPLY[*]}}"
 """
     ran = subprocess.run(["bash", "-c", asks], capture_output=True, text=True, check=True)
-    assert ran.stdout == "spill\n"
+    assert ran.stdout == "spill\n", ran.stderr

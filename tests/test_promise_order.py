@@ -38,7 +38,8 @@ def shuffle_in_process(inputs: Sequence[bytes], strategy: str, **options: object
         for path, data in zip(paths, inputs, strict=True):
             path.write_bytes(data)
         output = Path(top, "out.txt")
-        told = {"memory": "2GB", "strategy": strategy, "input_format": "lines"}
+        # bytes that begin as UTF-16 does are moved where the user says that they are no text
+        told = {"memory": "2GB", "strategy": strategy, "input_format": "lines", "binary": True}
         dbshuf.shuffle(paths, output, **told, **options)
         left = {path.name for path in Path(top).iterdir()}
         assert left == {"out.txt"} | {path.name for path in paths}

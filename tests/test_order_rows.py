@@ -139,6 +139,37 @@ def test_partition_moves_every_value_into_key_order(
     assert order.read.rows == len(rows)
 
 
+def test_texts_that_are_all_empty_may_follow_others(tmp_path):
+    """A slice of a bucket without any text lies nowhere in its buffer."""
+    texts = pa.array(["x" * 500] * 200 + [""] * 4000)
+    ids = np.arange(len(texts), dtype=np.uint64)
+
+    class Texts:
+        most_workers = 1
+
+        def batches(self, buffer):
+            for first in range(0, len(ids), 100):
+                batch = pa.record_batch([texts[first : first + 100]], names=["t"])
+                yield Rows(batch, ids[first : first + 100])
+
+        def check(self):
+            pass
+
+        def stop(self):
+            pass
+
+    store = Store(0, tmp_path / "rows")
+    try:
+        schema = pa.schema([("t", pa.string())])
+        order = PartitionOrder(layout(ranges=1), seed_words("42"), store, schema)
+        order.fill(Texts())
+        batches = [window.batch for window in order.windows()]
+    finally:
+        store.close()
+    found = pa.Table.from_batches(batches).column("t").to_pylist()
+    assert found == texts.take(pa.array(np.argsort(row_keys(ids, "42")))).to_pylist()
+
+
 def spilled(feed, tmp_path, schema):
     plan = SimpleNamespace(
         schema=schema,

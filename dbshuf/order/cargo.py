@@ -223,10 +223,12 @@ class RowBucket:
         is_text = pa.types.is_string(kind) or pa.types.is_binary(kind)
         if not is_text or any(array.null_count for array in arrays):
             return pa.concat_arrays(arrays), False
-        offsets = []
+        offsets: list[I32] = []
         for array in arrays:
             _, ends, text = array.buffers()
-            at = text.address - self._buffer.ctypes.data if text else 0
+            # where a slice has no text at all, its place is where the one before it ended
+            end = int(offsets[-1][-1]) if offsets else 0
+            at = text.address - self._buffer.ctypes.data if text else end
             offsets.append(np.frombuffer(ends, np.int32, len(array) + 1) + np.int32(at))
         buffers = [None, pa.py_buffer(np.concatenate(offsets)), pa.py_buffer(self._buffer)]
         return pa.Array.from_buffers(kind, sum(map(len, offsets)) - 1, buffers), True

@@ -121,7 +121,7 @@ def test_it_runs_the_main_job_from_an_empty_environment(kind, built, tmp_path):
     for line in (
         ["in.txt", "--strategy", "auto"],
         ["in.txt", "--strategy", "spill"],
-        ["in.txt", "--where", "bytes + 1 > 2"],
+        ["in.txt", "--where", "bytes + 1 > 1"],
         ["in.sqlite", "--table", "letters"],
     ):
         done = subprocess.run(

@@ -65,7 +65,9 @@ def test_every_shell_gets_a_script(shell, tmp_path):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_bash_completes_what_the_script_says(tmp_path):
-    script = dbshuf("--show-completion", "bash", home=tmp_path).stdout
+    # a run that no shell is above is told which one
+    told = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = dbshuf("--show-completion", "bash", home=tmp_path, **told).stdout
     program = tmp_path / "dbshuf"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbshuf "$@"\n')
     program.chmod(0o755)

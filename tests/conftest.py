@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fork_server import Call, ForkServer
 from hypothesis import settings
 
 DBSHUF = (sys.executable, "-m", "dbshuf")
@@ -123,32 +124,66 @@ def child_environment(home: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(home.parent / "tmpdir")}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the first test of a file that runs the command: it starts a process, as users do."""
+    seen = set()
+    for item in items:
+        if "cli" in getattr(item, "fixturenames", ()) and item.path not in seen:
+            seen.add(item.path)
+            item.add_marker(pytest.mark.fresh)
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """What runs the command for `cli` in a fork: the same run, without 0.3 s of imports."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def cli(home: Path) -> Callable[..., Ran]:
-    """Run `dbshuf ARGS` to its end, in an empty directory."""
+def cli(home: Path, request: pytest.FixtureRequest) -> Callable[..., Ran]:
+    """Run `dbshuf ARGS` to its end, in an empty directory.
+
+    In a fork where that is the same; in a started process where a test is marked `fresh`,
+    says so, or changes what a process is started with.
+    """
+    is_fresh = bool(os.environ.get("DBSHUF_TESTS_FRESH"))
+    is_fresh = is_fresh or request.node.get_closest_marker("fresh") is not None
 
     def run(
         *args: object,
         stdin: bytes | Path = b"",
         stdout: object = subprocess.PIPE,
         timeout_s: int = 180,
+        fresh: bool = is_fresh,
         **limits: object,
     ) -> Ran:
         data = stdin.read_bytes() if isinstance(stdin, Path) else stdin
-        done = subprocess.run(
-            [*DBSHUF, *(a if isinstance(a, bytes) else str(a) for a in args)],
-            input=data,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            cwd=home,
-            env=child_environment(home),
-            preexec_fn=Limits(**limits).apply,
-            timeout=timeout_s,
-            check=False,
-        )
+        arguments = tuple(a if isinstance(a, bytes) else os.fsencode(str(a)) for a in args)
+        call = Call(arguments, home, child_environment(home), data, timeout_s)
+        if fresh or limits or stdout != subprocess.PIPE:
+            done = started(call, stdout, Limits(**limits))
+        else:
+            server = request.getfixturevalue("fork_server")
+            done = server.run(call) if server.takes(call) else started(call, stdout, Limits())
         return Ran(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
 
     return run
+
+
+def started(call: Call, stdout: object, limits: Limits) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [*DBSHUF, *call.arguments],
+        input=call.data,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=call.folder,
+        env=call.environment,
+        preexec_fn=limits.apply,
+        timeout=call.timeout_s,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -257,7 +292,7 @@ def smallest(cli: Callable[..., Ran]) -> Callable[..., str]:
 
     def ask(*args: object, stdin: Path | None = None) -> str:
         given = {} if stdin is None else {"stdin": stdin}
-        ran = cli(*args, "--memory", "1MB", **given)
+        ran = cli(*args, "--memory", "1MB", fresh=True, **given)
         assert ran.code == 11, ran.err
         return ran.largest_amount()
 

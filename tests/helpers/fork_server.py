@@ -12,6 +12,7 @@ Tests of those are marked `fresh`, as is the first test of every file (conftest.
 """
 
 import contextlib
+import dataclasses
 import gc
 import importlib
 import os
@@ -27,9 +28,8 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import BinaryIO, NoReturn, TextIO
 
 # What the command reads of its environment when it runs. Another variable may count when
 # Python or a library starts, which is over in a fork.
@@ -40,7 +40,7 @@ _UMASK = 0o022
 _NUMBER = struct.Struct("!q")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Call:
     """One run of the command: its arguments, where it runs, and what its stdin gives."""
 
@@ -49,6 +49,7 @@ class Call:
     environment: dict[str, str]
     data: bytes = b""
     timeout_s: float = 180
+    script: str | None = None  # instead of the command, to look at its process
 
 
 class ForkServer:
@@ -91,11 +92,13 @@ class ForkServer:
             return self._attend(call, *mine)
 
     def _ask(self, call: Call, ends: list[int]) -> None:
-        request = pickle.dumps((call.arguments, call.folder, call.environment))
+        request = pickle.dumps(dataclasses.replace(call, data=b""))
         socket.send_fds(self._control, [_NUMBER.pack(len(request))], ends)
         self._control.sendall(request)
 
-    def _attend(self, call, stdin, stdout, stderr) -> "subprocess.CompletedProcess[bytes]":
+    def _attend(
+        self, call: Call, stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO
+    ) -> "subprocess.CompletedProcess[bytes]":
         """Feed a child and read what it says until both its pipes and itself have ended."""
         pid = _receive_number(self._control)
         end_s = time.monotonic() + call.timeout_s
@@ -125,7 +128,7 @@ class ForkServer:
         return subprocess.CompletedProcess(call.arguments, code, said[1], said[2])
 
 
-def _feed(stdin, data: bytes) -> None:
+def _feed(stdin: BinaryIO, data: bytes) -> None:
     with contextlib.suppress(BrokenPipeError), stdin:
         stdin.write(data)
 
@@ -157,7 +160,7 @@ def serve(control: socket.socket) -> None:
         if not header:
             return
         header += _receive(control, _NUMBER.size - len(header))
-        call = Call(*pickle.loads(_receive(control, _NUMBER.unpack(header)[0])))
+        call = pickle.loads(_receive(control, _NUMBER.unpack(header)[0]))
         with warnings.catch_warnings():  # of jemalloc's thread, which knows about forks
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
@@ -210,6 +213,8 @@ def _become(call: Call, ends: Iterable[int]) -> NoReturn:
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
         sys.argv = ["-m", *map(os.fsdecode, call.arguments)]
+        if call.script is not None:
+            runpy.run_path(call.script, run_name="__main__")
         runpy.run_module("dbshuf", run_name="__main__", alter_sys=True)
     except BaseException:  # main() ends its process and lets nothing out
         sys.excepthook(*sys.exc_info())
@@ -231,5 +236,6 @@ def _stream(number: int, like: TextIO) -> TextIO:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as at_other_end:
-        serve(at_other_end)
+    sys.modules["fork_server"] = sys.modules["__main__"]  # what the requests call it
+    with socket.socket(fileno=int(sys.argv[1])) as other_end:
+        serve(other_end)

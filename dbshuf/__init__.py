@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.library import shuffle, stream
-    from dbshuf.pipeline import Result
+    from dbshuf.api import shuffle, stream
+    from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
 __all__ = ["DbshufError", "Result", "__version__", "shuffle", "stream"]
@@ -24,11 +24,11 @@ __all__ = ["DbshufError", "Result", "__version__", "shuffle", "stream"]
 def __getattr__(name: str) -> Any:
     """Load the engines only when they are used: `import dbshuf` stays light."""
     if name in ("shuffle", "stream"):
-        from dbshuf import library
+        from dbshuf import api as library
 
         return getattr(library, name)
     if name == "Result":
-        from dbshuf.pipeline import Result
+        from dbshuf.pipeline.shuffle import Result
 
         return Result
     raise AttributeError(f"module 'dbshuf' has no attribute {name!r}")

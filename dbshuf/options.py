@@ -3,10 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from dbshuf.base.remote_names import is_remote, remote_hint
 from dbshuf.errors import OutputUnwritable, UsageError
-from dbshuf.remote import is_remote, remote_hint
-from dbshuf.strategy import STRATEGIES
 
+STRATEGIES = ("auto", "memory", "spill", "partition")
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform
 
 import typer
 
+from dbshuf.cli.progress import Mode
 from dbshuf.errors import UsageError
-from dbshuf.progress import Mode
 
 if TYPE_CHECKING:
     pass
@@ -38,7 +38,7 @@ def _count(option: str) -> Callable[[str | int], int]:
 
 
 def _formats() -> Iterable[str]:
-    from dbshuf.sink.formats import FORMATS
+    from dbshuf.sink.output_format import FORMATS
 
     return FORMATS
 
@@ -48,13 +48,13 @@ def _answer_formats() -> Iterable[str]:
 
 
 def _compressions() -> Iterable[str]:
-    from dbshuf.sink.formats import compressions
+    from dbshuf.sink.output_format import compressions
 
     return compressions()
 
 
 def _strategies() -> Iterable[str]:
-    from dbshuf.strategy import STRATEGIES
+    from dbshuf.options import STRATEGIES
 
     return STRATEGIES
 
@@ -66,7 +66,7 @@ def _schemas() -> Iterable[str]:
 
 
 def _kinds() -> Iterable[str]:
-    from dbshuf.source.kinds import NAMES
+    from dbshuf.source.formats import NAMES
 
     return NAMES
 

@@ -12,9 +12,9 @@ jsonrows.py   JSON lines as rows of these types
 whole.py      --sql and `dbshuf query`: one SELECT over all rows, out of core
 """
 
-from dbshuf.query.jsonshape import infer_json_structure
-from dbshuf.query.rowkey import RowKeyEvaluator, RowKeyQuery
-from dbshuf.query.rowlocal import RowEvaluator, RowQuery
+from dbshuf.query.json_columns import infer_json_structure
+from dbshuf.query.row_filter import RowEvaluator, RowQuery
+from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
 from dbshuf.query.whole import WholeQuery
 
 __all__ = [

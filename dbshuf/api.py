@@ -13,7 +13,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.window import RowWindow
 from dbshuf.errors import UsageError
-from dbshuf.options import Options
+from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.plan import make_plan
 from dbshuf.sink.formats.line_column import LineColumn
@@ -21,8 +21,6 @@ from dbshuf.sink.written_types import as_written, shown
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
-
-Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class StreamOptions(TypedDict, total=False):
@@ -145,12 +143,6 @@ def _close_streams() -> None:
     for rows in list(_streams):
         with contextlib.suppress(ValueError):  # a thread is still reading it
             rows.close()
-
-
-def names_of(given: Names) -> tuple[str, ...]:
-    """Return one name or several as the library keeps them."""
-    names = [given] if isinstance(given, (str, os.PathLike)) else given
-    return tuple(os.fspath(name) for name in names)
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:

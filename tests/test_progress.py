@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from dbshuf.base.progress import NO_PROGRESS, Progress
-from dbshuf.cli.progress import JsonProgress, LineProgress, Snapshot, say, summary
+from dbshuf.cli.progress import JsonProgress, LineProgress, Snapshot, say
+from dbshuf.cli.summary import summary
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Typed rows with their ids: what tables and SQL give, beside the lines of `source/batch.py`."""
+"""Typed rows with their ids: what tables and SQL give, beside the lines of `line_batch.py`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,9 @@
 import sys
 
 from dbshuf.cli.options import IngestArguments
-from dbshuf.cli.progress import Mode, ingest_summary, say
+from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.summary import ingest_summary
 from dbshuf.cli.to_options import check_stdin
 from dbshuf.errors import UsageError
 

@@ -5,26 +5,21 @@
 
 The caller of `advance` pays for one addition under a lock (0.2 us); a small daemon
 thread reads the counters and writes, so a slow terminal never holds up the work. The bar on a
-terminal is drawn in cli/terminal.py.
+terminal is drawn in cli/progress_bar.py.
 """
 
 import contextlib
 import json
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from dbshuf.base.messages import named_tables, printable
+from dbshuf.base.messages import printable
 from dbshuf.units import human
-
-if TYPE_CHECKING:
-    from dbshuf.pipeline.ingest import IngestResult
-    from dbshuf.pipeline.shuffle import Result
 
 _JSON_S = 1.0  # seconds between two reports
 _LINES_S = 5.0
@@ -210,35 +205,6 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds + 0.5), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-def summary(result: "Result") -> str:
-    """Return the line at the end of a run, for people."""
-    elapsed_s, plural = result.elapsed_s, "" if result.rows == 1 else "s"
-    decimals = 2 if elapsed_s < 10 else 1 if elapsed_s < 100 else 0
-    rate = human(result.text_bytes / max(elapsed_s, 1e-3))
-    return (
-        f"dbshuf: {result.rows:,} {result.unit}{plural}, {human(result.text_bytes)}"
-        f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
-        f" {result.strategy}, seed {shlex.quote(result.seed)}"
-        + (f", {named_tables(result.tables)}" if result.tables else "")
-    )
-
-
-def ingest_summary(result: "IngestResult") -> str:
-    """Return the line at the end of an ingest, for people."""
-    added = sum(one.is_added for one in result.inputs)
-    there = len(result.inputs) - added
-    return (
-        f"dbshuf: {added:,} input{'' if added == 1 else 's'} added, {there:,} there already;"
-        f" {result.rows:,} rows, {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
-        f" peak memory {human(result.peak_rss_bytes)}"
-    )
-
-
-def done_event(result: "Result") -> str:
-    """Return the last event of `--progress json`: the fields of the result."""
-    return json.dumps({"event": "done"} | asdict(result))
 
 
 _bars: list[Callable[[str], None]] = []  # what prints above itself; the last is on the screen

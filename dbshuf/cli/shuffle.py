@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
-from dbshuf.cli.progress import Mode, done_event, say, summary
+from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
+from dbshuf.cli.summary import done_event, summary
 from dbshuf.cli.to_options import options_of
 
 

@@ -31,7 +31,14 @@ from dbshuf.errors import (
     StoreInvalid,
     UsageError,
 )
-from dbshuf.options import SAME, check_output_name, check_schema_option, check_texts
+from dbshuf.options import (
+    SAME,
+    Names,
+    check_output_name,
+    check_schema_option,
+    check_texts,
+    names_of,
+)
 from dbshuf.pipeline.ingest_input import (
     Digest,
     Intake,
@@ -44,17 +51,17 @@ from dbshuf.pipeline.ingest_input import (
 from dbshuf.pipeline.scan import TableFeed
 from dbshuf.plan.row_plan import TEXT_KINDS
 from dbshuf.query.json_scan import json_structure
-from dbshuf.source.formats import DATABASES, NAMES, kind_of_inputs, only_table
+from dbshuf.source.formats import DATABASES, NAMES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
 from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.source.tables.opening import only_table
 from dbshuf.store.create import create_store, fits, json_rows
 from dbshuf.store.schema import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes
 
 if TYPE_CHECKING:
-    from dbshuf.api import Names
     from dbshuf.query import RowQuery
 
 _TEXT_KINDS = ("csv", "tsv", "json")  # which no look at the first bytes tells from lines
@@ -137,8 +144,6 @@ def ingest(
     Raises    DbshufError; then the inputs before the one that it names are in the store,
               whole, and of that one and those behind it nothing
     """
-    from dbshuf.api import names_of
-
     started = time.monotonic()
     path = Path(store)
     check_texts(**{"--from": input_format, "--table": table})

@@ -26,12 +26,13 @@ from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
-from dbshuf.source.formats import DATABASES, kind_of_inputs, tables_of_inputs
+from dbshuf.source.formats import DATABASES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.survey import Survey, survey_lines
+from dbshuf.source.tables.opening import tables_of_inputs
 from dbshuf.units import GIB, MIB, human, parse_bytes
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; the
 class Shape:
     """The kind of the inputs, and what SQL makes of their rows.
 
-    kind         as `source.table.kind_of_inputs` names it
+    kind         as `source.formats.kind_of_inputs` names it
     table        of a database
     asked        --schema: what the columns of all inputs are
     row_query    --where and --select, and the columns of JSON lines

@@ -1,4 +1,4 @@
-"""JSON lines as typed rows, of the types that `jsonshape` found in all of them.
+"""JSON lines as typed rows, of the types that `json_columns` found in all of them.
 
 Where they leave as JSON lines and no SQL makes other rows of them, a row is the text of
 its object: columns do not tell a key that is missing from one that is null.

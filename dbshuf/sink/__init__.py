@@ -1,11 +1,11 @@
 """Rows in their final order to where the user wants them: a pipe, a file, shards.
 
     open_sink(target) -> Sink
-      one file or stdout   publish.py (hidden name, rename)  <-  file.py   <-  an encoder
-      a directory          publish.py (hidden directory)     <-  shards.py  <-  encoders
-      a file or directory for each of several splits         <-  split.py   <-  both
+      one file or stdout   publish.py (hidden name, rename)  <-  single_file.py  <-  an encoder
+      a directory          publish.py (hidden directory)     <-  shards.py       <-  encoders
+      a file or directory for each of several splits         <-  splits.py       <-  both
 
-    encoders: text.py  delimited.py (CSV, TSV)  jsonl.py  arrow.py  parquet.py
+    encoders: formats/  text.py  csv.py  jsonl.py  arrow.py  parquet.py
 
 A sink takes windows on the main thread, all of lines or all of typed rows; encoding and
 compression run on threads of its own. What it writes depends on the rows alone, never

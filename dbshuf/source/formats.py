@@ -5,13 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote as quoted
-from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
-from dbshuf.source.input import Input, open_raw, unreadable
-
-if TYPE_CHECKING:
-    from dbshuf.source.tables.databases import TableName
+from dbshuf.source.input import Input, mapped_file, open_raw, unreadable
 
 NAMES = {
     "lines": "lines",
@@ -59,43 +55,7 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
             f"--table is for databases, and the inputs are {NAMES[kind]}",
             hint="name a .duckdb or .sqlite file, or leave --table out",
         )
-    if table is None and kind in DATABASES:
-        tables_of_inputs(inputs, kind)
     return kind
-
-
-def tables_of_inputs(inputs: Sequence[Input], kind: str) -> tuple[str, ...]:
-    """Return the one table of each database, which is read where no --table is given.
-
-    Raises  UsageError if one has none or several
-    """
-    return tuple(only_table(one, kind) for one in inputs)
-
-
-def only_table(source: Input, kind: str) -> str:
-    """Return the name of the one table or view that a database has.
-
-    kind    "duckdb" or "sqlite"
-    Raises  UsageError if there is none or several, InputBroken, InputUnreadable
-    """
-    tables = _tables_of(source, kind)
-    if len(tables) == 1:
-        return str(tables[0])
-    what = {"duckdb": "a DuckDB database", "sqlite": "an SQLite database"}[kind]
-    from dbshuf.source.tables.databases import table_list
-
-    raise UsageError(
-        f"`{source.name}` is {what}, and --table names none of its tables",
-        hint=table_list(tables),
-    )
-
-
-def _tables_of(source: Input, kind: str) -> "list[TableName]":
-    if kind == "duckdb":
-        from dbshuf.source.tables.duckdb import tables_of
-    else:
-        from dbshuf.source.tables.sqlite import tables_of
-    return tables_of(source)
 
 
 def _common_kind(inputs: Sequence[Input]) -> str:
@@ -155,9 +115,7 @@ def _kind_of(source: Input) -> str:
     if head[8:12] == b"DUCK" and len(head) == _HEAD_BYTES and not any(head[14:20]):
         return "duckdb"  # the magic, and a version number that leaves six of its bytes zero
     if head.startswith(_ARROW_STREAM):
-        from dbshuf.source.tables.arrow import is_stream
-
-        return "arrow" if is_stream(source) else "lines"
+        return "arrow" if _is_arrow_stream(source) else "lines"
     return "lines"
 
 
@@ -174,3 +132,14 @@ def _bytes_at(source: Input, place: int, size: int) -> bytes:
             return os.pread(file.fileno(), size, place)
         except OSError as error:
             raise unreadable(source.name, error) from error
+
+
+def _is_arrow_stream(source: Input) -> bool:
+    """Whether a plain file holds an Arrow IPC stream, to judge by its first message."""
+    import pyarrow as pa
+
+    try:
+        pa.ipc.open_stream(pa.py_buffer(mapped_file(source)))
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return True

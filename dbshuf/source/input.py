@@ -1,6 +1,7 @@
 """One input: where it is, how its bytes are had, and what stands in the way."""
 
 import contextlib
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -182,3 +183,9 @@ def unreadable(name: str, error: OSError) -> InputUnreadable:
         f"cannot read `{name}`: {error.strerror or error}",
         hint="check the path and its permissions",
     )
+
+
+def mapped_file(source: Input) -> mmap.mmap:
+    """Map a plain file; it is unmapped when nothing that lies in it is referred to any more."""
+    with open_raw(source.name) as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

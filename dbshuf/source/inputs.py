@@ -28,7 +28,7 @@ def resolve_inputs(
     """Return every input that the names stand for, in order.
 
     names    files, globs, directories, "-"; none at all is standard input
-    include, exclude  which files of directories and globs, see `chosen`
+    include, exclude  which files of directories and globs, see `include`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
     if list(names).count(STDIN) > 1:

@@ -100,7 +100,7 @@ class StoreInfo:
     """What a store holds.
 
     path            of the database
-    kind            as `source.kinds.kind_of_inputs` names it
+    kind            as `source.formats.kind_of_inputs` names it
     terminator      that each line of the inputs ended with
     header_lines    left out at the front of each input, and `header`, their text
     id_column       `id`, or another name where the rows have a column of that name; and

@@ -14,7 +14,7 @@ _READER_BYTES = 2 * MIB  # buffers beside the window
 def window_bytes(codec: str, head: bytes) -> int:
     """Return the memory (bytes) of one reader of a compressed input.
 
-    codec   as `compressed.codec_of` names it
+    codec   as `readers.codec_of` names it
     head    the first HEAD_BYTES of the input
     Source  RFC 8878 section 3.1.1.1 (zstd), the .xz file format 1.2.0 sections 3.1 and 5.3.1
     """

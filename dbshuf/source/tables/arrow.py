@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dbshuf.errors import LineTooLong
 from dbshuf.source.head import first_bytes
-from dbshuf.source.input import ByteReader, Input, open_raw, unreadable
+from dbshuf.source.input import ByteReader, Input, mapped_file, unreadable
 from dbshuf.source.schema.plain import narrowest, own_slice
 from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged, read_error
 from dbshuf.units import KIB, MIB, human
@@ -47,7 +47,7 @@ class IpcInput:
         yield Part(0, lambda pace: read(fields, pace))
 
     def _mapped(self, fields: Sequence[int], pace: Pace) -> Pieces:
-        mapped, given_bytes = _map(self.input), 0
+        mapped, given_bytes = mapped_file(self.input), 0
         for batch in _checked(_batches(mapped, fields)):
             for piece in _slices(batch, pace):
                 yield piece
@@ -138,19 +138,10 @@ def _slices(batch: pa.RecordBatch, pace: Pace) -> Pieces:
         yield piece
 
 
-def is_stream(source: Input) -> bool:
-    """Whether a plain file holds an Arrow IPC stream, to judge by its first message."""
-    try:
-        pa.ipc.open_stream(pa.py_buffer(_map(source)))
-    except (pa.ArrowException, OSError, ValueError):
-        return False
-    return True
-
-
 @lru_cache(maxsize=4096)
 def _look(source: Input) -> tuple[pa.Schema, int]:
     """Return the schema of a plain file and the number of its rows."""
-    mapped = _map(source)
+    mapped = mapped_file(source)
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
         return reader.schema, int(reader.count_rows())
@@ -169,12 +160,6 @@ def _piped_schema(source: Input) -> pa.Schema:
             if is_all or size >= _MOST_SCHEMA_BYTES:
                 raise
         size *= 4
-
-
-def _map(source: Input) -> mmap.mmap:
-    """Map a plain file; it is unmapped when no batch lies in it any more."""
-    with open_raw(source.name) as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from dbshuf.errors import SchemaMismatch
+from dbshuf.errors import SchemaMismatch, UsageError
 from dbshuf.options import SAME
 from dbshuf.source.formats import DELIMITED
 from dbshuf.source.input import Input
 from dbshuf.source.schema.plain import check_alike, plain_schema
 from dbshuf.source.schema.union import has_union, union_of
 from dbshuf.source.tables.aligned import fitted, with_keys
+from dbshuf.source.tables.databases import TableName, table_list
 from dbshuf.source.tables.interface import TableInput
 
 
@@ -83,8 +84,6 @@ def _open(source: Input, kind: str, table: str | None) -> TableInput:
 
         return DelimitedInput(source, kind)
     if table is None:
-        from dbshuf.source.formats import only_table
-
         table = only_table(source, kind)
     if kind == "duckdb":
         from dbshuf.source.tables.duckdb import DuckInput
@@ -93,3 +92,35 @@ def _open(source: Input, kind: str, table: str | None) -> TableInput:
     from dbshuf.source.tables.sqlite import SqliteInput
 
     return SqliteInput(source, table)
+
+
+def tables_of_inputs(inputs: Sequence[Input], kind: str) -> tuple[str, ...]:
+    """Return the one table of each database, which is read where no --table is given.
+
+    Raises  UsageError if one has none or several
+    """
+    return tuple(only_table(one, kind) for one in inputs)
+
+
+def only_table(source: Input, kind: str) -> str:
+    """Return the name of the one table or view that a database has.
+
+    kind    "duckdb" or "sqlite"
+    Raises  UsageError if there is none or several, InputBroken, InputUnreadable
+    """
+    tables = _tables_of(source, kind)
+    if len(tables) == 1:
+        return str(tables[0])
+    what = {"duckdb": "a DuckDB database", "sqlite": "an SQLite database"}[kind]
+    raise UsageError(
+        f"`{source.name}` is {what}, and --table names none of its tables",
+        hint=table_list(tables),
+    )
+
+
+def _tables_of(source: Input, kind: str) -> list[TableName]:
+    if kind == "duckdb":
+        from dbshuf.source.tables.duckdb import tables_of
+    else:
+        from dbshuf.source.tables.sqlite import tables_of
+    return tables_of(source)

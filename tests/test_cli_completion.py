@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from fork_server import Call
 
 from dbshuf.options import STRATEGIES
 from dbshuf.sink import FORMATS
@@ -20,10 +21,16 @@ def dbshuf(*arguments, home, **variables):
     )
 
 
-def completed(line, home):
-    """What bash is told for a line whose last word is half typed."""
-    asked = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    return dbshuf(home=home, _DBSHUF_COMPLETE="complete_bash", **asked).stdout.split()
+@pytest.fixture
+def completed(fork_server, tmp_path):
+    """What bash is told for a line whose last word is half typed; how it asks is tried below."""
+
+    def ask(line):
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        environment = {**os.environ, "_DBSHUF_COMPLETE": "complete_bash", **asked}
+        return fork_server.run(Call((), tmp_path, environment)).stdout.decode().split()
+
+    return ask
 
 
 @pytest.mark.parametrize(
@@ -37,18 +44,18 @@ def completed(line, home):
         ("--compression", ("gzip", "zstd", "none", "snappy", "lz4", "brotli")),
     ],
 )
-def test_the_values_of_an_option_are_completed(option, values, tmp_path):
-    assert set(completed(f"dbshuf shuffle {option} ", tmp_path)) == set(values)
+def test_the_values_of_an_option_are_completed(option, values, completed):
+    assert set(completed(f"dbshuf shuffle {option} ")) == set(values)
     first = values[0][:2]
     want = {value for value in values if value.startswith(first)}
-    assert set(completed(f"dbshuf shuffle {option} {first}", tmp_path)) == want
+    assert set(completed(f"dbshuf shuffle {option} {first}")) == want
 
 
-def test_commands_and_options_are_completed_and_files_are_left_to_the_shell(tmp_path):
-    assert completed("dbshuf ex", tmp_path) == ["export"]
-    assert "--shard-bytes" in completed("dbshuf shuffle --sh", tmp_path)
-    assert completed("dbshuf shuffle a", tmp_path) == []
-    assert completed("dbshuf shuffle -o ", tmp_path) == []
+def test_commands_and_options_are_completed_and_files_are_left_to_the_shell(completed):
+    assert completed("dbshuf ex") == ["export"]
+    assert "--shard-bytes" in completed("dbshuf shuffle --sh")
+    assert completed("dbshuf shuffle a") == []
+    assert completed("dbshuf shuffle -o ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

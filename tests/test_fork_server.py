@@ -10,7 +10,7 @@ import sys
 
 import fork_server as forks
 import pytest
-from conftest import child_environment
+from command import child_environment
 
 FACTS = forks.__file__.replace("fork_server", "process_facts")
 FIGURES = re.compile(r"in \S+ s \([^)]*\), peak memory \S+ \S+,")

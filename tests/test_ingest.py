@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
-from conftest import MEASURE
+from command import MEASURE
 from line_sources import expected
 from store_tools import ask, counts, read_lines, read_rows, written
 

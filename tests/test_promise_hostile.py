@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import DBSHUF, child_environment
+from command import DBSHUF, child_environment
 from packed import pack
 
 import dbshuf

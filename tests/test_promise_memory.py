@@ -7,11 +7,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import reference
+from command import Ran
 
-CAP, CAP_BYTES = "512MB", 512_000_000
-MEDIUM = (7_150_000, 147)  # 1.05 GB
-WIDE = (43_750, 24_000)  # 1.05 GB
-SHORT = (33_400_000, 9)  # 0.30 GB
+LARGE = (7_150_000, 147)  # 1.05 GB
+MIDDLE = (5_000_000, 147)  # 0.74 GB
+MEDIUM = (3_575_000, 147)  # 0.53 GB
+WIDE = (21_875, 24_000)  # 0.53 GB
+SHORT = (16_700_000, 9)  # 0.15 GB
 MODEST = (2_050_000, 147)  # 0.30 GB
 
 
@@ -28,51 +30,43 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     shutil.rmtree(top)
 
 
-@pytest.mark.parametrize("strategy", ["partition", "spill", "auto"])
-def test_twice_the_cap_in_medium_lines_stays_under_the_cap(strategy, numbered, measured, home):
-    """1.05 GB of 147-byte lines at 512 MB, every line in its place of the one order."""
-    ran = measured(
-        "shuffle",
-        numbered(MEDIUM),
-        "-o",
-        "out.txt",
-        "--memory",
-        CAP,
-        "--strategy",
-        strategy,
-        "--seed",
-        "42",
-        "--threads",
-        2,
-    )
-    assert ran.code == 0, ran.err
-    assert ran.peak_rss_bytes <= CAP_BYTES
-    reference.check_numbered(home / "out.txt", *MEDIUM, "42")
+@pytest.fixture
+def capped(numbered, measured, home) -> Callable[..., Ran]:
+    """Shuffle a corpus under a cap, which holds; what comes out is in the one order."""
 
-
-def test_the_memory_strategy_stays_under_a_cap_that_it_accepts(numbered, measured, home):
-    """1.05 GB in memory; a cap that it refuses is no failure, one that it breaks is."""
-    for cap_bytes in (1_500_000_000, 2_500_000_000, 4_000_000_000):
-        ran = measured(
-            "shuffle",
-            numbered(MEDIUM),
-            "-o",
-            "out.txt",
-            "--memory",
-            f"{cap_bytes}B",
-            "--strategy",
-            "memory",
-            "--seed",
-            "42",
-            "--threads",
-            2,
-        )
+    def run(shape: tuple[int, int], strategy: str, cap_bytes: int) -> Ran:
+        options = ("--memory", f"{cap_bytes}B", "--strategy", strategy, "--threads", 2)
+        ran = measured("shuffle", numbered(shape), "-o", "out.txt", "--seed", "42", *options)
         assert ran.peak_rss_bytes <= cap_bytes
+        if ran.code == 0:
+            reference.check_numbered(home / "out.txt", *shape, "42")
+        return ran
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("shape", "strategy", "cap_bytes"),
+    [
+        (LARGE, "auto", 512_000_000),
+        (MEDIUM, "partition", 256_000_000),
+        (MIDDLE, "spill", 370_000_000),  # it takes no less
+    ],
+)
+def test_twice_the_cap_in_medium_lines_stays_under_the_cap(shape, strategy, cap_bytes, capped):
+    """147-byte lines, every line in its place of the one order."""
+    ran = capped(shape, strategy, cap_bytes)
+    assert ran.code == 0, ran.err
+
+
+def test_the_memory_strategy_stays_under_a_cap_that_it_accepts(capped):
+    """0.53 GB in memory; a cap that it refuses is no failure, one that it breaks is."""
+    for cap_bytes in (750_000_000, 1_250_000_000, 2_000_000_000):
+        ran = capped(MEDIUM, "memory", cap_bytes)
         if ran.code == 0:
             break
         assert ran.code == 16, ran.err
     assert ran.code == 0, ran.err
-    reference.check_numbered(home / "out.txt", *MEDIUM, "42")
 
 
 @pytest.mark.parametrize(
@@ -80,47 +74,16 @@ def test_the_memory_strategy_stays_under_a_cap_that_it_accepts(numbered, measure
     [(WIDE, "partition"), (WIDE, "auto"), (SHORT, "partition")],
     ids=["24 kB", "24 kB auto", "9 bytes"],
 )
-def test_wide_and_short_lines_stay_under_the_cap(shape, strategy, numbered, measured, home):
+def test_wide_and_short_lines_stay_under_the_cap(shape, strategy, capped):
     """Buffers counted in rows break on wide lines, those a row costs break on short ones."""
-    ran = measured(
-        "shuffle",
-        numbered(shape),
-        "-o",
-        "out.txt",
-        "--memory",
-        CAP,
-        "--strategy",
-        strategy,
-        "--seed",
-        "42",
-        "--threads",
-        2,
-    )
+    ran = capped(shape, strategy, 256_000_000)
     assert ran.code == 0, ran.err
-    assert ran.peak_rss_bytes <= CAP_BYTES
-    reference.check_numbered(home / "out.txt", *shape, "42")
 
 
-def test_spill_on_wide_lines_works_within_the_cap_or_is_refused(numbered, measured, home):
+def test_spill_on_wide_lines_works_within_the_cap_or_is_refused(capped):
     """The engine pins rows by number, so this must be known before it dies of it."""
-    ran = measured(
-        "shuffle",
-        numbered(WIDE),
-        "-o",
-        "out.txt",
-        "--memory",
-        CAP,
-        "--strategy",
-        "spill",
-        "--seed",
-        "42",
-        "--threads",
-        2,
-    )
-    assert ran.peak_rss_bytes <= CAP_BYTES
+    ran = capped(WIDE, "spill", 256_000_000)
     assert ran.code in (0, 11, 16), ran.err  # done, too little memory, or unfit
-    if ran.code == 0:
-        reference.check_numbered(home / "out.txt", *WIDE, "42")
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -7,16 +7,15 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from paths import ROOT
 
 from dbshuf import errors
 from dbshuf.errors import DbshufError
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 

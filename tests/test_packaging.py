@@ -11,10 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import dbshuf
 
-ROOT = Path(__file__).parent.parent
 NOT_INSTALLED = {"__pycache__"}
 
 

@@ -11,14 +11,14 @@ import pytest
 import reference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from paths import ORDER_VECTORS, ROOT
 
 import dbshuf
 from dbshuf.source.compression.readers import MAGIC_BYTES, codec_of
 
-VECTORS = Path(__file__).parent / "vectors" / "order_v1.json"
-SHARED = Path(__file__).parents[2] / "shared" / "vectors" / "order_v1.json"
+SHARED = ROOT.parent / "shared" / "vectors" / "order_v1.json"
 STRATEGIES = ("memory", "spill", "partition")
-vectors = json.loads(VECTORS.read_text())
+vectors = json.loads(ORDER_VECTORS.read_text())
 
 # Bytes that have tripped line readers, drawn more often than chance would.
 PIECES = (b"\n", b"\n\n", b"\0", b"\0\n\0", b"\r\n", b"\r", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf")
@@ -49,7 +49,7 @@ def shuffle_in_process(inputs: Sequence[bytes], strategy: str, **options: object
 @pytest.mark.skipif(not SHARED.exists(), reason="only where the shared vectors lie beside")
 def test_the_vectors_of_a_clone_are_the_shared_ones():
     """Order version 1 is frozen; a clone must not drift from it."""
-    assert VECTORS.read_bytes() == SHARED.read_bytes()
+    assert ORDER_VECTORS.read_bytes() == SHARED.read_bytes()
 
 
 def test_the_reference_meets_the_frozen_vectors():

@@ -1,7 +1,6 @@
 """The frozen order: numpy and SQL forms of the key, against the vectors and each other."""
 
 import json
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import ORDER_VECTORS
 
 from dbshuf.base.key import (
     id_of,
@@ -22,7 +22,7 @@ from dbshuf.base.key import (
 )
 from dbshuf.base.statements import statement
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
+VECTORS = json.loads(ORDER_VECTORS.read_text("utf-8"))
 
 any_id = st.integers(0, 2**64 - 1)
 

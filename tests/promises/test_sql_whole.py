@@ -5,15 +5,14 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from paths import RECIPES
 
 STRATEGIES = ("memory", "spill", "partition")
-RECIPES = Path(__file__).parents[1] / "sql" / "recipes"
 A = b"".join(b"%d %s\n" % (i % 90, b"ab" * (i % 7)) for i in range(300))
 B = b"".join(b"%d %s\n" % (i % 40, b"xyz" * (i % 3)) for i in range(200)) + b"\nlast"
 SECRET = "the-words-of-another-user"

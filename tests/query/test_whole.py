@@ -3,11 +3,11 @@
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
+from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort
@@ -255,7 +255,7 @@ except KeyboardInterrupt:
 def test_an_interrupt_ends_a_query_that_gives_nothing_yet(tmp_path):
     """Ctrl-C while DuckDB is still reading."""
     ran = subprocess.run(
-        [sys.executable, "-c", INTERRUPT, str(tmp_path), str(Path(__file__).parent)],
+        [sys.executable, "-c", INTERRUPT, str(tmp_path), str(HELPERS)],
         capture_output=True,
         text=True,
         timeout=60,

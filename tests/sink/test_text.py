@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import (
+from paths import HELPERS
+from sink_windows import (
     borders,
     lines_of_any_bytes,
     row_windows_of,
@@ -146,7 +147,7 @@ def test_the_usual_tools_unpack_it(tool, format_, tmp_path):
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_sink_cuts import target_of, windows_of, write_all
+from sink_windows import target_of, windows_of, write_all
 lines = [b"%d\\n" % i for i in range(int(sys.argv[3]))]
 try:
     write_all(target_of(None, sys.argv[2]), windows_of(lines, range(0, len(lines), 50_000)))
@@ -159,7 +160,7 @@ except Exception as error:
 
 
 def child(format_: str, rows: int, **popen: object) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), format_, str(rows)]
+    command = [sys.executable, "-c", CHILD, str(HELPERS), format_, str(rows)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, **popen)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from disks import mounted
-from test_sink_cuts import target_of, windows_of, write_all
+from paths import HELPERS
+from sink_windows import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputUnwritable
 from dbshuf.sink import check_target, open_sink
@@ -251,8 +252,8 @@ def test_a_replaced_directory_keeps_its_owner(tmp_path):
 def test_a_name_from_a_working_directory_that_is_gone_is_said_in_words(tmp_path):
     """Somebody removed it under the shell."""
     code = (
-        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path; from test_sink_cuts import target_of\n"
+        f"import os, sys; sys.path.insert(0, {str(HELPERS)!r})\n"
+        "from pathlib import Path; from sink_windows import target_of\n"
         "from dbshuf.sink import check_target\n"
         "os.rmdir(os.getcwd()); check_target(target_of(Path('out')))"
     )

@@ -5,7 +5,7 @@ import sys
 
 import pyarrow as pa
 import pytest
-from test_sink_cuts import target_of
+from sink_windows import target_of
 from typed_rows import FLAT_SCHEMA, JSON_SCHEMA, SCHEMA
 
 from dbshuf.errors import RowUnfit, UsageError

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from disks import small
-from test_sink_cuts import target_of, windows_of, write_all
+from paths import HELPERS
+from sink_windows import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
 from dbshuf.sink import FORMATS, check_target, open_sink, publish
@@ -243,8 +244,8 @@ def test_shards_have_no_place_in_a_pipe():
 def test_a_closed_stdout_is_refused(tmp_path):
     """`dbshuf ... >&-` has nowhere to write to."""
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_sink_cuts import target_of\n"
+        f"import sys; sys.path.insert(0, {str(HELPERS)!r})\n"
+        "from sink_windows import target_of\n"
         "from dbshuf.sink import check_target\n"
         "check_target(target_of(None))"
     )

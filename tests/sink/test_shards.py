@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import (
+from sink_windows import (
     borders,
     keys_for,
     lines_of_any_bytes,

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_sink_cuts import target_of
+from paths import HELPERS
+from sink_windows import target_of
 
 from dbshuf.sink import FORMATS, sink_memory_bytes
 from dbshuf.units import GIB, MIB
@@ -14,7 +15,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np, pyarrow as pa
-from test_sink_cuts import row_windows_of, target_of
+from sink_windows import row_windows_of, target_of
 from typed_rows import many_rows
 from dbshuf.base.process_memory import release_unused
 from dbshuf.base.window import Window
@@ -77,7 +78,7 @@ print(held("VmHWM:") - before, sink_memory_bytes(target, longest))
 def test_no_sink_takes_more_memory_than_it_says(form, shape):
     """The peak of a process, its code counted too, as the kernel sees it."""
     command = [sys.executable, "-c", CHILD.replace("MIB", str(MIB))]
-    command += [str(Path(__file__).parent), form, shape]
+    command += [str(HELPERS), form, shape]
     taken, said = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
     assert 0 < taken <= said
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import reference
+from paths import ROOT
 
 import dbshuf
 from dbshuf import errors
@@ -40,7 +41,7 @@ def refused(cli, home: Path, snapshot) -> Callable:
 
 def test_every_class_has_its_own_exit_code_and_is_listed_in_the_readme():
     """Programs branch on exit codes, so each has one meaning and a line in the README."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     codes = [cls.exit_code for cls in CLASSES.values()]
     assert len(set(codes)) == len(codes)
     for name, cls in CLASSES.items():

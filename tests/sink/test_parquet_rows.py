@@ -10,8 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import borders, row_windows_of, target_of, windows_of, write_all
-from test_sink_parquet import any_lines, same_file, small_groups
+from sink_windows import (
+    any_lines,
+    borders,
+    row_windows_of,
+    same_file,
+    small_groups,
+    target_of,
+    windows_of,
+    write_all,
+)
 from typed_rows import SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit

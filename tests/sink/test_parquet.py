@@ -10,11 +10,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from test_sink_cuts import (
+from sink_windows import (
+    any_lines,
     borders,
     lines_of_any_bytes,
+    same_file,
+    small_groups,
     target_of,
     windows_of,
     write_all,
@@ -22,7 +25,6 @@ from test_sink_cuts import (
 
 from dbshuf.errors import LineTooLong, NotUtf8
 from dbshuf.sink.formats import line_column as column
-from dbshuf.sink.formats import parquet
 from dbshuf.sink.formats.line_column import LineColumn
 
 TEXTS = [
@@ -34,17 +36,6 @@ TEXTS = [
     *(f"line {i} " + "x" * (i % 90) for i in range(20_000)),
 ]
 LINES = [text.encode() + b"\n" for text in TEXTS]
-
-same_file = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
-)
-any_lines = st.lists(st.text(max_size=30).map(lambda t: t.encode().replace(b"\n", b"") + b"\n"))
-
-
-def small_groups(patch: pytest.MonkeyPatch, most_bytes: int = 100, most_rows: int = 7) -> None:
-    patch.setattr("dbshuf.sink.target.ROW_GROUP_BYTES", most_bytes)
-    patch.setattr(parquet, "ROW_GROUP_ROWS", most_rows)
-    patch.setattr(parquet, "PIECE_BYTES", 40)
 
 
 def groups_of(path: Path) -> list[pa.Table]:

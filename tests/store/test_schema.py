@@ -13,6 +13,7 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import ORDER_VECTORS
 from store_tools import ask, written
 
 from dbshuf.base.key import row_keys
@@ -32,7 +33,7 @@ from dbshuf.pipeline.ingest import ingest
 from dbshuf.store.create import place_names
 from dbshuf.store.schema import check_storable, explained, is_store, open_store
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
+VECTORS = json.loads(ORDER_VECTORS.read_text("utf-8"))
 A, B = b"one\n\ntwo\r\n" + "été 雪\n".encode(), b"b\n" * 40 + b"l\0st"
 
 HOLD = """

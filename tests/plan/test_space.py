@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from disks import small
-from test_sink_cuts import target_of
+from sink_windows import target_of
 
 from dbshuf.errors import OutputSpaceShort, TempSpaceShort, UsageError
 from dbshuf.plan.space import check_space, free_near, temp_folder

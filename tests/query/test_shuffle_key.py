@@ -1,18 +1,18 @@
 """shuffle_key in the user's SQL: dbshuf's own order, wherever SQL is taken."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from paths import ORDER_VECTORS
 from query_tools import LINES, refused, relation, run_rows, run_whole
 
 from dbshuf.base.key import row_keys
 from dbshuf.query import RowQuery
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text())
+VECTORS = json.loads(ORDER_VECTORS.read_text())
 IDS = np.arange(300, dtype=np.uint64)
 
 

@@ -14,7 +14,7 @@ import pyarrow.csv
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sink_cuts import borders, row_windows_of, target_of, windows_of, write_all
+from sink_windows import borders, row_windows_of, target_of, windows_of, write_all
 from typed_rows import FLAT, FLAT_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8

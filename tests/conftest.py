@@ -54,13 +54,16 @@ def home(tmp_path: Path) -> Iterator[Path]:
     assert os.listdir(tmp_path / "tmpdir") == [], "temporary files stayed behind"
 
 
+BEGINS_FRESH = pytest.StashKey[bool]()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the first test of a file that runs the command: it starts a process, as users do."""
+    """Mark the first test of a file that runs the command: its first run starts a process."""
     seen = set()
     for item in items:
         if "cli" in getattr(item, "fixturenames", ()) and item.path not in seen:
             seen.add(item.path)
-            item.add_marker(pytest.mark.fresh)
+            item.stash[BEGINS_FRESH] = True
 
 
 @pytest.fixture(scope="session")
@@ -76,23 +79,26 @@ def cli(home: Path, request: pytest.FixtureRequest) -> Callable[..., Ran]:
     """Run `dbshuf ARGS` to its end, in an empty directory.
 
     In a fork where that is the same; in a started process where a test is marked `fresh`,
-    says so, or changes what a process is started with.
+    says so, or changes what a process is started with; once a file in any case; and always
+    with DBSHUF_TESTS_FRESH=1.
     """
-    is_fresh = bool(os.environ.get("DBSHUF_TESTS_FRESH"))
-    is_fresh = is_fresh or request.node.get_closest_marker("fresh") is not None
+    always = request.node.get_closest_marker("fresh") or os.environ.get("DBSHUF_TESTS_FRESH")
+    stash = request.node.stash
 
     def run(
         *args: object,
         stdin: bytes | Path = b"",
         stdout: object = subprocess.PIPE,
         timeout_s: int = 180,
-        fresh: bool = is_fresh,
+        fresh: bool = bool(always),
         **limits: object,
     ) -> Ran:
         data = stdin.read_bytes() if isinstance(stdin, Path) else stdin
         arguments = tuple(a if isinstance(a, bytes) else os.fsencode(str(a)) for a in args)
         call = Call(arguments, home, child_environment(home), data, timeout_s)
-        if fresh or limits or stdout != subprocess.PIPE:
+        begins = stash.get(BEGINS_FRESH, False)
+        stash[BEGINS_FRESH] = False
+        if fresh or begins or limits or stdout != subprocess.PIPE:
             done = started(call, stdout, Limits(**limits))
         else:
             server = request.getfixturevalue("fork_server")

@@ -83,7 +83,7 @@ def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert block is not None
     for line in block[1].splitlines():
-        ran = cli(*shlex.split(line)[1:], fresh=False)
+        ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
     assert len((documents / "long.txt").read_text().splitlines()) == 100
     assert pq.read_table(documents / "text.parquet").column_names == ["text", "source"]

@@ -8,7 +8,7 @@ Python's streams over them; it runs `dbshuf/__main__.py` and ends as that ends i
 
 What differs from a start: one hash seed for all calls, modules that are there already, and
 fewer resident bytes, because a fork has none of the libraries' pages until it touches them.
-Tests of those are marked `fresh`, as is the first test of every file (conftest.py).
+Tests of those are marked `fresh`, and every file starts one process (conftest.py).
 """
 
 import contextlib

@@ -184,7 +184,7 @@ def test_a_reader_that_leaves_early_is_a_broken_pipe_and_no_other_error(format_)
     """`| head` ends the run quietly, so the caller must be able to tell."""
     read_end, write_end = os.pipe()
     os.close(read_end)
-    with child(format_, 3_000_000, stdout=write_end) as process:
+    with child(format_, 500_000, stdout=write_end) as process:
         os.close(write_end)
         error = process.communicate(timeout=60)[1]
     assert (process.returncode, error) == (7, b"")

@@ -2,6 +2,7 @@
 
 syntax.py     DuckDB's parse of a text as a tree; errors with the place pointed at
 functions.py  what each function is: row-local or not, within the fence or not
+overloads.py  which overload binds, where that decides whether a call is row-local
 fence.py      databases that reach no file, network or setting; which tables are named
 binding.py    the text bound to the relation `lines`: columns read, types of the result
 rowlocal.py   --where and --select, chunk by chunk, several workers at once

@@ -8,6 +8,7 @@ from functools import cache
 
 import duckdb
 
+from dbshuf.errors import QueryInvalid
 from dbshuf.query.allowed import ALLOWED
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk
 from dbshuf.statements import statement
@@ -55,24 +56,40 @@ _KEY_HINT = (
 _WAY_OUT = "run it over all rows with --sql"
 
 
+@dataclass(frozen=True)
+class Overload:
+    """One overload of the catalogue.
+
+    types      of its arguments, as DuckDB names them
+    is_open    whether it takes any number of them
+    is_steady  whether it gives the same in every run
+    """
+
+    types: tuple[str, ...]
+    is_open: bool
+    is_steady: bool
+
+    def takes(self, arguments: int) -> bool:
+        """Whether it may bind to so many arguments."""
+        return self.is_open or len(self.types) == arguments
+
+
 @dataclass
 class Known:
     """One name of the catalogue.
 
     kinds        scalar, aggregate, macro, ...
-    overloads    of a scalar or window function: number of arguments, and whether it gives the
-                 same in every run; -1 for one that takes any number
+    overloads    of a scalar or window function
     definitions  of a macro
     """
 
     kinds: set[str] = field(default_factory=set)
-    overloads: set[tuple[int, bool]] = field(default_factory=set)
+    overloads: set[Overload] = field(default_factory=set)
     definitions: set[str] = field(default_factory=set)
 
-    def is_steady(self, arguments: int) -> bool:
-        """Whether what binds to so many arguments gives the same in every run."""
-        fitting = {steady for count, steady in self.overloads if count in (-1, arguments)}
-        return all(fitting or {steady for _, steady in self.overloads})
+    def of(self, arguments: int) -> set[Overload]:
+        """Return the overloads for so many arguments; all where none is."""
+        return {one for one in self.overloads if one.takes(arguments)} or self.overloads
 
 
 @cache
@@ -83,9 +100,8 @@ def _catalogue() -> dict[str, Known]:
     for name, kind, stability, types, is_open, definition in rows:
         found[name].kinds.add(kind)
         if kind in ("scalar", "window") and stability:
-            arguments = len(types) - 1  # the last is that of the result
-            steady = _is_steady_overload(name, stability, types)
-            found[name].overloads.add((-1 if is_open else arguments, steady))
+            is_steady = _is_steady_overload(name, stability, types)
+            found[name].overloads.add(Overload(tuple(types[:-1]), is_open, is_steady))
         if kind == "macro" and definition:
             found[name].definitions.add(definition)
     return dict(found)
@@ -203,6 +219,44 @@ def _many_rows(node: Node, name: str) -> str | None:
         return "unnest() makes several rows of one"
     if "aggregate" in known.kinds and not known.kinds & {"scalar", "macro"}:
         return f"{name.removesuffix('_star')}() is an aggregate, over more than one row"
-    if name in _BARE or not known.is_steady(len(node.get("arguments", ()))):
+    overloads = known.of(len(node.get("arguments", ())))
+    if name in _BARE or (overloads and not any(one.is_steady for one in overloads)):
         return f"{name}() {_UNSTEADY}"
     return None
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A call that is the same in every run with some overloads and not with others."""
+
+    name: str
+    node: Node  # in the user's text: the call itself, or that of a macro around it
+    overloads: frozenset[Overload]
+
+
+def undecided(
+    connection: duckdb.DuckDBPyConnection, sql: SqlText, tree: object
+) -> Iterator[Undecided]:
+    """Yield the calls of which only what binds tells whether they are row-local."""
+    columns = {name.lower() for name in sql.columns}
+    for node in walk(tree):
+        for inner in (node, *_deep_inside(connection, called(node, columns), frozenset())):
+            name = called(inner, columns)
+            known = _catalogue().get(name or "", Known())
+            overloads = known.of(len(inner.get("arguments", ())))
+            if name and len({one.is_steady for one in overloads}) > 1:
+                yield Undecided(name, node, frozenset(overloads))
+
+
+def _deep_inside(
+    connection: duckdb.DuckDBPyConnection, name: str | None, seen: frozenset[str]
+) -> Iterator[Node]:
+    """Yield the nodes of a macro's definitions, and of those of the macros in them."""
+    for inner in () if name is None else _inside(connection, name, seen):
+        yield inner
+        yield from _deep_inside(connection, called(inner), seen | {str(name)})
+
+
+def unsteady(sql: SqlText, name: str, at: int | None) -> QueryInvalid:
+    """Return the error for a function that does not give the same in every run."""
+    return sql.invalid(f"{name}() {_UNSTEADY}", at, hint=_KEY_HINT)

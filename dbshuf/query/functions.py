@@ -9,28 +9,10 @@ from functools import cache
 import duckdb
 
 from dbshuf.errors import QueryInvalid
-from dbshuf.query.allowed import ALLOWED
+from dbshuf.query.allowed import ALLOWED, FENCED
 from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk
 from dbshuf.statements import statement
 
-# Functions that show or change what lies outside the query, run text as SQL, or take raw
-# engine memory, with the reason. What is neither here nor in ALLOWED is refused, too.
-_FENCED = {
-    "current_setting": "it shows a setting",
-    "getvariable": "it shows a variable",
-    "in_search_path": "it shows a setting",
-    "write_log": "it writes",
-    "setseed": "it changes the session",
-    "setval": "it changes the database",
-    "nextval": "it changes the database",
-    "currval": "it reads the database",
-    "index_key": "it reads the database",
-    "json_serialize_plan": "it runs text as SQL",
-    "json_serialize_sql": "it takes SQL as text",
-    "json_deserialize_sql": "it takes SQL as text",
-    "to_aggregate_state": "it takes raw memory",
-    "sleep_ms": "it only waits",
-}
 _FENCED_PREFIX = "__internal"
 
 # Overloads that read the clock whatever the catalogue calls them, by name and number of
@@ -138,12 +120,32 @@ def check_fence(
     connection: duckdb.DuckDBPyConnection, sql: SqlText, tree: object, start: int
 ) -> None:
     """Raise QueryInvalid if `tree` calls a function that reaches out of the query."""
+    columns = {name.lower() for name in sql.columns} | _made_columns(tree)
     for node in walk(tree):
-        name = called(node)
+        name = called(node, columns)
         if name is not None and (reason := _reaching_out(connection, name, frozenset())):
             hint = _UNKNOWN_HINT if reason == _UNKNOWN else ""
+            if node.get("class") == "COLUMN_REF":
+                hint = f"a column of this name is meant with its table before it: t.{name}"
             message = f"{name}() is not allowed: {reason}"
             raise sql.invalid(message, place_in(node, start), hint=hint)
+
+
+def _made_columns(tree: object) -> set[str]:
+    """Return the names that a query gives to columns and tables, in lower case.
+
+    A file that it reads may have any column, even one that is named like a function.
+    """
+    found: set[str] = set()
+    for node in walk(tree):
+        found |= {str(node[key]).lower() for key in ("alias", "key") if key in node}
+        for key in ("column_name_alias", "aliases", "using_columns"):
+            found |= {str(name).lower() for name in node.get(key, ())}
+        if "class" not in node and (
+            node.get("type") == "TABLE_FUNCTION" or "." in str(node.get("qualified_name"))
+        ):
+            found |= _BARE
+    return found
 
 
 def _reaching_out(
@@ -152,8 +154,8 @@ def _reaching_out(
     """Say why a function is fenced off, or None; macros are looked into."""
     if name.startswith(_FENCED_PREFIX):
         return "it is internal to DuckDB"
-    if name in _FENCED:
-        return _FENCED[name]
+    if name in FENCED:
+        return FENCED[name]
     known = _catalogue().get(name)
     if name not in ALLOWED and known is not None and not known.kinds <= _TABLES:
         return _UNKNOWN

@@ -8,10 +8,10 @@ from functools import cache
 
 import duckdb
 
+from dbshuf.base.statements import statement
 from dbshuf.errors import QueryInvalid
-from dbshuf.query.allowed import ALLOWED, FENCED
-from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk
-from dbshuf.statements import statement
+from dbshuf.query.function_allowlist import ALLOWED, FENCED
+from dbshuf.query.parse import Node, SqlText, parse, place_in, walk
 
 _FENCED_PREFIX = "__internal"
 

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator
 
 import duckdb
 
+from dbshuf.base.statements import statement
 from dbshuf.query.binding import Binder, make_view
 from dbshuf.query.functions import Overload, undecided, unsteady
-from dbshuf.query.syntax import Node, SqlText, place_in, walk
-from dbshuf.statements import statement
+from dbshuf.query.parse import Node, SqlText, place_in, walk
 
 _NO_FEED = "(SELECT 1)"  # a scan of Arrow data has no form as JSON; columns and types are enough
 

@@ -26,7 +26,7 @@ from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.json_rows import TEXTS, JsonRows, decoded, object_texts, without_marks
 from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk, without_places
-from dbshuf.query.star_columns import own_stars
+from dbshuf.query.star_columns import own_stars, passed_columns
 from dbshuf.units import MIB
 
 EVALUATION_BYTES = 64 * MIB  # DuckDB's limit; rows are read where they are, without a copy
@@ -39,6 +39,8 @@ class RowQuery:
 
     columns  of `lines` that the caller makes; it may make more
     schema   of the result's rows; None where rows stay as they are
+    passed   with --select, column of the result -> the column whose values it has as they are
+    of_json  the columns of JSON lines, before --select
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class RowQuery:
         self._database = ChunkDatabase(memory_bytes, macros)
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
+        self.passed: dict[str, str] = {}
+        self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
         if where is not None or select is not None:
             option = "--select" if where is None else "--where"
@@ -92,8 +96,9 @@ class RowQuery:
         if where is not None:
             self._steps.append(_where_step(where, binder))
         if select is not None:
-            step, result = _select_step(select, binder)
+            step, result, items = _select_step(select, binder)
             self._steps.append(step)
+            self.passed = passed_columns(items, binder.columns)
             self.schema, self._wide = result.schema, result.wide
 
     def has_spare(self, spare: Spare) -> None:
@@ -211,7 +216,7 @@ def _where_step(text: str, binder: Binder) -> ChunkStep:
     return ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
 
 
-def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result]:
+def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Node]]:
     sql, row = SqlText("--select", text, binder.columns), row_column(binder.columns)
     tree = expressions(binder.connection, sql)
     query = filled("duckdb", "row_select", select=text)
@@ -222,7 +227,7 @@ def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result]:
     check_plan(sql, bound)
     check_overloads(binder, written, query.text, tree, len(PREFIX))
     result = binder.result(sql, query.text, tree)
-    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result
+    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result, tree
 
 
 def expressions(connection: duckdb.DuckDBPyConnection, sql: SqlText) -> list[Node]:

@@ -202,13 +202,13 @@ def test_a_value_that_no_type_holds_leaves_as_it_came_through_sql(option, strate
 
 def test_a_value_that_no_type_holds_leaves_a_store_and_splits_as_it_came(cli, home):
     (home / "in.jsonl").write_text("\n".join(MIXED) + "\n")
-    assert cli("ingest", "in.jsonl", "s.duckdb", "--from", "json").code == 0
+    assert cli("ingest", "s.duckdb", "in.jsonl", "--from", "json").code == 0
     for more in ([], ["--select", "* exclude (n), n"]):
         ran = cli("export", "s.duckdb", "--format", "jsonl", *more)
         assert ran.code == 0, ran.err
         assert _values(ran.out.splitlines()) == _values(MIXED)
     ran = cli(
-        "shuffle", "in.jsonl", "--from", "json", "--split", "a=50%,b=50%", "--split-by", "n",
+        "shuffle", "in.jsonl", "--from", "json", "--split", "a=0.5,b=0.5", "--split-by", "n",
         "-o", "out.jsonl",
     )  # fmt: skip
     assert ran.code == 0, ran.err

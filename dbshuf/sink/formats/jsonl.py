@@ -29,7 +29,8 @@ class JsonLinesEncoder(Stepwise):
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
         records = records_of(target)
-        encode = partial(json_lines, structures=structures_in(target.written))
+        structures = structures_in(target.written)
+        encode = partial(json_lines, structures=structures) if structures else json_lines
         super().__init__(packed(output, target), target, records, encode=encode)
 
 

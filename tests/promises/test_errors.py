@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -273,9 +272,8 @@ def test_an_input_that_changes_during_the_run_is_noticed(change, start, corpus, 
     """Half of one version and half of another is no corpus."""
     path = corpus("in.txt", LINES * 20)
     child = start("shuffle", "-", path, "-o", "out.txt", "--threads", 1)
-    child.stdin.write(LINES * 60)  # more than a pipe holds: the run has begun to read
+    child.stdin.write(LINES * 600)  # more than a look at the input takes: the run has begun
     child.stdin.flush()
-    time.sleep(1.5)
     if change == "grew":
         with path.open("ab") as file:
             file.write(b"one more\n")

@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import subprocess
+import time
 
 import pytest
 import reference
@@ -180,15 +182,13 @@ def test_progress_is_shown_on_a_terminal(start):
     terminal, end = os.openpty()
     child = start("shuffle", "-", stderr=end, stdout=subprocess.DEVNULL)
     os.close(end)
-    for _ in range(10):
+    shown, end_s = b"", time.monotonic() + 60
+    while shown.count(b"B/s") < 2 and time.monotonic() < end_s:  # until it was drawn again
         child.stdin.write(LINES * 20)
         child.stdin.flush()
-        try:
-            child.wait(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            continue
+        if select.select([terminal], [], [], 0.05)[0]:
+            shown += os.read(terminal, 65536)
     child.stdin.close()
-    shown = b""
     try:
         while part := os.read(terminal, 65536):
             shown += part

@@ -179,6 +179,7 @@ def test_an_input_larger_than_a_position_can_name_is_refused(refused):
         path.unlink()
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("strategy", ["auto", "partition", "spill"])
 def test_too_little_memory_names_the_smallest_value_and_that_value_works(
     strategy, refused, measured, home
@@ -195,6 +196,7 @@ def test_too_little_memory_names_the_smallest_value_and_that_value_works(
     reference.check_numbered(home / "out.txt", LARGE_ROWS, WIDTH, "42")
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("length", [40_000_000, 300_000_000])
 def test_a_line_too_long_names_file_offset_and_cap_and_that_cap_works(
     length, *, smallest, refused, cli, measured, corpus, home

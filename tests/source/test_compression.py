@@ -160,6 +160,7 @@ def test_damage_in_a_frame_of_a_large_window_is_found():
         unpack("zstd", data + b"else")
 
 
+@pytest.mark.fresh
 def test_a_match_over_more_than_128_mib_is_read_where_the_plan_has_room(cli, home):
     """`zstd --long=28` and more; the cap that would do is named otherwise."""
     noise = random.Random(5).randbytes(200_000).hex().encode() + b"\n"

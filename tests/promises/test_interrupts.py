@@ -191,6 +191,7 @@ def test_temp_and_output_on_one_disk_need_room_for_both(cli, home, disk):
     assert fits.code == 0, fits.err
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("strategy", ["spill", "partition"])
 def test_a_temp_disk_that_fills_during_the_run_leaves_nothing(strategy, cli, home, disk, smallest):
     """Unknown sizes cannot be checked before; a full disk is named, not taken for memory."""

@@ -73,9 +73,12 @@ class ForkServer:
         self._process.wait(timeout=30)
 
     def takes(self, call: Call) -> bool:
-        """Return whether a fork can have the environment of a call."""
+        """Return whether a fork can be what a start is, and have the environment of a call."""
         given, own = call.environment, self._environment
-        return all(given.get(name) == own.get(name) for name in {*given, *own} - _READ_LATE)
+        # On macOS, system libraries refuse to work in a fork.
+        return sys.platform == "linux" and all(
+            given.get(name) == own.get(name) for name in {*given, *own} - _READ_LATE
+        )
 
     def run(self, call: Call) -> "subprocess.CompletedProcess[bytes]":
         """Run the command to its end, as subprocess.run does with three pipes; one at a time."""

@@ -191,8 +191,6 @@ def _import_all() -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays
-    # Its main() again, which a start takes before the import of cli/main.py hides it.
-    importlib.reload(importlib.import_module("dbshuf.cli"))
     _parse_one_line()
 
 

@@ -20,6 +20,7 @@ WINDOW_ROWS = 1 << 18  # so that keys and offsets of the shortest lines stay sma
 INDEX_BYTES = 12  # stored beside a line: its key and its length
 KEY_BYTES = 8  # stored beside a typed row, whose columns take _COLUMN_BYTES more
 TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
+ENGINE_BYTES = 4 * MIB  # DuckDB's blocks of a worker, beside SORT_BYTES a row
 SORT_BYTES = 56  # a row's share of the arrays that order a bucket
 PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
 

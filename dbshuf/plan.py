@@ -34,7 +34,7 @@ from dbshuf.source.survey import (
 )
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.split import member_of, parse_splits
-from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
+from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes, unloaded_bytes
 from dbshuf.units import GIB, MIB, human, parse_bytes
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def make_plan(options: Options) -> Plan:
     check_schema(target)
     survey = _survey(read)
     release_unused()
-    held = resident_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)

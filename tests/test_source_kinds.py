@@ -11,8 +11,8 @@ import pytest
 from typed_sources import piped
 
 from dbshuf.errors import InputBroken, UsageError
+from dbshuf.source.formats import NAMES, kind_of_inputs
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.kinds import NAMES, kind_of_inputs
 
 TABLE = pa.table({"a": [1, 2]})
 

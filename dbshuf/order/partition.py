@@ -21,11 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.blockio import ALIGN, U8, aligned_buffer
-from dbshuf.feed import Feed, Kept
-from dbshuf.key import mix_ids, range_of
-from dbshuf.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
-from dbshuf.order.cargo import (
+from dbshuf.base.block_io import ALIGN, U8, aligned_buffer
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import mix_ids, range_of
+from dbshuf.base.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.line_batch import Batch
+from dbshuf.base.reader import Feed, Kept
+from dbshuf.base.rows import I64, Rows
+from dbshuf.base.window import AnyWindow
+from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
+from dbshuf.order.run_format import (
     Bucket,
     Cargo,
     LineBucket,
@@ -35,12 +40,7 @@ from dbshuf.order.cargo import (
     RowCargo,
     Slice,
 )
-from dbshuf.order.ordered import Budget, Stopped, in_order, run_workers
-from dbshuf.order.store import Read, RunWriter, Store, aligned_span, new_stage
-from dbshuf.order.tally import Tally
-from dbshuf.order.window import AnyWindow
-from dbshuf.rows import I64, Rows
-from dbshuf.source.batch import Batch
+from dbshuf.order.runs import Read, RunWriter, Store, aligned_span, new_stage
 
 if TYPE_CHECKING:
     from dbshuf.order.sorter import Sorters

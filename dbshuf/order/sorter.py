@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.key import U64
-from dbshuf.rows import arrow_numbers
-from dbshuf.statements import statement
+from dbshuf.base.key import U64
+from dbshuf.base.rows import arrow_numbers
+from dbshuf.base.statements import statement
 
 U32 = npt.NDArray[np.uint32]
 

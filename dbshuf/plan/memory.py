@@ -26,11 +26,13 @@ from dbshuf.base.layout import (
 from dbshuf.source.survey import Survey
 from dbshuf.units import KIB, MIB
 
-_SCRATCH_BYTES = 5 * WINDOW_BYTES  # stage, and windows with their index, of a worker
+# Of a worker: windows with their index, and the stage or, later, ENGINE_BYTES.
+_SCRATCH_BYTES = 5 * WINDOW_BYTES
 _AHEAD_BYTES = 6 * WINDOW_BYTES
 _COLUMN_BYTES = 5  # offset and validity of a value
 _LEAST_BUFFER_BYTES = 2 * MIB
 _COMFORTABLE_BUFFER_BYTES = 8 * MIB
+_COMFORTABLE_ROWS = 400_000  # as good, of short lines
 _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
@@ -111,12 +113,13 @@ def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[
     """Return how many workers there is memory for, and the bytes of their buffers."""
     row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
     wanted = _piece_bytes(survey)
+    enough = min(_COMFORTABLE_BUFFER_BYTES, wanted, int(_COMFORTABLE_ROWS * survey.mean_line_bytes))
     workers = threads + 1  # one waits for the disk
     while True:
         share = _reading_share(budget, survey, workers)
         ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
         buffer_bytes = min(wanted, int(share / (copies + row_share)), ordering * 2 // 3)
-        if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
+        if workers == 1 or buffer_bytes >= enough:
             return workers, max(buffer_bytes, _LEAST_BUFFER_BYTES)
         workers -= 1
 

@@ -12,9 +12,9 @@ TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
 ENGINE_BYTES = 4 * MIB  # DuckDB's blocks of a worker, beside those of rows (3 MB, 2.0.1)
 
 # A row's share of what orders a bucket: key 8, length 4, place 4 and offset 4 as loaded; its
-# number 4, DuckDB's sorted rows 36 and result 4, which its allocator keeps (measured: 40 a row
-# and ENGINE_BYTES, duckdb 2.0.1); key 8, place 4, length 4 and end 8 in order.
-SORT_BYTES = 88
+# number 4, and DuckDB's sorted rows 36, which its allocator keeps (measured: 36 a row and
+# ENGINE_BYTES, duckdb 2.0.1); its number 8, key 8, place 4, length 4 and end 8 in order.
+SORT_BYTES = 92
 
 # A row's share of what partitions a piece: offset 4, key 8, length 4, range 2, its number in
 # the order of ranges 8, and key 8 and length 4 in that order. With --where 8 + 8 more, for

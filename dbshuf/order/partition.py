@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import ALIGN, U8, aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import mix_ids, range_of
+from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
@@ -45,6 +45,7 @@ from dbshuf.order.runs import Read, RunWriter, Store, aligned_span, new_stage
 if TYPE_CHECKING:
     from dbshuf.order.sorter import Sorters
 
+U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 Put = Callable[[AnyWindow, int], None]
 _INT32_BYTES = 1 << 31  # where Arrow's offsets end
@@ -53,7 +54,7 @@ _INT32_BYTES = 1 << 31  # where Arrow's offsets end
 class Partition:
     """Rows of one part of the key space, stored by equal ranges of it.
 
-    ranges  parts of the whole key space, `first` the one that bucket 0 is
+    ranges  parts of the whole key space, at most 2^32; `first` is the one that bucket 0 is
     count   buckets
     """
 
@@ -67,7 +68,7 @@ class Partition:
 
     def add(self, cargo: Cargo, writer: RunWriter) -> None:
         """Store a batch of rows in any order as one run."""
-        parts = (range_of(cargo.keys, self.ranges) - np.uint64(self.first)).astype(np.uint16)
+        parts = self._buckets(cargo.keys)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
         sizes = cargo.arrange(np.argsort(parts, kind="stable"), row_ends)
@@ -82,6 +83,17 @@ class Partition:
             self._runs.append((address, starts.astype(np.uint32), rows.astype(np.uint32)))
             self._rows += rows
             self._bytes += np.where(rows > 0, spans, 0)
+
+    def _buckets(self, keys: U64) -> U16:
+        """Return the bucket of each key: of its upper half alone, which ascends as it does.
+
+        A range of a range of half a key is one of the finer ranges, so buckets can be split.
+        """
+        parts = keys >> np.uint64(32)
+        parts *= np.uint64(self.ranges)
+        parts >>= np.uint64(32)
+        parts -= np.uint64(self.first)
+        return parts.astype(np.uint16)
 
     def rows_of(self, bucket: int) -> int:
         """Return the number of rows of a bucket."""

@@ -37,7 +37,8 @@ _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
 _SLICE_BYTES = MIB  # one read from the temporary file, at least; see base/block_io.py
-_BUCKET_SHARE = 0.45  # of what a worker orders with; the rest sorts, and holds long lines
+# Of what a worker orders with, at most; the rest sorts, and holds long lines.
+_BUCKET_SHARE = 0.45
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
@@ -78,7 +79,9 @@ def lay_out(
     budget -= table_bytes
     workers, buffer_bytes = _workers(budget, survey, threads, copies)
     ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
-    bucket_bytes = max(buffer_bytes, min(_piece_bytes(survey), int(ordering * _BUCKET_SHARE)))
+    bucket_bytes = max(
+        buffer_bytes, min(_piece_bytes(survey), int(ordering * _bucket_share(survey)))
+    )
     sort_bytes = max(budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES), MIB)
     wanted = _ranges(survey, _bucket_bytes(survey, bucket_bytes, sort_bytes // workers))
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
@@ -134,6 +137,12 @@ def _bucket_bytes(survey: Survey, room_bytes: int, sort_bytes: int) -> int:
     stored_row = survey.mean_line_bytes + _index_bytes(survey)
     row = SORT_BYTES + (stored_row if survey.columns else 0)  # typed rows are copied once
     return int(min(room_bytes, sort_bytes * 0.8 * stored_row / row))
+
+
+def _bucket_share(survey: Survey) -> float:
+    """Short rows need more to be ordered than they take in their bucket."""
+    stored_row = survey.mean_line_bytes + _index_bytes(survey)
+    return min(_BUCKET_SHARE, stored_row / (stored_row + SORT_BYTES))
 
 
 def _piece_bytes(survey: Survey) -> int:

@@ -24,7 +24,7 @@ from dbshuf.plan.row_plan import (
 )
 from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
+from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes, unloaded_bytes
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.formats import DATABASES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
@@ -214,7 +214,7 @@ def make_plan(options: Options) -> Plan:
     check_schema(target)
     survey = _survey(read)
     release_unused()
-    held = resident_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)

@@ -13,7 +13,6 @@ from paths import ORDER_VECTORS
 from dbshuf.base.key import (
     id_of,
     ids_of,
-    key_order,
     mix_ids,
     range_of,
     range_start,
@@ -91,13 +90,3 @@ def test_ids_come_back_from_their_keys(ids, seed):
     """Splits are told from keys at the very end of a run."""
     keys = row_keys(np.array(ids, np.uint64), seed)
     assert ids_of(keys, seed_words(seed)).tolist() == ids
-
-
-@pytest.mark.parametrize("rows", [0, 1, 5000, 300_000])
-@pytest.mark.parametrize("apart", [1 << 63, 1 << 58, 1 << 35, 1 << 20])
-def test_keys_are_put_in_order_however_close_they_lie(rows, apart):
-    """Keys of one range share their upper bits, and some the 32 that follow."""
-    generator = np.random.default_rng(rows)
-    keys = np.unique(generator.integers(0, apart, rows, np.uint64)) + np.uint64(apart)
-    generator.shuffle(keys)
-    assert np.array_equal(keys[key_order(keys)], np.sort(keys))

@@ -57,9 +57,9 @@ def test_pandas_is_not_loaded_by_a_run(more, tmp_path):
     assert "pandas" not in names
 
 
-def test_a_table_without_sql_loads_no_duckdb(tmp_path):
-    """0.1 s and 45 MB that only SQL has a use for."""
+@pytest.mark.parametrize("strategy", ["memory", "partition", "spill"])
+def test_every_strategy_orders_with_duckdb(strategy, tmp_path):
+    """It is what puts rows in order."""
     pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "in.parquet")
-    line = ["shuffle", tmp_path / "in.parquet", "-o", tmp_path / "out.parquet"]
-    assert "duckdb" not in loaded(*line)
-    assert "duckdb" in loaded(*line, "--where", "a > 1")
+    line = [tmp_path / "in.parquet", "-o", tmp_path / "out.parquet", "--strategy", strategy]
+    assert "duckdb" in loaded("shuffle", *line)

@@ -126,7 +126,9 @@ def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):
     loaded = []
     windows = cargo.LineBucket.windows
     monkeypatch.setattr(
-        cargo.LineBucket, "windows", lambda self: loaded.append(self) or windows(self)
+        cargo.LineBucket,
+        "windows",
+        lambda self, order_of: loaded.append(self) or windows(self, order_of),
     )
     data = b"".join(b"%d %s\n" % (n, b"z" * (n % 90)) for n in range(9000))
     (tmp_path / "a").write_bytes(data)

@@ -19,6 +19,7 @@ NAMES = {
     "duckdb": "DuckDB database",
     "sqlite": "SQLite database",
 }
+TEXT_KINDS = ("lines", "json")  # read as lines
 DELIMITED = ("csv", "tsv")
 DATABASES = ("duckdb", "sqlite")
 _SHOWN_NAMES = 3  # of files to leave out, in a hint

@@ -18,15 +18,12 @@ from dbshuf.base.rows import Rows
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
-from dbshuf.source.formats import NAMES, kind_of_inputs
+from dbshuf.source.formats import NAMES
 from dbshuf.source.input import Input
 from dbshuf.source.schema.plain import narrowest, plain_batch
 from dbshuf.source.schema.written import merged
 from dbshuf.source.tables.interface import Pace, Part, TableInput, check_unchanged, read_error
 from dbshuf.source.tables.opening import open_all
-from dbshuf.source.tables.survey import survey_tables
-
-__all__ = ["TableSource", "kind_of_inputs", "open_tables", "survey_tables"]
 
 _PIECES = 8  # of these small batches a batch is made
 

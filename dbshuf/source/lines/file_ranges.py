@@ -1,10 +1,8 @@
 """Plain files as units of work: pieces of large files, groups of smaller ones."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dbshuf.errors import InputChanged
 from dbshuf.source.input import Input
 
 
@@ -51,19 +49,3 @@ def cut(
                 yield (Piece(source, first, end, start <= header_bytes),)
     if group:
         yield tuple(group)
-
-
-def check_same(source: Input, fd: int, *, is_whole: bool = True) -> None:
-    """Raise InputChanged if a file is no longer what it was when it was listed.
-
-    is_whole  whether all of the bytes that it should have were read
-    """
-    status = os.fstat(fd)
-    if not is_whole or (status.st_size, status.st_mtime_ns) != (
-        source.size_bytes,
-        source.changed_ns,
-    ):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
-            hint="shuffle a copy that no one writes to",
-        )

@@ -17,8 +17,8 @@ from dbshuf.base.layout import MOST_LONG_BYTES, Layout
 from dbshuf.base.line_batch import Arena, Batch, origin_of
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputChanged, LineTooLong
-from dbshuf.source.input import Input, open_raw, unreadable
-from dbshuf.source.lines.file_ranges import Piece, check_same, cut
+from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
+from dbshuf.source.lines.file_ranges import Piece, cut
 from dbshuf.source.lines.long_lines import LongArena
 from dbshuf.source.lines.stream import Stream
 from dbshuf.units import KIB, MIB, human
@@ -115,8 +115,7 @@ class LineSource:
         """Raise InputChanged if a plain file is no longer what it was when it was listed."""
         for source in self._inputs:
             if source.is_plain_file:
-                with open_raw(source.name) as file:
-                    check_same(source, file.fileno())
+                check_unchanged(source)
 
     def close(self) -> None:
         """Stop, and close what is open."""
@@ -251,7 +250,7 @@ class LineSource:
                     end += count
             except OSError as error:
                 raise unreadable(piece.input.name, error) from error
-            check_same(piece.input, file.fileno(), is_whole=end - begin == size)
+            check_unchanged(piece.input, file.fileno(), is_whole=end - begin == size)
         if arena.buffer[end - 1] != self._terminator[0]:
             arena.buffer[end] = self._terminator[0]
             end += 1
@@ -265,7 +264,7 @@ class LineSource:
         except OSError as error:
             raise unreadable(piece.input.name, error) from error
         try:
-            check_same(piece.input, reader.fileno())
+            check_unchanged(piece.input, reader.fileno())
             position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
             while position < piece.end:
                 try:
@@ -279,7 +278,7 @@ class LineSource:
                     region = [(begin, origin_of(piece.input.ordinal, position, begin))]
                     yield from self._split(arena, region, end)
                 position += end - begin
-            check_same(piece.input, reader.fileno())
+            check_unchanged(piece.input, reader.fileno())
         except OSError as error:
             raise unreadable(piece.input.name, error) from error
         finally:

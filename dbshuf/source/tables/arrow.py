@@ -13,10 +13,11 @@ from itertools import islice
 import pyarrow as pa
 
 from dbshuf.errors import LineTooLong
+from dbshuf.source.byte_reader import ByteReader
 from dbshuf.source.head import first_bytes
-from dbshuf.source.input import ByteReader, Input, mapped_file, unreadable
+from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
 from dbshuf.source.schema.plain import narrowest, own_slice
-from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged, read_error
+from dbshuf.source.tables.interface import Pace, Part, Pieces, read_error
 from dbshuf.units import KIB, MIB, human
 
 _FILE_MAGIC = b"ARROW1\0\0"

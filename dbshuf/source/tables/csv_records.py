@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputBroken, LineTooLong
-from dbshuf.source.input import ByteReader, Input, unreadable
+from dbshuf.source.byte_reader import ByteReader
+from dbshuf.source.input import Input, unreadable
 from dbshuf.units import human
 
 I64 = npt.NDArray[np.int64]

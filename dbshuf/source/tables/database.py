@@ -19,8 +19,8 @@ import pyarrow as pa
 from dbshuf.base.statements import identifier
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, UsageError
-from dbshuf.source.input import Input
-from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged
+from dbshuf.source.input import Input, check_unchanged
+from dbshuf.source.tables.interface import Pace, Part, Pieces
 
 _SHOWN_TABLES = 20
 _DEFAULT_SCHEMA = "main"

@@ -4,15 +4,14 @@ A part is a stretch of consecutive rows that one worker at a time reads front to
 a row group of a Parquet file, or all of any other input.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
-from dbshuf.errors import DbshufError, InputBroken, InputChanged
-from dbshuf.source.input import Input, unreadable
+from dbshuf.errors import DbshufError, InputBroken
+from dbshuf.source.input import Input, check_unchanged, unreadable
 
 _FIRST_ROWS = 64
 # A thousand rows and more cost next to nothing to ask for one batch at a time (100 columns
@@ -88,21 +87,6 @@ class TableInput(Protocol):
 
     def close(self) -> None:
         """Close what is open for longer than a part."""
-
-
-def check_unchanged(source: Input) -> None:
-    """Raise InputChanged if a file is no longer what it was when it was listed."""
-    if source.pipe is not None or source.path is None:
-        return
-    try:
-        status = os.stat(source.path)
-    except OSError as error:
-        raise unreadable(source.name, error) from error
-    if (status.st_size, status.st_mtime_ns) != (source.size_bytes, source.changed_ns):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
-            hint="shuffle a copy that no one writes to",
-        )
 
 
 def read_error(source: Input, error: Exception, what: str) -> DbshufError:

@@ -19,10 +19,10 @@ from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
 from dbshuf.source.formats import NAMES
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, check_unchanged
 from dbshuf.source.schema.plain import narrowest, plain_batch
 from dbshuf.source.schema.written import merged
-from dbshuf.source.tables.interface import Pace, Part, TableInput, check_unchanged, read_error
+from dbshuf.source.tables.interface import Pace, Part, TableInput, read_error
 from dbshuf.source.tables.opening import open_all
 
 _PIECES = 8  # of these small batches a batch is made

@@ -17,8 +17,8 @@ from dbshuf.source.formats import DELIMITED, NAMES, TEXT_KINDS
 from dbshuf.source.head import first_bytes, read_start, unpack_head
 from dbshuf.source.input import Input, Pipe, open_raw, unreadable
 from dbshuf.source.schema.plain import plain_batch
-from dbshuf.source.tables.aligned import fitted
-from dbshuf.source.tables.interface import Pace, Part, TableInput, read_error
+from dbshuf.source.tables.aligned import aligned
+from dbshuf.source.tables.interface import BatchSize, RowRange, TableInput, read_error
 from dbshuf.source.tables.opening import open_all, open_one
 from dbshuf.units import KIB, MIB
 
@@ -210,27 +210,27 @@ class _RowSample:
             return
         with contextlib.suppress(DbshufError):  # it ends anywhere
             head = open_one(_head_of(table.input, self._kind), self._kind, None)
-            self._parts_of(fitted(head, self._schema))
+            self._parts_of(aligned(head, self._schema))
 
     def _parts_of(self, table: TableInput) -> None:
-        parts = list(table.parts(self._schema.names))
+        parts = list(table.row_ranges(self._schema.names))
         for part in _spread(parts, _SAMPLED_PARTS):
             try:
                 self._rows_of(part, table.input.name)
             except Exception as error:
                 raise read_error(table.input, error, NAMES[self._kind]) from None
 
-    def _rows_of(self, part: Part, name: str) -> None:
-        pace, row, seen_bytes = Pace(_PART_BYTES // 4), part.first_row, 0
+    def _rows_of(self, part: RowRange, name: str) -> None:
+        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4), part.first_row, 0
         pool = pa.default_memory_pool()
         before, highest = pool.bytes_allocated(), pool.max_memory() or 0
-        with contextlib.closing(part.read(pace)) as pieces:
+        with contextlib.closing(part.read(batch_size)) as pieces:
             while seen_bytes < _PART_BYTES and (found := next(pieces, None)) is not None:
                 self.sizes.append(row_bytes(plain_batch(found, self._schema, name, row)))
                 peak = pool.max_memory() or 0
                 held = (peak if peak > highest else pool.bytes_allocated()) - before
                 self.reader_bytes = max(self.reader_bytes, held - found.nbytes)
-                pace.saw(len(found), found.nbytes)
+                batch_size.saw(len(found), found.nbytes)
                 row += len(found)
                 seen_bytes += int(self.sizes[-1].sum())
 

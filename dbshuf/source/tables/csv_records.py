@@ -4,6 +4,10 @@ A row ends at an LF outside of quotes (RFC 4180); a CR before it belongs to the 
 quote counts where a field begins; elsewhere in an unquoted field it is text. What follows
 a closing quote must be the end of the field, or the file is refused: every other reading
 of it would change a value without a word.
+
+pyarrow.csv.open_csv cuts a stream into blocks too, but fails at a row longer than a block
+("straddling object"), reads `"x"y` as xy, and takes what follows a quote without a partner
+for a value, to the end of the input (pyarrow 26.0.1). So blocks are cut here, and parsed by it.
 """
 
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ from dbshuf.base.statements import identifier
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, UsageError
 from dbshuf.source.input import Input, check_unchanged
-from dbshuf.source.tables.interface import Pace, Part, Pieces
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange
 
 _SHOWN_TABLES = 20
 _DEFAULT_SCHEMA = "main"
@@ -96,8 +96,8 @@ class Database(ABC):
 
     @abstractmethod
     def batches(
-        self, connection: Any, profile: Profile, names: Sequence[str], pace: Pace
-    ) -> Pieces:
+        self, connection: Any, profile: Profile, names: Sequence[str], batch_size: BatchSize
+    ) -> RecordBatches:
         """Yield all rows in their order, with at least the columns `names`."""
 
     @abstractmethod
@@ -182,15 +182,17 @@ class DatabaseInput:
         self.schema, self.rows = self._profile.schema, self._profile.rows
         self._running = _RunningQuery()
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
-        yield Part(0, lambda pace: self._read(names, pace))
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
+        yield RowRange(0, lambda batch_size: self._read(names, batch_size))
 
-    def _read(self, names: Sequence[str], pace: Pace) -> Pieces:
+    def _read(self, names: Sequence[str], batch_size: BatchSize) -> RecordBatches:
         database = self._database
         with (
             database.connected() as connection,
             self._running.of(connection),
-            contextlib.closing(database.batches(connection, self._profile, names, pace)) as batches,
+            contextlib.closing(
+                database.batches(connection, self._profile, names, batch_size)
+            ) as batches,
         ):
             yield from batches
 

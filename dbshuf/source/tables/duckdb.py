@@ -17,7 +17,7 @@ from dbshuf.errors import (
     SchemaMismatch,
 )
 from dbshuf.source.tables.database import Database, NotOneSelect, Profile, TableName
-from dbshuf.source.tables.interface import Pace, Pieces, first_line
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, first_line
 from dbshuf.units import MIB, human
 
 MEMORY_BYTES = 128 * MIB  # DuckDB's limit; its buffers and the rows of a vector come to it
@@ -90,8 +90,8 @@ class DuckDatabase(Database):
         return Profile(sql, schema, rows)
 
     def batches(
-        self, connection: Connection, profile: Profile, names: Sequence[str], pace: Pace
-    ) -> Pieces:
+        self, connection: Connection, profile: Profile, names: Sequence[str], batch_size: BatchSize
+    ) -> RecordBatches:
         with contextlib.closing(connection.sql(profile.sql).to_arrow_reader(_VECTOR_ROWS)) as rows:
             yield from rows
 

@@ -21,7 +21,7 @@ _MOST_ROWS = 2048
 _GROWTH = 8
 
 
-class Pace:
+class BatchSize:
     """How many rows to read next, so that they come to about `piece_bytes`."""
 
     def __init__(self, piece_bytes: int) -> None:
@@ -49,11 +49,11 @@ class Pace:
         return int(self._piece_bytes / max(row_bytes, 1))
 
 
-Pieces = Generator[pa.RecordBatch, None, None]
+RecordBatches = Generator[pa.RecordBatch, None, None]
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """Consecutive rows of an input.
 
     first_row  number of the first one in the input, from 0
@@ -62,7 +62,7 @@ class Part:
     """
 
     first_row: int
-    read: Callable[[Pace], Pieces]
+    read: Callable[[BatchSize], RecordBatches]
 
 
 class TableInput(Protocol):
@@ -79,7 +79,7 @@ class TableInput(Protocol):
     rows: int | None
     least_bytes: int
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         """Yield all parts in order; their batches hold at least the columns `names`."""
 
     def stop(self) -> None:

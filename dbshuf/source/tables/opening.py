@@ -10,7 +10,7 @@ from dbshuf.source.formats import DELIMITED, one_of
 from dbshuf.source.input import Input
 from dbshuf.source.schema.plain import check_alike, plain_schema
 from dbshuf.source.schema.union import has_union, union_of
-from dbshuf.source.tables.aligned import fitted, with_keys
+from dbshuf.source.tables.aligned import aligned, with_keys
 from dbshuf.source.tables.database import Database, DatabaseInput, table_list, tables_of
 from dbshuf.source.tables.interface import TableInput
 
@@ -45,7 +45,7 @@ def open_all(
         return schemas[0]
     if isinstance(wanted, str):
         wanted = union_of([source.name for source in inputs], schemas)
-    tables[:] = [fitted(one, wanted) for one in tables]
+    tables[:] = [aligned(one, wanted) for one in tables]
     return wanted
 
 

@@ -25,7 +25,7 @@ from dbshuf.errors import (
 )
 from dbshuf.source.input import open_raw
 from dbshuf.source.tables.database import Database, NotOneSelect, Profile, TableName
-from dbshuf.source.tables.interface import Pace, Pieces, first_line
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, first_line
 
 # The bits of sql/sqlite/table_type.sql, their names in SQLite, and the types for them.
 _TYPES = {
@@ -120,12 +120,12 @@ class SqliteDatabase(Database):
         return Profile(sql, pa.schema(fields), rows)
 
     def batches(
-        self, connection: Connection, profile: Profile, names: Sequence[str], pace: Pace
-    ) -> Pieces:
+        self, connection: Connection, profile: Profile, names: Sequence[str], batch_size: BatchSize
+    ) -> RecordBatches:
         places = [profile.schema.get_field_index(name) for name in names]
         fields = [profile.schema.field(at) for at in places]
         cursor = connection.execute(profile.sql)
-        while rows := cursor.fetchmany(pace.rows):
+        while rows := cursor.fetchmany(batch_size.rows):
             columns = list(zip(*rows, strict=True))
             arrays = [
                 _array(self.source.name, columns[at], field)

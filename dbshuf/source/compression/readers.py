@@ -8,6 +8,8 @@ else is an InputBroken that names a compressed byte; nothing is dropped.
 Held in memory: 256 KiB of compressed input, 1 MiB of output (in pyarrow), and what the
 codec needs for its window: at most 128 MiB for xz, larger ones are refused, and 2 GiB for
 zstd, whose large ones need libzstd (see wide_zstd.py).
+Of gzip and bzip2 pyarrow reads as fast (2.05 CPU seconds for 250 MB of gzip, 2.07 here; 26.0.1),
+but refuses the zeros that tapes pad with, cannot say where the data end, and has no xz.
 A flaw in a zstd or lz4 frame that was written without a checksum can go unnoticed.
 """
 

@@ -5,9 +5,10 @@ quote counts where a field begins; elsewhere in an unquoted field it is text. Wh
 a closing quote must be the end of the field, or the file is refused: every other reading
 of it would change a value without a word.
 
-pyarrow.csv.open_csv cuts a stream into blocks too, but fails at a row longer than a block
-("straddling object"), reads `"x"y` as xy, and takes what follows a quote without a partner
-for a value, to the end of the input (pyarrow 26.0.1). So blocks are cut here, and parsed by it.
+pyarrow.csv.open_csv cuts a stream into blocks too, for 0.6 CPU seconds less of 187 MB with a
+quoted column (0.2 instead of 0.8). But it fails at a row longer than a block ("straddling
+object"), reads `"x"y` as xy, and takes all that follows a quote without a partner for one value
+(pyarrow 26.0.1). So blocks are cut here, and pyarrow parses them.
 """
 
 from collections.abc import Iterator

@@ -8,6 +8,7 @@ from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
 from dbshuf.source.input import Input, unreadable
 from dbshuf.units import KIB, MIB, human
 
+_FRONT_BYTES = 64 * KIB  # looked at first
 MOST_HEADER_BYTES = 16 * MIB  # of header lines, or the names of CSV's columns
 
 ENCODED_KINDS = ("lines", "json", "csv", "tsv")  # what is text, so has an encoding
@@ -83,12 +84,11 @@ def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
 
 
 def fronts(source: Input, most_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield more and more text from the front, from 64 KiB on, and whether that is all there is.
+    """Yield more and more text from the front, and whether that is all there is.
 
     The last one is all, or has `most_bytes`.
     """
-    size = 64 * KIB
-    is_all = False
+    size, is_all = _FRONT_BYTES, False
     while not is_all and size <= most_bytes:
         text, is_all = first_bytes(source, size)
         yield text, is_all

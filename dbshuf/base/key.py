@@ -2,7 +2,7 @@
 
 A line's place in the output depends on its seed and its row id alone, never on
 memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` is the same
-function in SQL; `tests/test_key.py` holds the two to the same vectors.
+function in SQL; `tests/base/test_key.py` holds the two to the same vectors.
 """
 
 import hashlib

@@ -7,7 +7,8 @@ import lzma
 
 import pyarrow as pa
 
-from dbshuf.source.compression.readers import MAGIC_BYTES, Decompressor
+from dbshuf.source.compression.codecs import MAGIC_BYTES
+from dbshuf.source.compression.readers import Decompressor
 
 CODECS = ("gzip", "zstd", "bzip2", "xz", "lz4")
 

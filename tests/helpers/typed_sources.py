@@ -18,12 +18,13 @@ MEASURE = """
 import sys
 from dbshuf.base.process_memory import peak_resident_bytes, resident_bytes
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.tables.reader import open_tables, survey_tables
+from dbshuf.source.survey import survey_inputs
+from dbshuf.source.tables.reader import open_tables
 small, large, kind, batch_bytes = sys.argv[1:]
 for path in (small, large):
     base = resident_bytes()
     inputs = resolve_inputs([path])
-    survey_tables(inputs, kind)
+    survey_inputs(inputs, kind)
     source = open_tables(inputs, kind, batch_bytes=int(batch_bytes), threads=1)
     for rows in source.batches():
         del rows

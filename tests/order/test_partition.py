@@ -19,7 +19,7 @@ from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.scan import LineFeed
-from dbshuf.source.compression.readers import MAGIC_BYTES, codec_of
+from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.lines.reader import LineSource
 

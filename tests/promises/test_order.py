@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paths import ORDER_VECTORS, ROOT
 
 import dbshuf
-from dbshuf.source.compression.readers import MAGIC_BYTES, codec_of
+from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 
 SHARED = ROOT.parent / "shared" / "vectors" / "order_v1.json"
 STRATEGIES = ("memory", "spill", "partition")

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from packed import CHECKED, CODECS, LINES, SKIPPABLE, Dribble, pack, read_all, unpack
 
 from dbshuf.errors import InputBroken
-from dbshuf.source.compression.readers import BLOCK_BYTES, MAGIC_BYTES, Decompressor, codec_of
+from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
+from dbshuf.source.compression.readers import BLOCK_BYTES, Decompressor
 
 KINDS = st.sampled_from(CODECS)
 EXACT = settings(derandomize=True, deadline=None, max_examples=300)

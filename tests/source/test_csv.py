@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from typed_sources import piped, read_rows
 
 from dbshuf.errors import DbshufError, InputBroken, LineTooLong, NotUtf8, SchemaMismatch
+from dbshuf.source import head
 from dbshuf.source.tables import csv as delimited
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=150)
@@ -170,7 +171,7 @@ def test_a_header_that_is_no_utf8_is_refused():
 
 def test_a_long_header_is_read_to_its_end(monkeypatch):
     """Longer than what is looked at first, with a line end inside a name."""
-    monkeypatch.setattr(delimited, "KIB", 16)
+    monkeypatch.setattr(head, "_FRONT_BYTES", 1024)
     names = [f"column {i}" for i in range(300)]
     names[200] = "two\nlines"
     text, found = as_csv([names, names])

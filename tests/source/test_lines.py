@@ -16,8 +16,7 @@ from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputChanged, LineTooLong
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.lines.file_ranges import cut
-from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.lines.file_ranges import RangeReader, cut
 from dbshuf.source.lines.stream import Stream
 from dbshuf.units import MIB
 
@@ -213,7 +212,7 @@ def test_closing_a_source_closes_the_pipes_that_no_one_has_read():
 def test_a_line_beyond_a_gibibyte_asks_for_no_memory(kind, terminator, tmp_path, monkeypatch):
     """No --memory would do, so the terminator is the likely mistake."""
     monkeypatch.setattr(Stream, "length_to_end", lambda *_: GIB_AND_MORE)
-    monkeypatch.setattr(LineSource, "_measure", lambda *_: GIB_AND_MORE)
+    monkeypatch.setattr(RangeReader, "line_bytes", lambda *_: GIB_AND_MORE)
     text = b"x" * 20 * BLOCK
     inputs = [streamed(0, text)] if kind == "stream" else written(tmp_path, [text])
     source = make_source(inputs, longest_bytes=BLOCK, terminator=terminator)

@@ -14,7 +14,7 @@ from typed_sources import expected, measured_read, read, read_rows, sizes_of
 from dbshuf.base.thrift import Reader, value_bytes
 from dbshuf.errors import InputBroken, InputUnreadable, NotUtf8
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.tables.interface import Pace
+from dbshuf.source.tables.interface import BatchSize
 from dbshuf.source.tables.reader import open_tables
 
 DECIMALS = st.decimals(-(10**8), 10**8, places=2)
@@ -229,29 +229,29 @@ def test_a_row_group_far_larger_than_a_batch_takes_the_memory_of_a_few_batches(s
 
 def test_rows_are_read_at_a_pace_that_follows_their_size():
     """Slowly faster, at once slower, and never so fast that sudden long rows are too many."""
-    pace = Pace(1 << 20)
-    first = pace.rows
-    pace.saw(first, first * 10)
-    assert first < pace.rows <= 8 * first
+    batch_size = BatchSize(1 << 20)
+    first = batch_size.rows
+    batch_size.saw(first, first * 10)
+    assert first < batch_size.rows <= 8 * first
     for _ in range(9):
-        pace.saw(pace.rows, pace.rows * 10)
-    assert pace.rows == 2048
-    pace.saw(2048, 2048 << 20)
-    assert pace.rows == 1
-    pace.saw(1, 1 << 19)
-    assert pace.rows == 2
-    pace.saw(0, 0)
-    assert pace.rows == 2
+        batch_size.saw(batch_size.rows, batch_size.rows * 10)
+    assert batch_size.rows == 2048
+    batch_size.saw(2048, 2048 << 20)
+    assert batch_size.rows == 1
+    batch_size.saw(1, 1 << 19)
+    assert batch_size.rows == 2
+    batch_size.saw(0, 0)
+    assert batch_size.rows == 2
 
 
 def test_rows_that_will_be_long_are_read_few_at_a_time():
     """Of a row group sorted by length: what is left of it says so before they come."""
-    pace = Pace(1 << 20)
-    pace.expect(100_000, 90_000 * 100 + 10_000 * 20_000)
+    batch_size = BatchSize(1 << 20)
+    batch_size.expect(100_000, 90_000 * 100 + 10_000 * 20_000)
     for _ in range(40):
-        rows = min(pace.rows, 1000)
-        pace.saw(rows, rows * 100)
-    assert pace.rows < 600
-    pace = Pace(1 << 20)
-    pace.expect(10, 10 << 20)
-    assert pace.rows == 1
+        rows = min(batch_size.rows, 1000)
+        batch_size.saw(rows, rows * 100)
+    assert batch_size.rows < 600
+    batch_size = BatchSize(1 << 20)
+    batch_size.expect(10, 10 << 20)
+    assert batch_size.rows == 1

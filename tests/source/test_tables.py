@@ -16,9 +16,10 @@ from dbshuf.base.rows import row_bytes
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds, InputBroken, InputChanged, SchemaMismatch
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.survey import survey_inputs
 from dbshuf.source.tables import csv as delimited
 from dbshuf.source.tables import reader as table_module
-from dbshuf.source.tables.reader import open_tables, survey_tables
+from dbshuf.source.tables.reader import open_tables
 
 TABLE = pa.table({"n": range(2000), "s": [f"value {i}" for i in range(2000)]})
 KINDS = ("parquet", "arrow", "csv", "tsv", "duckdb", "sqlite")
@@ -198,7 +199,7 @@ def test_a_pipe_is_looked_at_and_opened_before_it_is_read(kind, tmp_path):
     inputs = [piped(data), piped(data, 1)]
     for _ in range(2):
         open_tables(inputs, kind, batch_bytes=1, threads=1).close()
-        survey = survey_tables(inputs, kind)
+        survey = survey_inputs(inputs, kind)
     assert len(read(inputs, kind, workers=2)) == 18_000
     assert survey.text_bytes is None
     assert 20 < survey.mean_line_bytes < 40
@@ -209,7 +210,7 @@ def test_a_survey_tells_how_large_rows_are_and_how_many(kind, tmp_path):
     """Close to what reading finds, with some bytes for every column on top."""
     path = write(tmp_path / "a", kind)
     inputs = resolve_inputs([str(path)] * 3)
-    survey = survey_tables(inputs, kind, **options(kind))
+    survey = survey_inputs(inputs, kind, **options(kind))
     source = open_tables(inputs, kind, batch_bytes=1 << 20, threads=1, **options(kind))
     sizes = np.concatenate([row_bytes(rows.batch) for rows in source.batches()])
     assert (survey.columns, survey.is_exact) == (2, False)
@@ -223,19 +224,19 @@ def test_a_survey_tells_what_a_reader_holds(tmp_path):
     table = pa.table({"s": [f"{i:08}" * 25 for i in range(60_000)]})
     page_rows = {"data_page_size": 1 << 30, "max_rows_per_page": 20_000, "use_dictionary": False}
     pq.write_table(table, tmp_path / "a", **page_rows)
-    survey = survey_tables(resolve_inputs([str(tmp_path / "a")]), "parquet")
+    survey = survey_inputs(resolve_inputs([str(tmp_path / "a")]), "parquet")
     assert 4_000_000 < survey.reader_bytes < 12_000_000
     small = write(tmp_path / "b", "parquet")
-    assert survey_tables(resolve_inputs([str(small)]), "parquet").reader_bytes < 1_000_000
+    assert survey_inputs(resolve_inputs([str(small)]), "parquet").reader_bytes < 1_000_000
 
 
 def test_a_survey_of_nothing_is_no_division_by_zero(tmp_path):
     """An empty table, and a header without rows."""
     empty = write(tmp_path / "a", "parquet", TABLE.slice(0, 0))
-    survey = survey_tables(resolve_inputs([str(empty)]), "parquet")
+    survey = survey_inputs(resolve_inputs([str(empty)]), "parquet")
     assert (survey.text_bytes, survey.longest_line_bytes) == (0, 10)
     assert survey.mean_line_bytes > 1
-    assert survey_tables([piped(b"a,b\n")], "csv").mean_line_bytes > 1
+    assert survey_inputs([piped(b"a,b\n")], "csv").mean_line_bytes > 1
 
 
 def test_the_first_error_names_its_input_and_ends_the_run(tmp_path):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dbshuf.feed import Feed, open_feed
+import numpy as np
+
+from dbshuf.feed import Feed, SqlFeed, open_feed
 from dbshuf.key import ORDER_VERSION, id_of, seed_words
 from dbshuf.memory import peak_resident_bytes, relieve
 from dbshuf.order.partition import PartitionOrder
@@ -124,6 +126,16 @@ def _windows(
     def on_read() -> None:
         reporter.stage("write", read.text_bytes)
 
+    if isinstance(feed, SqlFeed) and plan.strategy == "spill":
+        is_first = True
+        for window in feed.windows():
+            if is_first:
+                reporter.stage("write", None)
+                is_first = False
+            read.add(window.keys, np.diff(window.bounds))
+            yield window
+        feed.check()
+        return
     if plan.strategy == "spill":
         from dbshuf.order.duckdb import spill_order
 

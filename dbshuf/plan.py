@@ -34,7 +34,14 @@ from dbshuf.source.survey import (
 )
 from dbshuf.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.split import member_of, parse_splits
-from dbshuf.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
+from dbshuf.rows import fixed_bytes
+from dbshuf.strategy import (
+    DUCKDB_BYTES,
+    MERGE_ROWS,
+    choose_strategy,
+    duckdb_bytes,
+    merge_fits,
+)
 from dbshuf.units import GIB, MIB, human, parse_bytes
 
 if TYPE_CHECKING:
@@ -219,10 +226,24 @@ def make_plan(options: Options) -> Plan:
     held = resident_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
+    asked = options.strategy
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
-    strategy, reason, layout = choose_strategy(
-        options.strategy, cap, base, survey, threads, copies=shape.copies
+    reason = ""
+    if _is_one_statement(options, shape):
+        whole = _of_result(read, survey)
+        alone = held + sink_memory_bytes(target) * max(len(target.split_names), 1)
+        if asked == "spill" or merge_fits(cap, alone, whole):
+            asked, engine_bytes, base, survey = "spill", 0, alone, whole
+            reason = "one DuckDB statement runs the SQL and orders its rows"
+        else:
+            reason = (
+                f"rows of about {whole.mean_line_bytes:.0f} bytes are too wide for DuckDB's merge,"
+                f" which pins {MERGE_ROWS:,} of them"
+            )
+    strategy, why, layout = choose_strategy(
+        asked, cap, base, survey, threads, copies=shape.copies
     )
+    reason = reason if reason and options.strategy == "auto" else why
     temp_dir = temp_folder(options.temp_dir, target)
     plan = Plan(
         inputs=inputs,
@@ -252,6 +273,26 @@ def make_plan(options: Options) -> Plan:
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )
     return plan
+
+
+def _is_one_statement(options: Options, shape: Shape) -> bool:
+    """Whether DuckDB may order the rows in the statement that makes them."""
+    query = shape.whole_query
+    is_asked = options.strategy in ("auto", "spill") and not options.is_answer
+    return query is not None and query.is_orderable and is_asked
+
+
+def _of_result(read: "_Read", survey: Survey) -> Survey:
+    """Return a survey whose rows are as wide as those of --sql, as far as one can tell.
+
+    A text of the result is taken to be as long as what a row of the input has for each of its.
+    """
+    shape = read.shape
+    assert shape.schema is not None and shape.whole_query is not None
+    texts = max(shape.whole_query.texts, 1)
+    widths = [fixed_bytes(field.type) for field in shape.schema]
+    width = sum(survey.mean_line_bytes / texts if one is None else one for one in widths)
+    return replace(survey, mean_line_bytes=max(width, 1.0))
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,11 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
     return 0, "partition", f"{size} of text does not fit in {human(cap)}"
 
 
+def merge_fits(cap: int, base: int, survey: Survey) -> bool:
+    """Whether DuckDB's merge has room for what it pins of such rows on one thread."""
+    return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
+
+
 def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
     return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)

@@ -21,12 +21,13 @@ from dbshuf.blockio import U8, aligned_buffer
 from dbshuf.key import U64
 from dbshuf.layout import Layout
 from dbshuf.order.ordered import Stopped, join_all
-from dbshuf.relation import LineRelation, RowRelation, place_of
 from dbshuf.order.window import RowWindow
+from dbshuf.relation import LineRelation, RowRelation, place_of
 from dbshuf.rows import I64, Rows, arrow_numbers, row_bytes
 from dbshuf.source.batch import Batch
 from dbshuf.source.inputs import Input
 from dbshuf.source.lines import LineSource
+from dbshuf.strategy import merge_threads
 from dbshuf.units import MIB
 from dbshuf.verify import check_read, check_rows
 
@@ -347,10 +348,12 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         to_relation,
         outer,
         memory_bytes=plan.duckdb_bytes,
-        threads=plan.threads,
+        threads=merge_threads(plan.duckdb_bytes, plan.survey, plan.threads)
+        if plan.is_one_statement
+        else plan.threads,
         buffer_bytes=layout.buffer_bytes,
         folder=folder,
-        is_ordered=plan.strategy == "spill",
+        is_ordered=plan.is_one_statement,
     )
 
 

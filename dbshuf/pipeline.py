@@ -2,16 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from dbshuf.feed import Feed, SqlFeed, open_feed
+from dbshuf.errors import MergeTooSmall, QueryTooLarge
+from dbshuf.feed import SqlFeed, open_feed
 from dbshuf.key import ORDER_VERSION, id_of, seed_words
-from dbshuf.memory import peak_resident_bytes, relieve
+from dbshuf.memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.store import Store
 from dbshuf.order.tally import Tally
@@ -19,6 +20,7 @@ from dbshuf.order.window import AnyWindow
 from dbshuf.plan import Plan
 from dbshuf.scratch import private_folder
 from dbshuf.sink import open_sink
+from dbshuf.strategy import merge_threads
 from dbshuf.verify import check_totals, checked
 
 
@@ -94,57 +96,103 @@ def ordered(plan: Plan, reporter: Reporter, written: Tally) -> Generator[AnyWind
     Raises   CheckFailed at the end, if that is not what was read
     """
     words = seed_words(plan.seed)
+    given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        reporter.stage("read", plan.survey.text_bytes)
         read = Tally()
-
-        def advance(count: int) -> None:
-            relieve(plan.memory_bytes)
-            reporter.advance(count)
-
-        with contextlib.closing(open_feed(plan, folder, advance)) as feed:
-            windows = _windows(plan, feed, words, folder, read=read, reporter=reporter)
-            given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
-            with contextlib.closing(windows):
-                for window in checked(windows, written, given_id):
-                    yield window
-                    relieve(plan.memory_bytes)
-            check_totals(read, written)
+        with contextlib.closing(_windows(plan, words, folder, read, reporter)) as windows:
+            for window in checked(windows, written, given_id):
+                yield window
+                relieve(plan.memory_bytes)
+        check_totals(read, written)
 
 
 def _windows(
-    plan: Plan,
-    feed: Feed,
-    words: tuple[int, int],
-    folder: Path,
-    *,
-    read: Tally,
-    reporter: Reporter,
+    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Reporter
 ) -> Generator[AnyWindow]:
-    """Order the rows of a feed as the plan says; `read` is complete with the first window."""
+    """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
+    if plan.otherwise is None:
+        yield from _tried(plan, words, folder, read, reporter)
+        return
+    last = -1
+    try:
+        for window in _tried(plan, words, folder, read, reporter):
+            last = int(window.keys[-1]) if window.rows else last
+            yield window
+        return
+    except (QueryTooLarge, MergeTooSmall):
+        if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
+            raise
+    read.clear()
+    release_unused()
+    again = folder / "again"
+    again.mkdir()
+    for window in _tried(plan.otherwise, words, again, read, reporter):
+        first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
+        if first < window.rows:
+            yield window.slice(first, window.rows) if first else window
+
+
+def _tried(
+    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Reporter
+) -> Generator[AnyWindow]:
+    """Order the rows as the plan says; `read` is complete with the first window, or the last."""
+
+    def advance(count: int) -> None:
+        relieve(plan.memory_bytes)
+        reporter.advance(count)
 
     def on_read() -> None:
-        reporter.stage("write", read.text_bytes)
+        reporter.stage("write", read.text_bytes or None)
 
-    if isinstance(feed, SqlFeed) and plan.strategy == "spill":
-        is_first = True
-        for window in feed.windows():
-            if is_first:
-                reporter.stage("write", None)
-                is_first = False
-            read.add(window.keys, np.diff(window.bounds))
-            yield window
-        feed.check()
+    reporter.stage("read", plan.survey.text_bytes)
+    if plan.is_one_statement:
+        yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
-    if plan.strategy == "spill":
-        from dbshuf.order.duckdb import spill_order
+    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
+        if plan.strategy == "spill":
+            from dbshuf.order.duckdb import spill_order
 
-        yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+            yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+            return
+        with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
+            order = PartitionOrder(plan.layout, words, store, plan.schema)
+            order.fill(feed)
+            feed.check()
+            read.merge(order.read)
+            on_read()
+            yield from order.windows()
+
+
+def _statement(
+    plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
+) -> Generator[AnyWindow]:
+    """Yield the rows of the one statement that makes and orders them."""
+    if plan.shape.whole_query is None:
+        from dbshuf.source.stored import ordered_store
+
+        assert plan.store is not None
+        yield from ordered_store(
+            plan.store,
+            words,
+            folder,
+            memory_bytes=plan.duckdb_bytes,
+            threads=merge_threads(plan.duckdb_bytes, plan.survey, plan.threads),
+        )
         return
-    with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
-        order = PartitionOrder(plan.layout, words, store, plan.schema)
-        order.fill(feed)
+    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
+        assert isinstance(feed, SqlFeed)
+        yield from feed.windows()
         feed.check()
-        read.merge(order.read)
-        on_read()
-        yield from order.windows()
+
+
+def _counted(
+    windows: Iterator[AnyWindow], read: Tally, on_read: Callable[[], None]
+) -> Generator[AnyWindow]:
+    """Count windows as DuckDB hands them over: what went into its statement nobody saw."""
+    is_first = True
+    for window in windows:
+        if is_first:
+            on_read()
+            is_first = False
+        read.add_window(window)
+        yield window

@@ -75,6 +75,12 @@ def merge_fits(cap: int, base: int, survey: Survey) -> bool:
     return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
 
 
+def merge_threads(limit: int, survey: Survey, threads: int) -> int:
+    """Return how many threads DuckDB's merge has memory for within its limit (bytes)."""
+    pinned = int(MERGE_ROWS * survey.mean_line_bytes)
+    return max(1, min(threads, limit // max(2 * pinned, 1)))
+
+
 def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
     return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)

@@ -21,7 +21,7 @@ from dbshuf.order.window import AnyWindow, RowWindow, Window
 from dbshuf.rows import Rows, row_bytes
 from dbshuf.source.batch import Batch
 from dbshuf.statements import quoted, statement
-from dbshuf.strategy import MERGE_ROWS
+from dbshuf.strategy import merge_threads
 from dbshuf.units import MIB, human
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def spill_order(
 def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory database that spills to the run's folder and loads nothing."""
     limit = plan.duckdb_bytes
-    pinned = int(MERGE_ROWS * plan.survey.mean_line_bytes)
-    threads = max(1, min(plan.threads, limit // max(2 * pinned, 1)))
+    threads = merge_threads(limit, plan.survey, plan.threads)
     connection = duckdb.connect()
     for setting, value in (
         ("memory_limit", quoted(f"{limit}B")),

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, TempSpaceShort
+from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, QueryTooLarge, TempSpaceShort
 from dbshuf.key import U64, seed_words
 from dbshuf.order.ordered import Stopped
 from dbshuf.query.binding import FEED, SCAN, Binder, feed_names, make_view
@@ -41,10 +41,6 @@ _COPY = "copied"  # the table of query_spool.sql
 _KEEPING = {"PROJECTION", "STREAMING_WINDOW", "ORDER_BY", SCAN}  # operators that keep all rows
 
 Feed = Callable[[], Iterator[pa.RecordBatch]]
-
-
-class QueryTooLarge(QueryFailed):
-    """DuckDB had too little memory; with a statement that orders, perhaps for that alone."""
 
 
 class WholeQuery:
@@ -153,7 +149,9 @@ class WholeQuery:
         folder        of this run alone; rows are spilled and copied there
         Raises        QueryFailed, TempSpaceShort, and whatever `feed` raises
         """
-        run = _Run(self, self._text, feed, memory_bytes, threads, folder)
+        run = _Run(
+            self, self._text, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
         count = 0
         try:
             run.start()
@@ -172,7 +170,9 @@ class WholeQuery:
 
         Raises  QueryTooLarge, which may be for the order's sake; others as `rows`
         """
-        run = _Run(self, self._ordered, feed, memory_bytes, threads, folder)
+        run = _Run(
+            self, self._ordered, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
         try:
             run.start()
             for batch in run.batches():
@@ -181,10 +181,7 @@ class WholeQuery:
             run.close()
 
     def _keyed(self, batch: pa.RecordBatch) -> tuple[U64, pa.RecordBatch]:
-        def place(row: int) -> str:
-            return f"row {row} of the ordered result"
-
-        check_wide(batch, self._wide, self._sql.option, place)
+        check_wide(batch, self._wide, self._sql.option, lambda row: "a row of the result")
         keys = batch.column(self._key)
         if keys.null_count:
             raise self._no_id("a row of the result")
@@ -270,6 +267,7 @@ class _Run:
         query: WholeQuery,
         text: str,
         feed: Feed,
+        *,
         memory_bytes: int,
         threads: int,
         folder: Path,
@@ -280,6 +278,7 @@ class _Run:
         self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._threads = max(1, min(threads, memory_bytes // _THREAD_BYTES))
+        self._database = folder / "lines.duckdb" if query.scans > 1 else None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -289,7 +288,7 @@ class _Run:
             memory_bytes=self._memory_bytes,
             threads=self._threads,
             folder=self._folder,
-            database=self._folder / "lines.duckdb" if self._query.scans > 1 else None,
+            database=self._database,
             is_ordered=not self._query.has_id,
             macros=self._query._macros,
         )
@@ -318,6 +317,8 @@ class _Run:
             self._thread.join(0.05)
         if self._connection is not None:
             self._connection.close()
+        if self._database is not None:
+            self._database.unlink(missing_ok=True)
         self._pass.close()
 
     def _work(self) -> None:

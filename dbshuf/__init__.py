@@ -3,10 +3,10 @@
     source  ->  query  ->  key  ->  order  ->  sink
     bytes       SQL        u64      by key     text, Parquet, CSV, JSON lines, shards
 
-`source/` turns inputs into batches of lines or typed rows, `query/` runs the user's SQL
-on them (`feed.py` joins the two), `key.py` gives every row its random key, `order/` puts
-the rows in key order, `sink/` writes them. `plan.py` decides how, `pipeline.py` does it;
-`store.py` keeps rows to come back to, `cli/` is the command line on top.
+`source/` turns inputs into batches of lines or typed rows, `query/` runs the user's SQL on them
+(`pipeline/scan.py` joins the two), `base/key.py` gives every row its random key, `order/` puts
+the rows in key order, `sink/` writes them. `plan/` decides how, `pipeline/` does it; `store/`
+keeps rows to come back to, `api.py` has the functions for programs, `cli/` the command line.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,21 +14,30 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.library import shuffle, stream
-    from dbshuf.pipeline import Result
+    from dbshuf.api import export, ingest, shuffle, stream
+    from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-__all__ = ["DbshufError", "Result", "__version__", "shuffle", "stream"]
+_FUNCTIONS = ("export", "ingest", "shuffle", "stream")
+__all__ = [
+    "DbshufError",
+    "Result",
+    "__version__",
+    "export",
+    "ingest",
+    "shuffle",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load the engines only when they are used: `import dbshuf` stays light."""
-    if name in ("shuffle", "stream"):
-        from dbshuf import library
+    if name in _FUNCTIONS:
+        from dbshuf import api
 
-        return getattr(library, name)
+        return getattr(api, name)
     if name == "Result":
-        from dbshuf.pipeline import Result
+        from dbshuf.pipeline.shuffle import Result
 
         return Result
     raise AttributeError(f"module 'dbshuf' has no attribute {name!r}")

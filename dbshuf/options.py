@@ -1,12 +1,14 @@
 """What the user asked for, and what is wrong with it whatever the inputs are."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dbshuf.base.remote_names import is_remote, remote_hint
 from dbshuf.errors import OutputUnwritable, UsageError
-from dbshuf.remote import is_remote, remote_hint
-from dbshuf.strategy import STRATEGIES
 
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
+STRATEGIES = ("auto", "memory", "spill", "partition")
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -120,3 +122,9 @@ def check_schema_option(schema: str) -> None:
 def terminator_of(options: Options) -> bytes:
     """Return the byte that ends a line."""
     return b"\0" if options.zero_terminated else b"\n"
+
+
+def names_of(given: Names) -> tuple[str, ...]:
+    """Return one name or several as the library keeps them."""
+    names = [given] if isinstance(given, (str, os.PathLike)) else given
+    return tuple(os.fspath(name) for name in names)

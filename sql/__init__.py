@@ -1,1 +1,1 @@
-"""SQL that dbshuf runs, a folder an engine; loaded by `dbshuf.statements`."""
+"""SQL that dbshuf runs, a folder an engine; loaded by `dbshuf.base.statements`."""

@@ -6,8 +6,8 @@ import itertools
 import threading
 from types import SimpleNamespace
 
-from dbshuf.source.inputs import Input, Pipe
-from dbshuf.source.lines import LineSource
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.lines.reader import LineSource
 
 BLOCK = 4096
 

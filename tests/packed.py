@@ -7,7 +7,7 @@ import lzma
 
 import pyarrow as pa
 
-from dbshuf.source.compressed import MAGIC_BYTES, Decompressor
+from dbshuf.source.compression.readers import MAGIC_BYTES, Decompressor
 
 CODECS = ("gzip", "zstd", "bzip2", "xz", "lz4")
 

@@ -35,10 +35,10 @@ def run(plan, progress):
     progress.advance(100)
     return Result()
 
-plan, pipeline = types.ModuleType("dbshuf.plan"), types.ModuleType("dbshuf.pipeline")
+plan, pipeline = types.ModuleType("dbshuf.plan.plan"), types.ModuleType("dbshuf.pipeline.shuffle")
 plan.make_plan = Plan
 pipeline.Result, pipeline.run = Result, run
-sys.modules["dbshuf.plan"], sys.modules["dbshuf.pipeline"] = plan, pipeline
+sys.modules["dbshuf.plan.plan"], sys.modules["dbshuf.pipeline.shuffle"] = plan, pipeline
 """
 
 
@@ -68,4 +68,4 @@ def fail_with(monkeypatch, error: BaseException) -> None:
         progress.stage("read", None)
         raise error
 
-    monkeypatch.setattr(sys.modules["dbshuf.pipeline"], "run", run)
+    monkeypatch.setattr(sys.modules["dbshuf.pipeline.shuffle"], "run", run)

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from dbshuf.options import STRATEGIES
 from dbshuf.sink import FORMATS
-from dbshuf.source.kinds import NAMES
-from dbshuf.strategy import STRATEGIES
+from dbshuf.source.formats import NAMES
 
 
 def dbshuf(*arguments, home, **variables):

@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 from dbshuf.cli import process
 process.prepare()
-from dbshuf.cli.commandline import run_command
+from dbshuf.cli.main import run_command
 code = run_command()
 print("loaded", *sys.modules)
 sys.exit(code)

@@ -14,8 +14,9 @@ import time
 import pytest
 from stand_ins import LINE, child
 
-from dbshuf.cli.terminal import TerminalProgress, open_progress
-from dbshuf.progress import NO_PROGRESS, JsonProgress, LineProgress, say
+from dbshuf.base.progress import NO_PROGRESS
+from dbshuf.cli.progress import JsonProgress, LineProgress, say
+from dbshuf.cli.progress_bar import TerminalProgress, open_progress
 
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
@@ -235,7 +236,7 @@ def test_an_error_takes_the_bar_away():
 def test_what_is_said_stands_above_the_bar():
     """However long; and neither tears the other."""
     words = "x [b]long[/b] message\t" * 20
-    then = f"from dbshuf.progress import say; {WAIT}; say({words!r}); {WAIT}"
+    then = f"from dbshuf.cli.progress import say; {WAIT}; say({words!r}); {WAIT}"
     window = Window("shuffle", "a", body=HALF.format(stage="read", total=10**9, then=then))
     window.wait_for_line("^read")
     window.process.stdin.write("\n")
@@ -286,7 +287,7 @@ def test_a_terminal_that_stopped_does_not_hold_up_the_work(monkeypatch):
             released.wait(30)
             return super().write(text)
 
-    monkeypatch.setattr("dbshuf.progress._JOIN_S", 0.05)
+    monkeypatch.setattr("dbshuf.cli.progress._JOIN_S", 0.05)
     stream = Stuck()
     progress = TerminalProgress(stream)
     progress.stage("read", 10)

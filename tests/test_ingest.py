@@ -35,9 +35,9 @@ from dbshuf.errors import (
     StoreInvalid,
     UsageError,
 )
-from dbshuf.ingest import ingest
-from dbshuf.intake import Digest, Intake
-from dbshuf.store import open_store
+from dbshuf.pipeline.ingest import ingest
+from dbshuf.pipeline.ingest_input import Digest, Intake
+from dbshuf.store.schema import open_store
 from dbshuf.units import parse_bytes
 
 A, B, C = b"one\n\ntwo\r\n\0\n", b"b\n" * 50 + b"last", b"three\nfour\n"
@@ -47,7 +47,7 @@ CAP_BYTES = 360_000_000
 INGEST = """
 import sys
 from dbshuf.errors import DbshufError
-from dbshuf.ingest import ingest
+from dbshuf.pipeline.ingest import ingest
 try:
     ingest(sys.argv[1], sys.argv[2].split(","), memory=sys.argv[3])
 except DbshufError as error:

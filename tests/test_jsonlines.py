@@ -5,7 +5,7 @@ import pytest
 
 import dbshuf
 from dbshuf.errors import SchemaMismatch
-from dbshuf.ingest import ingest
+from dbshuf.pipeline.ingest import ingest
 
 
 @pytest.fixture(name="keyless")

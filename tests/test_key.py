@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbshuf.key import (
+from dbshuf.base.key import (
     id_of,
     ids_of,
     key_order,
@@ -20,7 +20,7 @@ from dbshuf.key import (
     row_keys,
     seed_words,
 )
-from dbshuf.statements import statement
+from dbshuf.base.statements import statement
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
 

@@ -9,18 +9,19 @@ import reference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dbshuf.base.key import seed_words
+from dbshuf.base.layout import Layout
+from dbshuf.base.window import text_of
+from dbshuf.base.workers import in_order
 from dbshuf.errors import LineTooLong
-from dbshuf.feed import LineFeed
-from dbshuf.key import seed_words
-from dbshuf.layout import Layout
-from dbshuf.order import cargo, partition
-from dbshuf.order.ordered import in_order
+from dbshuf.order import partition
+from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
-from dbshuf.order.store import Store
-from dbshuf.order.window import text_of
-from dbshuf.source.compressed import MAGIC_BYTES, codec_of
+from dbshuf.order.runs import Store
+from dbshuf.pipeline.scan import LineFeed
+from dbshuf.source.compression.readers import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.lines import LineSource
+from dbshuf.source.lines.reader import LineSource
 
 BLOCK = 4096
 

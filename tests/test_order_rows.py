@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import row_keys, seed_words
+from dbshuf.base.layout import Layout
+from dbshuf.base.rows import Rows, row_bytes
 from dbshuf.errors import StrategyUnfit
-from dbshuf.key import row_keys, seed_words
-from dbshuf.layout import Layout
-from dbshuf.order.duckdb import spill_order
 from dbshuf.order.partition import PartitionOrder
-from dbshuf.order.store import Store
-from dbshuf.order.tally import Tally
-from dbshuf.rows import Rows, row_bytes
+from dbshuf.order.runs import Store
+from dbshuf.order.spill import spill_order
 
 SCHEMA = pa.schema(
     [

@@ -9,15 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from dbshuf.progress import (
-    NO_PROGRESS,
-    JsonProgress,
-    LineProgress,
-    Progress,
-    Snapshot,
-    say,
-    summary,
-)
+from dbshuf.base.progress import NO_PROGRESS, Progress
+from dbshuf.cli.progress import JsonProgress, LineProgress, Snapshot, say
+from dbshuf.cli.summary import summary
 
 
 @dataclass

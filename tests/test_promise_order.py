@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import dbshuf
-from dbshuf.source.compressed import MAGIC_BYTES, codec_of
+from dbshuf.source.compression.readers import MAGIC_BYTES, codec_of
 
 VECTORS = Path(__file__).parent / "vectors" / "order_v1.json"
 SHARED = Path(__file__).parents[2] / "shared" / "vectors" / "order_v1.json"

@@ -16,10 +16,10 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 import dbshuf
+from dbshuf.base.parquet_types import tree
+from dbshuf.base.thrift import BINARY, I32, LIST, STRUCT, Reader, value_bytes
 from dbshuf.errors import InputUnreadable
-from dbshuf.ingest import ingest
-from dbshuf.sink.annotations import tree
-from dbshuf.thrift import BINARY, I32, LIST, STRUCT, Reader, value_bytes
+from dbshuf.pipeline.ingest import ingest
 
 MEMORY = "1GB"
 OWN = (b"dbshuf.seed", b"dbshuf.order_version")
@@ -142,10 +142,10 @@ def test_spill_keeps_what_is_not_null_and_what_is_said_of_it(tmp_path):
 
 
 def exported(store, out):
+    from dbshuf.base.progress import NO_PROGRESS
     from dbshuf.options import Options
-    from dbshuf.pipeline import run
-    from dbshuf.plan import make_plan
-    from dbshuf.progress import NO_PROGRESS
+    from dbshuf.pipeline.shuffle import run
+    from dbshuf.plan.plan import make_plan
 
     options = Options(inputs=(), store=str(store), output=str(out), seed="1", memory=MEMORY)
     run(make_plan(options), NO_PROGRESS)

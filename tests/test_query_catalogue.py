@@ -10,7 +10,7 @@ from query_tools import LINES, refused, relation, run_rows
 from dbshuf.errors import QueryInvalid
 from dbshuf.query import RowQuery, WholeQuery, functions
 from dbshuf.query.functions import check_fence, check_row_local
-from dbshuf.query.syntax import SqlText, parse
+from dbshuf.query.parse import SqlText, parse
 
 # Functions, with the reason why --where does not take them.
 UNSTEADY = {

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from query_tools import LINES, refused, relation, run_rows, run_whole
 
-from dbshuf.key import row_keys
+from dbshuf.base.key import row_keys
 from dbshuf.query import RowQuery
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text())

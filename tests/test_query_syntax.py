@@ -3,8 +3,8 @@
 import duckdb
 import pytest
 
-from dbshuf.query.syntax import SqlText, details, first_sentence, pointed, shown, unterminated
-from dbshuf.statements import filled, identifier, quoted_list
+from dbshuf.base.statements import filled, identifier, quoted_list
+from dbshuf.query.parse import SqlText, details, first_sentence, pointed, shown, unterminated
 
 
 def caret(text, needle):

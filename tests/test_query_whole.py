@@ -276,7 +276,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
-from dbshuf.memory import peak_resident_bytes
+from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.query import WholeQuery
 from dbshuf.query.whole import _Run
 schema = pa.schema([("id", pa.uint64()), ("line", pa.string())])

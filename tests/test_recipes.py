@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from query_tools import relation, run_whole
 
-from dbshuf.key import row_keys
+from dbshuf.base.key import row_keys
 
 RECIPES = sorted(
     entry.name.removesuffix(".sql")

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dbshuf import scratch
+from dbshuf.base import temporary as scratch
 from dbshuf.errors import TempSpaceShort, UsageError
 
 

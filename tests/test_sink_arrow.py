@@ -12,7 +12,7 @@ from test_sink_cuts import borders, row_windows_of, target_of, windows_of, write
 from typed_rows import SCHEMA, batches, many_rows, with_other_bytes_below_nulls
 
 from dbshuf.errors import NotUtf8
-from dbshuf.sink import arrow
+from dbshuf.sink.formats import arrow
 
 few_files = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],

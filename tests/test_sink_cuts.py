@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbshuf.order.window import AnyWindow, RowWindow, Window
-from dbshuf.rows import row_bytes
+from dbshuf.base.rows import row_bytes
+from dbshuf.base.window import AnyWindow, RowWindow, Window
 from dbshuf.sink import Sink, Target, open_sink
-from dbshuf.sink.cuts import FileCut, KeyCut, SizeCut, counted_bounds
+from dbshuf.sink.cut_points import FileCut, KeyCut, SizeCut, counted_bounds
 
 lines_of_any_bytes = st.lists(
     st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=60

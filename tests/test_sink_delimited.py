@@ -18,8 +18,8 @@ from test_sink_cuts import borders, row_windows_of, target_of, windows_of, write
 from typed_rows import FLAT, FLAT_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8
-from dbshuf.sink import stepwise
-from dbshuf.sink.delimited import delimited
+from dbshuf.sink.formats import row_text as stepwise
+from dbshuf.sink.formats.csv import delimited
 
 few_files = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],

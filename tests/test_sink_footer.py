@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typed_rows import many_rows
 
-from dbshuf.sink.footer import MAGIC, Footer
+from dbshuf.sink.formats.parquet_footer import MAGIC, Footer
 
 
 def taken_apart(data: bytes) -> tuple[bytes, bytes]:

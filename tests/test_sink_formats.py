@@ -6,7 +6,7 @@ import pytest
 
 from dbshuf.errors import UsageError
 from dbshuf.sink import FORMATS, format_of
-from dbshuf.sink.formats import codec_of
+from dbshuf.sink.output_format import codec_of
 
 BY_NAME = {
     "a": "txt",

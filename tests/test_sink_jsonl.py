@@ -21,9 +21,9 @@ from test_sink_cuts import borders, row_windows_of, target_of, windows_of, write
 from typed_rows import JSON_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit
-from dbshuf.sink import stepwise
-from dbshuf.sink.file import open_encoder
-from dbshuf.sink.jsonl import json_lines
+from dbshuf.sink.formats import row_text as stepwise
+from dbshuf.sink.formats.jsonl import json_lines
+from dbshuf.sink.single_file import open_encoder
 
 few_files = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -206,7 +206,7 @@ def test_a_long_row_is_made_text_alone(monkeypatch):
         running.pop()
         return json_lines(rows)
 
-    monkeypatch.setattr("dbshuf.sink.jsonl.json_lines", slow)
+    monkeypatch.setattr("dbshuf.sink.formats.jsonl.json_lines", slow)
     texts = ["x" * 1_100_000] * 3 + ["y" * 300_000] * 6
     for values, at_once in ((texts[:3], 1), (texts[3:], 3)):
         rows = pa.record_batch({"t": values})

@@ -12,7 +12,7 @@ from test_sink_cuts import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputUnwritable
 from dbshuf.sink import check_target, open_sink
-from dbshuf.sink.names import descriptor_of, grows_in
+from dbshuf.sink.output_path import descriptor_of, grows_in
 
 LINES = [b"%d\n" % i for i in range(1000)]
 TEXT = b"".join(LINES)

@@ -21,8 +21,9 @@ from test_sink_cuts import (
 )
 
 from dbshuf.errors import LineTooLong, NotUtf8
-from dbshuf.sink import column, parquet
-from dbshuf.sink.column import LineColumn
+from dbshuf.sink.formats import line_column as column
+from dbshuf.sink.formats import parquet
+from dbshuf.sink.formats.line_column import LineColumn
 
 TEXTS = [
     "",
@@ -285,8 +286,9 @@ def test_batches_have_the_column_of_the_file_and_own_their_memory(binary, wide):
 def test_only_parquet_output_loads_the_parquet_library():
     """A text shuffle has no use for its memory and its start-up time."""
     code = (
-        "import sys, dbshuf.sink.text, dbshuf.sink.shards, dbshuf.sink.column\n"
-        "import dbshuf.sink.jsonl, dbshuf.sink.delimited, dbshuf.sink.arrow\n"
+        "import sys, dbshuf.sink.formats.text, dbshuf.sink.shards\n"
+        "import dbshuf.sink.formats.line_column\n"
+        "import dbshuf.sink.formats.jsonl, dbshuf.sink.formats.csv, dbshuf.sink.formats.arrow\n"
         "sys.exit('pyarrow.parquet' in sys.modules)"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0

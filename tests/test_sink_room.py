@@ -16,10 +16,10 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np, pyarrow as pa
 from test_sink_cuts import row_windows_of, target_of
 from typed_rows import many_rows
-from dbshuf.memory import release_unused
-from dbshuf.order.window import Window
+from dbshuf.base.process_memory import release_unused
+from dbshuf.base.window import Window
 from dbshuf.sink import sink_memory_bytes
-from dbshuf.sink.file import open_encoder
+from dbshuf.sink.single_file import open_encoder
 
 class Nowhere:
     def write(self, data): pass

@@ -23,7 +23,8 @@ from test_sink_cuts import (
 )
 
 from dbshuf.errors import RowUnfit
-from dbshuf.sink import open_sink, packed
+from dbshuf.sink import open_sink
+from dbshuf.sink.formats import compression as packed
 
 LINES = [b"%d caf\xc3\xa9 \xff\0\r %s\n" % (i, b"word " * (i % 40)) for i in range(30_000)]
 TEXT = b"".join(LINES)
@@ -216,7 +217,10 @@ def test_a_run_that_fails_before_its_first_row_leaves_a_pipe_empty(capfdbinary):
 
 @pytest.mark.parametrize(
     ("format_", "work"),
-    [("txt.gz", "dbshuf.sink.packed._deflate"), ("txt.zst", "dbshuf.sink.ahead.Beside.write")],
+    [
+        ("txt.gz", "dbshuf.sink.formats.compression._deflate"),
+        ("txt.zst", "dbshuf.sink.encoder_threads.Beside.write"),
+    ],
 )
 def test_what_fails_on_a_thread_fails_the_run_and_ends_the_threads(
     format_, work, tmp_path, monkeypatch

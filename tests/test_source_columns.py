@@ -6,9 +6,9 @@ import decimal
 import pyarrow as pa
 import pytest
 
+from dbshuf.base.rows import row_bytes
 from dbshuf.errors import InputBroken, NotUtf8, SchemaMismatch
-from dbshuf.rows import row_bytes
-from dbshuf.source.columns import check_alike, plain_batch, plain_schema
+from dbshuf.source.schema.plain import check_alike, plain_batch, plain_schema
 
 DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 WORDS = ["a", None, "bcd", "", "e"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from packed import CHECKED, CODECS, LINES, SKIPPABLE, Dribble, pack, read_all, unpack
 
 from dbshuf.errors import InputBroken
-from dbshuf.source.compressed import BLOCK_BYTES, MAGIC_BYTES, Decompressor, codec_of
+from dbshuf.source.compression.readers import BLOCK_BYTES, MAGIC_BYTES, Decompressor, codec_of
 
 KINDS = st.sampled_from(CODECS)
 EXACT = settings(derandomize=True, deadline=None, max_examples=300)
@@ -50,7 +50,7 @@ def test_text_that_looks_like_a_magic_is_text():
 def test_pyarrow_is_imported_for_zstd_and_lz4_only():
     code = """if True:
         import sys, io, gzip
-        from dbshuf.source.compressed import Decompressor
+        from dbshuf.source.compression.readers import Decompressor
         reader = Decompressor(io.BytesIO(gzip.compress(b"text")), "gzip", "in")
         assert reader.readinto(memoryview(bytearray(9))) == 4
         assert "pyarrow" not in sys.modules
@@ -216,7 +216,7 @@ def test_input_is_not_read_far_ahead_of_what_was_asked_for(codec):
 PEAK = """if True:
     import sys
     import pyarrow
-    from dbshuf.source.compressed import Decompressor
+    from dbshuf.source.compression.readers import Decompressor
     def peak_kb():
         with open("/proc/self/status") as status:
             return int(next(line for line in status if line.startswith("VmHWM")).split()[1])

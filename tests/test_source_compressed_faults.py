@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packed import CHECKED, CODECS, LINES, Dribble, pack, pieces_of, unpack
 
 from dbshuf.errors import InputBroken
-from dbshuf.source.compressed import BLOCK_BYTES, Decompressor
+from dbshuf.source.compression.readers import BLOCK_BYTES, Decompressor
 
 KINDS = st.sampled_from(CODECS)
 EXACT = settings(derandomize=True, deadline=None, max_examples=300)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typed_sources import piped, read_rows
 
 from dbshuf.errors import DbshufError, InputBroken, LineTooLong, NotUtf8, SchemaMismatch
-from dbshuf.source import delimited
+from dbshuf.source.tables import csv as delimited
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=150)
 # Surrogates are no UTF-8, and a NUL is nothing special.

@@ -19,7 +19,7 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables
+from dbshuf.source.tables.reader import open_tables
 
 SCRIPT = """
     CREATE TABLE t AS SELECT i AS a, 'v' || i AS b, [i] AS c FROM range(5000) r(i);

@@ -10,7 +10,8 @@ from packed import CODECS, pack
 
 from dbshuf.errors import InputMissing, InputUnreadable, NoInputFiles, UsageError
 from dbshuf.source import inputs
-from dbshuf.source.inputs import Input, Pipe, resolve_inputs
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.inputs import resolve_inputs
 
 
 def names(found):

@@ -8,9 +8,9 @@ import pytest
 from typed_sources import expected, measured_read, piped, read, read_rows
 
 from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8
-from dbshuf.source import ipc
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables
+from dbshuf.source.tables import arrow as ipc
+from dbshuf.source.tables.reader import open_tables
 
 ROWS = [
     {

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_sources import BLOCK, expected, make_source, read_all, streamed
 
-from dbshuf.blockio import BlockReader
+from dbshuf.base.block_io import BlockReader
+from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputChanged, LineTooLong
-from dbshuf.order.ordered import Stopped
-from dbshuf.source.inputs import Input, Pipe, resolve_inputs
-from dbshuf.source.lines import LineSource
-from dbshuf.source.pieces import cut
-from dbshuf.source.stream import Stream
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.lines.file_ranges import cut
+from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.lines.stream import Stream
 from dbshuf.units import MIB
 
 GIB_AND_MORE = (1 << 30) + 1

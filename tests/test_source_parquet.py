@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typed_sources import expected, measured_read, read, read_rows, sizes_of
 
+from dbshuf.base.thrift import Reader, value_bytes
 from dbshuf.errors import InputBroken, InputUnreadable, NotUtf8
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.parts import Pace
-from dbshuf.source.table import open_tables
-from dbshuf.thrift import Reader, value_bytes
+from dbshuf.source.tables.interface import Pace
+from dbshuf.source.tables.reader import open_tables
 
 DECIMALS = st.decimals(-(10**8), 10**8, places=2)
 MOMENTS = st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2100, 1, 1))

@@ -20,9 +20,9 @@ from dbshuf.errors import (
     SchemaMismatch,
     UsageError,
 )
-from dbshuf.source import sqlite
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables
+from dbshuf.source.tables import sqlite
+from dbshuf.source.tables.reader import open_tables
 
 
 def made(path, script, rows=(), into="t"):

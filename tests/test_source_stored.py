@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from line_sources import expected
 from store_tools import in_threads, open_lines, read_lines, read_rows, written
 
+from dbshuf.base.key import POSITION_BITS
+from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, MemoryTooSmall, StoreInvalid
-from dbshuf.ingest import ingest
-from dbshuf.key import POSITION_BITS
-from dbshuf.order.ordered import Stopped
-from dbshuf.source import stored
+from dbshuf.pipeline.ingest import ingest
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.stored import StoreRows, stretches
-from dbshuf.source.table import open_tables
-from dbshuf.store import open_store
+from dbshuf.source.tables.reader import open_tables
+from dbshuf.store import read as stored
+from dbshuf.store.read import StoreRows, stretches
+from dbshuf.store.schema import open_store
 
 QUICK = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 WORDS = b"".join(b"%d %s\n" % (n, b"word " * (n % 40)) for n in range(6000))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_sources import BLOCK, expected, make_source, read_all, rows_of, streamed
 
+from dbshuf.base.line_batch import Arena
 from dbshuf.errors import LineTooLong
-from dbshuf.source.batch import Arena
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.stream import Stream
+from dbshuf.source.lines.stream import Stream
 
 ROOM = 2 * BLOCK  # of a buffer of four blocks
 lengths = st.one_of(

@@ -7,8 +7,10 @@ import pytest
 from packed import CODECS, pack
 
 from dbshuf.errors import InputUnreadable
-from dbshuf.source.inputs import Input, Pipe, resolve_inputs
-from dbshuf.source.survey import common_header, survey_inputs
+from dbshuf.source.head import common_header
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.survey import survey_lines
 
 TEXT = b"".join(b"a line of forty bytes, number %9d\n" % number for number in range(6000))
 
@@ -22,7 +24,7 @@ def piped(data, codec=None, raw=None):
 def test_a_compressed_pipe_is_sampled_in_what_was_read_of_it(codec, is_cut):
     """It would else count as lines of one byte, and a small --memory be refused."""
     data = pack(codec, TEXT * 4)
-    survey = survey_inputs([piped(data[: len(data) * 3 // 4] if is_cut else data, codec)], b"\n")
+    survey = survey_lines([piped(data[: len(data) * 3 // 4] if is_cut else data, codec)], b"\n")
     assert 39 < survey.mean_line_bytes < 41
     assert survey.text_bytes is None
     assert not survey.is_exact
@@ -30,7 +32,7 @@ def test_a_compressed_pipe_is_sampled_in_what_was_read_of_it(codec, is_cut):
 
 def test_a_block_that_is_not_complete_is_no_error_and_no_sample():
     """bzip2 gives nothing before it has a whole block, of 900 kB of text."""
-    survey = survey_inputs([piped(pack("bzip2", TEXT)[:2000], "bzip2")], b"\n")
+    survey = survey_lines([piped(pack("bzip2", TEXT)[:2000], "bzip2")], b"\n")
     assert 20 < survey.mean_line_bytes < 1000
 
 
@@ -40,12 +42,12 @@ def test_where_nothing_was_seen_lines_are_taken_for_ordinary_ones(codec, tmp_pat
     data = b"" if codec is None else pack(codec, b"")
     (tmp_path / "empty").write_bytes(data)
     for one in (piped(data, codec), *resolve_inputs([str(tmp_path / "empty")])):
-        assert 20 < survey_inputs([one], b"\n").mean_line_bytes < 1000
+        assert 20 < survey_lines([one], b"\n").mean_line_bytes < 1000
 
 
 def test_a_sample_without_a_line_end_counts_as_one_line():
     """Its line is at least that long."""
-    assert survey_inputs([piped(b"x" * 5000)], b"\n").mean_line_bytes == 5000
+    assert survey_lines([piped(b"x" * 5000)], b"\n").mean_line_bytes == 5000
 
 
 class Broken(io.BytesIO):
@@ -68,9 +70,10 @@ def test_a_file_that_breaks_while_it_is_looked_at_is_named(codec, tmp_path, monk
     """Neither for its header nor for its sample."""
     (tmp_path / "in").write_bytes(TEXT if codec is None else pack(codec, TEXT))
     inputs = resolve_inputs([str(tmp_path / "in")])
-    monkeypatch.setattr("dbshuf.source.inputs.open_raw", lambda path: Broken())
+    for place in ("input", "survey"):
+        monkeypatch.setattr(f"dbshuf.source.{place}.open_raw", lambda path: Broken())
     with pytest.raises(InputUnreadable, match="in`: broken disk"):
         common_header(inputs, 1, b"\n")
     if codec:
         with pytest.raises(InputUnreadable, match="in`: broken disk"):
-            survey_inputs(inputs, b"\n")
+            survey_lines(inputs, b"\n")

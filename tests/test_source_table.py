@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from typed_sources import expected, piped, read, read_rows
 
+from dbshuf.base.rows import row_bytes
+from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds, InputBroken, InputChanged, SchemaMismatch
-from dbshuf.order.ordered import Stopped
-from dbshuf.rows import row_bytes
-from dbshuf.source import delimited
-from dbshuf.source import table as table_module
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables, survey_tables
+from dbshuf.source.tables import csv as delimited
+from dbshuf.source.tables import reader as table_module
+from dbshuf.source.tables.reader import open_tables, survey_tables
 
 TABLE = pa.table({"n": range(2000), "s": [f"value {i}" for i in range(2000)]})
 KINDS = ("parquet", "arrow", "csv", "tsv", "duckdb", "sqlite")

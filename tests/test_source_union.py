@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dbshuf.errors import SchemaMismatch
-from dbshuf.source.union import common_type, union_of, widened
+from dbshuf.source.schema.union import common_type, union_of, widened
 
 I8, I16, I32, I64 = pa.int8(), pa.int16(), pa.int32(), pa.int64()
 U8, U32, U64 = pa.uint8(), pa.uint32(), pa.uint64()

@@ -4,7 +4,7 @@ import lzma
 
 import pytest
 
-from dbshuf.source.windows import HEAD_BYTES, window_bytes
+from dbshuf.source.compression.zstd_window import HEAD_BYTES, window_bytes
 from dbshuf.units import MIB
 
 

@@ -10,8 +10,8 @@ from disks import small
 from test_sink_cuts import target_of
 
 from dbshuf.errors import OutputSpaceShort, TempSpaceShort, UsageError
+from dbshuf.plan.space import check_space, free_near, temp_folder
 from dbshuf.sink import FORMATS
-from dbshuf.space import check_space, free_near, temp_folder
 from dbshuf.units import MIB
 
 HUGE = 1 << 60

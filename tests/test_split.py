@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from dbshuf.base.key import row_keys, seed_words
 from dbshuf.errors import UsageError
-from dbshuf.key import row_keys, seed_words
-from dbshuf.split import parse_splits
+from dbshuf.plan.splits import parse_splits
 
 IDS = np.arange(100_000, dtype=np.uint64) * np.uint64(97)
 

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_tools import ask, written
 
+from dbshuf.base.key import row_keys
+from dbshuf.base.statements import shuffle_key
 from dbshuf.errors import (
     DbshufError,
     InputMissing,
@@ -26,11 +28,9 @@ from dbshuf.errors import (
     StoreInvalid,
     TempSpaceShort,
 )
-from dbshuf.ingest import ingest
-from dbshuf.key import row_keys
-from dbshuf.newstore import place_names
-from dbshuf.statements import shuffle_key
-from dbshuf.store import check_storable, explained, is_store, open_store
+from dbshuf.pipeline.ingest import ingest
+from dbshuf.store.create import place_names
+from dbshuf.store.schema import check_storable, explained, is_store, open_store
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "order_v1.json").read_text("utf-8"))
 A, B = b"one\n\ntwo\r\n" + "été 雪\n".encode(), b"b\n" * 40 + b"l\0st"

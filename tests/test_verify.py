@@ -5,12 +5,12 @@ import pyarrow as pa
 import pytest
 
 import dbshuf
+from dbshuf.base.counters import Tally
+from dbshuf.base.line_batch import Arena
+from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
-from dbshuf.order.cargo import LineBucket
-from dbshuf.order.tally import Tally
-from dbshuf.order.window import Window
-from dbshuf.source.batch import Arena
-from dbshuf.verify import check_read, check_totals, checked
+from dbshuf.order.run_format import LineBucket
+from dbshuf.pipeline.verify import check_read, check_totals, checked
 
 
 def window(*keys):

@@ -5,19 +5,20 @@ import subprocess
 import sys
 import threading
 
-from dbshuf.order.ordered import Stopped
-from dbshuf.rows import row_bytes
-from dbshuf.source.inputs import Input, Pipe, resolve_inputs
-from dbshuf.source.table import open_tables
+from dbshuf.base.rows import row_bytes
+from dbshuf.base.workers import Stopped
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.tables.reader import open_tables
 
 COLUMN_BITS = 44
 
 # A small file comes first, so that the code that reads is loaded.
 MEASURE = """
 import sys
-from dbshuf.memory import peak_resident_bytes, resident_bytes
+from dbshuf.base.process_memory import peak_resident_bytes, resident_bytes
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.table import open_tables, survey_tables
+from dbshuf.source.tables.reader import open_tables, survey_tables
 small, large, kind, batch_bytes = sys.argv[1:]
 for path in (small, large):
     base = resident_bytes()

@@ -17,6 +17,6 @@ def main() -> NoReturn:
     from dbshuf.cli.process import end, prepare
 
     prepare()
-    from dbshuf.cli.commandline import run_command
+    from dbshuf.cli.main import run_command
 
     end(run_command())

@@ -2,11 +2,12 @@
 
 import sys
 
-from dbshuf.cli.given import check_stdin
 from dbshuf.cli.options import IngestArguments
-from dbshuf.cli.terminal import open_progress
+from dbshuf.cli.progress import Mode, say
+from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.summary import ingest_summary
+from dbshuf.cli.to_options import check_stdin
 from dbshuf.errors import UsageError
-from dbshuf.progress import Mode, ingest_summary, say
 
 
 def ingest(given: IngestArguments) -> None:
@@ -18,7 +19,7 @@ def ingest(given: IngestArguments) -> None:
     if not inputs:
         raise UsageError("no inputs are named", hint="as in dbshuf ingest corpus.duckdb new/*.txt")
     check_stdin(tuple(inputs))
-    from dbshuf.ingest import ingest as run
+    from dbshuf.pipeline.ingest import ingest as run
 
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     try:

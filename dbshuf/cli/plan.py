@@ -2,16 +2,16 @@
 
 import json
 
-from dbshuf.cli.given import options_of
 from dbshuf.cli.options import PlanArguments
 from dbshuf.cli.streams import need_stdout, write_stdout
+from dbshuf.cli.to_options import options_of
 
 
 def plan(given: PlanArguments) -> None:
     """Print what shuffle would do; write nothing."""
     options = options_of(given)
     need_stdout()
-    from dbshuf.plan import make_plan
+    from dbshuf.plan.plan import make_plan
 
     made = make_plan(options)
     write_stdout(json.dumps(made.to_json(), indent=2) if given.as_json else made.describe())

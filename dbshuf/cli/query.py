@@ -3,12 +3,12 @@
 import sys
 from dataclasses import fields
 
-from dbshuf.cli.given import REPEATED, check_stdin, tell_waiting
 from dbshuf.cli.options import Inputs, QueryArguments, Report
+from dbshuf.cli.progress import Mode
+from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout, write_stdout
-from dbshuf.cli.terminal import open_progress
+from dbshuf.cli.to_options import REPEATED, check_stdin, tell_waiting
 from dbshuf.errors import UsageError
-from dbshuf.progress import Mode
 
 _SHOWN_ROWS = 10_000  # of a table on a terminal; more are for a file
 
@@ -25,8 +25,8 @@ def query(given: QueryArguments) -> None:
     tell_waiting(tuple(inputs), quiet=given.quiet)
     if given.output in (None, "-"):
         need_stdout(hint="name a file with --output")
-    from dbshuf.answer import plan_answer, table_text, write_answer
     from dbshuf.options import Options
+    from dbshuf.pipeline.query import plan_answer, table_text, write_answer
 
     ours = {field.name for group in (Inputs, Report) for field in fields(group)}
     rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}

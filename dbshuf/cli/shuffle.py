@@ -1,23 +1,19 @@
-"""`dbshuf shuffle`, and `dbshuf export`, which does the same from a store."""
+"""`dbshuf shuffle`."""
 
 import os
 import sys
 from pathlib import Path
 
-from dbshuf.cli.given import options_of
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
+from dbshuf.cli.progress import Mode, say
+from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
-from dbshuf.cli.terminal import open_progress
-from dbshuf.progress import Mode, done_event, say, summary
+from dbshuf.cli.summary import done_event, summary
+from dbshuf.cli.to_options import options_of
 
 
 def shuffle(given: ShuffleArguments) -> None:
     """Write every row of the inputs once, in a uniformly random order."""
-    shuffled(given)
-
-
-def export(given: ExportArguments) -> None:
-    """Write every row of STORE once, in a uniformly random order: as shuffle of its inputs."""
     shuffled(given)
 
 
@@ -27,8 +23,8 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     fd = _descriptor(given.output)
     if fd == 1:
         need_stdout(hint="name a file with --output")
-    from dbshuf.pipeline import run
-    from dbshuf.plan import make_plan
+    from dbshuf.pipeline.shuffle import run
+    from dbshuf.plan.plan import make_plan
 
     mode = _progress_mode(given, fd)
     reporter = open_progress(mode, sys.stderr)
@@ -46,7 +42,7 @@ def _descriptor(output: str | None) -> int | None:
     """The descriptor that the lines go to, if they go to no file."""
     if output is None or output == "-":
         return 1
-    from dbshuf.sink.names import descriptor_of
+    from dbshuf.sink.output_path import descriptor_of
 
     return descriptor_of(Path(output))
 

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.blockio import ALIGN, U8, aligned_buffer
-from dbshuf.feed import Feed, Kept
-from dbshuf.key import mix_ids, range_of
-from dbshuf.layout import PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
-from dbshuf.order.cargo import Bucket, Cargo, LineBucket, LineCargo, RowBucket, RowCargo, Slice
-from dbshuf.order.ordered import Budget, Stopped, in_order, run_workers
-from dbshuf.order.store import Read, RunWriter, Store, aligned_span, new_stage
-from dbshuf.order.tally import Tally
-from dbshuf.order.window import AnyWindow
-from dbshuf.rows import I64, Rows
-from dbshuf.source.batch import Batch
+from dbshuf.base.block_io import ALIGN, U8, aligned_buffer
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import mix_ids, range_of
+from dbshuf.base.layout import PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.line_batch import Batch
+from dbshuf.base.reader import Feed, Kept
+from dbshuf.base.rows import I64, Rows
+from dbshuf.base.window import AnyWindow
+from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
+from dbshuf.order.run_format import Bucket, Cargo, LineBucket, LineCargo, RowBucket, RowCargo, Slice
+from dbshuf.order.runs import Read, RunWriter, Store, aligned_span, new_stage
 
 U32 = npt.NDArray[np.uint32]
 Put = Callable[[AnyWindow, int], None]

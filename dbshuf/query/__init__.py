@@ -1,20 +1,24 @@
 """The user's SQL: parsed and checked before any work, then run.
 
-syntax.py     DuckDB's parse of a text as a tree; errors with the place pointed at
-functions.py  what each function is: row-local or not, within the fence or not
-fence.py      databases that reach no file, network or setting; which tables are named
-binding.py    the text bound to the relation `lines`: columns read, types of the result
-rowlocal.py   --where and --select, chunk by chunk, several workers at once
-rowkey.py     --split-by: a stable hash of an expression of each row
-chunks.py     one statement over one chunk after the other; which row failed
-jsonshape.py  the types of JSON lines, from all of them, so that no value is lost
-jsonrows.py   JSON lines as rows of these types
-whole.py      --sql and `dbshuf query`: one SELECT over all rows, out of core
+parse.py               DuckDB's parse of a text as a tree; errors with the place pointed at
+functions.py           what each function is: row-local or not, within the fence or not
+function_allowlist.py  the functions that the user's SQL may call
+fence.py               databases that reach no file, network or setting; tables that are named
+relation.py            the relation `lines` that SQL sees
+star_columns.py        what `*` stands for
+binding.py             the text bound to `lines`: columns read, types of the result
+evaluator.py           one statement over one record batch after the other; which row failed
+row_filter.py          --where and --select, by several workers at once
+split_key.py           --split-by: a stable hash of an expression of each row
+json_scan.py           JSON lines are all read once, for their columns
+json_columns.py        the types of JSON lines, so that no value is lost
+json_rows.py           JSON lines as rows of these types
+whole.py               --sql and `dbshuf query`: one SELECT over all rows, out of core
 """
 
-from dbshuf.query.jsonshape import infer_json_structure
-from dbshuf.query.rowkey import RowKeyEvaluator, RowKeyQuery
-from dbshuf.query.rowlocal import RowEvaluator, RowQuery
+from dbshuf.query.json_columns import infer_json_structure
+from dbshuf.query.row_filter import RowEvaluator, RowQuery
+from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
 from dbshuf.query.whole import WholeQuery
 
 __all__ = [

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.statements import Filled, filled, identifier, view_columns
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
-from dbshuf.query.syntax import Node, SqlText, walk
-from dbshuf.relation import place_names
-from dbshuf.statements import Filled, filled, identifier, view_columns
+from dbshuf.query.parse import Node, SqlText, walk
+from dbshuf.query.relation import place_names
 
 FEED = "chunk"  # the relation that `lines` is a view of
 SCAN = "PYTHON_ARROW_SCAN"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
+from dbshuf.base.statements import filled, quoted, quoted_list, shuffle_key_macro
 from dbshuf.errors import InputMissing
-from dbshuf.query.syntax import Node, SqlText, place_in
-from dbshuf.statements import filled, quoted, quoted_list, shuffle_key_macro
+from dbshuf.query.parse import Node, SqlText, place_in
 from dbshuf.units import MIB
 
 RELATION = "lines"

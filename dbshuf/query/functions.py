@@ -8,9 +8,9 @@ from functools import cache
 
 import duckdb
 
-from dbshuf.query.allowed import ALLOWED
-from dbshuf.query.syntax import Node, SqlText, parse, place_in, walk
-from dbshuf.statements import statement
+from dbshuf.base.statements import statement
+from dbshuf.query.function_allowlist import ALLOWED
+from dbshuf.query.parse import Node, SqlText, parse, place_in, walk
 
 # Functions that show or change what lies outside the query, run text as SQL, or take raw
 # engine memory, with the reason. What is neither here nor in ALLOWED is refused, too.

@@ -10,15 +10,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.key import U64, seed_words
+from dbshuf.base.rows import Rows, fixed_bytes
+from dbshuf.base.statements import Filled, identifier, ordered_result, statement
+from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, QueryTooLarge, TempSpaceShort
-from dbshuf.key import U64, seed_words
-from dbshuf.order.ordered import Stopped
 from dbshuf.query.binding import FEED, SCAN, Binder, feed_names, make_view
-from dbshuf.query.chunks import check_wide, row_column
+from dbshuf.query.evaluator import check_wide, row_column
 from dbshuf.query.fence import Allowed, check_tables, close_fence, connect, macros_for
 from dbshuf.query.functions import check_fence
-from dbshuf.query.stars import own_stars
-from dbshuf.query.syntax import (
+from dbshuf.query.parse import (
     Node,
     SqlText,
     details,
@@ -28,8 +29,7 @@ from dbshuf.query.syntax import (
     unterminated,
     walk,
 )
-from dbshuf.rows import Rows, fixed_bytes
-from dbshuf.statements import Filled, identifier, ordered_result, statement
+from dbshuf.query.star_columns import own_stars
 from dbshuf.units import MIB, human
 
 _ID = "id"

@@ -1,11 +1,11 @@
 """Rows in their final order to where the user wants them: a pipe, a file, shards.
 
     open_sink(target) -> Sink
-      one file or stdout   publish.py (hidden name, rename)  <-  file.py   <-  an encoder
-      a directory          publish.py (hidden directory)     <-  shards.py  <-  encoders
-      a file or directory for each of several splits         <-  split.py   <-  both
+      one file or stdout   publish.py (hidden name, rename)  <-  single_file.py  <-  an encoder
+      a directory          publish.py (hidden directory)     <-  shards.py       <-  encoders
+      a file or directory for each of several splits         <-  splits.py       <-  both
 
-    encoders: text.py  delimited.py (CSV, TSV)  jsonl.py  arrow.py  parquet.py
+    encoders: formats/  text.py  csv.py  jsonl.py  arrow.py  parquet.py
 
 A sink takes windows on the main thread, all of lines or all of typed rows; encoding and
 compression run on threads of its own. What it writes depends on the rows alone, never
@@ -13,10 +13,10 @@ on where one window ends and the next begins. Importing this package loads no en
 no Arrow.
 """
 
-from dbshuf.sink.fit import check_schema
-from dbshuf.sink.formats import FORMATS, format_of
+from dbshuf.sink.format_support import check_schema
+from dbshuf.sink.memory import sink_memory_bytes
+from dbshuf.sink.output_format import FORMATS, format_of
 from dbshuf.sink.publish import check_target
-from dbshuf.sink.room import sink_memory_bytes
 from dbshuf.sink.target import Sink, Target
 
 __all__ = [
@@ -40,13 +40,13 @@ def open_sink(target: Target) -> Sink:
     check_target(target)
     check_schema(target)
     if target.member_of is not None:
-        from dbshuf.sink.split import SplitSink
+        from dbshuf.sink.splits import SplitSink
 
         return SplitSink(target)
     if target.in_shards:
         from dbshuf.sink.shards import ShardSink
 
         return ShardSink(target)
-    from dbshuf.sink.file import FileSink
+    from dbshuf.sink.single_file import FileSink
 
     return FileSink(target)

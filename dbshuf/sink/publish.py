@@ -26,10 +26,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dbshuf.base.temporary import claim, release, remove
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
-from dbshuf.scratch import claim, release, remove
-from dbshuf.sink.names import Found, can_be_replaced, find, obstacle, obstacle_of_owner
-from dbshuf.sink.raw import ByteOutput, DiskFile, OpenFile, in_words
+from dbshuf.sink.output_path import Found, can_be_replaced, find, obstacle, obstacle_of_owner
+from dbshuf.sink.raw_file import ByteOutput, DiskFile, OpenFile, in_words
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target

@@ -1,10 +1,10 @@
 """A directory of shards, each a file of its own, cut from the one order."""
 
-from dbshuf.order.window import AnyWindow
-from dbshuf.sink.cuts import Cut, FileCut, KeyCut, SizeCut, counted_bounds
-from dbshuf.sink.file import Encoder, open_encoder
+from dbshuf.base.window import AnyWindow
+from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut, counted_bounds
 from dbshuf.sink.publish import HiddenDirectory, shard_names
-from dbshuf.sink.raw import DiskFile
+from dbshuf.sink.raw_file import DiskFile
+from dbshuf.sink.single_file import Encoder, open_encoder
 from dbshuf.sink.target import Target
 
 _PROBES = 16  # as many rows as these would be a shard, if they were nothing but frames

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from dbshuf.order.window import AnyWindow
+    from dbshuf.base.window import AnyWindow
 
     Members = npt.NDArray[np.int64]
 

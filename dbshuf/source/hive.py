@@ -9,50 +9,21 @@ import datetime
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 from urllib.parse import unquote
 
 from dbshuf.errors import NotUtf8, UsageError
-
-if TYPE_CHECKING:
-    from dbshuf.source.inputs import Input
+from dbshuf.source.input import Input, Key
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOST = 1 << 63
-_WILD = re.compile(r"[*?[]")
-
-
-@dataclass(frozen=True)
-class Key:
-    """A column that a folder gives.
-
-    text  its value, None for null
-    kind  BIGINT, DATE or VARCHAR
-    """
-
-    name: str
-    text: str | None
-    kind: str = "VARCHAR"
-
-
-def fixed_part(pattern: str) -> str:
-    """Return the folder that a glob begins in, as far as it is no pattern."""
-    parts = pattern.split("/")
-    wild = next((at for at, part in enumerate(parts) if _WILD.search(part)), len(parts))
-    return "/".join(parts[: min(wild, len(parts) - 1)])
-
-
-def folder_below(path: str, above: str) -> str:
-    """Return the folder of a file as seen from a folder above it; empty if it is that one."""
-    return os.path.dirname(path)[len(above) :].strip("/")
 
 
 def with_folder_keys(
-    inputs: Sequence["Input"], asked: bool | None, *, rows: str | None
-) -> tuple["Input", ...]:
+    inputs: Sequence[Input], asked: bool | None, *, rows: str | None
+) -> tuple[Input, ...]:
     """Return the inputs with the keys that their folders give.
 
     asked   True: all folders of each path count, and each must give the same keys; None:
@@ -78,7 +49,7 @@ def with_folder_keys(
     )
 
 
-def _keys_below(inputs: Sequence["Input"]) -> list[list[Key]]:
+def _keys_below(inputs: Sequence[Input]) -> list[list[Key]]:
     """Return the keys of each input by the folders below the one that was named."""
     found = [[] if one.below is None else _keys(one.below) for one in inputs]
     sets: dict[str, set[tuple[str, ...]]] = {}
@@ -91,7 +62,7 @@ def _keys_below(inputs: Sequence["Input"]) -> list[list[Key]]:
     ]
 
 
-def _above(one: "Input") -> str:
+def _above(one: Input) -> str:
     """Return the folder that was named, of an input below it."""
     folder = os.path.dirname(one.path or "")
     return folder[: len(folder) - len(one.below or "")].rstrip("/")
@@ -132,7 +103,7 @@ def _decoded(text: str, folder: str) -> str:
     return decoded
 
 
-def _check_one_set(inputs: Sequence["Input"], found: Sequence[Sequence[Key]]) -> None:
+def _check_one_set(inputs: Sequence[Input], found: Sequence[Sequence[Key]]) -> None:
     """Raise UsageError unless all inputs have the same keys, each of them once."""
     for one, keys in zip(inputs, found, strict=True):
         names = _names(keys)

@@ -1,172 +1,25 @@
 """Names on a command line to a list of inputs, each with its ordinal and kind."""
 
-import contextlib
 import glob
 import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from io import FileIO
-from typing import Protocol
+from dataclasses import replace
 
+from dbshuf.base.key import ORDINAL_LIMIT, POSITION_LIMIT
+from dbshuf.base.remote_names import is_remote, remote_hint
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
-from dbshuf.key import ORDINAL_LIMIT, POSITION_LIMIT
-from dbshuf.remote import is_remote, remote_hint
-from dbshuf.source.chosen import Choice, choice_of
-from dbshuf.source.compressed import Decompressor, codec_of
-from dbshuf.source.hive import Key, fixed_part, folder_below
-from dbshuf.source.raw import RawInput, when_ready
-from dbshuf.source.walk import Walk
-from dbshuf.source.windows import HEAD_BYTES, window_bytes
+from dbshuf.source.compression.readers import codec_of
+from dbshuf.source.compression.zstd_window import HEAD_BYTES, window_bytes
+from dbshuf.source.include import Choice, choice_of
+from dbshuf.source.input import Input, Pipe, closed_on_error, open_raw, unreadable
+from dbshuf.source.listing import Walk
+from dbshuf.source.unbuffered import RawInput
 from dbshuf.units import KIB, human
 
 STDIN = "-"
 _PEEKED_BYTES = 64 * KIB  # of a pipe, kept for its reader: to tell its codec, and as a sample
-
-
-class ByteReader(Protocol):
-    """Bytes front to back, decompressed if need be."""
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes of the input as it lies on disk, so far."""
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill `view`; less only at the end."""
-
-    def close(self) -> None:
-        """Close what is below."""
-
-
-@dataclass
-class Pipe:
-    """A stream that can be read once, and what was already read of it."""
-
-    raw: RawInput
-    head: bytes
-
-    def peek(self, size: int) -> bytes:
-        """Return the first bytes: at least `size` of them unless the stream is shorter.
-
-        Raises  OSError
-        """
-        while (left := size - len(self.head)) > 0 and (more := self._some(left)):
-            self.head += more
-        return self.head
-
-    def _some(self, size: int) -> bytes:
-        return when_ready(self.raw, lambda: self.raw.read(size))
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input in its place in the list.
-
-    ordinal     its place, from 0; part of every row id
-    name        as messages show it
-    path        None for standard input
-    codec       None, or the compression found by magic bytes
-    size_bytes  bytes on disk, None for a pipe
-    changed_ns  time of the last change when it was listed
-    window_bytes  memory that a reader of its compression takes
-    pipe        what was read so far of a stream that cannot be read twice
-    found_in    the directory or glob that it was found in; empty if it was named itself
-    keys        columns that its folders give to its rows
-    """
-
-    ordinal: int
-    name: str
-    path: str | None
-    codec: str | None
-    size_bytes: int | None
-    changed_ns: int = 0
-    window_bytes: int = 0
-    pipe: Pipe | None = field(default=None, compare=False)
-    found_in: str = field(default="", compare=False)
-    keys: tuple[Key, ...] = ()
-
-    @property
-    def below(self) -> str | None:
-        """Its folder as seen from the directory or glob; None if it was named itself."""
-        if self.path is None or not self.found_in:
-            return None
-        named = self.found_in if os.path.isdir(self.found_in) else fixed_part(self.found_in)
-        return folder_below(self.path, named)
-
-    @property
-    def is_plain_file(self) -> bool:
-        """Whether any range of it can be read at any time."""
-        return self.pipe is None and self.codec is None
-
-    def open_stream(self) -> ByteReader:
-        """Return a reader of its bytes, decompressed, from the first one; `readinto` fills."""
-        raw: RawInput
-        if self.pipe is not None:
-            raw, head = self.pipe.raw, self.pipe.head
-        else:
-            assert self.path is not None
-            raw, head = open_raw(self.path), b""
-        with closed_on_error(raw):
-            if self.codec is None:
-                return _Joined(raw, head)
-            return Decompressor(raw, self.codec, self.name, head)
-
-
-class _Joined:
-    """Bytes already read of a stream, then the stream."""
-
-    def __init__(self, raw: RawInput, head: bytes) -> None:
-        self._raw, self._head = raw, head
-        self._read_bytes = 0
-
-    @property
-    def read_bytes(self) -> int:
-        return self._read_bytes
-
-    def readinto(self, view: memoryview) -> int:
-        done = min(len(self._head), len(view))
-        view[:done] = self._head[:done]
-        self._head = self._head[done:]
-        while done < len(view):
-            count = self._some(view[done:])
-            if not count:
-                break
-            done += count
-        self._read_bytes += done
-        return done
-
-    def _some(self, view: memoryview) -> int:
-        return when_ready(self._raw, lambda: self._raw.readinto(view))
-
-    def close(self) -> None:
-        self._raw.close()
-
-
-@contextlib.contextmanager
-def closed_on_error(raw: RawInput) -> Iterator[None]:
-    """Close `raw` if what is inside raises."""
-    try:
-        yield
-    except BaseException:
-        raw.close()
-        raise
-
-
-def open_raw(path: str) -> FileIO:
-    """Open a file for unbuffered reading; Raises InputUnreadable."""
-    try:
-        return open(path, "rb", buffering=0)
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(name: str, error: OSError) -> InputUnreadable:
-    """The error for an input that the system will not let us read."""
-    return InputUnreadable(
-        f"cannot read `{name}`: {error.strerror or error}",
-        hint="check the path and its permissions",
-    )
 
 
 def resolve_inputs(
@@ -175,7 +28,7 @@ def resolve_inputs(
     """Return every input that the names stand for, in order.
 
     names    files, globs, directories, "-"; none at all is standard input
-    include, exclude  which files of directories and globs, see `chosen`
+    include, exclude  which files of directories and globs, see `include`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
     if list(names).count(STDIN) > 1:

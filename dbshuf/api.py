@@ -1,0 +1,250 @@
+"""The public functions: the command line's work, for programs.
+
+shuffle  rows into files          stream  the same rows as Arrow batches
+query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
+"""
+
+import atexit
+import contextlib
+import os
+import weakref
+from collections.abc import Generator, Sequence
+from typing import Any, TypedDict, Unpack
+
+import pyarrow as pa
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.progress import NO_PROGRESS, Progress
+from dbshuf.base.window import RowWindow
+from dbshuf.errors import UsageError
+from dbshuf.options import Names, Options, names_of
+from dbshuf.pipeline.ingest import ingest
+from dbshuf.pipeline.query import answered, plan_answer
+from dbshuf.pipeline.shuffle import Result, ordered, run
+from dbshuf.plan.plan import make_plan
+from dbshuf.sink.formats.line_column import LineColumn
+from dbshuf.sink.written_types import as_written, shown
+
+__all__ = ["export", "ingest", "query", "shuffle", "stream"]
+
+_streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
+
+
+class InputOptions(TypedDict, total=False):
+    """What is said of inputs; as on the command line."""
+
+    include: Names
+    exclude: Names
+    zero_terminated: bool
+    header: int
+    input_format: str | None
+    table: str | None
+    schema: str
+    hive: bool | None
+
+
+class QueryOptions(InputOptions, total=False):
+    """Options of `query` beyond those it names; as on the command line."""
+
+    allow_files: Sequence[str]
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+class SqlOptions(TypedDict, total=False):
+    """What SQL makes of rows before they are shuffled; as on the command line."""
+
+    where: str | None
+    select: str | None
+    sql: str | None
+
+
+class StreamOptions(QueryOptions, SqlOptions, total=False):
+    """Options of `stream` beyond those it names; as on the command line."""
+
+
+class OutputOptions(TypedDict, total=False):
+    """What is written; as on the command line."""
+
+    format: str | None
+    shards: int | None
+    shard_bytes: str | int | None
+    shard_rows: int | None
+    compression: str | None
+    row_group_bytes: str | int | None
+    split: str | None
+    split_seed: str | None
+    split_by: str | None
+    force: bool
+
+
+class ShuffleOptions(StreamOptions, OutputOptions, total=False):
+    """Options of `shuffle` beyond those it names; as on the command line."""
+
+
+class ExportOptions(SqlOptions, OutputOptions, total=False):
+    """Options of `export` beyond those it names; as on the command line."""
+
+    allow_files: Sequence[str]
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+def shuffle(
+    inputs: Names,
+    output: str | os.PathLike[str],
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    strategy: str = "auto",
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[ShuffleOptions],
+) -> Result:
+    """Shuffle the lines of `inputs` into `output`, as `dbshuf shuffle` does.
+
+    inputs    files, globs, directories; one or several
+    output    a text file (.gz and .zst compress), a .parquet file, or a directory
+    memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of
+              what the machine or its cgroup has
+    seed      any text or number (7 is "7"); default: one is drawn, see the result
+    strategy  "auto", "memory", "spill" or "partition"; the bytes are the same
+    threads   default: the cores that this process may use
+    options   as on the command line, see ShuffleOptions; --from is input_format, and sql is
+              the text of a SELECT, not a file
+    Returns   rows, bytes, seed, strategy, seconds and peak RSS
+    Raises    DbshufError; then the output is as it was before
+    """
+    chosen = _options(
+        inputs,
+        {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
+    )
+    return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+
+
+def export(
+    store: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    strategy: str = "auto",
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[ExportOptions],
+) -> Result:
+    """Shuffle the rows of a store into `output`, as `dbshuf export` does.
+
+    store     a database that `ingest` made
+    others, Returns and Raises  as for `shuffle`, and StoreInvalid; the bytes are those that
+              `shuffle` of the store's inputs writes
+    """
+    others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
+    chosen = _options((), others) | {"store": os.fspath(store)}
+    return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+
+
+def query(
+    inputs: Names,
+    sql: str,
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    threads: int | None = None,
+    **options: Unpack[QueryOptions],
+) -> pa.RecordBatchReader:
+    """Return the rows of one SELECT over `lines`, the rows of `inputs`, as they come.
+
+    sql       the text of the SELECT
+    seed      of shuffle_key(id) in it
+    others    as for `shuffle`; options as on the command line, see QueryOptions
+    Returns   a reader; work begins with the first batch, and closing the reader or dropping it
+              early ends it and removes all temporary data
+    Raises    DbshufError, here or while it is read
+    """
+    unknown = set(options) - set(QueryOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"query takes no `{sorted(unknown)[0]}`")
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
+    assert plan.schema is not None
+    rows = answered(plan, NO_PROGRESS)
+    _streams.add(rows)
+    return pa.RecordBatchReader.from_batches(plan.schema, rows)
+
+
+def stream(
+    inputs: Names,
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    strategy: str = "auto",
+    threads: int | None = None,
+    **options: Unpack[StreamOptions],
+) -> pa.RecordBatchReader:
+    """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
+
+    inputs, memory, seed, strategy, threads   as for `shuffle`
+    options   see StreamOptions
+    Returns   a reader of the rows; of lines one column `line`: string without its
+              terminator, or binary with binary=True; work begins with the first batch, and
+              closing the reader or dropping it early ends it and removes all temporary data
+    Raises    DbshufError, here or while it is read
+    """
+    unknown = set(options) - set(StreamOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"stream takes no `{sorted(unknown)[0]}`")
+    chosen = _options(
+        inputs,
+        {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
+    )
+    # Its rows go to no file: the null device is the output that is always there and needs
+    # no room, where a process may well have closed its standard output.
+    form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
+    plan = make_plan(Options(**chosen, output=os.devnull, format=form))
+    column = None if plan.schema is not None else LineColumn(plan.target)
+
+    def batches() -> Generator[pa.RecordBatch]:
+        with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
+            for window in windows:
+                if isinstance(window, RowWindow):
+                    yield as_written(window.batch, schema)
+                else:
+                    assert column is not None
+                    yield column.batch(window)
+
+    schema = plan.schema if column is None else column.schema
+    if plan.shape.written is not None:
+        schema = shown(plan.shape.written)
+    rows = batches()
+    _streams.add(rows)
+    return pa.RecordBatchReader.from_batches(schema, rows)
+
+
+@atexit.register
+def _close_streams() -> None:
+    """End the streams that a program left half-read, so that they leave no temporary data."""
+    for rows in list(_streams):
+        with contextlib.suppress(ValueError):  # a thread is still reading it
+            rows.close()
+
+
+def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of Options but the output; Raises UsageError for an unknown one."""
+    unknown = set(others) - set(Options.__dataclass_fields__)
+    if unknown:
+        raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
+    paths = {
+        name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
+    }
+    seed = others.get("seed")
+    for name in ("include", "exclude", "allow_files"):
+        if name in others:
+            others = {**others, name: names_of(others[name])}
+    return {
+        **others,
+        **paths,
+        "inputs": names_of(inputs),
+        "seed": None if seed is None else str(seed),
+    }

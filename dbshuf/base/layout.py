@@ -1,0 +1,82 @@
+"""How a run's memory is divided: what the plan decides, and every part keeps to."""
+
+from dataclasses import dataclass
+
+from dbshuf.units import MIB
+
+WINDOW_BYTES = 4 * MIB  # text gathered at a time; its memory is used again while it is warm
+WINDOW_ROWS = 1 << 18  # so that keys and offsets of the shortest lines stay small too
+INDEX_BYTES = 12  # stored beside a line: its key and its length
+KEY_BYTES = 8  # stored beside a typed row, whose columns take _COLUMN_BYTES more
+TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
+SORT_BYTES = 56  # a row's share of the arrays that order a bucket
+PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
+
+# For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
+# tests/bench/runs/ stay below the cap with it.
+SLACK_BYTES = 40 * MIB
+MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
+MOST_LONG_BYTES = 1 << 30  # offsets are int32
+LEAST_PIECE_ROWS = 1 << 15
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run uses memory.
+
+    base_bytes    resident when the plan was made, with slack, sink and engine
+    store_bytes   rows that wait in memory rather than in a temporary file
+    workers       threads that read and partition, and then order buckets
+    buffer_bytes  what a worker reads at a time
+    bucket_bytes  the largest usual bucket; where SQL leaves little to read with, it is larger,
+                  since fewer buckets make larger reads of the temporary file
+    piece_rows    lines that a worker partitions at a time
+    long_bytes    for a line longer than a buffer; one at a time
+    ranges        buckets; equal ranges of the key
+    is_split      whether buckets are partitioned once more, since the tables of enough
+                  ranges would not fit
+    sort_bytes    shared by the buckets that are being ordered, beside the buffers
+    ahead_bytes   windows that may wait for the sink
+    spare_bytes   while rows are read: for one long line, and what SQL makes of it
+    """
+
+    base_bytes: int
+    store_bytes: int
+    workers: int
+    buffer_bytes: int
+    bucket_bytes: int
+    piece_rows: int
+    long_bytes: int
+    ranges: int
+    is_split: bool
+    sort_bytes: int
+    ahead_bytes: int
+    spare_bytes: int = 0
+
+
+def probe_layout() -> Layout:
+    """Return what one worker needs to look at lines before there is a plan."""
+    return Layout(
+        base_bytes=0,
+        store_bytes=0,
+        workers=1,
+        buffer_bytes=4 * MIB,
+        bucket_bytes=4 * MIB,
+        piece_rows=LEAST_PIECE_ROWS,
+        long_bytes=64 * MIB,
+        ranges=1,
+        is_split=False,
+        sort_bytes=MIB,
+        ahead_bytes=MIB,
+    )
+
+
+def store_page_bytes(store_bytes: int) -> int:
+    """Return the size of the pages in which a store of that size takes memory."""
+    return 32 * MIB if store_bytes >= 256 * MIB else 2 * MIB
+
+
+def merge_threads(limit: int, row_bytes: float, threads: int) -> int:
+    """Return how many threads DuckDB's merge has memory for within its limit (bytes)."""
+    pinned = int(MERGE_ROWS * row_bytes)
+    return max(1, min(threads, limit // max(2 * pinned, 1)))

@@ -1,0 +1,134 @@
+"""How a run begins and ends: signals, exit codes, and the words for every error."""
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import typer
+
+from dbshuf.base.messages import printable
+from dbshuf.cli.app import app, command_names
+from dbshuf.cli.progress import say
+from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
+from dbshuf.errors import DbshufError, OutputUnwritable, QueryFailed, QueryInvalid, UsageError
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to end."""
+
+
+class StopSignals:
+    """The first SIGINT, SIGTERM or SIGHUP raises in the main thread; later ones are ignored.
+
+    `received` keeps the number even if an engine wraps the exception in its own. A signal
+    that is ignored from outside (nohup, a background job of a script) stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._numbers: list[int] = []
+
+    def catch(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
+                self._numbers.append(number)
+
+    def answer(self, action: signal.Handlers) -> None:
+        for number in self._numbers:
+            signal.signal(number, action)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.answer(signal.SIG_IGN)
+        self.received = number
+        raise Stopped(number)
+
+
+def run_command() -> int:
+    """Run the command line of this process; return its exit code, which is picked here alone."""
+    signals = StopSignals()
+    arguments = sys.argv[1:] or ["--help"]
+    try:
+        signals.catch()
+        settle_streams()
+        command = typer.main.get_command(app)
+        if "_DBSHUF_COMPLETE" in os.environ:  # a shell asks, and typer ends the process
+            command.main(prog_name="dbshuf")
+        with command.make_context("dbshuf", list(arguments)) as context:
+            command.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        code = 0
+    except BaseException as error:
+        signals.answer(signal.SIG_IGN)
+        code = _exit_code(error, signals.received, arguments)
+    let_stderr_go()
+    signals.answer(signal.SIG_DFL)
+    return code
+
+
+def _exit_code(error: BaseException, received: int | None, arguments: list[str]) -> int:
+    """Tell the user why the run ended and return the exit code for it."""
+    if os.environ.get("DBSHUF_DEBUG") and not isinstance(error, typer.Exit | SystemExit):
+        import traceback
+
+        say("".join(traceback.format_exception(error)).rstrip())
+    if received is None and isinstance(error, KeyboardInterrupt):
+        received = signal.SIGINT
+    if received is not None:
+        say(f"dbshuf: stopped by {signal.Signals(received).name}")
+        return 128 + received
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):  # typer's end of what it does for a shell
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, BrokenPipeError):
+        drop_stdout()
+        return 0
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        drop_stdout()
+        error = OutputUnwritable(f"output: {os.strerror(error.errno)}", hint="free some space")
+    if isinstance(error, _ParserError):
+        error = _usage_error(error, arguments)
+    if isinstance(error, DbshufError):
+        # SQL is shown with a mark below the place, and what it quotes is escaped already.
+        is_one_line = not isinstance(error, (QueryInvalid, QueryFailed))
+        say(f"dbshuf: error: {printable(error.message, is_one_line=is_one_line)}")
+        if error.hint:
+            say(f"hint: {printable(error.hint)}")
+        return error.exit_code
+    say(f"dbshuf: bug: {_one_line(error)}", "hint: set DBSHUF_DEBUG=1 for the traceback")
+    return 1
+
+
+# What typer raises for a wrong command line; it has no public name of its own.
+_ParserError: type = typer.BadParameter.__bases__[0]
+
+
+def _usage_error(error: Any, arguments: list[str]) -> UsageError:
+    """Return the parser's error in our words, with a hint where to look."""
+    *others, last = command_names()
+    named = arguments[0] if arguments[0] in {*others, last} else ""
+    hint = f"see `{f'dbshuf {named}'.rstrip()} --help`"
+    nearest = getattr(error, "possibilities", None)
+    text = error.message if nearest else error.format_message()
+    if nearest:
+        hint = f"did you mean {nearest[0]}? {hint}"
+    elif not named:
+        hint = f"the commands are {', '.join(others)} and {last}; {hint}"
+    text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], hint=hint)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what `error` is, what it says and where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ") + where

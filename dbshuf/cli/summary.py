@@ -1,0 +1,42 @@
+"""The last line of a run, for people, and the last event, for programs."""
+
+import json
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from dbshuf.base.messages import named_tables
+from dbshuf.units import human
+
+if TYPE_CHECKING:
+    from dbshuf.pipeline.ingest import IngestResult
+    from dbshuf.pipeline.shuffle import Result
+
+
+def summary(result: "Result") -> str:
+    """Return the line at the end of a run, for people."""
+    elapsed_s, plural = result.elapsed_s, "" if result.rows == 1 else "s"
+    decimals = 2 if elapsed_s < 10 else 1 if elapsed_s < 100 else 0
+    rate = human(result.text_bytes / max(elapsed_s, 1e-3))
+    return (
+        f"dbshuf: {result.rows:,} {result.unit}{plural}, {human(result.text_bytes)}"
+        f" in {elapsed_s:.{decimals}f} s ({rate}/s), peak memory {human(result.peak_rss_bytes)},"
+        f" {result.strategy}, seed {shlex.quote(result.seed)}"
+        + (f", {named_tables(result.tables)}" if result.tables else "")
+    )
+
+
+def ingest_summary(result: "IngestResult") -> str:
+    """Return the line at the end of an ingest, for people."""
+    added = sum(one.is_added for one in result.inputs)
+    there = len(result.inputs) - added
+    return (
+        f"dbshuf: {added:,} input{'' if added == 1 else 's'} added, {there:,} there already;"
+        f" {result.rows:,} rows, {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
+        f" peak memory {human(result.peak_rss_bytes)}"
+    )
+
+
+def done_event(result: "Result") -> str:
+    """Return the last event of `--progress json`: the fields of the result."""
+    return json.dumps({"event": "done"} | asdict(result))

@@ -1,0 +1,92 @@
+"""What a command was given, as the library's Options."""
+
+import contextlib
+import os
+import stat
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbshuf.base.messages import printable
+from dbshuf.cli.options import ExportArguments, Inputs, Printing, Report, ShuffleArguments
+from dbshuf.cli.progress import say
+from dbshuf.errors import InputMissing, InputUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from dbshuf.options import Options
+
+
+REPEATED = ("include", "exclude", "allow_files")  # options that may be given several times
+
+
+def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
+    """Return the library's Options for a command's arguments, by the same names.
+
+    Raises  UsageError or InputUnreadable where standard input cannot be what is read
+    """
+    inputs: tuple[str, ...] = ()
+    if isinstance(given, ShuffleArguments):
+        inputs = tuple(given.inputs or ())
+        check_stdin(inputs)
+        tell_waiting(inputs, quiet=given.quiet)
+    from dbshuf.options import Options
+
+    ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
+    names = [field.name for field in fields(given) if field.name not in ours]
+    options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
+    repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
+    return replace(options, sql=_sql_text(given), **repeated)
+
+
+def check_stdin(inputs: tuple[str, ...]) -> None:
+    """Raise UsageError or InputUnreadable where standard input cannot be what is read."""
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError(
+            "no inputs, and standard input is a terminal",
+            hint="name files, directories or globs, pipe lines in, or pass - to type them",
+        )
+    if sys.stdin is None and (not inputs or "-" in inputs):
+        raise InputUnreadable("standard input is closed", hint="name files, or pipe lines in")
+
+
+def tell_waiting(inputs: tuple[str, ...], *, quiet: bool) -> None:
+    """Say on a terminal which named pipes and devices are waited for: nothing else shows it.
+
+    A descriptor (`/dev/fd/63`, as the shell names one) has its other end already.
+    """
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        return
+    for name in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            mode = os.stat(name).st_mode
+            is_waited_for = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+            if is_waited_for and not name.startswith(("/dev/fd/", "/proc/", "/dev/std")):
+                say(f"dbshuf: waiting for `{printable(name)}`, which is no regular file")
+
+
+def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
+    """Return what a file of SQL holds, or standard input if it is `-`."""
+    name = given.sql
+    if name is None:
+        return None
+    if name == "-":
+        inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
+        if sys.stdin is None or not inputs or "-" in inputs:
+            raise UsageError("--sql - and the inputs cannot both be standard input")
+        try:
+            return sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise InputUnreadable(
+                f"cannot read standard input: {error}", hint="--sql takes SQL in UTF-8"
+            ) from error
+    try:
+        return Path(name).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise InputMissing(
+            f"no such file: `{name}`", hint="--sql names a file that holds a SELECT"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputUnreadable(
+            f"cannot read `{name}`: {error}", hint="--sql names a file of SQL in UTF-8"
+        ) from error

@@ -1,0 +1,281 @@
+"""Rows on their way into a stored run and back: lines, and typed rows.
+
+A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64),
+lengths (int32), text. A slice of typed rows is keys (uint64) and an Arrow IPC message of
+the columns, both padded to 64 bytes. What is loaded keeps lying where it was read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dbshuf.base.block_io import U8
+from dbshuf.base.key import U64, key_order
+from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
+from dbshuf.base.line_batch import I32
+from dbshuf.base.rows import I64, arrow_numbers, row_bytes
+from dbshuf.base.window import AnyWindow, RowWindow, Window
+
+Index = npt.NDArray[np.integer]
+_PAD = 64  # what Arrow aligns its buffers to
+
+
+class Cargo(Protocol):
+    """Rows to be stored.
+
+    keys   uint64, shape (rows,)
+    """
+
+    keys: U64
+
+    def arrange(self, order: Index, row_ends: I64) -> I64:
+        """Put the rows into slices, and return the bytes of each; once.
+
+        row_ends  slice i is the rows that order[row_ends[i] : row_ends[i + 1]] names
+        """
+
+    def parts(self, number: int) -> Iterator[U8]:
+        """Yield the bytes of a slice; slices in their order, each once."""
+
+
+class LineCargo:
+    """Lines to be stored.
+
+    keys      uint64, shape (rows,)
+    lengths   int32, shape (rows,)
+    lines     pyarrow binary array
+    elements  which element of `lines` a row is; None: they are as many, in this order
+    """
+
+    def __init__(self, keys: U64, lengths: I32, lines: pa.Array, elements: Index | None) -> None:
+        self.keys = keys
+        self._lengths, self._lines, self._elements = lengths, lines, elements
+        self._row_ends = self._text_ends = np.empty(0, np.int64)
+        self._row = 0  # the next to be gathered
+        self._at = self._from = self._to = 0
+        self._text: U8 = np.empty(0, np.uint8)
+
+    def arrange(self, order: Index, row_ends: I64) -> I64:
+        self.keys, self._lengths = self.keys.take(order), self._lengths.take(order)
+        self._elements = order if self._elements is None else self._elements.take(order)
+        self._row_ends, self._text_ends = row_ends, _ends(self._lengths)
+        sizes: I64 = np.diff(row_ends) * INDEX_BYTES + np.diff(self._text_ends[row_ends])
+        return sizes
+
+    def parts(self, number: int) -> Iterator[U8]:
+        begin, end = self._row_ends[number], self._row_ends[number + 1]
+        yield as_bytes(self.keys[begin:end])
+        yield as_bytes(self._lengths[begin:end])
+        yield from self._gathered(int(self._text_ends[end]))
+
+    def _gathered(self, end: int) -> Iterator[U8]:
+        """Yield the text up to offset `end` of the whole, gathered a window at a time."""
+        assert self._elements is not None
+        while self._at < end:
+            if self._at == self._to:
+                stop = next_window(self._text_ends, self._row)
+                taken = self._lines.take(arrow_numbers(self._elements[self._row : stop]))
+                self._text = np.frombuffer(taken.buffers()[2], np.uint8)
+                self._from, self._to = self._to, int(self._text_ends[stop])
+                self._row = stop
+            stop_at = min(end, self._to)
+            yield self._text[self._at - self._from : stop_at - self._from]
+            self._at = stop_at
+
+
+class RowCargo:
+    """Typed rows to be stored.
+
+    keys   uint64, shape (rows,)
+    batch  pyarrow RecordBatch, shape (rows,)
+    """
+
+    def __init__(self, keys: U64, batch: pa.RecordBatch) -> None:
+        self.keys, self._batch = keys, batch
+        self._slices: list[list[U8]] = []
+
+    def arrange(self, order: Index, row_ends: I64) -> I64:
+        # Slice by slice, so that what is gathered is still in a cache when it is serialized.
+        ends = row_ends.tolist()
+        self._slices = [
+            self._parts(order[begin:end]) if begin < end else [] for begin, end in pairwise(ends)
+        ]
+        return np.array([sum(map(len, parts)) for parts in self._slices], np.int64)
+
+    def _parts(self, rows: Index) -> list[U8]:
+        message = self._batch.take(arrow_numbers(rows)).serialize()
+        return [
+            *_with_padding(as_bytes(self.keys.take(rows))),
+            *_with_padding(np.frombuffer(message, np.uint8)),
+        ]
+
+    def parts(self, number: int) -> Iterator[U8]:
+        parts, self._slices[number] = self._slices[number], []
+        yield from parts
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Stored rows of one range in one run: bytes [begin, end) from the run's address."""
+
+    address: int
+    begin: int
+    end: int
+    rows: int
+
+
+class Bucket(Protocol):
+    """Stored rows, back in memory; they keep lying in the buffer that they were read into."""
+
+    def cargo(self) -> Cargo:
+        """Return the rows, to be stored again."""
+
+    def windows(self) -> Iterator[AnyWindow]:
+        """Yield the rows in key order."""
+
+
+class LineBucket:
+    """Lines in memory.
+
+    slices  each with the place of its first byte in the buffer
+    """
+
+    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8) -> None:
+        rows = sum(one.rows for one, _ in slices)
+        self._keys = np.empty(rows, np.uint64)
+        self._lengths = np.empty(rows, np.int32)
+        # Between two slices lie index and padding. To Arrow they are one value more,
+        # which nothing asks for, so the text stays where it was read.
+        self._elements = _elements([one.rows for one, _ in slices])
+        offsets = np.empty(rows + len(slices), np.int32)
+        row = 0
+        for number, (one, at) in enumerate(slices):
+            count, stop = one.rows, row + one.rows
+            self._keys[row:stop] = np.frombuffer(buffer, np.uint64, count, at)
+            self._lengths[row:stop] = np.frombuffer(buffer, np.int32, count, at + 8 * count)
+            text, element = at + INDEX_BYTES * count, row + number
+            offsets[element] = text
+            ends = offsets[element + 1 : element + 1 + count]
+            np.cumsum(self._lengths[row:stop], out=ends, dtype=np.int32)
+            ends += np.int32(text)
+            row = stop
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
+        self._lines = pa.Array.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
+
+    def cargo(self) -> LineCargo:
+        return LineCargo(self._keys, self._lengths, self._lines, self._elements)
+
+    def windows(self) -> Iterator[Window]:
+        order = key_order(self._keys)
+        keys, elements = self._keys.take(order), self._elements.take(order)
+        text_ends = _ends(self._lengths.take(order))
+        row = 0
+        while row < len(order):
+            stop = next_window(text_ends, row)
+            lines = self._lines.take(arrow_numbers(elements[row:stop]))
+            # A copy of the keys, lest a window that waits keeps those of the whole bucket.
+            yield Window(lines, keys[row:stop].copy(), int(text_ends[stop] - text_ends[row]))
+            row = stop
+
+
+class RowBucket:
+    """Typed rows in memory; text without nulls stays where it was read, the rest is joined."""
+
+    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8, schema: pa.Schema) -> None:
+        keys, self._batches = [np.empty(0, np.uint64)], []
+        for one, at in slices:
+            keys.append(np.frombuffer(buffer, np.uint64, one.rows, at))
+            message = buffer[at + _padded(KEY_BYTES * one.rows) : at + one.end - one.begin]
+            self._batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
+        self._keys = np.concatenate(keys)
+        self._buffer, self._schema = buffer, schema
+
+    def cargo(self) -> RowCargo:
+        return RowCargo(self._keys, joined(self._batches, self._schema))
+
+    def windows(self) -> Iterator[RowWindow]:
+        order = key_order(self._keys)
+        keys = self._keys.take(order)
+        ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
+        elements = _elements([len(batch) for batch in self._batches]).take(order)
+        columns = [self._column(number) for number in range(len(self._schema))]
+        row = 0
+        while row < len(order):
+            stop = next_window(ends, row)
+            in_place, joined_up = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
+            arrays = [
+                values.take(in_place if is_in_place else joined_up)
+                for values, is_in_place in columns
+            ]
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+            yield RowWindow(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
+            row = stop
+
+    def _column(self, number: int) -> tuple[pa.Array, bool]:
+        """Return all values of a column, and whether they are in place, as of LineBucket."""
+        arrays = [batch.column(number) for batch in self._batches]
+        kind: Any = self._schema.field(number).type  # `types` is a list made anew
+        is_text = pa.types.is_string(kind) or pa.types.is_binary(kind)
+        if not is_text or any(array.null_count for array in arrays):
+            return pa.concat_arrays(arrays), False
+        offsets: list[I32] = []
+        for array in arrays:
+            _, ends, text = array.buffers()
+            # where a slice has no text at all, its place is where the one before it ended
+            end = int(offsets[-1][-1]) if offsets else 0
+            at = text.address - self._buffer.ctypes.data if text else end
+            offsets.append(np.frombuffer(ends, np.int32, len(array) + 1) + np.int32(at))
+        buffers = [None, pa.py_buffer(np.concatenate(offsets)), pa.py_buffer(self._buffer)]
+        return pa.Array.from_buffers(kind, sum(map(len, offsets)) - 1, buffers), True
+
+
+def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows of several batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    whole = table.to_batches()
+    if not whole:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    assert len(whole) == 1
+    return whole[0]
+
+
+def next_window(ends: I64, row: int) -> int:
+    """Return the row where a window from `row` ends; it has one row at least."""
+    limit = int(ends[row]) + WINDOW_BYTES
+    stop = int(np.searchsorted(ends, limit, side="right")) - 1
+    return max(row + 1, min(stop, row + WINDOW_ROWS))
+
+
+def as_bytes(array: npt.NDArray[np.generic]) -> U8:
+    """Return the bytes of a contiguous array as uint8, without a copy."""
+    return array.view(np.uint8)
+
+
+def _ends(sizes: npt.NDArray[np.integer]) -> I64:
+    """Return where values of these sizes begin and end, one after the other, from 0."""
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return ends
+
+
+def _elements(counts: list[int]) -> I32:
+    """Return which element a row is where slices of so many rows have one more between two."""
+    gaps = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return np.arange(len(gaps), dtype=np.int32) + gaps
+
+
+def _padded(size: int) -> int:
+    return -(-size // _PAD) * _PAD
+
+
+def _with_padding(data: U8) -> Iterator[U8]:
+    yield data
+    if missing := _padded(len(data)) - len(data):
+        yield np.zeros(missing, np.uint8)

@@ -1,0 +1,225 @@
+"""The spill strategy: one ORDER BY, and DuckDB spills what does not fit in its limit."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.block_io import aligned_buffer
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import U64, mix_ids
+from dbshuf.base.layout import merge_threads
+from dbshuf.base.line_batch import Batch
+from dbshuf.base.reader import Feed, Kept
+from dbshuf.base.rows import Rows, row_bytes
+from dbshuf.base.statements import quoted, statement
+from dbshuf.base.window import AnyWindow, RowWindow, Window
+from dbshuf.base.workers import Stopped, join_all
+from dbshuf.errors import StrategyUnfit, TempSpaceShort
+from dbshuf.order.run_format import next_window
+from dbshuf.units import MIB, human
+
+if TYPE_CHECKING:
+    from dbshuf.plan.plan import Plan
+
+_LINES = pa.schema([("line", pa.binary())])
+_WINDOW_ROWS = 65_536
+_WINDOW_BYTES = 8 * MIB
+_BATCH_BYTES = 4 * MIB  # handed to DuckDB at a time; it copies them before it asks for more
+_WAIT_S = 0.2  # between two looks at whether the run was stopped
+
+
+def spill_order(
+    plan: "Plan",
+    feed: Feed,
+    words: tuple[int, int],
+    folder: Path,
+    *,
+    read: Tally,
+    on_read: Callable[[], None],
+) -> Iterator[AnyWindow]:
+    """Yield all rows in key order.
+
+    read     is complete once the first window comes
+    on_read  is called then
+    Raises   TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low or
+             DuckDB would change a type of the rows
+    """
+    schema = plan.schema
+    order = _Spill(plan, feed, words, _LINES if schema is None else schema, read)
+    connection = _connect(plan, folder)
+    try:
+        _check_types(connection, order.schema)
+        connection.register("rows", pa.RecordBatchReader.from_batches(order.schema, order.rows))
+        width = max(plan.survey.mean_line_bytes, 1)
+        window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
+        ordered = connection.sql(statement("duckdb", "order")).to_arrow_reader(window_rows)
+        is_first = True
+        for batch in ordered:
+            if is_first:
+                on_read()
+                is_first = False
+            yield from _windows(batch, schema)
+        if is_first:
+            on_read()
+    except (duckdb.Error, OSError) as error:
+        raise order.failure or _explained(error, plan) from error
+    finally:
+        order.stop()
+        connection.close()
+
+
+def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
+    """A private in-memory database that spills to the run's folder and loads nothing."""
+    limit = plan.duckdb_bytes
+    threads = merge_threads(limit, plan.survey.mean_line_bytes, plan.threads)
+    connection = duckdb.connect()
+    for setting, value in (
+        ("memory_limit", quoted(f"{limit}B")),
+        ("threads", str(threads)),
+        ("temp_directory", quoted(str(folder))),
+        ("preserve_insertion_order", "false"),
+        ("enable_progress_bar", "false"),  # it would go to standard output
+        ("autoinstall_known_extensions", "false"),
+        ("autoload_known_extensions", "false"),
+    ):
+        connection.execute(f"SET {setting} = {value}")
+    return connection
+
+
+def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
+    """Raise StrategyUnfit for columns that DuckDB would hand back as another type."""
+    empty = schema.empty_table()
+    try:
+        back = connection.from_arrow(empty).to_arrow_table().schema
+    except duckdb.Error as error:
+        raise _unfit(f"DuckDB cannot hold these columns: {str(error).splitlines()[0]}") from error
+    for given, found in zip(schema, back, strict=True):
+        if given.type != found.type:
+            raise _unfit(f"DuckDB would turn column `{given.name}` {given.type} into {found.type}")
+
+
+def _unfit(message: str) -> StrategyUnfit:
+    return StrategyUnfit(f"--strategy spill: {message}", hint="use --strategy partition")
+
+
+class _Spill:
+    """Keys and columns in small batches that own their bytes, read on a thread ahead.
+
+    failure  what went wrong on the way; DuckDB would bury it in an error of its own
+    """
+
+    def __init__(
+        self, plan: "Plan", feed: Feed, words: tuple[int, int], columns: pa.Schema, read: Tally
+    ) -> None:
+        self.schema = pa.schema([("dbshuf key", pa.uint64()), *columns])
+        self.rows = self._rows()
+        self.failure: BaseException | None = None
+        self._plan, self._feed, self._words, self._read = plan, feed, words, read
+        self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def stop(self) -> None:
+        """End the thread that reads."""
+        self._stop.set()
+        self._feed.stop()
+        join_all([self._thread])
+
+    def _rows(self) -> Generator[pa.RecordBatch]:
+        self._thread.start()
+        while True:
+            try:
+                item = self._ahead.get(timeout=_WAIT_S)
+            except queue.Empty:
+                if self._stop.is_set():
+                    return
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                self.failure = item
+                raise item
+            yield item
+
+    def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._ahead.put(item, timeout=_WAIT_S)
+                return
+            except queue.Full:
+                continue
+        raise Stopped
+
+    def _work(self) -> None:
+        try:
+            try:
+                for batch in self._feed.batches(aligned_buffer(self._plan.layout.buffer_bytes)):
+                    for piece in self._pieces(batch):
+                        self._put(piece)
+                self._feed.check()
+                self._put(None)
+            except Stopped:
+                raise
+            except BaseException as error:
+                self._put(error)
+        except Stopped:
+            pass
+
+    def _pieces(self, batch: Batch | Kept | Rows) -> Iterator[pa.RecordBatch]:
+        if isinstance(batch, Rows):
+            ids, sizes = batch.ids, batch.sizes
+            arrays = batch.batch.columns
+        else:
+            lines = batch.batch if isinstance(batch, Kept) else batch
+            ids, sizes, line = lines.ids(), np.diff(lines.offsets), lines.lines()
+            if isinstance(batch, Kept):
+                ids, sizes = ids.take(batch.kept), sizes.take(batch.kept)
+                line = line.take(pa.array(batch.kept))
+            arrays = [line]
+        keys: U64 = ids.copy()
+        mix_ids(keys, self._words)
+        self._read.add(keys, sizes)
+        ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        row = 0
+        while row < len(keys):
+            stop = next_window(ends, row)
+            rows = pa.array(np.arange(row, stop))
+            parts: list[Any] = [array.take(rows) for array in arrays]
+            yield pa.RecordBatch.from_arrays([pa.array(keys[row:stop]), *parts], schema=self.schema)
+            row = stop
+
+
+def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[AnyWindow]:
+    if not batch.num_rows:
+        return
+    keys = batch.column(0).to_numpy()
+    if schema is None:
+        lines = batch.column(1)
+        offsets = np.frombuffer(lines.buffers()[1], np.int32)
+        size = int(offsets[lines.offset + len(lines)]) - int(offsets[lines.offset])
+        yield Window(lines, keys, size)
+        return
+    rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
+    yield RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
+
+
+def _explained(error: Exception, plan: "Plan") -> Exception:
+    """Tell a full disk from a full memory: DuckDB reports both as out of memory."""
+    text = str(error)
+    if "temp" in text.lower() and ("disk" in text.lower() or "No space" in text):
+        return TempSpaceShort(
+            f"temporary directory `{plan.temp_dir}` is full",
+            hint="free space there or pass --temp-dir DIR; no output was written",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+        return StrategyUnfit(
+            f"DuckDB cannot order these rows within its {human(plan.duckdb_bytes)}",
+            hint="use --strategy partition, or a larger --memory",
+        )
+    return error

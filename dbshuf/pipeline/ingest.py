@@ -1,0 +1,424 @@
+"""Inputs into a store, each whole or not at all.
+
+    names -> inputs -> kind -> a new store, or the one that is there
+    input -> there already? -> rows with their ids -> INSERT, a row of `sources`, COMMIT
+
+An input is known again by its absolute path without links. So a store may move, and so may
+the directory that names are given from; a file that moved is another input.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from dbshuf.base.key import ORDINAL_LIMIT
+from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
+from dbshuf.base.progress import NO_PROGRESS, Progress
+from dbshuf.base.statements import statement
+from dbshuf.base.temporary import private_folder
+from dbshuf.errors import (
+    InputBeyondBounds,
+    NoInputFiles,
+    OutputUnwritable,
+    SchemaMismatch,
+    StoreInvalid,
+    UsageError,
+)
+from dbshuf.options import (
+    SAME,
+    Names,
+    check_output_name,
+    check_schema_option,
+    check_texts,
+    names_of,
+)
+from dbshuf.pipeline.ingest_input import (
+    Digest,
+    Intake,
+    Room,
+    digest_of,
+    make_room,
+    note_columns,
+    open_feed,
+)
+from dbshuf.pipeline.scan import TableFeed
+from dbshuf.plan.row_plan import TEXT_KINDS
+from dbshuf.query.json_scan import json_structure
+from dbshuf.source.formats import DATABASES, NAMES, kind_of_inputs
+from dbshuf.source.head import ENCODED_KINDS, check_encoding
+from dbshuf.source.hive import with_folder_keys
+from dbshuf.source.input import Input
+from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.source.tables.opening import only_table
+from dbshuf.store.create import create_store, fits, json_rows
+from dbshuf.store.schema import SourceInfo, StoreInfo, attached, describe, open_store
+from dbshuf.units import parse_bytes
+
+if TYPE_CHECKING:
+    from dbshuf.query import RowQuery
+
+_TEXT_KINDS = ("csv", "tsv", "json")  # which no look at the first bytes tells from lines
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of one input.
+
+    name              as it was given
+    is_added          whether its rows were added; otherwise they were there
+    rows, text_bytes  that it has in the store
+    """
+
+    name: str
+    is_added: bool
+    rows: int
+    text_bytes: int
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did.
+
+    inputs            of this call, in their order
+    rows, text_bytes  that were added
+    elapsed_s         wall time
+    peak_rss_bytes    of the whole process, up to the end of the ingest
+    """
+
+    store: str
+    inputs: tuple[Ingested, ...]
+    rows: int
+    text_bytes: int
+    elapsed_s: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the inputs of one call are said to be."""
+
+    zero_terminated: bool
+    header: int
+    binary: bool
+    input_format: str | None
+    table: str | None
+    schema: str
+
+
+def ingest(
+    store: str | os.PathLike[str],
+    inputs: "Names",
+    *,
+    include: "Names" = (),
+    exclude: "Names" = (),
+    zero_terminated: bool = False,
+    header: int = 0,
+    binary: bool = False,
+    input_format: str | None = None,
+    table: str | None = None,
+    schema: str = SAME,
+    hive: bool | None = None,
+    memory: str | int | None = None,
+    threads: int | None = None,
+    temp_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> IngestResult:
+    """Add inputs to a store, as `dbshuf ingest` does; it is made if it does not exist.
+
+    inputs    files, globs, directories; one or several. The store itself is left out
+    memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of what
+              the machine or its cgroup has
+    threads   that pack rows; default: the cores that this process may use
+    temp_dir  where DuckDB may spill; default: beside the store
+    schema    "union": a new store takes the columns of all inputs; into one that is there go
+              inputs whose columns it holds, null where one is missing
+    others    as on the command line; they must be those that the store was made with
+    Returns   what became of each input
+    Raises    DbshufError; then the inputs before the one that it names are in the store,
+              whole, and of that one and those behind it nothing
+    """
+    started = time.monotonic()
+    path = Path(store)
+    check_texts(**{"--from": input_format, "--table": table})
+    check_output_name(os.fspath(store))
+    asked = _Asked(zero_terminated, header, binary, input_format, table, schema)
+    check_schema_option(schema)
+    for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
+        if value is not None and value < least:
+            raise UsageError(f"{option} {value} must be at least {least}")
+    cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
+    temp = _temp_folder(path, temp_dir)
+    found: Sequence[Input]
+    found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
+    info = open_store(path) if os.path.lexists(path) else None
+    kind = _kind(found, asked, info)
+    found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
+    room = make_room(cap, found, kind)
+    if info is None:
+        info = create_store(
+            path,
+            found,
+            kind,
+            terminator=b"\0" if zero_terminated else b"\n",
+            header_lines=header,
+            is_binary=binary,
+            table=table,
+            schema=schema,
+        )
+    _check_alike(info, asked, kind)
+    done = _Ingest(info, asked, room, progress).run(found, temp, threads or usable_cores())
+    added = [one for one in done if one.is_added]
+    return IngestResult(
+        store=str(path),
+        inputs=tuple(done),
+        rows=sum(one.rows for one in added),
+        text_bytes=sum(one.text_bytes for one in added),
+        elapsed_s=time.monotonic() - started,
+        peak_rss_bytes=peak_resident_bytes(),
+    )
+
+
+def _temp_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
+    """Return where DuckDB may spill: as asked, or beside the store."""
+    folder = path.absolute().parent if asked is None else Path(asked)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    if asked is None:
+        raise OutputUnwritable(
+            f"cannot write `{path}`: `{folder}` is no directory that can be written",
+            hint="make it first, or check its permissions",
+        )
+    raise UsageError(
+        f"--temp-dir `{folder}` is no directory that can be written",
+        hint="name an existing directory",
+    )
+
+
+def _resolved(
+    path: Path, names: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+) -> list[Input]:
+    """Return the inputs but the store itself, which may lie in a directory of them."""
+    if not names or STDIN in names:
+        raise UsageError(
+            "a store is made of files, since it must know them again",
+            hint="name files, globs or directories; write a stream to a file first",
+        )
+    found = resolve_inputs(names, include, exclude)
+    pipes = [one for one in found if one.pipe is not None]
+    for one in pipes:
+        assert one.pipe is not None
+        one.pipe.raw.close()
+    if pipes:
+        raise UsageError(
+            f"`{pipes[0].name}` is a pipe, and a store must know its inputs again",
+            hint="write it to a file first",
+        )
+    own = {os.path.realpath(path) + end for end in ("", ".wal")}
+    left = [one for one in found if os.path.realpath(one.path or "") not in own]
+    if not left:
+        raise NoInputFiles(f"the only input is the store `{path}` itself")
+    return [replace(one, ordinal=number) for number, one in enumerate(left)]
+
+
+def _kind(found: Sequence[Input], asked: _Asked, info: StoreInfo | None) -> str:
+    """Return what the inputs hold: as asked, as they look, or as the store has it."""
+    kind = kind_of_inputs(found, asked.input_format, table=asked.table)
+    is_open = asked.input_format is None and kind == "lines"
+    if is_open and info is not None and info.kind in _TEXT_KINDS:
+        kind = info.kind
+    if kind != "lines" and (asked.header or asked.binary):
+        option = "--header" if asked.header else "--binary"
+        raise UsageError(f"{option} is for lines, and the inputs are {NAMES[kind]}")
+    if kind in ENCODED_KINDS and not asked.binary:
+        check_encoding(found, kind)
+    return kind
+
+
+def _check_alike(info: StoreInfo, asked: _Asked, kind: str) -> None:
+    """Raise unless inputs as they are asked for go into a store.
+
+    Raises  SchemaMismatch, StoreInvalid
+    """
+    if kind != info.kind:
+        raise SchemaMismatch(
+            f"`{info.path}` holds {NAMES[info.kind]}, and the inputs are {NAMES[kind]}",
+            hint="make another store for them",
+        )
+    for option, is_kept, is_asked in (
+        ("--zero-terminated", info.terminator == b"\0", asked.zero_terminated),
+        ("--binary", info.is_binary, asked.binary),
+    ):
+        if is_kept != is_asked:
+            raise StoreInvalid(
+                f"`{info.path}` was made {'with' if is_kept else 'without'} {option}",
+                hint=f"{'pass' if is_kept else 'leave out'} {option}, or make another store",
+            )
+    if info.header_lines != asked.header:
+        raise StoreInvalid(
+            f"`{info.path}` was made with --header {info.header_lines}, not {asked.header}",
+            hint=f"pass --header {info.header_lines}, or make another store",
+        )
+
+
+class _Ingest:
+    """One call on its way."""
+
+    def __init__(self, info: StoreInfo, asked: _Asked, room: Room, progress: Progress) -> None:
+        self._info, self._asked, self._room, self._progress = info, asked, room, progress
+        self._known: dict[tuple[str, str | None], SourceInfo] = {}
+        self._query: RowQuery | None = None
+
+    def run(self, found: Sequence[Input], temp_dir: Path, threads: int) -> list[Ingested]:
+        """Add what is not there yet; return what became of each input."""
+        path = self._info.path
+        with (
+            private_folder(temp_dir) as folder,
+            attached(
+                path,
+                memory_bytes=self._room.engine_bytes,
+                threads=threads,
+                folder=folder,
+                row_group_rows=self._info.row_group_rows,
+            ) as connection,
+        ):
+            self._info = describe(connection, path)
+            self._known = {(one.path, one.table_name): one for one in self._info.sources}
+            pending = [one for one in found if self._key(one) not in self._known]
+            if self._info.json_structure is not None:
+                self._check_structure(found, pending)
+                self._query = json_rows(self._info.json_structure)
+            self._progress.stage("ingest", _text_bytes(pending))
+            done = [self._one(one, connection) for one in found]
+            connection.execute("CHECKPOINT dbshuf")
+        return done
+
+    def _key(self, one: Input) -> tuple[str, str | None]:
+        path = os.fsencode(os.path.realpath(one.path or ""))
+        table = self._asked.table
+        if table is None and self._info.kind in DATABASES:
+            table = only_table(one, self._info.kind)
+        return path.decode("utf-8", "backslashreplace"), table
+
+    def _check_structure(self, found: Sequence[Input], pending: Sequence[Input]) -> None:
+        """Raise SchemaMismatch unless the store's columns hold every value of JSON lines.
+
+        If need be, inputs that are there are looked at too, so that an ingest that was
+        interrupted can be repeated: a store is made for all inputs of its first call.
+        """
+        kept = json.loads(self._info.json_structure or "{}")
+        new: dict[str, Any] = {}
+        for some in (pending, found) if pending else ():
+            new = json.loads(json_structure(some, self._info.terminator, needs="nothing"))
+            if fits(new, kept):
+                return
+        unfit = [name for name in new if not fits({name: new[name]}, kept)]
+        shown = [f"`{name}` is {_shown(kept, name)} and {_shown(new, name)}" for name in unfit[:5]]
+        if unfit:
+            raise SchemaMismatch(
+                f"`{self._info.path}` cannot hold all values of the inputs: {'; '.join(shown)}",
+                hint="make a store of all inputs at once",
+            )
+
+    def _one(self, one: Input, connection: duckdb.DuckDBPyConnection) -> Ingested:
+        key = self._key(one)
+        there = self._known.get(key)
+        if there is not None:
+            self._check_same(one, there, connection)
+            return Ingested(one.name, False, there.rows, there.text_bytes)
+        if len(self._known) >= ORDINAL_LIMIT:
+            raise InputBeyondBounds(
+                f"`{self._info.path}` has {ORDINAL_LIMIT:,} inputs, as many as row ids tell apart",
+                hint="make another store",
+            )
+        self._known[key] = there = self._add(one, connection)
+        return Ingested(one.name, True, there.rows, there.text_bytes)
+
+    def _check_same(
+        self, one: Input, there: SourceInfo, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        """Raise StoreInvalid if the bytes of an input are not what they were.
+
+        They are read only if the time of change is another one.
+        """
+        if (one.size_bytes, one.changed_ns) == (there.size_bytes, there.changed_ns):
+            return
+        how = f"it has {one.size_bytes:,} bytes, and had {there.size_bytes:,}"
+        if one.size_bytes == there.size_bytes:
+            digest = digest_of(str(one.path))
+            if digest == there.digest:
+                values = {"ordinal": there.ordinal, "changed_ns": one.changed_ns}
+                connection.execute(statement("duckdb", "store_touch"), values).fetchall()
+                return
+            how = f"its SHA-256 is {digest[:12]}, and was {there.digest[:12]}"
+        raise StoreInvalid(
+            f"`{one.name}` changed since it was added to `{self._info.path}`: {how}",
+            hint="make a new store, or add the changed file under another name",
+        )
+
+    def _add(self, one: Input, connection: duckdb.DuckDBPyConnection) -> SourceInfo:
+        """Add one input in one transaction."""
+        info, (path, table), ordinal = self._info, self._key(one), len(self._known)
+        feed = open_feed(
+            info,
+            one,
+            self._room,
+            self._progress.advance,
+            query=self._query,
+            table=table,
+            schema=self._asked.schema,
+        )
+        with contextlib.closing(feed), contextlib.closing(Digest(str(one.path))) as digest:
+            intake = Intake(info, one, ordinal, feed, self._room)
+            source = one.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            with _transaction(connection):
+                intake.append(connection, source)
+                if isinstance(feed, TableFeed):
+                    self._info = note_columns(info, feed.written, connection)
+                there = SourceInfo(
+                    ordinal=ordinal,
+                    source=source,
+                    path=path,
+                    table_name=table,
+                    size_bytes=one.size_bytes or 0,
+                    changed_ns=one.changed_ns,
+                    digest=digest.result(),
+                    rows=intake.rows,
+                    text_bytes=intake.text_bytes,
+                    longest_bytes=intake.longest_bytes,
+                    vector_bytes=intake.vector_bytes,
+                )
+                add = statement("duckdb", "store_add_source")
+                connection.execute(add, asdict(there)).fetchall()
+        return there
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _text_bytes(inputs: Sequence[Input]) -> int | None:
+    """Return the bytes of text of all inputs, None if one is compressed."""
+    if any(one.codec is not None for one in inputs):
+        return None
+    return sum(one.size_bytes or 0 for one in inputs)
+
+
+def _shown(structure: dict[str, Any], name: str) -> str:
+    if name not in structure:
+        return "missing"
+    return json.dumps(structure[name], ensure_ascii=False)[:80]

@@ -1,0 +1,360 @@
+"""Source and query in one: what the order stage is fed with, by several workers at once.
+
+LineFeed    lines                          Batch
+QueryFeed   lines or rows through --where  Kept, and through --select  Rows
+TableFeed   rows of tables                 Rows
+SqlFeed     the rows of one --sql          Rows
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.block_io import U8, aligned_buffer
+from dbshuf.base.key import U64
+from dbshuf.base.layout import Layout, merge_threads
+from dbshuf.base.line_batch import Batch
+from dbshuf.base.reader import Feed, Kept
+from dbshuf.base.rows import Rows, arrow_numbers, row_bytes
+from dbshuf.base.window import RowWindow
+from dbshuf.base.workers import Stopped, join_all
+from dbshuf.pipeline.verify import check_read, check_rows
+from dbshuf.query.relation import LineRelation, RowRelation, place_of
+from dbshuf.source.input import Input
+from dbshuf.source.lines.reader import LineSource
+from dbshuf.units import MIB
+
+if TYPE_CHECKING:
+    from dbshuf.plan.plan import Plan
+    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.source.tables.reader import TableSource
+    from dbshuf.store.read import StoreLines, StoreRows
+
+Advance = Callable[[int], None]
+_SQL_BUFFER_BYTES = 4 * MIB  # read at a time for --sql, by each of the threads that read
+
+
+class LineFeed:
+    """Lines, through --where and --select if there is a query."""
+
+    def __init__(
+        self,
+        source: "LineSource | StoreLines",
+        inputs: Sequence[Input],
+        advance: Advance,
+        *,
+        query: "RowQuery | None" = None,
+        relation: LineRelation | None = None,
+        most_workers: int = 1 << 10,
+    ) -> None:
+        """Feed from `source`; `relation` makes what the query sees of lines."""
+        self.most_workers = most_workers
+        self._source, self._inputs, self._advance = source, inputs, advance
+        self._query, self._relation = query, relation
+        self._seen_bytes = 0
+        self._lock = threading.Lock()
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        seen_bytes = 0
+        evaluator = None if self._query is None else self._query.evaluator()
+        try:
+            for batch in self._source.batches(self._source.new_arena(buffer)):
+                seen_bytes += batch.text_bytes
+                if evaluator is None:
+                    yield batch
+                else:
+                    assert self._relation is not None
+                    ids = batch.ids()
+                    place = _placer(ids, self._inputs, "byte")
+                    kept, columns = evaluator.run(self._relation.of(batch), place)
+                    if columns is not None:
+                        yield Rows(columns, ids.take(kept))
+                    else:
+                        yield batch if len(kept) == len(ids) else Kept(batch, kept)
+                self._advance(batch.text_bytes)
+                del batch
+        finally:
+            if evaluator is not None:
+                evaluator.close()
+        with self._lock:
+            self._seen_bytes += seen_bytes
+
+    def check(self) -> None:
+        self._source.check_unchanged()
+        check_read(self._seen_bytes, self._source.text_bytes)
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class TableFeed:
+    """Typed rows, through --where and --select if there is a query."""
+
+    def __init__(
+        self,
+        source: "TableSource | StoreRows",
+        inputs: Sequence[Input],
+        advance: Advance,
+        *,
+        query: "RowQuery | None" = None,
+        relation: RowRelation | None = None,
+    ) -> None:
+        """Feed from `source`; `relation` makes what the query sees of rows."""
+        self.most_workers = 1 << 10
+        self._source, self._inputs, self._advance = source, inputs, advance
+        self._query, self._relation = query, relation
+
+    @property
+    def written(self) -> "pa.Schema | None":
+        """The columns of the source, as an output is to have them."""
+        return self._source.written
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        evaluator = None if self._query is None else self._query.evaluator()
+        try:
+            for rows in self._source.batches():
+                size = int(rows.sizes.sum())
+                if evaluator is None:
+                    yield rows
+                else:
+                    assert self._relation is not None
+                    place = _placer(rows.ids, self._inputs, "row")
+                    kept, columns = evaluator.run(self._relation.of(rows), place)
+                    taken = rows.batch.take(arrow_numbers(kept)) if columns is None else columns
+                    yield Rows(taken, rows.ids.take(kept))
+                    del taken, columns
+                del rows
+                self._advance(size)
+        finally:
+            if evaluator is not None:
+                evaluator.close()
+
+    def check(self) -> None:
+        self._source.check_unchanged()
+        if self._source.rows is not None:
+            check_rows(self._source.seen_rows, self._source.rows)
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class SqlFeed:
+    """The rows of one --sql over all that another feed has."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        to_relation: "Callable[[Any], pa.RecordBatch]",
+        query: "WholeQuery",
+        *,
+        memory_bytes: int,
+        threads: int,
+        buffer_bytes: int,
+        folder: Path,
+        is_ordered: bool,
+    ) -> None:
+        """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
+
+        buffer_bytes  of each thread that reads, as the source expects them
+        to_relation  turns what `feed` yields into rows of the relation `lines`
+        is_ordered   whether the statement orders the rows too: then `windows` gives them
+        """
+        self.most_workers = 1 << 10
+        self._feed, self._to_relation = feed, to_relation
+        self._buffer_bytes = buffer_bytes
+        self._readers = min(threads, feed.most_workers)
+        self._query = query
+        run = query.ordered if is_ordered else query.rows
+        self._rows: Generator[Any] = run(
+            self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._is_done = self._is_all_read = False
+        self._fed_rows = 0
+
+    def windows(self) -> Iterator[RowWindow]:
+        """Yield the rows in the order of the seed.
+
+        Raises  CheckFailed if the query keeps all rows and there are not as many; what the
+                query raises
+        """
+        rows = 0
+        for keys, batch in self._rows:
+            rows += len(keys)
+            yield RowWindow(batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]))
+        if self._query.keeps_rows:
+            check_rows(rows, self._fed_rows)
+
+    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+        while True:
+            with self._lock:
+                rows = None if self._is_done else next(self._rows, None)
+                if rows is None:
+                    self._is_done = True
+                    return
+            yield rows
+
+    def _relations(self) -> Generator[pa.RecordBatch]:
+        """The relation `lines`, read by threads of their own, a little ahead."""
+        ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(self._readers)
+
+        def put(item: pa.RecordBatch | BaseException | None) -> None:
+            while not self._stop.is_set():
+                try:
+                    ahead.put(item, timeout=0.2)
+                    return
+                except queue.Full:
+                    continue
+            raise Stopped
+
+        def work() -> None:
+            try:
+                try:
+                    for batch in self._feed.batches(aligned_buffer(self._buffer_bytes)):
+                        put(self._to_relation(batch))
+                    put(None)
+                except Stopped:
+                    raise
+                except BaseException as error:
+                    put(error)
+            except Stopped:
+                pass
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(self._readers)]
+        for thread in threads:
+            thread.start()
+        try:
+            left = len(threads)
+            while left:
+                try:
+                    item = ahead.get(timeout=0.2)
+                except queue.Empty:
+                    if self._stop.is_set():
+                        raise Stopped from None
+                    continue
+                if item is None:
+                    left -= 1
+                elif isinstance(item, BaseException):
+                    raise item
+                else:
+                    self._fed_rows += item.num_rows
+                    yield item
+            self._is_all_read = True
+        finally:
+            self._stop.set()
+            self._feed.stop()
+            join_all(threads)
+
+    def check(self) -> None:
+        if self._is_all_read:  # a LIMIT may be content with less
+            self._feed.check()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._feed.stop()
+
+    def close(self) -> None:
+        self.stop()
+        with contextlib.suppress(ValueError):  # a worker that is stuck in it will end it
+            self._rows.close()
+        self._feed.close()
+
+
+def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
+    """Return what reads the inputs of a plan; `advance` is told the bytes that were read.
+
+    folder  for what --sql spills
+    """
+    shape, inputs = plan.shape, plan.inputs
+    outer, inner = shape.whole_query, shape.row_query
+    named = outer.columns if outer is not None and inner is None else None
+    columns = named if named is not None else inner.columns if inner else frozenset()
+    layout = plan.layout
+    if outer is not None:
+        layout = replace(layout, buffer_bytes=min(layout.buffer_bytes, _SQL_BUFFER_BYTES))
+    feed: Feed
+    to_relation: Callable[[Any], pa.RecordBatch]
+    if inner is not None:
+        from dbshuf.query.evaluator import Spare
+
+        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
+    if shape.is_text:
+        lines = LineRelation(inputs, columns, strict=shape.is_strict)
+        feed = LineFeed(
+            _line_source(plan, layout),
+            inputs,
+            advance,
+            query=inner,
+            relation=lines,
+            most_workers=1 if "line_number" in columns else 1 << 10,
+        )
+        to_relation = lines.of
+    else:
+        rows = RowRelation(inputs, columns)
+        feed = TableFeed(_row_source(plan, layout), inputs, advance, query=inner, relation=rows)
+        to_relation = rows.of
+    if outer is None:
+        return feed
+    if inner is not None:  # typed rows out of JSON lines
+        to_relation = RowRelation(inputs, outer.columns).of
+    return SqlFeed(
+        feed,
+        to_relation,
+        outer,
+        memory_bytes=plan.duckdb_bytes,
+        threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads)
+        if plan.is_one_statement
+        else plan.threads,
+        buffer_bytes=layout.buffer_bytes,
+        folder=folder,
+        is_ordered=plan.is_one_statement,
+    )
+
+
+def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
+    if plan.store is not None:
+        from dbshuf.store.read import StoreLines
+
+        return StoreLines(
+            plan.store,
+            layout=layout,
+            longest_bytes=plan.longest_line_bytes,
+            cap_for_line=plan.cap_for_line,
+            memory_bytes=plan.store.reader_bytes() * (plan.threads + 1),
+        )
+    return LineSource(
+        plan.inputs,
+        terminator=plan.terminator,
+        header_bytes=len(plan.header),
+        layout=layout,
+        longest_bytes=plan.longest_line_bytes,
+        cap_for_line=plan.cap_for_line,
+    )
+
+
+def _row_source(plan: "Plan", layout: Layout) -> "TableSource | StoreRows":
+    if plan.store is not None:
+        from dbshuf.store.read import StoreRows
+
+        memory_bytes = plan.store.reader_bytes() * (plan.threads + 1)
+        return StoreRows(plan.store, batch_bytes=layout.buffer_bytes, memory_bytes=memory_bytes)
+    return plan.shape.open_tables(plan.inputs, layout.buffer_bytes, plan.threads)
+
+
+def _placer(ids: U64, inputs: Sequence[Input], unit: str) -> Callable[[int], str]:
+    """Return what names the place of a row of a batch, for messages."""
+    return lambda row: place_of(int(ids[row]), inputs, unit)

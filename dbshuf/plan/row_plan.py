@@ -1,0 +1,253 @@
+"""What rows a run moves: lines or typed rows, and the SQL on their way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbshuf.base.process_memory import available_bytes
+from dbshuf.errors import UsageError
+from dbshuf.options import SAME, Options, terminator_of
+from dbshuf.query.json_scan import json_structure
+from dbshuf.sink import format_of
+from dbshuf.source.input import Input
+from dbshuf.units import MIB, parse_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.source.tables.reader import TableSource
+
+TEXT_KINDS = ("lines", "json")
+ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The kind of the inputs, and what SQL makes of their rows.
+
+    kind         as `source.formats.kind_of_inputs` names it
+    table        of a database
+    asked        --schema: what the columns of all inputs are
+    row_query    --where and --select, and the columns of JSON lines
+    whole_query  --sql
+    schema       of the rows that are shuffled; None: they are lines
+    written      the same columns as an output is to have them; None: as they are
+    is_strict    whether SQL may not see a line whose bad bytes are replaced
+    keeps_json   whether the rows are the texts of JSON objects, as they came
+    """
+
+    kind: str
+    table: str | None
+    asked: str
+    row_query: "RowQuery | None"
+    whole_query: "WholeQuery | None"
+    schema: "pa.Schema | None"
+    is_strict: bool
+    written: "pa.Schema | None" = None
+    keeps_json: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are read as lines."""
+        return self.kind in TEXT_KINDS
+
+    @property
+    def columns(self) -> list[dict[str, str]] | None:
+        """Name and type of each column of the rows that are shuffled; None: they are lines."""
+        if self.schema is None:
+            return None
+        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+
+    @property
+    def has_given_ids(self) -> bool:
+        """Whether a query says what the ids of its rows are."""
+        return self.whole_query is not None and self.whole_query.has_id
+
+    @property
+    def copies(self) -> float:
+        """How often a worker holds what it reads at once, at most.
+
+        The text or the decoded columns; what SQL sees of them; its result; the rows
+        arranged to be stored.
+        """
+        if self.whole_query is not None or (self.row_query is not None and self.schema):
+            return 4
+        if self.schema is not None:
+            return 3
+        return 1 if self.row_query is None else 2.5
+
+    def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
+        """Return the reader of inputs that are tables."""
+        from dbshuf.source.tables.reader import open_tables
+
+        return open_tables(
+            inputs,
+            self.kind,
+            batch_bytes=batch_bytes,
+            threads=threads,
+            table=self.table,
+            schema=self.asked,
+        )
+
+
+def make_shape(
+    options: Options, inputs: Sequence[Input], kind: str, *, columns: "pa.Schema | None" = None
+) -> Shape:
+    """Look at the inputs' columns and check the SQL.
+
+    columns  of the typed rows of a store
+    Raises  QueryInvalid, SchemaMismatch, UsageError and what reading raises
+    """
+    if options.sql is not None and (options.where is not None or options.select is not None):
+        raise UsageError(
+            "--sql excludes --where and --select", hint="put their text into the SQL of --sql"
+        )
+    if options.allow_files and options.sql is None:
+        raise UsageError("--allow-files is for --sql, and there is none")
+    if columns is not None:
+        return _queried(options, inputs, "store", columns)
+    if kind == "lines" and not _has_sql(options):
+        return Shape(kind, None, SAME, None, None, None, is_strict=False)
+    return _queried(options, inputs, kind)
+
+
+def _has_sql(options: Options) -> bool:
+    return (options.where, options.select, options.sql) != (None, None, None)
+
+
+def check_sql_early(options: Options) -> None:
+    """Check SQL before standard input is waited for, which can only hold lines or CSV.
+
+    Raises  QueryInvalid
+    """
+    is_piped = not options.inputs or "-" in options.inputs
+    if is_piped and _has_sql(options) and options.input_format in (None, "lines"):
+        _queried(options, (), "lines")
+
+
+def _queried(
+    options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
+) -> Shape:
+    from dbshuf.query.relation import LINES, with_place
+
+    structure, keeps_json = None, False
+    relation, schema, written = LINES, None, None
+    if kind == "json":
+        threads = options.threads or 2
+        is_as_read = options.select is None and options.sql is None
+        keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
+        structure = json_structure(
+            inputs,
+            terminator_of(options),
+            threads=threads,
+            needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
+            are_columns=not keeps_json or options.where is not None,
+            memory_bytes=memory_cap(options),
+        )
+    elif kind != "lines":
+        written = columns
+        if columns is None:
+            schema, written = _table_schema(options, inputs, kind)
+        else:
+            from dbshuf.source.schema.plain import plain_schema
+
+            schema = plain_schema(columns, "the store")
+        relation = with_place(schema)
+    row_query = None
+    if options.where is not None or options.select is not None or structure is not None:
+        from dbshuf.query import RowQuery
+
+        row_query = RowQuery(
+            options.where,
+            options.select,
+            relation,
+            json_structure=structure,
+            keeps_json=keeps_json,
+            seed=options.seed,
+        )
+        schema = schema if row_query.schema is None else row_query.schema
+        is_whole = row_query.schema is None
+        written = _filtered(written) if is_whole else _narrowed(written, schema)
+    whole_query = None
+    if options.sql is not None:
+        from dbshuf.query import WholeQuery
+
+        seen = relation if schema is None else with_place(schema)
+        whole_query = WholeQuery(
+            options.sql,
+            seen,
+            allow_files=options.allow_files,
+            id_is_data=options.is_answer or _has_id(schema),
+            seed=options.seed,
+            option="query" if options.is_answer else "--sql",
+        )
+        schema = whole_query.schema
+        written = _narrowed(written, schema)
+    if schema is not None and not schema.names:  # JSON lines of which there is none
+        schema = None
+    makes_text = options.select is not None or options.sql is not None or kind == "json"
+    is_strict = makes_text and not options.binary
+    return Shape(
+        kind=kind,
+        table=options.table,
+        asked=options.schema,
+        row_query=row_query,
+        whole_query=whole_query,
+        schema=schema,
+        is_strict=is_strict,
+        written=written,
+        keeps_json=keeps_json,
+    )
+
+
+def memory_cap(options: Options) -> int:
+    """Return what the process may have (bytes)."""
+    if options.memory is None:
+        return available_bytes() // 2
+    return parse_bytes(options.memory, "--memory")
+
+
+def _is_to_json(options: Options) -> bool:
+    """Whether JSON lines are written."""
+    path = None if options.output in (None, "-") else Path(str(options.output))
+    return format_of(path, options.format, options.compression).startswith("jsonl")
+
+
+def _has_id(schema: "pa.Schema | None") -> bool:
+    """Whether rows have a column of their own that SQL takes for `id`."""
+    return schema is not None and any(name.lower() == "id" for name in schema.names)
+
+
+def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
+    """Return what is written of some of the rows."""
+    if written is None:
+        return None
+    from dbshuf.source.schema.written import filtered
+
+    return filtered(written)
+
+
+def _narrowed(written: "pa.Schema | None", schema: "pa.Schema | None") -> "pa.Schema | None":
+    """Return what is written of the rows that a query makes."""
+    if written is None or schema is None:
+        return None
+    from dbshuf.source.schema.written import narrowed
+
+    return narrowed(written, schema)
+
+
+def _table_schema(
+    options: Options, inputs: Sequence[Input], kind: str
+) -> "tuple[pa.Schema, pa.Schema]":
+    """Return the columns of the inputs, and those that an output is to have."""
+    from dbshuf.source.tables.reader import open_tables
+
+    source = open_tables(
+        inputs, kind, batch_bytes=MIB, threads=1, table=options.table, schema=options.schema
+    )
+    try:
+        return source.schema, source.written
+    finally:
+        source.close()

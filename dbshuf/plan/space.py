@@ -1,0 +1,99 @@
+"""Where temporary data go, and whether they and the output have room."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
+from dbshuf.sink import Target
+from dbshuf.sink.output_path import grows_in
+from dbshuf.source.survey import Survey
+from dbshuf.units import human
+
+
+def temp_folder(asked: str | None, target: Target) -> Path:
+    """Return where temporary data go: as asked, beside the output, or the system's place.
+
+    Raises  UsageError if it is no directory that can be written
+    """
+    if asked is not None:
+        folder = Path(asked)
+    else:
+        beside = None if target.path is None else grows_in(target.path)
+        folder = beside if beside is not None and beside.is_dir() else _system_folder()
+    if asked == "" or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--temp-dir `{folder if asked is None else asked}` is no directory"
+            " that can be written",
+            hint="name an existing directory",
+        )
+    return folder
+
+
+def _system_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UsageError(
+            "neither $TMPDIR nor /tmp is a directory that can be written",
+            hint="name one with --temp-dir DIR",
+        ) from error
+
+
+def free_near(path: Path) -> int | None:
+    """Return the free bytes where the output of that name will grow.
+
+    None if nothing grows (a descriptor, a pipe, a device) or the file system does not tell
+    """
+    folder = grows_in(path)
+    if folder is None:
+        return None
+    for existing in (folder, *folder.parents):
+        if existing.is_dir():
+            return _free_bytes(existing)
+    raise OutputUnwritable(f"no directory above `{path}`")
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """The free bytes; None from a file system that counts none at all, as some remote do."""
+    usage = shutil.disk_usage(folder)
+    return usage.free if usage.total else None
+
+
+def output_bytes(survey: Survey, target: Target) -> int | None:
+    """An upper estimate of the output; compressed text is taken as half of the text."""
+    if survey.text_bytes is None:
+        return None
+    return survey.text_bytes if target.format == "txt" else survey.text_bytes // 2
+
+
+def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int) -> None:
+    """Refuse what certainly does not fit; what compresses may fit, so it is let through.
+
+    temp_bytes, output_bytes  what is needed, 0 where that is an estimate
+    Raises  TempSpaceShort, OutputSpaceShort (plain text only)
+    """
+    temp_free = _free_bytes(temp_dir)
+    if temp_free is not None and temp_bytes > temp_free:
+        raise TempSpaceShort(
+            f"temporary directory `{temp_dir}`: {human(temp_bytes)} needed,"
+            f" {human(temp_free)} free",
+            hint="free space there or pass --temp-dir DIR; nothing was written",
+        )
+    if target.path is None or target.format != "txt":
+        return
+    folder, free = grows_in(target.path), free_near(target.path)
+    if folder is None or free is None:
+        return
+    shared = temp_bytes if _device(folder) == _device(temp_dir) else 0
+    if output_bytes + shared > free:
+        also = f" and {human(shared)} for temporary data" if shared else ""
+        raise OutputSpaceShort(
+            f"`{target.path}`: {human(output_bytes)}{also} needed, {human(free)} free",
+            hint="free space there, or put temporary data elsewhere with --temp-dir DIR",
+        )
+
+
+def _device(folder: Path) -> int:
+    return os.stat(folder).st_dev

@@ -1,0 +1,132 @@
+"""Which split a row belongs to: train, valid, test, in every epoch the same.
+
+Membership depends on the row's id (or on the value of --split-by) and on the split
+seed, never on the seed of the order, so that a row stays where it is when the order
+changes and when inputs are appended.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.key import U64, ids_of, row_keys
+from dbshuf.base.rows import I64, Rows
+from dbshuf.base.window import AnyWindow, Window
+from dbshuf.errors import UsageError
+from dbshuf.query.relation import LINES, LineRelation, RowRelation, place_of, with_place
+from dbshuf.source.input import Input
+
+if TYPE_CHECKING:
+    from dbshuf.query import RowKeyQuery
+
+DEFAULT_SEED = "dbshuf-split-1"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # files are named so
+_HINT = "as in --split train=0.98,valid=0.01,test=0.01"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Named parts of all rows.
+
+    names   of the parts, in the order in which they were given
+    ends    uint64, one a part but the last: the hashes below belong to it
+    seed    of the membership
+    """
+
+    names: tuple[str, ...]
+    ends: tuple[int, ...]
+    seed: str
+
+    def of_hashes(self, hashes: U64) -> I64:
+        """Return the part of each row by a hash of it (uint64, shape (rows,))."""
+        return np.searchsorted(np.array(self.ends, np.uint64), hashes, side="right")
+
+    def of_keys(self, keys: U64, words: tuple[int, int]) -> I64:
+        """Return the part of each row by its id, which its key under a seed's words tells."""
+        return self.of_hashes(row_keys(ids_of(keys, words), f"split:{self.seed}"))
+
+
+def parse_splits(text: str, seed: str | None) -> Splits:
+    """Return the splits of `train=0.98,valid=0.01,test=0.01`.
+
+    seed    of the membership; None is DEFAULT_SEED
+    Raises  UsageError for names that make no file name, or shares that do not sum to 1
+    """
+    names, shares = [], []
+    for part in text.split(","):
+        name, _, share = (piece.strip(" ") for piece in part.partition("="))
+        if not _NAME.fullmatch(name) or name in names:
+            raise UsageError(
+                f"--split: `{name}` is no name for a split, or there twice", hint=_HINT
+            )
+        names.append(name)
+        shares.append(_share(name, share))
+    if abs(sum(shares) - 1) > 1e-9:
+        raise UsageError(f"--split: the shares sum to {sum(shares):.10g}, not to 1", hint=_HINT)
+    ends = [min(round(end * 2**64), 2**64 - 1) for end in np.cumsum(shares)[:-1].tolist()]
+    return Splits(tuple(names), tuple(ends), DEFAULT_SEED if seed is None else seed)
+
+
+def member_of(
+    splits: Splits,
+    words: tuple[int, int],
+    inputs: Sequence[Input],
+    *,
+    schema: pa.Schema | None,
+    by: str | None,
+) -> Callable[[AnyWindow], I64]:
+    """Return what tells the split of every row of a window.
+
+    words   of the seed of the order, which turn a key back into its id
+    schema  of the rows; None: they are lines
+    by      an SQL expression: rows with one value of it share a split
+    Raises  QueryInvalid; what is returned raises QueryFailed
+    """
+    if by is None:
+        return lambda window: splits.of_keys(window.keys, words)
+    from dbshuf.query import RowKeyQuery
+
+    query = RowKeyQuery(by, LINES if schema is None else with_place(schema), splits.seed)
+    if schema is None and "line_number" in query.columns:
+        raise UsageError(
+            "--split-by: line_number is not known where splits are told apart",
+            hint="use position, the line's byte offset",
+        )
+    return _ByValue(splits, words, inputs, query)
+
+
+class _ByValue:
+    """The split of every row of a window by the value of an expression."""
+
+    def __init__(
+        self, splits: Splits, words: tuple[int, int], inputs: Sequence[Input], query: "RowKeyQuery"
+    ) -> None:
+        self._splits, self._words, self._inputs = splits, words, inputs
+        self._evaluator = query.evaluator()
+        self._lines = LineRelation(inputs, query.columns, strict=False)
+        self._rows = RowRelation(inputs, query.columns)
+
+    def __call__(self, window: AnyWindow) -> I64:
+        ids = ids_of(window.keys, self._words)
+        if isinstance(window, Window):
+            relation = self._lines.of_lines(window.lines, window.bounds, ids)
+        else:
+            relation = self._rows.of(Rows(window.batch, ids))
+        hashes = self._evaluator.run(
+            relation, lambda row: place_of(int(ids[row]), self._inputs, "position")
+        )
+        return self._splits.of_hashes(hashes)
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 < share <= 1:
+        raise UsageError(f"--split: `{name}={text}` is no share between 0 and 1", hint=_HINT)
+    return share

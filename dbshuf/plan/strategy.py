@@ -1,0 +1,102 @@
+"""Which strategy orders the rows, and why."""
+
+import sys
+
+from dbshuf.base.layout import MERGE_ROWS, Layout
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
+from dbshuf.plan.memory import lay_out, least_cap, memory_store, stored_bytes
+from dbshuf.source.survey import Survey
+from dbshuf.units import MIB, human
+
+DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
+_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
+_LOADED_BYTES = 45 * MIB  # of it that is resident once DuckDB is imported
+_LEAST_DUCKDB_BYTES = 64 * MIB
+_LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
+
+
+def choose_strategy(
+    asked: str, cap: int, base: int, survey: Survey, threads: int, *, copies: float = 1
+) -> tuple[str, str, Layout]:
+    """Pick the strategy, say why, and split the memory for it."""
+    least = least_cap(base, survey, copies)
+    needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
+    named = _mib(needed + _VARIES_BYTES)
+    if cap < least:
+        raise MemoryTooSmall(
+            f"--memory {human(cap)} is too small: this run needs at least {named}",
+            hint=f"pass --memory {named} or more",
+        )
+    if cap < needed:
+        raise StrategyUnfit(
+            f"--strategy spill needs {named}, not {human(cap)}: DuckDB's merge pins"
+            f" {MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
+            hint=f"use --strategy partition, or --memory {named}",
+        )
+    store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
+    if strategy == "spill":  # one thread reads, and the rest is DuckDB's
+        cap, threads = base + _reading_bytes(cap, base, survey), 0
+    layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
+    return strategy, reason if asked == "auto" else "asked for", layout
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // MIB)}MiB"
+
+
+def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:
+    """Return the bytes of rows to keep in memory, the strategy that this is, and why."""
+    size, needed = human(survey.text_bytes or 0), memory_store(survey)
+    is_known = survey.text_bytes is not None
+    if asked in ("partition", "spill"):
+        return 0, asked, ""
+    if asked == "memory":
+        if is_known and needed > room:
+            raise StrategyUnfit(
+                f"{size} of text does not fit in --memory {human(cap)}",
+                hint=f"it needs {human(needed + cap - room)}; or use --strategy partition",
+            )
+        return needed if is_known and survey.is_exact else room * 2 // 3, "memory", ""
+    if not is_known:
+        reason = "size unknown until read; rows wait in memory first, then on disk"
+        return room // 2, "partition", reason
+    if not survey.is_exact:
+        reason = f"about {size} once decompressed; rows wait in memory first, then on disk"
+        return min(room // 2, needed), "partition", reason
+    if needed <= room * 3 // 4:
+        return needed, "memory", f"{size} of text fits in {human(cap)}"
+    return 0, "partition", f"{size} of text does not fit in {human(cap)}"
+
+
+def merge_fits(cap: int, base: int, survey: Survey) -> bool:
+    """Whether DuckDB's merge has room for what it pins of such rows on one thread."""
+    return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
+
+
+def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
+    """Return DuckDB's memory limit (bytes) under the spill strategy."""
+    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)
+
+
+def _engine_bytes() -> int:
+    """DUCKDB_BYTES, less its code where that is in the base already."""
+    return DUCKDB_BYTES - (_LOADED_BYTES if "duckdb" in sys.modules else 0)
+
+
+def _reading_bytes(cap: int, base: int, survey: Survey) -> int:
+    """A quarter, or all that DuckDB would not use where all rows fit in its limit twice."""
+    least = max(_LEAST_READING_BYTES + survey.reader_bytes, (cap - base) // 4)
+    if survey.text_bytes is None:
+        return least
+    used = max(2 * stored_bytes(survey), _LEAST_DUCKDB_BYTES)
+    return max(least, cap - base - _engine_bytes() - used)
+
+
+def _least_spill_cap(base: int, survey: Survey) -> int:
+    """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
+    pinned = int(MERGE_ROWS * survey.mean_line_bytes)
+    if survey.text_bytes is not None:
+        pinned = min(pinned, survey.text_bytes)
+    engine = _engine_bytes() + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
+    reading = _LEAST_READING_BYTES + survey.reader_bytes
+    return base + max(engine + reading, engine * 4 // 3 + MIB)

@@ -1,0 +1,336 @@
+"""The types of JSON lines, from all of them, so that no value is lost on the way to a column.
+
+DuckDB names the shape of a value (json_structure), but calls an integer of more than 64
+bits DOUBLE, and an integer and a fraction together too; and it takes `[1,]` and NaN for
+JSON. So lines that have a number of 16 digits, a large exponent, or what may be such a
+flaw are looked at here. What no number type holds exactly becomes JSON, the value's own
+text. Fractions are doubles, as JSON is mostly read.
+"""
+
+import json
+import math
+import queue
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from dbshuf.base.statements import filled, identifier, quoted
+from dbshuf.errors import QueryFailed, QueryInvalid
+from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Spare
+from dbshuf.query.json_rows import json_needs, without_marks
+from dbshuf.units import MIB
+
+_FROM = "--from json"
+_WAY_OUT = "read the input as lines, and take values with line->>'$.key'"
+_MEMORY_BYTES = 256 * MIB  # of DuckDB, for the shapes that differ
+_LARGE_DIGITS = 38  # of a DECIMAL
+_EXACT = 1 << 53  # integers up to here are doubles, too
+_SPACE = r"[ \t\r\n]*"
+_NO_NUMBER = "[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?"
+_LOOK = "|".join(  # what to look at here; of flaws only what DuckDB overlooks
+    ["[0-9]{16}", "[eE][+-]?[0-9]{3}", f",{_SPACE}[]}}]", f"(?:{_NO_NUMBER}){_SPACE}[],}}]"]
+)
+_DEEPEST = 45  # levels that are columns: Parquet readers take 100, a list is two
+_NESTED = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+_FLAW = re.compile(rf",{_SPACE}[]}}]|(?i:nan|inf)")
+_ROW = "row"
+
+
+class JsonShape:
+    """What the values of one place in all lines are.
+
+    kinds   of them: null, bool, str, any (a mixture), object, list, and of numbers int
+            (64 bits), negative, unsigned (64 bits), large (38 digits), huge, inexact
+            (not in a double), fraction, infinite (as a double)
+    fields  key -> shape of its values, of objects
+    items   shape of the elements, of lists
+    """
+
+    __slots__ = ("fields", "items", "kinds")
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+        self.fields: dict[str, JsonShape] = {}
+        self.items: JsonShape | None = None
+
+    def add_structure(self, structure: Any, *, in_list: bool = False, level: int = 0) -> None:
+        """Add what json_structure says of a value without large numbers."""
+        if isinstance(structure, dict | list) and level > _DEEPEST:
+            self.kinds.add("any")
+        elif isinstance(structure, dict):
+            self.kinds.add("object")
+            for key, inner in structure.items():
+                self._field(key).add_structure(inner, in_list=in_list, level=level + 1)
+        elif isinstance(structure, list):
+            self._elements().add_structure(structure[0], in_list=True, level=level + 1)
+        elif structure == "JSON":  # outside a list an object without keys, or a key that
+            self.kinds.add("any" if in_list else "object")  # came twice: JSON in either case
+        else:
+            self.kinds |= _KINDS[structure]
+
+    def add_value(self, value: Any, level: int = 0) -> None:
+        """Add a value as `_DECODER` gives it."""
+        if isinstance(value, str):
+            self.kinds.add("str")
+        elif isinstance(value, list) and level > _DEEPEST:
+            self.kinds.add("any")
+        elif isinstance(value, _Pairs):
+            self.kinds.add("object")
+            for key, inner in value:
+                self._field(key).add_value(inner, level + 1)
+        elif isinstance(value, list):
+            elements = self._elements()
+            for inner in value:
+                elements.add_value(inner, level + 1)
+        elif isinstance(value, bool):
+            self.kinds.add("bool")
+        elif isinstance(value, int):
+            self.kinds |= _integer(value)
+        elif isinstance(value, float):
+            self.kinds.add("infinite" if math.isinf(value) else "fraction")
+        else:
+            self.kinds.add("null")
+
+    def _field(self, key: str) -> "JsonShape":
+        if (shape := self.fields.get(key)) is None:
+            shape = self.fields[key] = JsonShape()
+        return shape
+
+    def _elements(self) -> "JsonShape":
+        self.kinds.add("list")
+        if self.items is None:
+            self.items = JsonShape()
+        return self.items
+
+    def structure(self) -> Any:
+        """Return the type that holds all values, in the form that from_json takes."""
+        kinds = self.kinds - {"null"}
+        numbers = kinds & _NUMBERS
+        if numbers and numbers == kinds:
+            return _number(numbers)
+        if kinds == {"str"}:
+            return "VARCHAR"
+        if kinds == {"bool"}:
+            return "BOOLEAN"
+        if kinds == {"list"}:
+            return [self.items.structure() if self.items else "JSON"]
+        if kinds == {"object"} and self.fields and not _clash(self.fields):
+            return {key: inner.structure() for key, inner in self.fields.items()}
+        return "JSON"
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The keys and values of an object, as they came."""
+
+
+_KINDS = {
+    "NULL": {"null"},
+    "BOOLEAN": {"bool"},
+    "VARCHAR": {"str"},
+    "UBIGINT": {"int"},
+    "BIGINT": {"int", "negative"},
+    "HUGEINT": {"int", "negative"},  # of both in a list; more than 15 digits never come here
+    "DOUBLE": {"fraction"},
+    "MIXED": {"any"},
+}
+_NUMBERS = {
+    "int", "negative", "unsigned", "large", "huge", "inexact", "fraction", "infinite",
+}  # fmt: skip
+
+
+def _number(kinds: set[str]) -> str:
+    if kinds & {"huge", "infinite"}:
+        return "JSON"
+    if "fraction" in kinds:
+        return "JSON" if "inexact" in kinds else "DOUBLE"
+    if "large" in kinds or kinds >= {"negative", "unsigned"}:
+        return f"DECIMAL({_LARGE_DIGITS},0)"
+    return "UBIGINT" if "unsigned" in kinds else "BIGINT"
+
+
+def _clash(keys: Iterable[str], seen: dict[str, str] | None = None) -> str:
+    """Say which keys SQL cannot have as columns side by side, or nothing.
+
+    seen  keys in lower case -> as they are; those that are new are added
+    """
+    seen = {} if seen is None else seen
+    for key in keys:
+        other = seen.setdefault(key.lower(), key)
+        if not key:
+            return "an object has an empty key, and a column must have a name"
+        if other is not key:
+            return f"SQL takes the keys `{other}` and `{key}` for one column"
+        if "\0" in key:
+            return f"the key {key!r} has a NUL in it, and a column's name cannot"
+    return ""
+
+
+def _integer(value: int) -> set[str]:
+    kinds = {"negative", "int"} if value < 0 else {"int"}
+    if not -(1 << 63) <= value < 1 << 63:
+        is_large = abs(value) < 10**_LARGE_DIGITS
+        kinds.add("unsigned" if 0 <= value < 1 << 64 else "large" if is_large else "huge")
+    if abs(value) > _EXACT:
+        kinds.add("inexact")
+    return kinds
+
+
+def _no_json(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+_DECODER = json.JSONDecoder(  # a dict would drop a key that comes twice
+    object_pairs_hook=_Pairs, parse_constant=_no_json
+)
+
+
+class _Shapes:
+    """What one worker needs to find the shapes of chunks."""
+
+    def __init__(self, database: ChunkDatabase) -> None:
+        query = filled("duckdb", "json_shapes", look=quoted(_LOOK), row=identifier(_ROW))
+        self._runner = ChunkRunner(
+            database, ChunkStep(_FROM, query.text, ("line",), None, _ROW, needs=json_needs)
+        )
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def of(self, chunk: pa.RecordBatch) -> "list[tuple[Callable[[], str], Any]]":
+        """Return the places, and structures or values, of a chunk's objects. Raises QueryFailed."""
+
+        chunk = without_marks(chunk)
+
+        def place(row: int) -> str:
+            if not {"source", "position"} <= set(chunk.schema.names):
+                return "a line"
+            return f"`{chunk['source'][row]}` at byte {chunk['position'][row]}"
+
+        found: list[tuple[Callable[[], str], Any]] = []
+        for row in self._runner.run(chunk, place).to_pylist():
+            where, text = partial(place, row[_ROW]), row["shape"]
+            try:
+                found.append((where, _decoded(text) if row["is_text"] else _structure(text)))
+            except ValueError as error:
+                raise QueryFailed(f"{where()}: {_FROM}: {_sentence(error)}") from None
+        return found
+
+
+def _decoded(line: str) -> Any:
+    """Return the value of a line that DuckDB takes for JSON. Raises ValueError."""
+    try:
+        return _DECODER.decode(line)
+    except RecursionError:
+        if _FLAW.search(re.sub(_NESTED, _brackets, line)):
+            raise ValueError("no JSON in a line of many levels: a comma too many, or NaN") from None
+        return _DECODER.decode(_shallow(line))
+
+
+def _structure(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return json.loads(_shallow(text))
+
+
+def _brackets(found: re.Match[str]) -> str:
+    return "_" if found[0][0] == '"' else found[0]
+
+
+def _shallow(text: str) -> str:
+    """Return sound JSON with 1 in place of what is deeper than columns are, as lists."""
+    kept: list[str] = []
+    level, begin = 0, 0
+    for found in _NESTED.finditer(text):
+        if found[0] in "[{":
+            level += 1
+            if level == _DEEPEST + 2:
+                kept.append(text[begin : found.start()])
+        elif found[0] in "]}":
+            level -= 1
+            if level == _DEEPEST + 1:
+                kept.append("[1]")
+                begin = found.end()
+    return "".join([*kept, text[begin:]])
+
+
+def _sentence(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return (
+            f"no JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.pos} of the line"
+        )
+    return str(error)
+
+
+def infer_json_structure(
+    chunks: Iterable[pa.RecordBatch],
+    *,
+    threads: int = 1,
+    are_columns: bool = True,
+    spare: Spare | None = None,
+) -> str:
+    """Return the type of the objects of all lines, one a line, as from_json takes it.
+
+    chunks   batches with a column `line` (VARCHAR, no terminator), which own their bytes;
+             those with columns `source` and `position` have them named in errors
+    threads  that look at chunks at the same time
+    are_columns  whether the keys must be names of columns
+    spare    for a line that takes much memory
+    Raises   QueryFailed for a line that is no object, QueryInvalid for keys that cannot be
+             columns; lines of white space are skipped
+    """
+    shape, names = JsonShape(), dict[str, str]()
+    threads = max(threads, 1)
+    database = ChunkDatabase(_MEMORY_BYTES, spare=spare)
+    idle = [_Shapes(database) for _ in range(threads)]
+    workers = queue.SimpleQueue[_Shapes]()
+    for worker in idle:
+        workers.put(worker)
+
+    def shapes_of(chunk: pa.RecordBatch) -> list[tuple[Callable[[], str], Any]]:
+        worker = workers.get()
+        try:
+            return worker.of(chunk)
+        finally:
+            workers.put(worker)
+
+    waiting: deque[Future[list[tuple[Callable[[], str], Any]]]] = deque()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for chunk in chunks:
+                waiting.append(pool.submit(shapes_of, chunk))
+                if len(waiting) > threads:
+                    _add(shape, waiting.popleft().result(), names if are_columns else None)
+            while waiting:
+                _add(shape, waiting.popleft().result(), names if are_columns else None)
+    except QueryFailed as error:
+        raise QueryFailed(error.message, hint=error.hint or _WAY_OUT) from None
+    finally:
+        for worker in idle:
+            worker.close()
+    fields = {key: inner.structure() for key, inner in shape.fields.items()}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _add(
+    shape: JsonShape, found: list[tuple[Callable[[], str], Any]], names: dict[str, str] | None
+) -> None:
+    """Add what a chunk has. Raises QueryInvalid for the first key that cannot be a column.
+
+    names  the keys so far as SQL sees them -> as they are; None: they need not be columns
+    """
+    for place, one in found:
+        known = len(shape.fields)
+        if isinstance(one, _Pairs):
+            shape.add_value(one)
+        else:
+            shape.add_structure(one)
+        if names is None or len(shape.fields) == known:
+            continue
+        if clash := _clash(list(shape.fields)[known:], names):
+            raise QueryInvalid(f"{place()}: {_FROM}: {clash}", hint=_WAY_OUT)

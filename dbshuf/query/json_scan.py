@@ -1,0 +1,106 @@
+"""What columns JSON lines have: all of them are read once to see."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dbshuf.base.layout import SLACK_BYTES, probe_layout
+from dbshuf.base.process_memory import resident_bytes
+from dbshuf.errors import SchemaMismatch, UsageError
+from dbshuf.source.input import Input
+from dbshuf.units import MIB
+
+if TYPE_CHECKING:
+    from dbshuf.query.evaluator import Spare
+
+_LINE_SHARE = 8  # of the memory: a line is held by the reader, by chunks ahead, and by SQL
+_READING_BYTES = 64 * MIB  # buffers and chunks of usual lines
+
+
+def json_structure(
+    inputs: Sequence[Input],
+    terminator: bytes,
+    *,
+    threads: int = 1,
+    needs: Literal["keys", "objects", "nothing"] = "keys",
+    are_columns: bool = True,
+    memory_bytes: int | None = None,
+) -> str:
+    """Read all lines to see what columns and types their objects have.
+
+    needs       what it is an error to lack, where there are lines: rows without columns
+                can neither be stored nor written but as JSON
+    are_columns  whether the keys must be names of columns
+    memory_bytes  what the process may have; None: what one line of usual length takes
+    Returns     as `query.infer_json_structure`
+    Raises      UsageError for a pipe; SchemaMismatch; what reading and the query raise
+    """
+    from dbshuf.query import infer_json_structure
+    from dbshuf.query.relation import LineRelation
+    from dbshuf.source.lines.reader import LineSource
+
+    piped = next((one for one in inputs if one.pipe is not None), None)
+    if piped is not None:
+        raise UsageError(
+            f"--from json reads its inputs twice, and {piped.name} can be read only once",
+            hint="write it to a file first, or take fields out of `line` with --select",
+        )
+    numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
+    layout = probe_layout()
+    spare, line_bytes = None, layout.long_bytes
+    if memory_bytes is not None:
+        line_bytes = max(line_bytes, memory_bytes // _LINE_SHARE)
+        spare = _spare(memory_bytes)
+    source = LineSource(
+        numbered,
+        terminator=terminator,
+        header_bytes=0,
+        layout=layout,
+        longest_bytes=line_bytes,
+        cap_for_line=lambda length: _LINE_SHARE * length + MIB,
+    )
+    relation = LineRelation(numbered, frozenset(["line", "source", "position"]), strict=True)
+    chunks = map(relation.of, source.batches(source.new_arena()))
+    has_object = False
+
+    def seen() -> Iterator[pa.RecordBatch]:
+        nonlocal has_object
+        for chunk in chunks:
+            has_object = has_object or not _is_blank(chunk.column("line"))
+            yield chunk
+
+    try:
+        structure = infer_json_structure(
+            seen(), threads=threads, are_columns=are_columns, spare=spare
+        )
+    finally:
+        source.close()
+    is_lacking = {"keys": structure == "{}", "objects": not has_object, "nothing": False}
+    if source.text_bytes and is_lacking[needs]:
+        names = f"`{inputs[0].name}`" + (f" and {len(inputs) - 1} more" if inputs[1:] else "")
+        raise SchemaMismatch(
+            f"{names}: no object has a key, so the rows have no columns"
+            if has_object
+            else f"{names}: there is no object, but white space",
+            hint="without --from json the lines are taken as they are",
+        )
+    return structure
+
+
+def _spare(memory_bytes: int) -> "Spare":
+    """What one line may take of a process that has nothing else to do yet, but to read on."""
+    from dbshuf.query.evaluator import Spare
+
+    def left() -> int:
+        return memory_bytes - resident_bytes() - SLACK_BYTES - _READING_BYTES
+
+    held = resident_bytes() + SLACK_BYTES + _READING_BYTES
+    return Spare(left, lambda length: held + 4 * length)  # a plan keeps a quarter for a row
+
+
+def _is_blank(lines: pa.Array) -> bool:
+    """Whether all lines are white space."""
+    return not pc.max(pc.binary_length(pc.ascii_trim(lines, characters=" \t\r\n"))).as_py()

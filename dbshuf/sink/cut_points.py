@@ -1,0 +1,191 @@
+"""Where the one order is cut: into shards, and into the row groups of Parquet.
+
+A cut turns the rows of a window into runs (part, first row, last row + 1) with
+ascending parts. It remembers the part it is in, so runs of two windows can belong
+to one part, and the parts are the same however the rows come in windows.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from dbshuf.base.key import U64, range_of, range_start
+from dbshuf.base.window import AnyWindow, Bounds, Window
+
+Run = tuple[int, int, int]
+
+# Of the size that a file shall have: the rows taken first are a 16th of it; 3/4 of what is
+# left at a time until an eighth is left, then all; with 4 % left a file is closed.
+_PROBE, _BULK, _NEAR, _CLOSE = 16, 0.75, 0.125, 0.04
+_GROWTH = 16  # what is taken at a time, to all that was taken before
+_FADE = 0.75  # what was seen counts less with every unit
+_LEAST_RATIO = 1e-6
+
+
+def counted_bounds(window: AnyWindow) -> Bounds:
+    """Return the places of the rows as cuts count them, shape (rows + 1,).
+
+    A line counts its terminator, and so does a typed row: one byte more than its values.
+    Hence a run of lines and a run of rows with the one column `line` have the same cuts.
+    """
+    if isinstance(window, Window):
+        return window.bounds
+    return window.bounds + np.arange(window.rows + 1)
+
+
+class Cut(Protocol):
+    """A rule for the parts of the output."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are once all rows went through `runs`."""
+
+    def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
+        """Yield the runs of the next rows: (part, first, last + 1).
+
+        The caller is done with a run when it asks for the next.
+        """
+
+
+class SizeCut:
+    """Parts are filled in order; one is closed when the next row would not fit.
+
+    max_bytes   text bytes of one part; a single row beyond it is a part of its own
+    max_rows    rows of one part
+    """
+
+    def __init__(self, max_bytes: int | None, max_rows: int | None) -> None:
+        self._max_bytes = max_bytes
+        self._max_rows = max_rows
+        self._part = 0
+        self._bytes = 0
+        self._rows = 0
+
+    @property
+    def parts(self) -> int:
+        return self._part + 1
+
+    def runs(self, bounds: Bounds, keys: U64 | None = None) -> Iterator[Run]:
+        first, rows = 0, len(bounds) - 1
+        while first < rows:
+            last = self._last(bounds, first)
+            if last == first and self._rows:
+                self._part += 1
+                self._rows = self._bytes = 0
+                continue
+            last = max(last, first + 1)
+            self._rows += last - first
+            self._bytes += int(bounds[last]) - int(bounds[first])
+            yield self._part, first, last
+            first = last
+
+    def _last(self, bounds: Bounds, first: int) -> int:
+        """The end of the rows from `first` on that still fit in the part."""
+        last = len(bounds) - 1
+        if self._max_rows is not None:
+            last = min(last, first + self._max_rows - self._rows)
+        if self._max_bytes is not None:
+            end = int(bounds[first]) + self._max_bytes - self._bytes
+            if end < bounds[last]:
+                wanted = bounds.dtype.type(max(end, 0))
+                last = first + int(np.searchsorted(bounds[first : last + 1], wanted, "right")) - 1
+        return max(last, first)
+
+
+class FileCut:
+    """Parts are files of about one size, however much their format makes of the rows.
+
+    A file takes most of the rows that should fit, is measured, takes most of those that
+    should still fit, and in the end all of them. All is decided by rows, as cuts count
+    them, and by what these became, so neither windows nor threads move a cut.
+
+    file_bytes  wanted of one file; a row that should become more is a file of its own
+    probe_rows  taken at most before anything is known of what rows become
+    measure     part -> bytes of its file, if it ended with the rows yielded so far
+    """
+
+    def __init__(self, file_bytes: int, *, probe_rows: int, measure: Callable[[int], int]) -> None:
+        self._file_bytes = file_bytes
+        self._measure = measure
+        self._part = 0
+        self._is_empty = True  # the part
+        self._size: int | None = None  # of the part when the unit began; None: not asked yet
+        self._is_last = False  # the unit is to fill the part
+        self._ratio = _Ratio()
+        self._text_bytes = 0  # of all rows so far
+        self._unit = SizeCut(max(file_bytes // _PROBE, 1), probe_rows)
+        self._unit_bytes = 0
+
+    @property
+    def parts(self) -> int:
+        return self._part + 1
+
+    def runs(self, bounds: Bounds, keys: U64 | None = None) -> Iterator[Run]:
+        first, rows = 0, len(bounds) - 1
+        while first < rows:
+            if self._size is None:
+                self._size = self._measure(self._part)
+            unit, _, count = next(self._unit.runs(bounds[first:]))
+            if unit:
+                self._end_unit(int(bounds[first + 1]) - int(bounds[first]))
+                continue
+            self._unit_bytes += int(bounds[first + count]) - int(bounds[first])
+            self._is_empty = False
+            yield self._part, first, first + count
+            first += count
+
+    def _end_unit(self, next_row_bytes: int) -> None:
+        """Measure what the unit became, and plan the next; maybe in the next part."""
+        assert self._size is not None
+        before, self._size = self._size, self._measure(self._part)
+        self._ratio.add(self._size - before, self._unit_bytes, is_last=self._is_last)
+        self._text_bytes += self._unit_bytes
+        self._unit_bytes = 0
+        left = self._file_bytes - self._size
+        row = next_row_bytes * self._ratio.of(is_last=True)
+        if left < _CLOSE * self._file_bytes or row > 2 * left or row > self._file_bytes:
+            self._part += 1
+            self._size = self._measure(self._part)
+            left = self._file_bytes - self._size
+        self._is_last = left < _NEAR * self._file_bytes
+        wanted = (left if self._is_last else _BULK * left) / self._ratio.of(is_last=self._is_last)
+        most = _GROWTH * self._text_bytes
+        self._unit = SizeCut(max(int(min(wanted, most)), 1), None)
+
+
+class _Ratio:
+    """Bytes in the file for a byte of rows; of late units more than of early ones.
+
+    The last, small units of a part are reckoned apart: they compress less.
+    """
+
+    def __init__(self) -> None:
+        self._sums = {False: (0.0, 0.0), True: (0.0, 0.0)}  # file, rows
+
+    def add(self, file_bytes: int, row_bytes: int, *, is_last: bool) -> None:
+        in_file, of_rows = self._sums[is_last]
+        self._sums[is_last] = in_file * _FADE + file_bytes, of_rows * _FADE + row_bytes
+
+    def of(self, *, is_last: bool) -> float:
+        kinds = [False, True] if is_last else [False]
+        found = [self._sums[kind] for kind in kinds if self._sums[kind][1]]
+        return max([in_file / of_rows for in_file, of_rows in found] + [_LEAST_RATIO])
+
+
+class KeyCut:
+    """Part i holds the keys in [i*2^64/parts, (i+1)*2^64/parts)."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+
+    def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
+        first = 0
+        while first < len(keys):
+            part = int(range_of(keys[first : first + 1], self.parts)[0])
+            last = len(keys)
+            if part + 1 < self.parts:
+                end = np.uint64(range_start(part + 1, self.parts))
+                last = first + int(np.searchsorted(keys[first:], end))
+            yield part, first, last
+            first = last

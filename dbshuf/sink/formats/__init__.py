@@ -1,0 +1,1 @@
+"""One encoder a format, and what formats share."""

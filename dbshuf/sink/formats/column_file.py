@@ -1,0 +1,105 @@
+"""What files of columns, Parquet and Arrow, share: rows in groups, and what a file says.
+
+Groups, and the pieces that they are gathered in, are cut by rules on rows alone, so a
+file is the same, byte for byte, however the rows come in windows. A thread that encodes a
+group first gathers it, so the caller's only cuts, and writes what is made.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.window import AnyWindow
+from dbshuf.sink.cut_points import SizeCut, counted_bounds
+from dbshuf.sink.formats.record_batches import Records, arrays_in
+from dbshuf.sink.target import Target
+from dbshuf.units import MIB
+
+# Gathered at a time: lines stay in the L2 cache between the passes over them. Parquet looks
+# after a piece at the latest whether its page is full, so that 1,024 long rows make no page
+# of tens of MB.
+PIECE_BYTES = 1 * MIB
+
+_OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large
+
+Piece = list[AnyWindow]  # its rows: slices of windows, one after the other
+Group = list[Piece]
+
+
+class Groups:
+    """Rows in groups.
+
+    group_bytes, group_rows  of one group; a single row beyond it is a group of its own
+    piece_bytes              of one piece of a group, likewise; all as `counted_bounds`
+
+    A group has fewer rows where the offsets of its values, which cuts do not count, would
+    take more than `group_bytes`: 200 columns of empty texts are 800 bytes a row.
+    """
+
+    def __init__(
+        self, schema: pa.Schema, *, group_bytes: int, group_rows: int, piece_bytes: int
+    ) -> None:
+        offset_bytes = _OFFSET_BYTES * arrays_in(schema)
+        most_rows = max(min(group_rows, group_bytes // offset_bytes), 1)
+        self._group_bytes, self._group_rows = group_bytes, most_rows
+        self._piece_bytes = piece_bytes
+        self._begin_cut()
+        self._begin()
+
+    def _begin_cut(self) -> None:
+        self._cut = SizeCut(self._group_bytes, self._group_rows)
+        self._number = 0
+
+    def _begin(self) -> None:
+        self._piece_cut = SizeCut(self._piece_bytes, None)
+        self._group: Group = []
+
+    def add(self, window: AnyWindow) -> Iterator[Group]:
+        """Take the next rows; yield the groups that are full."""
+        bounds = counted_bounds(window)
+        for group, first, last in self._cut.runs(bounds, window.keys):
+            if group > self._number:
+                yield self.rest()
+                self._number = group
+            keys = window.keys[first:last]
+            for piece, begin, end in self._piece_cut.runs(bounds[first : last + 1], keys):
+                if piece == len(self._group):
+                    self._group.append([])
+                self._group[piece].append(window.slice(first + begin, first + end))
+
+    def cut_here(self) -> Group:
+        """Return the group that is open, maybe without rows; the next has room for as many."""
+        self._begin_cut()
+        return self.rest()
+
+    def rest(self) -> Group:
+        """Return the group that is open, maybe without rows, and begin the next."""
+        group = self._group
+        self._begin()
+        return group
+
+
+def gathered(group: Group, records: Records) -> list[pa.RecordBatch]:
+    """Return each piece as one batch, and empty the group; in any thread.
+
+    Raises  what `records` raises for rows that the output cannot have
+    """
+    batches = []
+    while group:
+        parts = []
+        for window in group.pop(0):
+            records.check(window)
+            parts.append(records.batch(window))
+        batches.append(parts[0] if len(parts) == 1 else pa.concat_batches(parts))
+    return batches
+
+
+def marked(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:
+    """Return what a file says of itself: the user's own, then the seed and the order."""
+    old = (schema if target.written is None else target.written).metadata or {}
+    kept = {key: value for key, value in old.items() if not key.startswith(b"dbshuf.")}
+    return kept | {
+        b"dbshuf.seed": target.seed.encode(),
+        b"dbshuf.order_version": str(ORDER_VERSION).encode(),
+    }

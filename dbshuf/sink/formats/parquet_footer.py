@@ -1,0 +1,91 @@
+"""The footer of a Parquet file, joined from those of files of one row group each.
+
+pyarrow encodes the row groups of a file one after the other. Files of one group can be made
+side by side; their pages know nothing of where they lie, only the footers do. A footer is
+one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parquet format:
+
+    FileMetaData  2 schema, 3 num_rows, 4 row_groups, 5 key_value_metadata
+    RowGroup      1 columns, 3 num_rows, 5 file_offset, 7 ordinal
+    ColumnChunk   2 file_offset, 3 meta_data, 4 and 6 offsets of its indexes
+    ColumnMetaData  9, 10, 11 and 14: offsets of its pages and of its filter
+    KeyValue      1 key, 2 value
+
+What pyarrow has no words for is written here too: annotations of columns, see
+annotations.py, and keys and values.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbshuf.base.parquet_types import (
+    annotate,
+    has_integer_decimals,
+    leaf_paths,
+    tree,
+    unordered_leaves,
+)
+from dbshuf.base.thrift import BINARY, I64, LIST, STRUCT, Reader, Struct, value_bytes
+
+MAGIC = b"PAR1"
+
+_SCHEMA, _KEY_VALUES = 2, 5
+_NUM_ROWS, _ROW_GROUPS = 3, 4
+_GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
+_CHUNK_OFFSETS, _CHUNK_META = (2, 4, 6), 3
+_META_OFFSETS = (9, 10, 11, 14)
+
+
+class Footer:
+    """The footer of a file that grows by row groups."""
+
+    def __init__(self, empty: bytes) -> None:
+        """Begin with the footer of a file that has the schema and no group."""
+        self._file = Reader(empty).struct()
+        self._groups: list[bytes] = []
+        self._rows = 0
+
+    def add(self, footer: bytes, moved_bytes: int) -> None:
+        """Add the one group of a file whose pages now lie `moved_bytes` farther on."""
+        _, (_, (group,)) = Reader(footer).struct()[_ROW_GROUPS]
+        _move(group, (_GROUP_OFFSET,), moved_bytes)
+        for chunk in group[_GROUP_COLUMNS][1][1]:
+            _move(chunk, _CHUNK_OFFSETS, moved_bytes)
+            _move(chunk[_CHUNK_META][1], _META_OFFSETS, moved_bytes)
+        group.pop(_GROUP_ORDINAL, None)  # pyarrow writes none, and readers need none
+        self._rows += group[_GROUP_ROWS][1]
+        self._groups.append(value_bytes(STRUCT, group))
+
+    def options_for(self, notes: Mapping[str, bytes]) -> dict[str, Any]:
+        """Return how pyarrow is to write columns of which annotations.py knows `notes`."""
+        elements = self._file[_SCHEMA][1][1]
+        options: dict[str, Any] = {}
+        if has_integer_decimals(notes):
+            options["store_decimal_as_integer"] = True
+        if odd := set(unordered_leaves(notes, elements)):
+            paths = set(leaf_paths(tree(elements)))
+            options["write_statistics"] = sorted(paths - odd)
+        return options
+
+    def describe(self, notes: Mapping[str, bytes], pairs: Mapping[bytes, bytes]) -> None:
+        """Put annotations into the schema, and keys with their values in place of all others.
+
+        notes  what annotations.py knows of the columns, by their names
+        """
+        annotate(self._file[_SCHEMA][1][1], notes)
+        entries = [{1: (BINARY, key), 2: (BINARY, value)} for key, value in pairs.items()]
+        self._file[_KEY_VALUES] = (LIST, (STRUCT, entries))
+
+    def to_bytes(self) -> bytes:
+        """Return the footer of all groups, its length and the magic: the end of the file."""
+        self._file[_NUM_ROWS] = (I64, self._rows)
+        self._file[_ROW_GROUPS] = (LIST, (STRUCT, self._groups))
+        footer = value_bytes(STRUCT, self._file)
+        return footer + len(footer).to_bytes(4, "little") + MAGIC
+
+
+def _move(struct: Struct, fields: tuple[int, ...], moved_bytes: int) -> None:
+    """Move the offsets that there are; where a writer has none, some of them are 0."""
+    for field in fields:
+        kind, offset = struct.get(field, (I64, 0))
+        if offset:
+            struct[field] = (kind, offset + moved_bytes)

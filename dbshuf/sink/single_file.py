@@ -1,0 +1,87 @@
+"""One file (or stdout), and the encoder that every file and shard is written with."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from dbshuf.base.window import AnyWindow
+from dbshuf.sink.publish import place_of
+from dbshuf.sink.raw_file import ByteOutput
+from dbshuf.sink.target import Target
+
+
+class Encoder(Protocol):
+    """Turns windows into the bytes of one file."""
+
+    def write(self, window: AnyWindow) -> None:
+        """Take the next rows."""
+
+    def flush(self) -> int:
+        """Write what is there, as rows of a block or group that ends here.
+
+        Returns  the bytes that `finish` would add to the output
+        """
+
+    def finish(self) -> None:
+        """Write what is left and finish the output."""
+
+    def abort(self) -> None:
+        """End the threads and close the output; never raises."""
+
+
+def open_encoder(output: ByteOutput, target: Target) -> Encoder:
+    """Return the encoder of the target's format; only its own libraries are loaded."""
+    kind = target.format.partition(".")[0]
+    if kind == "parquet":
+        from dbshuf.sink.formats.parquet import ParquetEncoder
+
+        return ParquetEncoder(output, target)
+    if kind == "arrow":
+        from dbshuf.sink.formats.arrow import ArrowEncoder
+
+        return ArrowEncoder(output, target)
+    if kind == "jsonl" and not target.holds_json:
+        from dbshuf.sink.formats.jsonl import JsonLinesEncoder
+
+        return JsonLinesEncoder(output, target)
+    if kind in ("csv", "tsv"):
+        from dbshuf.sink.formats.csv import DelimitedEncoder
+
+        return DelimitedEncoder(output, target)
+    from dbshuf.sink.formats.text import TextEncoder
+
+    return TextEncoder(output, replace(target, terminator=b"\n") if target.holds_json else target)
+
+
+class FileSink:
+    """All rows to one file, or to stdout."""
+
+    def __init__(self, target: Target) -> None:
+        self.text_bytes = 0
+        self.rows = 0
+        self._place = place_of(target.path)
+        try:
+            self._encoder = open_encoder(self._place.output, target)
+        except BaseException:
+            self._place.discard()
+            raise
+
+    def write(self, window: AnyWindow) -> None:
+        self._encoder.write(window)
+        self.text_bytes += window.text_bytes
+        self.rows += window.rows
+
+    def finish(self) -> None:
+        self.complete()
+        self.publish()
+
+    def complete(self) -> None:
+        """Write what is left and make it durable, still hidden."""
+        self._encoder.finish()
+
+    def publish(self) -> None:
+        """Put what is complete in place."""
+        self._place.publish()
+
+    def abort(self) -> None:
+        self._encoder.abort()
+        self._place.discard()

@@ -1,0 +1,1 @@
+"""Compressed inputs, read front to back in constant memory."""

@@ -1,0 +1,132 @@
+"""The front of an input: its first bytes, the encoding they tell of, the header lines."""
+
+import io
+import shlex
+from collections.abc import Sequence
+
+from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
+from dbshuf.source.input import Input, unreadable
+from dbshuf.units import KIB, MIB, human
+
+_HEADER_LIMIT_BYTES = 16 * MIB
+
+ENCODED_KINDS = ("lines", "json", "csv", "tsv")  # what is text, so has an encoding
+
+# Byte order marks; the longer ones first, since one of UTF-32 begins as one of UTF-16.
+_MARKS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+def check_encoding(inputs: Sequence[Input], kind: str) -> None:
+    """Raise NotUtf8 for text that begins as UTF-16 or UTF-32: no line ends where it seems to.
+
+    kind    "lines" or another kind of text
+    Raises  what reading the first bytes raises
+    """
+    for source in inputs:
+        head, _ = first_bytes(source, 4)
+        encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+        if encoding is not None:
+            convert = f"iconv -f {encoding} -t UTF-8"
+            is_file = source.path is not None and source.is_plain_file
+            way = f"{convert} {shlex.quote(source.name)} > OUT" if is_file else f"... | {convert}"
+            as_bytes = "; --binary moves its bytes as they are" if kind == "lines" else ""
+            raise NotUtf8(
+                f"`{source.name}` is text in {encoding}: it begins with {head[:4].hex(' ')}",
+                hint=f"convert it first: {way}{as_bytes}",
+            )
+
+
+def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:
+    """Return the first `lines` lines, which must be the same in every input.
+
+    Raises  HeaderMismatch naming two inputs that differ, UsageError for a huge header
+    """
+    header, owner = b"", ""
+    for source in inputs if lines else ():
+        found = _first_lines(source, lines, terminator)
+        if not owner:
+            header, owner = found, source.name
+        elif found != header:
+            raise HeaderMismatch(
+                f"the first {lines} line(s) of `{owner}` and `{source.name}` differ:"
+                f" {_shown(header)} and {_shown(found)}",
+                hint="all inputs must have one header; shuffle the others on their own",
+            )
+    return header
+
+
+def _shown(header: bytes) -> str:
+    return repr(header[:60])[1:] + ("..." if len(header) > 60 else "")
+
+
+def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
+    """Return the first lines of an input with their terminators, the last one's added."""
+    size = 64 * KIB
+    while True:
+        text, is_all = first_bytes(source, size)
+        end = -1
+        for _ in range(lines):
+            end = text.find(terminator, end + 1)
+            if end < 0:
+                break
+        else:
+            return text[: end + 1]
+        if is_all:
+            return text if text.endswith(terminator) or not text else text + terminator
+        size *= 4
+        if size > _HEADER_LIMIT_BYTES:
+            raise UsageError(
+                f"the first {lines} lines of `{source.name}` exceed {human(_HEADER_LIMIT_BYTES)}",
+                hint="check --header and the terminator",
+            )
+
+
+def first_bytes(source: Input, size: int) -> tuple[bytes, bool]:
+    """Return up to `size` bytes of text from the front, and whether that is all there is."""
+    if source.pipe is None:
+        text, _ = read_start(source, size)
+        return text, len(text) < size
+    try:
+        head = source.pipe.peek(size)
+    except OSError as error:
+        raise unreadable(source.name, error) from error
+    is_all = len(head) < size
+    if source.codec is None:
+        return head[:size], is_all
+    return unpack_head(source, head, size, is_all=is_all)
+
+
+def read_start(source: Input, size: int) -> tuple[bytes, int]:
+    """Return up to `size` bytes of a file's text, and the bytes on disk that were read."""
+    reader = source.open_stream()
+    try:
+        buffer = bytearray(size)
+        count = reader.readinto(memoryview(buffer))
+        return bytes(buffer[:count]), reader.read_bytes
+    except OSError as error:
+        raise unreadable(source.name, error) from error
+    finally:
+        reader.close()
+
+
+def unpack_head(source: Input, head: bytes, size: int, *, is_all: bool) -> tuple[bytes, bool]:
+    """Decompress what has been read of a pipe so far."""
+    from dbshuf.source.compression.readers import Decompressor
+
+    assert source.codec is not None
+    reader = Decompressor(io.BytesIO(head), source.codec, source.name)
+    text = bytearray()
+    piece = bytearray(4 * KIB)
+    try:
+        while len(text) < size and (count := reader.readinto(memoryview(piece))):
+            text += piece[:count]
+    except InputBroken:
+        if is_all:
+            raise
+        return bytes(text), False
+    return bytes(text), is_all and len(text) < size

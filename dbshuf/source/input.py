@@ -1,0 +1,191 @@
+"""One input: where it is, how its bytes are had, and what stands in the way."""
+
+import contextlib
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import FileIO
+from typing import Protocol
+
+from dbshuf.errors import InputUnreadable
+from dbshuf.source.compression.readers import Decompressor
+from dbshuf.source.unbuffered import RawInput, when_ready
+
+_WILD = re.compile(r"[*?[]")
+
+
+class ByteReader(Protocol):
+    """Bytes front to back, decompressed if need be."""
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the input as it lies on disk, so far."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill `view`; less only at the end."""
+
+    def close(self) -> None:
+        """Close what is below."""
+
+
+@dataclass
+class Pipe:
+    """A stream that can be read once, and what was already read of it."""
+
+    raw: RawInput
+    head: bytes
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes: at least `size` of them unless the stream is shorter.
+
+        Raises  OSError
+        """
+        while (left := size - len(self.head)) > 0 and (more := self._some(left)):
+            self.head += more
+        return self.head
+
+    def _some(self, size: int) -> bytes:
+        return when_ready(self.raw, lambda: self.raw.read(size))
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column that a folder gives.
+
+    text  its value, None for null
+    kind  BIGINT, DATE or VARCHAR
+    """
+
+    name: str
+    text: str | None
+    kind: str = "VARCHAR"
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the folder that a glob begins in, as far as it is no pattern."""
+    parts = pattern.split("/")
+    wild = next((at for at, part in enumerate(parts) if _WILD.search(part)), len(parts))
+    return "/".join(parts[: min(wild, len(parts) - 1)])
+
+
+def folder_below(path: str, above: str) -> str:
+    """Return the folder of a file as seen from a folder above it; empty if it is that one."""
+    return os.path.dirname(path)[len(above) :].strip("/")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input in its place in the list.
+
+    ordinal     its place, from 0; part of every row id
+    name        as messages show it
+    path        None for standard input
+    codec       None, or the compression found by magic bytes
+    size_bytes  bytes on disk, None for a pipe
+    changed_ns  time of the last change when it was listed
+    window_bytes  memory that a reader of its compression takes
+    pipe        what was read so far of a stream that cannot be read twice
+    found_in    the directory or glob that it was found in; empty if it was named itself
+    keys        columns that its folders give to its rows
+    """
+
+    ordinal: int
+    name: str
+    path: str | None
+    codec: str | None
+    size_bytes: int | None
+    changed_ns: int = 0
+    window_bytes: int = 0
+    pipe: Pipe | None = field(default=None, compare=False)
+    found_in: str = field(default="", compare=False)
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def below(self) -> str | None:
+        """Its folder as seen from the directory or glob; None if it was named itself."""
+        if self.path is None or not self.found_in:
+            return None
+        named = self.found_in if os.path.isdir(self.found_in) else fixed_part(self.found_in)
+        return folder_below(self.path, named)
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether any range of it can be read at any time."""
+        return self.pipe is None and self.codec is None
+
+    def open_stream(self) -> ByteReader:
+        """Return a reader of its bytes, decompressed, from the first one; `readinto` fills."""
+        raw: RawInput
+        if self.pipe is not None:
+            raw, head = self.pipe.raw, self.pipe.head
+        else:
+            assert self.path is not None
+            raw, head = open_raw(self.path), b""
+        with closed_on_error(raw):
+            if self.codec is None:
+                return _Joined(raw, head)
+            return Decompressor(raw, self.codec, self.name, head)
+
+
+class _Joined:
+    """Bytes already read of a stream, then the stream."""
+
+    def __init__(self, raw: RawInput, head: bytes) -> None:
+        self._raw, self._head = raw, head
+        self._read_bytes = 0
+
+    @property
+    def read_bytes(self) -> int:
+        return self._read_bytes
+
+    def readinto(self, view: memoryview) -> int:
+        done = min(len(self._head), len(view))
+        view[:done] = self._head[:done]
+        self._head = self._head[done:]
+        while done < len(view):
+            count = self._some(view[done:])
+            if not count:
+                break
+            done += count
+        self._read_bytes += done
+        return done
+
+    def _some(self, view: memoryview) -> int:
+        return when_ready(self._raw, lambda: self._raw.readinto(view))
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+@contextlib.contextmanager
+def closed_on_error(raw: RawInput) -> Iterator[None]:
+    """Close `raw` if what is inside raises."""
+    try:
+        yield
+    except BaseException:
+        raw.close()
+        raise
+
+
+def open_raw(path: str) -> FileIO:
+    """Open a file for unbuffered reading; Raises InputUnreadable."""
+    try:
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(name: str, error: OSError) -> InputUnreadable:
+    """The error for an input that the system will not let us read."""
+    return InputUnreadable(
+        f"cannot read `{name}`: {error.strerror or error}",
+        hint="check the path and its permissions",
+    )
+
+
+def mapped_file(source: Input) -> mmap.mmap:
+    """Map a plain file; it is unmapped when nothing that lies in it is referred to any more."""
+    with open_raw(source.name) as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,1 @@
+"""Lines of text files, pipes and compressed files, by several workers at once."""

@@ -1,0 +1,64 @@
+"""The memory for lines longer than a worker's buffer: one arena, one worker at a time."""
+
+import contextlib
+import mmap
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from dbshuf.base.line_batch import Arena
+from dbshuf.base.workers import Stopped
+
+
+class LongArena:
+    """The one arena for long lines; the memory split counts it once.
+
+    What is held when: nothing before the first long line; then, while a worker has the
+    arena, the pages that its line touched; afterwards none of them. The mapping itself is
+    made once and stays, because a batch that was handed out is still referred to by its
+    receiver's loop variable, or by the traceback of an error, when the next long line
+    comes: had each line an arena of its own, two would be alive then.
+    """
+
+    def __init__(self, size: int, rows: int) -> None:
+        """Promise `size` bytes and offsets of `rows` lines; nothing is allocated yet."""
+        self._size, self._rows = size, rows
+        self._pages: mmap.mmap | None = None
+        self._arena: Arena | None = None
+        self._changed = threading.Condition()
+        self._is_taken = self._is_stopped = False
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Arena]:
+        """Give the arena to one worker, when no other has it; Raises Stopped after `stop`."""
+        with self._changed:
+            while self._is_taken and not self._is_stopped:
+                self._changed.wait()
+            if self._is_stopped:
+                raise Stopped
+            self._is_taken = True
+        try:
+            yield self._mapped()
+        finally:
+            self._empty()
+            with self._changed:
+                self._is_taken = False
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Turn away everyone who waits, or comes later."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+    def _mapped(self) -> Arena:
+        if self._arena is None:
+            self._pages = mmap.mmap(-1, self._size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._arena = Arena(np.frombuffer(self._pages, np.uint8), self._rows)
+        return self._arena
+
+    def _empty(self) -> None:
+        """Give the pages back to the system; the next line finds fresh ones."""
+        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._pages.madvise(mmap.MADV_DONTNEED)

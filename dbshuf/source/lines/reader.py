@@ -1,0 +1,382 @@
+"""Inputs to batches of lines, by several workers at once.
+
+A plain file is cut into pieces and a piece owns the lines that start in it, so
+pieces are read in any order, by any worker. A compressed file or a pipe is read
+front to back: one worker at a time fills its buffer from it and hands it on.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from dbshuf.base.block_io import ALIGN, U8, BlockReader, aligned_buffer, round_up
+from dbshuf.base.layout import MOST_LONG_BYTES, Layout
+from dbshuf.base.line_batch import Arena, Batch, origin_of
+from dbshuf.base.workers import Stopped
+from dbshuf.errors import InputChanged, LineTooLong
+from dbshuf.source.input import Input, open_raw, unreadable
+from dbshuf.source.lines.file_ranges import Piece, check_same, cut
+from dbshuf.source.lines.long_lines import LongArena
+from dbshuf.source.lines.stream import Stream
+from dbshuf.units import KIB, MIB, human
+
+_TAIL_BYTES = 256 * KIB  # read past a piece's end for its last line; longer ones are read on
+_MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` grants at most
+_CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
+
+
+class NoLineEnd(Exception):
+    """No line ends in a full buffer."""
+
+
+class LineSource:
+    """All lines of all inputs, as batches; `batches` runs in several threads at once."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        *,
+        terminator: bytes,
+        header_bytes: int,
+        layout: Layout,
+        longest_bytes: int,
+        cap_for_line: Callable[[int], int],
+    ) -> None:
+        """Prepare to read; memory is in use already, so nothing is made for each input.
+
+        inputs         all of the run, in their order
+        header_bytes   left out at the front of each
+        longest_bytes  of a line that fits, its terminator included
+        cap_for_line   a --memory (bytes) for a line of some length, for messages
+        """
+        self._inputs = inputs
+        self._terminator = terminator
+        self._layout = layout
+        self._room = layout.buffer_bytes // ALIGN * ALIGN - 2 * ALIGN
+        self._long_room = max(round_up(longest_bytes), self._room)
+        self._long = LongArena(self._long_room + 2 * ALIGN, layout.piece_rows)
+        self._cap_for_line = cap_for_line
+        self._plain_bytes = sum(
+            max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
+        )
+        self._unterminated = bytearray(len(inputs))  # 1 where a file's last line was ended here
+        self._changed = threading.Condition()  # guards what follows
+        carry_bytes = min(_CARRY_BYTES, self._room // 4)
+        self._unopened = (
+            Stream(i, header_bytes, carry_bytes) for i in inputs if not i.is_plain_file
+        )
+        self._open: set[Stream] = set()
+        self._idle: deque[Stream] = deque()  # of the open ones, those that no worker reads
+        self._streamed_bytes = 0  # text of the streams that are done
+        whole = (self._room - _TAIL_BYTES) // MIB * MIB
+        piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
+        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, piece_bytes)
+        self._is_stopped = False
+
+    def new_arena(self, buffer: U8 | None = None) -> Arena:
+        """Return what one worker needs to read, over its own buffer or a new one."""
+        if buffer is None:
+            buffer = aligned_buffer(self._layout.buffer_bytes)
+        return Arena(buffer, self._layout.piece_rows)
+
+    def batches(self, arena: Arena) -> Iterator[Batch]:
+        """Yield batches until no worker has any left to take.
+
+        Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds;
+                Stopped after `stop`
+        """
+        while (work := self._take()) is not None:
+            if isinstance(work, Stream):
+                yield from self._stream_batches(work, arena)
+            else:
+                yield from self._piece_batches(work, arena)
+
+    def stop(self) -> None:
+        """End `batches` in every thread: now if it waits for another, else after its batch.
+
+        A thread that waits for a silent pipe stays until something comes.
+        """
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+        self._long.stop()
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes that all batches together must have had, counted without looking at lines."""
+        with self._changed:
+            streamed = self._streamed_bytes + sum(stream.text_bytes for stream in self._open)
+        return self._plain_bytes + self._unterminated.count(1) + streamed
+
+    def check_unchanged(self) -> None:
+        """Raise InputChanged if a plain file is no longer what it was when it was listed."""
+        for source in self._inputs:
+            if source.is_plain_file:
+                with open_raw(source.name) as file:
+                    check_same(source, file.fileno())
+
+    def close(self) -> None:
+        """Stop, and close what is open."""
+        self.stop()
+        with self._changed:
+            streams = list(self._open)
+        for stream in streams:
+            stream.close()
+        for source in self._inputs:
+            if source.pipe is not None:
+                source.pipe.raw.close()
+
+    def _take(self) -> Stream | tuple[Piece, ...] | None:
+        """Return a worker's next work, None when there is none and none can come."""
+        with self._changed:
+            while True:
+                if self._is_stopped:
+                    raise Stopped
+                work = self._take_stream() or next(self._work, None)
+                if work is not None or not self._open:
+                    return work
+                self._changed.wait()  # for a stream that another worker reads from
+
+    def _take_stream(self) -> Stream | None:
+        """Return a stream that is this worker's until `_give_back`, or None; in the lock.
+
+        Those begun come first, so that no more are open than there are workers.
+        """
+        stream = self._idle.popleft() if self._idle else next(self._unopened, None)
+        if stream is not None:
+            self._open.add(stream)
+        return stream
+
+    def _give_back(self, stream: Stream) -> None:
+        if stream.is_done:
+            stream.close()
+        with self._changed:
+            if stream.is_done:
+                self._open.discard(stream)
+                self._streamed_bytes += stream.text_bytes
+            else:
+                self._idle.appendleft(stream)
+            self._changed.notify_all()
+
+    def _stream_batches(self, stream: Stream, arena: Arena) -> Iterator[Batch]:
+        """One buffer of lines from one stream, or from several that end within it.
+
+        A stream that goes on in this very buffer stays here, for as many buffers as it does.
+        """
+        held: Stream | None = stream
+        end = 0
+        regions: list[tuple[int, int]] = []
+        try:
+            while held is not None:
+                if held.carried_bytes >= self._room - 1:  # then nothing else is in the buffer
+                    yield from self._long_stream_line(held)
+                else:
+                    begin, filled = end, held.fill(arena, end, self._room, self._terminator)
+                    end = filled.end
+                    if end > begin:
+                        origin = origin_of(held.input.ordinal, filled.position, begin)
+                        regions.append((begin, origin))
+                if held.is_in_arena:
+                    yield from self._split(arena, regions, end)
+                    end, regions = 0, []
+                    continue
+                given, held = held, None
+                self._give_back(given)
+                if given.is_done and end < self._room // 2:
+                    with self._changed:
+                        held = self._take_stream()
+        finally:
+            if held is not None:
+                self._give_back(held)
+        yield from self._split(arena, regions, end)
+
+    def _long_stream_line(self, stream: Stream) -> Iterator[Batch]:
+        """Lines of a stream whose first one is longer than a worker's arena."""
+        with self._long.taken() as larger:
+            filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            if filled is None:
+                length = stream.length_to_end(self._terminator)
+                raise self._too_long(stream.input, stream.position, length)
+            region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
+            yield from self._split(larger, region, filled.end)
+
+    def _long_sizes(self) -> list[int]:
+        """Sizes in which to look for the end of a long line: doubling up to the most."""
+        sizes = [2 * self._room]
+        while sizes[-1] < self._long_room:
+            sizes.append(2 * sizes[-1])
+        return [min(size, self._long_room + ALIGN) for size in sizes]
+
+    def _split(self, arena: Arena, regions: list[tuple[int, int]], end: int) -> Iterator[Batch]:
+        """Cut buffer[first region:end] into batches of as many rows as the arena holds."""
+        begin = regions[0][0] if regions else end
+        while begin < end:
+            offsets, stop = arena.split(begin, end, self._terminator[0])
+            inside = [(max(at, begin), origin) for at, origin in regions if at < stop]
+            origins = tuple(
+                (int(np.searchsorted(offsets, at)), origin)
+                for at, origin in _last_per_place(inside)
+            )
+            yield Batch(arena.buffer, offsets, origins)
+            begin = stop
+
+    def _piece_batches(self, pieces: Sequence[Piece], arena: Arena) -> Iterator[Batch]:
+        if not pieces[0].is_whole:
+            yield from self._long_piece(pieces[0], arena)
+            return
+        end, regions = 0, []
+        for piece in pieces:
+            begin, end = end, self._read_whole(piece, arena, end)
+            regions.append((begin, origin_of(piece.input.ordinal, piece.start, begin)))
+        yield from self._split(arena, regions, end)
+
+    def _read_whole(self, piece: Piece, arena: Arena, begin: int) -> int:
+        """Read a file behind buffer[:begin]; return where its lines end.
+
+        Through the page cache: past it, both offset and place would have to be aligned, but
+        the lines of a batch lie one after the other.
+        """
+        size = piece.end - piece.start
+        end = begin
+        with open_raw(piece.input.name) as file:
+            try:
+                while count := os.preadv(
+                    file.fileno(),
+                    [arena.buffer.data[end : begin + size]],
+                    piece.start + end - begin,
+                ):
+                    end += count
+            except OSError as error:
+                raise unreadable(piece.input.name, error) from error
+            check_same(piece.input, file.fileno(), is_whole=end - begin == size)
+        if arena.buffer[end - 1] != self._terminator[0]:
+            arena.buffer[end] = self._terminator[0]
+            end += 1
+            self._unterminated[piece.input.ordinal] = 1
+        return end
+
+    def _long_piece(self, piece: Piece, arena: Arena) -> Iterator[Batch]:
+        """The lines that start in one piece of a large file."""
+        try:
+            reader = BlockReader(piece.input.name)
+        except OSError as error:
+            raise unreadable(piece.input.name, error) from error
+        try:
+            check_same(piece.input, reader.fileno())
+            position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
+            while position < piece.end:
+                try:
+                    begin, end = self._read_lines(reader, piece, position, arena)
+                except NoLineEnd:
+                    with self._long.taken() as larger:
+                        begin, end = self._read_long_line(reader, piece, position, larger)
+                        region = [(begin, origin_of(piece.input.ordinal, position, begin))]
+                        yield from self._split(larger, region, end)
+                else:
+                    region = [(begin, origin_of(piece.input.ordinal, position, begin))]
+                    yield from self._split(arena, region, end)
+                position += end - begin
+            check_same(piece.input, reader.fileno())
+        except OSError as error:
+            raise unreadable(piece.input.name, error) from error
+        finally:
+            reader.close()
+
+    def _line_start(self, reader: BlockReader, piece: Piece, arena: Arena) -> int:
+        """Return where the first line starts that starts in the piece (or past its end)."""
+        at = piece.start - 1
+        while at < piece.end:
+            base = at // ALIGN * ALIGN
+            count = reader.readinto(arena.buffer[: 64 * KIB], base)
+            place = arena.first_terminator(at - base, count, self._terminator)
+            if place >= 0:
+                return base + place + 1
+            if base + count <= at:
+                raise _shorter(reader)
+            at = base + count
+        return piece.end
+
+    def _read_lines(
+        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
+    ) -> tuple[int, int]:
+        """Read complete lines from `position` on, up to the line that crosses the piece's end.
+
+        Returns  begin and end of the lines in the buffer
+        Raises   NoLineEnd if the first one is longer than the arena
+        """
+        base = position // ALIGN * ALIGN
+        begin = position - base
+        near = min(round_up(piece.end - base + _TAIL_BYTES), self._room)
+        for wanted in sorted({near, self._room}):
+            end = self._fill(reader, arena, base, wanted, piece.input.ordinal)
+            place = arena.first_terminator(max(piece.end - 1 - base, begin), end, self._terminator)
+            if place < 0:
+                place = arena.last_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1
+        raise NoLineEnd
+
+    def _read_long_line(
+        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
+    ) -> tuple[int, int]:
+        """Read the one line at `position` into an arena made for it; as `_read_lines`."""
+        base = position // ALIGN * ALIGN
+        begin = position - base
+        for wanted in self._long_sizes():
+            end = self._fill(reader, arena, base, wanted // ALIGN * ALIGN, piece.input.ordinal)
+            place = arena.first_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1
+        raise self._too_long(piece.input, position, self._measure(reader, position))
+
+    def _fill(self, reader: BlockReader, arena: Arena, base: int, wanted: int, ordinal: int) -> int:
+        """Read up to `wanted` bytes; the file's last line gets a terminator if it has none."""
+        left = reader.size_bytes - base
+        count = min(reader.readinto(arena.buffer[:wanted], base), left)
+        if count < min(wanted, left):
+            raise _shorter(reader)
+        if count == left and arena.buffer[count - 1] != self._terminator[0]:
+            arena.buffer[count] = self._terminator[0]
+            count += 1
+            self._unterminated[ordinal] = 1
+        return count
+
+    def _measure(self, reader: BlockReader, position: int) -> int:
+        """Return the length of the line at `position`, its terminator included."""
+        window = np.empty(MIB, np.uint8)
+        at = position
+        while count := reader.read_cached(window, at):
+            place = window[:count].tobytes().find(self._terminator)
+            if place >= 0:
+                return at + place + 1 - position
+            at += count
+        return at + 1 - position
+
+    def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:
+        line = f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes)"
+        if length > _MOST_LINE_BYTES:
+            hint = "check that its lines end with line feeds; pass -z if they end with NUL"
+            if self._terminator == b"\0":
+                hint = "check that its lines end with NUL; leave out -z if line feeds end them"
+            return LineTooLong(
+                f"{line}, but a line may have at most 1 GiB whatever --memory is", hint=hint
+            )
+        return LineTooLong(
+            f"{line}, too long for --memory",
+            hint=f"this line needs --memory {-(-self._cap_for_line(length) // MIB)}MiB",
+        )
+
+
+def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of regions that begin at one place, the last: the ones before it hold no rows."""
+    return list(dict(regions).items())
+
+
+def _shorter(reader: BlockReader) -> InputChanged:
+    return InputChanged(
+        f"`{reader.name}` became shorter while it was read",
+        hint="shuffle a copy that no one writes to",
+    )

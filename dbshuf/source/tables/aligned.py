@@ -1,0 +1,135 @@
+"""An input with the columns that all inputs have: widened, null, or from its folder."""
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from dbshuf.errors import SchemaMismatch
+from dbshuf.source.input import Input, Key
+from dbshuf.source.schema.plain import narrowest, plain_batch, plain_schema
+from dbshuf.source.schema.union import widened
+from dbshuf.source.tables.interface import Pace, Part, Pieces, TableInput, first_line
+
+KEY_TYPES = {"BIGINT": pa.int64(), "DATE": pa.date32(), "VARCHAR": pa.string()}
+
+
+def fitted(table: TableInput, schema: pa.Schema) -> TableInput:
+    """Return an input with the columns of `schema`, plain types that hold those of its own."""
+    return (
+        table if plain_schema(table.schema, table.input.name) == schema else Fitted(table, schema)
+    )
+
+
+def with_keys(table: TableInput) -> TableInput:
+    """Return an input with the columns that the folders of its path give beside its own.
+
+    A column of the file stays as it is, and the folder adds none of that name; SQL takes
+    names that differ in case alone for one.
+    """
+    own = {name.lower() for name in table.schema.names}
+    keys = [key for key in table.input.keys if key.name.lower() not in own]
+    if not keys:
+        return table
+    fields = [pa.field(key.name, KEY_TYPES[key.kind]) for key in keys]
+    return Fitted(table, pa.schema([*table.schema, *fields]), keys)
+
+
+def with_kinds_of(source: Input, schema: pa.Schema) -> Input:
+    """Return an input whose folders give columns of the types of `schema`, where they fit it."""
+    kinds = {kind: name for name, kind in KEY_TYPES.items()}
+    keys = []
+    for key in source.keys:
+        place = schema.get_field_index(key.name)
+        kind = None if place < 0 else kinds.get(schema.field(place).type)
+        is_fit = kind == "VARCHAR" or key.text is None
+        keys.append(replace(key, kind=kind) if kind is not None and is_fit else key)
+    return replace(source, keys=tuple(keys))
+
+
+class Fitted:
+    """An input with other columns than its own; see parts.TableInput."""
+
+    def __init__(self, table: TableInput, schema: pa.Schema, keys: Sequence[Key] = ()) -> None:
+        """Read `table` as `schema`; `keys` are among its columns, others that it lacks are null."""
+        self.input, self.schema = table.input, schema
+        self.rows, self.least_bytes = table.rows, table.least_bytes
+        self._table = table
+        self._own = _types(table.schema, self.input.name)
+        self._wanted = _types(schema, self.input.name)
+        self._keys = {key.name: _scalar(key) for key in keys}
+
+    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+        own = [name for name in names if name in self._own]
+        if not own:  # rows are counted by a column
+            plain = pa.schema(list(self._own.items()))
+            own = [plain.names[narrowest(plain)]]
+        for part in self._table.parts(own):
+            yield Part(part.first_row, partial(self._read, part, names))
+
+    def _read(self, part: Part, names: Sequence[str], pace: Pace) -> Pieces:
+        row = part.first_row
+        with contextlib.closing(part.read(pace)) as pieces:
+            for found in pieces:
+                columns = [self._column(found, name, row) for name in names]
+                yield pa.RecordBatch.from_arrays(columns, list(names))
+                row += len(found)
+
+    def _column(self, batch: pa.RecordBatch, name: str, row: int) -> pa.Array:
+        wanted = self._wanted[name]
+        if name in self._keys:
+            return pa.repeat(self._keys[name], len(batch))
+        if name not in self._own:
+            return pa.nulls(len(batch), wanted)
+        own = self._own[name]
+        if own == wanted and name in batch.schema.names:
+            return batch.column(name)  # it is checked, and made plain, by whoever takes it
+        plain = plain_batch(batch, pa.schema([(name, own)]), self.input.name, row).column(0)
+        try:
+            return widened(plain, wanted)
+        except pa.ArrowInvalid as error:
+            row += _first_unfit(plain, wanted)
+            raise SchemaMismatch(
+                f"`{self.input.name}` at row {row}: column `{name}` does not fit {wanted}, the"
+                f" type of all inputs: {first_line(error)}",
+                hint="rows count from 0; rewrite one of the inputs, or shuffle them apart",
+            ) from None
+
+    def stop(self) -> None:
+        """Wake whoever reads."""
+        self._table.stop()
+
+    def close(self) -> None:
+        """Close what is below."""
+        self._table.close()
+
+
+def _types(schema: pa.Schema, name: str) -> dict[str, Any]:
+    plain = plain_schema(schema, name)
+    return dict(zip(plain.names, plain.types, strict=True))
+
+
+def _scalar(key: Key) -> pa.Scalar:
+    value: Any = key.text
+    if value is not None and key.kind == "BIGINT":
+        value = int(value)
+    elif value is not None and key.kind == "DATE":
+        value = datetime.date.fromisoformat(value)
+    return pa.scalar(value, KEY_TYPES[key.kind])
+
+
+def _first_unfit(array: pa.Array, kind: Any) -> int:
+    """Return the number of the first row that the wider type does not reach; there is one."""
+    low, high = 0, len(array)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            widened(array.slice(low, middle - low), kind)
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low

@@ -1,0 +1,195 @@
+"""Arrow IPC, which Feather version 2 is: files and streams, plain, compressed or piped.
+
+A plain file is mapped into memory, so that a batch of any size is read as it is handed
+out; the pages are given back as it goes on. Whatever comes front to back is read batch by
+batch, and a batch of it must fit in memory.
+"""
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+
+import pyarrow as pa
+
+from dbshuf.errors import LineTooLong
+from dbshuf.source.head import first_bytes
+from dbshuf.source.input import ByteReader, Input, mapped_file, unreadable
+from dbshuf.source.schema.plain import narrowest, own_slice
+from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged, read_error
+from dbshuf.units import KIB, MIB, human
+
+_FILE_MAGIC = b"ARROW1\0\0"
+_MOST_SCHEMA_BYTES = 64 * MIB
+_MAPPED_BYTES = 16 * MIB  # of a mapped file, after which its pages are given back
+_MOST_BATCH_BYTES = 1 << 30  # of an input that is read front to back
+
+
+class IpcInput:
+    """One Arrow IPC input; see parts.TableInput."""
+
+    def __init__(self, source: Input) -> None:
+        """Read the schema. Raises InputBroken, InputUnreadable."""
+        self.input = source
+        self.rows: int | None = None
+        self.least_bytes = 0
+        try:
+            if source.is_plain_file:
+                self.schema, self.rows = _look(source)
+            else:
+                self.schema = _piped_schema(source)
+        except Exception as error:
+            raise read_error(source, error, "Arrow IPC data") from None
+
+    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+        fields = [i for i, field in enumerate(self.schema) if field.name in names]
+        read = self._mapped if self.input.is_plain_file else self._streamed
+        yield Part(0, lambda pace: read(fields, pace))
+
+    def _mapped(self, fields: Sequence[int], pace: Pace) -> Pieces:
+        mapped, given_bytes = mapped_file(self.input), 0
+        for batch in _checked(_batches(mapped, fields)):
+            for piece in _slices(batch, pace):
+                yield piece
+                check_unchanged(self.input)  # pages beyond a new end would end the process
+                given_bytes += piece.nbytes  # its structure is known to be sound by now
+                if given_bytes >= _MAPPED_BYTES:
+                    given_bytes = 0
+                    mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _streamed(self, fields: Sequence[int], pace: Pace) -> Pieces:
+        reader = self.input.open_stream()
+        try:
+            file = pa.PythonFile(_File(reader, self.input), mode="r")
+            batches = pa.ipc.open_stream(file, options=_options(fields))
+            for batch in _checked(batches):
+                yield from _slices(batch, pace)
+        finally:
+            reader.close()
+
+    def stop(self) -> None:
+        """Do nothing: a reader that waits for a pipe is left to it."""
+
+    def close(self) -> None:
+        """Do nothing: nothing stays open."""
+
+
+class _File:
+    """What pyarrow reads from: an input front to back, the magic of the file form left out."""
+
+    closed = False
+
+    def __init__(self, reader: ByteReader, source: Input) -> None:
+        self._reader, self._source = reader, source
+        head = self._take(len(_FILE_MAGIC))
+        self._head = b"" if head == _FILE_MAGIC else head
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+        if size > _MOST_BATCH_BYTES:
+            raise LineTooLong(
+                f"`{self._source.name}` holds a record batch of {human(size)}; one that comes from"
+                f" a pipe or a compressed file may have {human(_MOST_BATCH_BYTES)}",
+                hint="write it as a plain file, or with smaller batches",
+            )
+        head, self._head = self._head[:size], self._head[size:]
+        return head + self._take(size - len(head)) if head else self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        try:
+            count = self._reader.readinto(memoryview(buffer))
+        except OSError as error:
+            raise unreadable(self._source.name, error) from error
+        return bytes(buffer) if count == size else bytes(buffer[:count])
+
+    def close(self) -> None:
+        """Leave the input to whoever opened it."""
+
+
+def _checked(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pass batches on whose sizes are sound; each dictionary is checked in full, once."""
+    checked: dict[int, pa.Array] = {}  # kept, so that its memory is not used again
+    for batch in batches:
+        batch.validate()  # sizes only; the values are looked at piece by piece
+        for place, column in enumerate(batch.columns):
+            if pa.types.is_dictionary(column.type):
+                found, last = column.dictionary, checked.get(place)
+                if last is None or _places(found) != _places(last):
+                    found.validate(full=True)
+                    checked[place] = found
+        yield batch
+
+
+def _places(array: pa.Array) -> list[int]:
+    """Return where the values of an array lie, and how many there are."""
+    return [len(array), *(part.address if part else 0 for part in array.buffers())]
+
+
+def _slices(batch: pa.RecordBatch, pace: Pace) -> Pieces:
+    """Yield a batch in small pieces."""
+    begin = 0
+    while begin < len(batch):
+        piece = batch.slice(begin, pace.rows)
+        begin += len(piece)
+        if len(piece) < len(batch):
+            columns = [own_slice(column) for column in piece.columns]
+            piece = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+        yield piece
+
+
+@lru_cache(maxsize=4096)
+def _look(source: Input) -> tuple[pa.Schema, int]:
+    """Return the schema of a plain file and the number of its rows."""
+    mapped = mapped_file(source)
+    if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
+        reader = pa.ipc.open_file(pa.py_buffer(mapped))
+        return reader.schema, int(reader.count_rows())
+    schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema
+    return schema, sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
+
+
+def _piped_schema(source: Input) -> pa.Schema:
+    """Return the schema of what can only be read front to back, from its first bytes."""
+    size = 64 * KIB
+    while True:
+        text, is_all = first_bytes(source, size)
+        try:
+            return pa.ipc.open_stream(text.removeprefix(_FILE_MAGIC)).schema
+        except (pa.ArrowException, OSError):
+            if is_all or size >= _MOST_SCHEMA_BYTES:
+                raise
+        size *= 4
+
+
+def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """Yield all batches of a mapped file; they lie in it unless they are compressed.
+
+    fields  the top-level columns to decompress; those that lie in the file cost nothing
+    """
+    buffer = pa.py_buffer(mapped)
+    is_compressed = any(_is_elsewhere(batch, buffer) for batch in islice(_opened(buffer, []), 1))
+    return _opened(buffer, fields if is_compressed else [])
+
+
+def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    if buffer.slice(0, len(_FILE_MAGIC)).to_pybytes() == _FILE_MAGIC:
+        reader = pa.ipc.open_file(buffer, options=_options(fields))
+        yield from map(reader.get_batch, range(reader.num_record_batches))
+    else:
+        yield from pa.ipc.open_stream(buffer, options=_options(fields))
+
+
+def _is_elsewhere(batch: pa.RecordBatch, buffer: pa.Buffer) -> bool:
+    """Whether a batch has values that do not lie in a buffer."""
+    first, last = buffer.address, buffer.address + buffer.size
+    parts = [part for column in batch.columns for part in column.buffers() if part and part.size]
+    return not all(first <= part.address < last for part in parts)
+
+
+def _options(fields: Sequence[int]) -> pa.ipc.IpcReadOptions:
+    """Return how to read the top-level columns with these places; none stands for all.
+
+    A choice makes pyarrow copy what it reads, also out of memory.
+    """
+    return pa.ipc.IpcReadOptions(use_threads=False, included_fields=list(fields))

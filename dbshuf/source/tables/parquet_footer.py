@@ -1,0 +1,79 @@
+"""The footer of a Parquet file, as far as pyarrow does not look at it, or dies of it.
+
+FileMetaData  2 schema, 4 row_groups, 8 encryption_algorithm
+RowGroup      1 columns
+ColumnChunk   3 meta_data, 8 crypto_metadata, 9 encrypted_column_metadata
+ColumnMetaData  6 total_uncompressed_size
+"""
+
+import os
+
+from dbshuf.base.parquet_types import notes_of, tree
+from dbshuf.base.thrift import Reader
+from dbshuf.errors import InputBroken, InputUnreadable
+
+_MAGIC, _ENCRYPTED_MAGIC = b"PAR1", b"PARE"
+_END_BYTES = 8  # the length of the footer, and the magic
+_SIGNATURE_BYTES = 28  # behind a plain footer of a file with encrypted columns
+_SCHEMA, _ROW_GROUPS, _ALGORITHM = 2, 4, 8
+_GROUP_COLUMNS = 1
+_CHUNK_META, _ENCRYPTED = 3, (8, 9)
+_PLAIN_BYTES = 6
+
+
+def read_footer(name: str) -> bytes:
+    """Return the footer of a Parquet file.
+
+    Raises  InputUnreadable where it is encrypted, InputBroken where there is none, OSError
+    """
+    with open(os.fsencode(name), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _END_BYTES, 0))
+        end = file.read(_END_BYTES)
+        length = int.from_bytes(end[:4], "little")
+        if end[4:] == _ENCRYPTED_MAGIC:
+            raise _encrypted(name, "its footer")
+        if end[4:] != _MAGIC or length + _END_BYTES > size:
+            raise InputBroken(
+                f"`{name}` is no sound Parquet file: it does not end with a footer",
+                hint="it is cut short, or something else: fetch it or write it again",
+            )
+        file.seek(size - _END_BYTES - length)
+        return file.read(length)
+
+
+def check_plain(name: str, footer: bytes, seen_bytes: int) -> None:
+    """Raise InputUnreadable if columns are encrypted: pyarrow ends the process at a look.
+
+    seen_bytes  of the footer that pyarrow took for its own: all, unless it is signed
+    """
+    if len(footer) - seen_bytes != _SIGNATURE_BYTES:
+        return
+    whole = Reader(footer).struct()
+    if _ALGORITHM not in whole:
+        return
+    for group in whole[_ROW_GROUPS][1][1]:
+        for number, chunk in enumerate(group[_GROUP_COLUMNS][1][1]):
+            if any(key in chunk for key in _ENCRYPTED):
+                raise _encrypted(name, f"column {number}")
+
+
+def _encrypted(name: str, what: str) -> InputUnreadable:
+    return InputUnreadable(
+        f"`{name}`: {what} is encrypted", hint="write it again without encryption, and shuffle that"
+    )
+
+
+def notes(footer: bytes) -> list[bytes]:
+    """Return what the schema says of each column, as annotations.py keeps it."""
+    head = Reader(footer).struct(before=_SCHEMA + 1)
+    return [notes_of(column) for column in tree(head[_SCHEMA][1][1]).children]
+
+
+def chunk_bytes(footer: bytes) -> list[list[int]]:
+    """Return the bytes of all pages of each column, decompressed, for each row group."""
+    groups = Reader(footer).struct()[_ROW_GROUPS][1][1]
+    return [
+        [chunk[_CHUNK_META][1][_PLAIN_BYTES][1] for chunk in group[_GROUP_COLUMNS][1][1]]
+        for group in groups
+    ]

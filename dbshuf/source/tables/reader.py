@@ -1,0 +1,216 @@
+"""Typed rows from Parquet, CSV, TSV, Arrow IPC and databases, by several workers at once.
+
+    inputs -> kind -> TableInput, one an input -> parts -> batches as read -> Rows
+
+A worker takes a part, reads about a batch of rows from it and puts it back, so that the
+others can go on with it. Which worker reads what is left to chance; a row's id is not.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT
+from dbshuf.base.rows import Rows
+from dbshuf.base.workers import Stopped
+from dbshuf.errors import InputBeyondBounds
+from dbshuf.options import SAME
+from dbshuf.source.formats import NAMES, kind_of_inputs
+from dbshuf.source.input import Input
+from dbshuf.source.schema.plain import narrowest, plain_batch
+from dbshuf.source.schema.written import merged
+from dbshuf.source.tables.interface import Pace, Part, TableInput, check_unchanged, read_error
+from dbshuf.source.tables.opening import open_all
+from dbshuf.source.tables.survey import survey_tables
+
+__all__ = ["TableSource", "kind_of_inputs", "open_tables", "survey_tables"]
+
+_PIECES = 8  # of these small batches a batch is made
+
+
+class TableSource:
+    """All rows of all inputs; `batches` runs in several threads at once.
+
+    schema      of every batch: plain types, no metadata
+    written     the same columns, as an output is to have them
+    rows        how many there are; None where only reading tells
+    seen_rows   given out so far
+    seen_bytes  of those rows, as `rows.row_bytes` counts them
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[TableInput],
+        schema: pa.Schema,
+        kind: str,
+        batch_bytes: int,
+    ) -> None:
+        """Prepare to read `schema`, the plain columns or some of them, out of `tables`."""
+        self.schema = schema
+        self.written = merged([table.schema for table in tables], schema)
+        counts = [table.rows for table in tables]
+        known = [count for count in counts if count is not None]
+        self.rows = sum(known) if len(known) == len(counts) else None
+        self.seen_rows = self.seen_bytes = 0
+        self._tables, self._what = tables, NAMES[kind]
+        self._batch_bytes = batch_bytes
+        self._changed = threading.Condition()  # guards what follows
+        self._unread = (
+            _Reading(table, part, max(batch_bytes // _PIECES, 1))
+            for table in tables
+            for part in table.parts(schema.names)
+        )
+        self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
+        self._busy: set[_Reading] = set()
+        self._is_stopped = False
+
+    def batches(self) -> Iterator[Rows]:
+        """Yield rows until none are left for this worker: about batch_bytes at a time.
+
+        Raises  InputBroken, InputUnreadable, InputChanged, InputBeyondBounds, NotUtf8,
+                LineTooLong, QueryFailed; Stopped after `stop`
+        """
+        while (reading := self._take()) is not None:
+            try:
+                first_row, pieces = self._gather(reading)
+            finally:
+                self._give_back(reading)
+            if pieces:
+                batch = pa.concat_batches(pieces) if len(pieces) > 1 else pieces[0]
+                del pieces
+                yield from self._cut(batch, reading.table.input, first_row)
+                del batch
+
+    def check_unchanged(self) -> None:
+        """Raise InputChanged if a file is no longer what it was when it was listed."""
+        for table in self._tables:
+            check_unchanged(table.input)
+
+    def stop(self) -> None:
+        """Wake workers that wait, and end reads that can take long; in any thread."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+            while self._idle:
+                self._idle.popleft().pieces.close()
+        for table in self._tables:
+            table.stop()
+
+    def close(self) -> None:
+        """Close what is open, but for parts that a worker still reads; it closes them."""
+        self.stop()
+        for table in self._tables:
+            table.close()
+
+    def _take(self) -> "_Reading | None":
+        """Return a part that is this worker's until `_give_back`; None if all are read."""
+        with self._changed:
+            while True:
+                if self._is_stopped:
+                    raise Stopped
+                reading = self._idle.popleft() if self._idle else next(self._unread, None)
+                if reading is not None:
+                    self._busy.add(reading)
+                    return reading
+                if not self._busy:
+                    return None
+                self._changed.wait()
+
+    def _give_back(self, reading: "_Reading") -> None:
+        with self._changed:
+            self._busy.discard(reading)
+            is_left = not reading.is_done and not self._is_stopped
+            if is_left:
+                self._idle.appendleft(reading)
+            self._changed.notify_all()
+        if not is_left:
+            reading.pieces.close()
+
+    def _gather(self, reading: "_Reading") -> tuple[int, list[pa.RecordBatch]]:
+        """Read batches up to about batch_bytes; return their first row's number and them."""
+        source, first_row = reading.table.input, reading.next_row
+        pieces: list[pa.RecordBatch] = []
+        size = last = 0
+        try:
+            while not self._is_stopped and (not pieces or size + last <= self._batch_bytes):
+                found = next(reading.pieces, None)
+                if found is None:
+                    reading.is_done = True
+                    break
+                piece = plain_batch(found, self.schema, source.name, reading.next_row)
+                last = piece.nbytes
+                reading.pace.saw(len(found), last)
+                size += last
+                reading.next_row += len(found)
+                pieces.append(piece)
+        except BaseException as error:
+            reading.is_done = True
+            if self._is_stopped:
+                raise Stopped from None
+            if isinstance(error, Stopped) or not isinstance(error, Exception):
+                raise
+            raise read_error(source, error, self._what) from None
+        if reading.next_row > POSITION_LIMIT:
+            raise InputBeyondBounds(
+                f"`{source.name}` has more than {POSITION_LIMIT:,} rows, as many as a row id names",
+                hint="split the input",
+            )
+        return first_row, pieces
+
+    def _cut(self, batch: pa.RecordBatch, source: Input, first_row: int) -> Iterator[Rows]:
+        """Yield rows of a batch, at most batch_bytes but at least one row at a time."""
+        start = (source.ordinal << POSITION_BITS) + first_row
+        rows = Rows(batch, np.arange(start, start + len(batch), dtype=np.uint64))
+        size = int(rows.sizes.sum())
+        with self._changed:
+            self.seen_rows += len(batch)
+            self.seen_bytes += size
+        yield from rows.cut(self._batch_bytes)
+
+
+class _Reading:
+    """A part that was begun, and the row that comes next."""
+
+    def __init__(self, table: TableInput, part: Part, piece_bytes: int) -> None:
+        self.table = table
+        self.next_row = part.first_row
+        self.pace = Pace(piece_bytes)
+        self.pieces = part.read(self.pace)
+        self.is_done = False
+
+
+def open_tables(
+    inputs: Sequence[Input],
+    kind: str,
+    *,
+    batch_bytes: int,
+    threads: int,
+    table: str | None = None,
+    columns: frozenset[str] | None = None,
+    schema: str | pa.Schema = SAME,
+) -> TableSource:
+    """Return the rows of all inputs. Nothing is taken from a pipe before they are asked for.
+
+    kind         as `kind_of_inputs` returns it, but for lines and json
+    batch_bytes  of rows at a time
+    threads      how many will read
+    table        name of a table or a view of a database, or a query
+    columns      those to read, others are ignored; at least one is read. None: all
+    schema       "same" or "union", as the user asked; or plain columns that hold all others
+    Raises       SchemaMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError,
+                 QueryInvalid, QueryFailed
+    """
+    tables: list[TableInput] = []
+    try:
+        schema = open_all(tables, inputs, kind, table, schema)
+    except BaseException:
+        for one in tables:
+            one.close()
+        raise
+    if columns is not None:
+        wanted = [field for field in schema if field.name in columns]
+        schema = pa.schema(wanted or [schema.field(narrowest(schema))])
+    return TableSource(tables, schema, kind, batch_bytes)

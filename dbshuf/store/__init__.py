@@ -1,0 +1,1 @@
+"""The store: inputs kept in a DuckDB database that any DuckDB client opens."""

@@ -1,0 +1,192 @@
+"""A new store: what it holds is decided by the first inputs, and never changes."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.statements import filled, shuffle_key, statement
+from dbshuf.base.temporary import claim, remove
+from dbshuf.errors import OutputUnwritable, SchemaMismatch
+from dbshuf.options import SAME
+from dbshuf.query.json_scan import json_structure
+from dbshuf.query.relation import LINES
+from dbshuf.source.head import common_header
+from dbshuf.source.input import Input
+from dbshuf.source.survey import survey_lines
+from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo, attached, check_storable, open_store
+from dbshuf.units import MIB
+
+if TYPE_CHECKING:
+    from dbshuf.query import RowQuery
+
+_ENGINE_BYTES = 64 * MIB  # of DuckDB, for empty tables
+
+# Rows that DuckDB packs at a time: no more than its own 122,880, which pack best (300 MB of
+# 8-byte lines took 0.54 GB in groups of 16,384, of 147-byte lines 0.17 instead of 0.15), but
+# few enough to fit in memory by the thread. An input of fewer rows is written twice, first
+# to the log, so that groups of 24 kB lines must be small (duckdb 2.0.0).
+_GROUP_BYTES = 32 * MIB
+_MOST_GROUP_ROWS = 122_880
+_SURVEYED_INPUTS = 32
+
+
+def create_store(
+    path: Path,
+    inputs: Sequence[Input],
+    kind: str,
+    *,
+    terminator: bytes,
+    header_lines: int,
+    is_binary: bool,
+    table: str | None,
+    schema: str,
+) -> StoreInfo:
+    """Make an empty store for rows as the first of `inputs` has them; at once, or not at all.
+
+    kind    as `kind_of_inputs` names it
+    schema  "union": for rows as all of `inputs` have them
+    Raises  SchemaMismatch for columns that a store cannot keep; OutputUnwritable;
+            what looking at the inputs raises
+    """
+    structure, row, written = None, None, None
+    if kind == "json":
+        structure = json_structure(inputs, terminator)
+        row = written = json_rows(structure).schema
+    elif kind != "lines":
+        seen = inputs[:1] if schema == SAME else inputs
+        row, written = _table_schema(seen, kind, table, schema)
+    id_column, source_column = place_names(row)
+    header = common_header(inputs[:1], header_lines, terminator) if kind == "lines" else b""
+    values = {
+        "format": FORMAT,
+        "order_version": ORDER_VERSION,
+        "kind": kind,
+        "is_binary": is_binary,
+        "terminator": terminator,
+        "header_lines": header_lines,
+        "header": header,
+        "id_column": id_column,
+        "source_column": source_column,
+        "row_group_rows": _group_rows(inputs, kind, terminator, table=table, schema=schema),
+        "arrow_schema": None if written is None else written.serialize().to_pybytes(),
+        "json_structure": structure,
+    }
+    if row is None:
+        row = pa.schema([("line", pa.binary() if is_binary else pa.string())])
+    place = [(id_column, pa.uint64()), (source_column, pa.string())]
+    hidden = claim(path.absolute().parent / f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        rows = int(str(values["row_group_rows"]))
+        with attached(
+            hidden, memory_bytes=_ENGINE_BYTES, threads=1, row_group_rows=rows
+        ) as connection:
+            _fill(connection, pa.schema([*place, *row]), row)
+            connection.execute(statement("duckdb", "store_describe"), values)
+            connection.execute("CHECKPOINT dbshuf")
+        _publish(hidden, path)
+    finally:
+        remove(hidden)
+    return open_store(path)
+
+
+def place_names(schema: pa.Schema | None) -> tuple[str, str]:
+    """Return the names of the columns for the id and the source of a row.
+
+    SQL takes names that differ in case alone for one. Raises SchemaMismatch if two columns
+    of the rows do.
+    """
+    taken: dict[str, str] = {}
+    for name in [] if schema is None else schema.names:
+        if name.lower() in taken:
+            raise SchemaMismatch(
+                f"SQL takes the columns `{taken[name.lower()]}` and `{name}` for one",
+                hint="rename one; dbshuf shuffle takes them as they are",
+            )
+        taken[name.lower()] = name
+    found = []
+    for name in ("id", "source"):
+        free = name if name not in taken else f"dbshuf_{name}"
+        while free in taken:
+            free += "_"
+        found.append(free)
+    return found[0], found[1]
+
+
+def json_rows(structure: str) -> "RowQuery":
+    """Return what makes rows of JSON lines."""
+    from dbshuf.query import RowQuery
+
+    return RowQuery(None, None, LINES, json_structure=structure)
+
+
+def fits(new: Any, kept: Any) -> bool:
+    """Whether every value of a JSON structure is kept whole by columns of another one."""
+    if kept in (new, "JSON"):
+        return True
+    if isinstance(new, dict) and isinstance(kept, dict):
+        return all(key in kept and fits(inner, kept[key]) for key, inner in new.items())
+    if isinstance(new, list) and isinstance(kept, list):
+        return fits(new[0], kept[0])
+    return new in ("BIGINT", "UBIGINT") and str(kept).startswith("DECIMAL")
+
+
+def _table_schema(
+    inputs: Sequence[Input], kind: str, table: str | None, schema: str
+) -> tuple[pa.Schema, pa.Schema]:
+    """Return the columns of inputs, and those that an output is to have."""
+    from dbshuf.source.tables.reader import open_tables
+
+    first = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
+    with contextlib.closing(
+        open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
+    ) as source:
+        return source.schema, source.written
+
+
+def _group_rows(
+    inputs: Sequence[Input], kind: str, terminator: bytes, *, table: str | None, schema: str
+) -> int:
+    """Return the rows of a group: a multiple of DuckDB's vector."""
+    if kind in ("lines", "json"):
+        survey = survey_lines(inputs, terminator)
+    else:
+        from dbshuf.source.tables.reader import survey_tables
+
+        survey = survey_tables(inputs[:_SURVEYED_INPUTS], kind, table=table, schema=schema)
+    vectors = int(_GROUP_BYTES / survey.mean_line_bytes) // VECTOR_ROWS
+    return min(max(vectors, 1) * VECTOR_ROWS, _MOST_GROUP_ROWS)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, columns: pa.Schema, row: pa.Schema) -> None:
+    """Make the tables; SchemaMismatch for a column of a row that would not come back."""
+    try:
+        connection.register("feed", columns.empty_table())
+        back = connection.sql("FROM feed").to_arrow_table().schema
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise SchemaMismatch(
+            f"a DuckDB database cannot hold these columns: {str(error).splitlines()[0]}",
+            hint="cast them, or leave them out; dbshuf shuffle takes them as they are",
+        ) from error
+    check_storable(row, pa.schema([*back][2:]))
+    connection.execute(filled("duckdb", "store_create", key=shuffle_key()).text)
+    connection.unregister("feed")
+
+
+def _publish(hidden: Path, path: Path) -> None:
+    """Give a file its name, unless there is one of that name."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        raise OutputUnwritable(
+            f"`{path}` was made by something else just now", hint="run this again"
+        ) from None
+    except OSError:  # a file system without links
+        os.rename(hidden, path)

@@ -35,6 +35,7 @@ from dbshuf.units import MIB, human
 _ID = "id"
 _READER_ROWS, _READER_BYTES = (16, 2048), 2 * MIB  # that DuckDB hands over at a time
 _BATCH_ROWS, _BATCH_BYTES = 65_536, 8 * MIB  # of what leaves here
+_ORDERED_ROWS, _ORDERED_BYTES = 8192, MIB // 2  # likewise, where what leaves is in order
 _THREAD_BYTES = 32 * MIB  # DuckDB's limit for each of its threads, at least
 _PATIENCE_S = 0.2
 _COPY = "copied"  # the table of query_spool.sql
@@ -273,6 +274,7 @@ class _Run:
         folder: Path,
     ) -> None:
         self._query, self._text, self._folder = query, text, folder
+        self._is_ordered = text == query._ordered
         self._memory_bytes = memory_bytes
         self._pass = _Pass(feed, query._feed_schema)
         self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
@@ -328,9 +330,13 @@ class _Run:
             width = self._pass.mean_row_bytes() if self._query.scans else 1
             self._make_relation(connection)
             least, most = _READER_ROWS
+            if self._is_ordered:
+                most, joined_bytes = _ORDERED_ROWS, _ORDERED_BYTES
+            else:
+                joined_bytes = _BATCH_BYTES
             rows = min(max(_READER_BYTES // max(width, 1), least), most)
             reader = connection.sql(self._text).to_arrow_reader(rows)
-            for batch in _joined(reader):
+            for batch in _joined(reader, joined_bytes):
                 self._hand_over(batch)
             self._hand_over(None)
         except Stopped:
@@ -381,21 +387,25 @@ class _Run:
         )
 
 
-def _joined(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _joined(reader: pa.RecordBatchReader, most_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a reader, small ones together and large ones in parts."""
     waiting: list[pa.RecordBatch] = []
     rows = size_bytes = 0
     for batch in reader:
         waiting.append(batch)
         rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
-        if rows >= _BATCH_ROWS or size_bytes >= _BATCH_BYTES:
-            yield from _parts(pa.concat_batches(waiting), size_bytes)
+        if rows >= _BATCH_ROWS or size_bytes >= most_bytes:
+            whole = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+            yield from _parts(whole, size_bytes)
             waiting, rows, size_bytes = [], 0, 0
     if rows:
         yield from _parts(pa.concat_batches(waiting), size_bytes)
 
 
 def _parts(batch: pa.RecordBatch, size_bytes: int) -> Iterator[pa.RecordBatch]:
+    if size_bytes <= _BATCH_BYTES:
+        yield batch
+        return
     rows = max(batch.num_rows * _BATCH_BYTES // max(size_bytes, 1), 1)
     for first in range(0, batch.num_rows, rows):
         yield batch.slice(first, rows)

@@ -52,8 +52,8 @@ def run(plan: Plan, reporter: Progress) -> Result:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
-    written = Tally()
-    with contextlib.closing(ordered(plan, reporter, written)) as windows:
+    written, done = Tally(), [plan.strategy]
+    with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
         sink = None
         try:
             sink = open_sink(plan.target)
@@ -70,7 +70,7 @@ def run(plan: Plan, reporter: Progress) -> Result:
         rows=written.rows,
         text_bytes=written.text_bytes,
         seed=plan.seed,
-        strategy=plan.strategy,
+        strategy=done[-1],
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
         output=None if plan.target.path is None else str(plan.target.path),
@@ -79,17 +79,22 @@ def run(plan: Plan, reporter: Progress) -> Result:
     )
 
 
-def ordered(plan: Plan, reporter: Progress, written: Tally) -> Generator[AnyWindow]:
+def ordered(
+    plan: Plan, reporter: Progress, written: Tally, done: list[str] | None = None
+) -> Generator[AnyWindow]:
     """Yield all rows in key order, checked; closing it removes all temporary data.
 
     written  counts what was yielded
+    done     gets the name of a strategy that took the place of the planned one
     Raises   CheckFailed at the end, if that is not what was read
     """
     words = seed_words(plan.seed)
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read = Tally()
-        with contextlib.closing(_windows(plan, words, folder, read, reporter)) as windows:
+        read, done = Tally(), [] if done is None else done
+        with contextlib.closing(
+            _windows(plan, words, folder, read, reporter, done=done)
+        ) as windows:
             for window in checked(windows, written, given_id):
                 yield window
                 relieve(plan.memory_bytes)
@@ -97,7 +102,13 @@ def ordered(plan: Plan, reporter: Progress, written: Tally) -> Generator[AnyWind
 
 
 def _windows(
-    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
+    plan: Plan,
+    words: tuple[int, int],
+    folder: Path,
+    read: Tally,
+    reporter: Progress,
+    *,
+    done: list[str],
 ) -> Generator[AnyWindow]:
     """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
     if plan.otherwise is None:
@@ -114,6 +125,7 @@ def _windows(
             raise
     read.clear()
     release_unused()
+    done.append(plan.otherwise.strategy)
     again = folder / "again"
     again.mkdir()
     for window in _tried(plan.otherwise, words, again, read, reporter):

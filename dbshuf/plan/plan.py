@@ -13,7 +13,7 @@ from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.base.rows import fixed_bytes
 from dbshuf.errors import UsageError
-from dbshuf.options import Options, check_options, terminator_of
+from dbshuf.options import ALIASES, Options, check_options, terminator_of
 from dbshuf.plan.memory import least_cap, longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
     ROW_QUERY_BYTES,
@@ -25,7 +25,15 @@ from dbshuf.plan.row_plan import (
 )
 from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes, merge_fits
+from dbshuf.plan.strategy import (
+    DUCKDB_BYTES,
+    FED_SHARE,
+    READING_SHARE,
+    STORE_SHARE,
+    choose_strategy,
+    duckdb_bytes,
+    merge_fits,
+)
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.formats import DATABASES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
+_WIDE_BYTES = 4 * MIB  # of a row of a store, for which the sink has room in any plan
 
 
 @dataclass(frozen=True)
@@ -115,10 +124,17 @@ class Plan:
         return _longest(self._layout_at(cap, base), self.target)
 
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
-        asked = "auto" if self.is_auto else self.strategy
+        asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
         base = self.layout.base_bytes if base is None else base
+        share = _share(self.shape) if self.is_one_statement else READING_SHARE
         return choose_strategy(
-            asked, cap, base, self.survey, self.threads, copies=self.shape.copies
+            asked,
+            cap,
+            base,
+            self.survey,
+            self.threads,
+            copies=self.shape.copies,
+            reading_share=share,
         )[2]
 
     @property
@@ -210,6 +226,7 @@ def make_plan(options: Options) -> Plan:
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
+    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
@@ -289,9 +306,12 @@ class _Chosen:
         *,
         copies: float,
         limit: int = 0,
+        share: float = READING_SHARE,
     ) -> "_Chosen":
-        strategy, reason, layout = choose_strategy(asked, cap, base, survey, threads, copies=copies)
-        limit = limit or duckdb_bytes(cap, base, survey)
+        strategy, reason, layout = choose_strategy(
+            asked, cap, base, survey, threads, copies=copies, reading_share=share
+        )
+        limit = limit or duckdb_bytes(cap, base, survey, share)
         return cls(strategy, reason, layout, survey, limit)
 
     def in_place_of(self, plan: Plan) -> Plan:
@@ -326,13 +346,22 @@ def _as_one(
     if is_auto and not merge_fits(cap, base, survey):
         reason = f"rows of about {width} are too wide for DuckDB's merge of {MERGE_ROWS:,} rows"
         return replace(chosen, reason=reason), None
+    if is_auto and read.shape.whole_query is None and survey.longest_line_bytes > _WIDE_BYTES:
+        reason = f"a row of {human(survey.longest_line_bytes)} is too wide for DuckDB's merge"
+        return replace(chosen, reason=reason), None
     if is_auto and any(one.pipe is not None for one in read.inputs):
         reason = "a pipe cannot be read again, should its rows be too wide for DuckDB's merge"
         return replace(chosen, reason=reason), None
-    one = _Chosen.make("spill", cap, base, survey, threads, copies=read.shape.copies)
+    share = _share(read.shape)
+    one = _Chosen.make("spill", cap, base, survey, threads, copies=read.shape.copies, share=share)
     reason = f"one DuckDB statement makes and orders rows of about {width}"
     one = replace(one, reason=reason if is_auto else one.reason, is_one_statement=True)
     return one, chosen if is_auto else None
+
+
+def _share(shape: Shape) -> float:
+    """Return the share of memory that stays beside a statement, to read with."""
+    return STORE_SHARE if shape.whole_query is None else FED_SHARE
 
 
 def _of_result(read: "_Read", survey: Survey) -> Survey:

@@ -12,11 +12,21 @@ DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit
 _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
 _LOADED_BYTES = 45 * MIB  # of it that is resident once DuckDB is imported
 _LEAST_DUCKDB_BYTES = 64 * MIB
+# Shares of what is free that stay for reading, and so for long lines: with a sort of its own,
+# beside the statement that sorts what it is fed with, and beside one that reads a store itself.
+READING_SHARE, FED_SHARE, STORE_SHARE = 1 / 4, 3 / 16, 1 / 16
 _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
 
 
 def choose_strategy(
-    asked: str, cap: int, base: int, survey: Survey, threads: int, *, copies: float = 1
+    asked: str,
+    cap: int,
+    base: int,
+    survey: Survey,
+    threads: int,
+    *,
+    copies: float = 1,
+    reading_share: float = READING_SHARE,
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
     least = least_cap(base, survey, copies)
@@ -35,7 +45,7 @@ def choose_strategy(
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
     if strategy == "spill":  # one thread reads, and the rest is DuckDB's
-        cap, threads = base + _reading_bytes(cap, base, survey), 0
+        cap, threads = base + _reading_bytes(cap, base, survey, reading_share), 0
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
     return strategy, reason if asked == "auto" else "asked for", layout
 
@@ -73,9 +83,9 @@ def merge_fits(cap: int, base: int, survey: Survey) -> bool:
     return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
 
 
-def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
+def duckdb_bytes(cap: int, base: int, survey: Survey, reading_share: float = READING_SHARE) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
-    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)
+    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey, reading_share)
 
 
 def _engine_bytes() -> int:
@@ -83,9 +93,9 @@ def _engine_bytes() -> int:
     return DUCKDB_BYTES - (_LOADED_BYTES if "duckdb" in sys.modules else 0)
 
 
-def _reading_bytes(cap: int, base: int, survey: Survey) -> int:
-    """A quarter, or all that DuckDB would not use where all rows fit in its limit twice."""
-    least = max(_LEAST_READING_BYTES + survey.reader_bytes, (cap - base) // 4)
+def _reading_bytes(cap: int, base: int, survey: Survey, share: float) -> int:
+    """A share of what is free, or all that DuckDB would not use: twice what all rows take."""
+    least = max(_LEAST_READING_BYTES + survey.reader_bytes, int((cap - base) * share))
     if survey.text_bytes is None:
         return least
     used = max(2 * stored_bytes(survey), _LEAST_DUCKDB_BYTES)

@@ -134,7 +134,7 @@ def test_a_row_that_the_statement_loses_is_noticed(corpus, monkeypatch):
 def test_a_row_without_an_id_and_an_id_of_two_rows_are_errors(corpus):
     """As with every strategy."""
     for strategy in ("auto", "spill", "partition"):
-        with pytest.raises(QueryFailed, match="row.* of the result has no id"):
+        with pytest.raises(QueryFailed, match=r"row.* of the result has no id"):
             shuffled(corpus, "a.jsonl", sql="select nullif(id, 0) as id, line from lines",
                      strategy=strategy)  # fmt: skip
         with pytest.raises(QueryFailed, match="the id 5 comes twice"):

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.json_values import marked
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.statements import filled, quoted, statement
 from dbshuf.errors import (
@@ -198,12 +199,14 @@ def attached(
     threads: int,
     folder: Path | None = None,
     row_group_rows: int = 0,
+    storage_version: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a file as the database `dbshuf` of a private connection, and close it at the end.
 
-    folder          where DuckDB may spill; None for nowhere
-    row_group_rows  that DuckDB packs at a time; 0: the file is only read
-    Raises          as `explained`, also for what is done inside
+    folder           where DuckDB may spill; None for nowhere
+    row_group_rows   that DuckDB packs at a time; 0: the file is only read
+    storage_version  of a new file; None: the latest. One that is there keeps its own
+    Raises           as `explained`, also for what is done inside
     """
     try:
         name = os.fspath(path.absolute())
@@ -225,6 +228,8 @@ def attached(
         },
     )
     mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
+    if storage_version is not None:
+        mode += f", STORAGE_VERSION {quoted(storage_version)}"
     try:
         connection.execute(statement("duckdb", "store_quiet"))
         connection.execute(filled("duckdb", "store_attach", path=quoted(name), mode=mode).text)
@@ -259,6 +264,8 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
     if not {id_column, source_column} <= columns["lines"]:
         raise _no_store(path)
     written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
+    if written is not None and json_structure is not None:
+        written = marked(written, json_structure)
     found = connection.execute(statement("duckdb", "store_sources")).fetchall()
     sources = tuple(SourceInfo(*row) for row in found)
     if [one.ordinal for one in sources] != list(range(len(sources))):

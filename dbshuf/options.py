@@ -9,6 +9,7 @@ from dbshuf.errors import OutputUnwritable, UsageError
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
 STRATEGIES = ("auto", "memory", "spill", "partition")
+ALIASES = {"duckdb": "spill"}  # other names of strategies
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -57,7 +58,7 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    if options.strategy not in STRATEGIES:
+    if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )

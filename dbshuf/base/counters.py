@@ -31,6 +31,10 @@ class Tally:
         self.text_bytes += window.text_bytes
         self.key_sum = (self.key_sum + int(np.add.reduce(window.keys))) % (1 << 64)
 
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.rows = self.text_bytes = self.key_sum = self.longest_bytes = 0
+
     def merge(self, other: "Tally") -> None:
         """Count what another one has counted."""
         self.rows += other.rows

@@ -84,3 +84,9 @@ def probe_layout() -> Layout:
 def store_page_bytes(store_bytes: int) -> int:
     """Return the size of the pages in which a store of that size takes memory."""
     return 32 * MIB if store_bytes >= 256 * MIB else 2 * MIB
+
+
+def merge_threads(limit: int, row_bytes: float, threads: int) -> int:
+    """Return how many threads DuckDB's merge has memory for within its limit (bytes)."""
+    pinned = int(MERGE_ROWS * row_bytes)
+    return max(1, min(threads, limit // max(2 * pinned, 1)))

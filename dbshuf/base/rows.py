@@ -69,6 +69,16 @@ def row_bytes(batch: pa.RecordBatch) -> I64:
     return sizes
 
 
+def fixed_bytes(kind: Any) -> int | None:
+    """Return the bytes of every value of a type; None if they differ."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return fixed_bytes(kind.storage_type)
+    try:
+        return max(int(kind.bit_width) // 8, 1)
+    except ValueError:  # no fixed width
+        return 0 if pa.types.is_null(kind) else None
+
+
 def _value_bytes(array: pa.Array) -> I64:
     """Return the bytes of every value, in an array of its own."""
     kind: Any = array.type

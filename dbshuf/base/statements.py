@@ -78,6 +78,27 @@ def view_columns(types: Mapping[str, str], present: Collection[str]) -> str:
     )
 
 
+def ordered_result(
+    query: str, columns: Iterable[str], row_id: str, words: tuple[int, int], key: str
+) -> Filled:
+    """Return the statement that gives the rows of a SELECT in the order of a seed.
+
+    columns  of the SELECT that are rows; the key comes before them, as `key`
+    row_id   an expression over the columns of the SELECT
+    words    of the seed
+    """
+    return filled(
+        "duckdb",
+        "order_result",
+        query=query,
+        columns=", ".join(map(identifier, columns)),
+        id=row_id,
+        s1=str(words[0]),
+        s2=str(words[1]),
+        key=identifier(key),
+    )
+
+
 def shuffle_key_macro(seed: str | None) -> str:
     """Return the statement that makes shuffle_key(seed, id), and shuffle_key(id) of a seed."""
     key = shuffle_key()

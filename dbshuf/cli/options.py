@@ -99,7 +99,7 @@ class Ordering:
         value(
             "--strategy",
             "NAME",
-            "Order by NAME: auto, memory, spill or partition; all give the same output.",
+            "Order by NAME: auto, memory, spill (or duckdb) or partition; the output is the same.",
             "auto",
             strategies,
         ),

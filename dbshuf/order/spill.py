@@ -13,7 +13,7 @@ import pyarrow as pa
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
-from dbshuf.base.layout import MERGE_ROWS
+from dbshuf.base.layout import merge_threads
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
 from dbshuf.base.rows import Rows, row_bytes
@@ -77,8 +77,7 @@ def spill_order(
 def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory database that spills to the run's folder and loads nothing."""
     limit = plan.duckdb_bytes
-    pinned = int(MERGE_ROWS * plan.survey.mean_line_bytes)
-    threads = max(1, min(plan.threads, limit // max(2 * pinned, 1)))
+    threads = merge_threads(limit, plan.survey.mean_line_bytes, plan.threads)
     connection = duckdb.connect()
     for setting, value in (
         ("memory_limit", quoted(f"{limit}B")),

@@ -14,14 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.key import U64
-from dbshuf.base.layout import Layout
+from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import Rows, arrow_numbers
+from dbshuf.base.rows import Rows, arrow_numbers, row_bytes
+from dbshuf.base.window import RowWindow
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.pipeline.verify import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
@@ -162,22 +164,40 @@ class SqlFeed:
         threads: int,
         buffer_bytes: int,
         folder: Path,
+        is_ordered: bool,
     ) -> None:
         """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
 
         buffer_bytes  of each thread that reads, as the source expects them
         to_relation  turns what `feed` yields into rows of the relation `lines`
+        is_ordered   whether the statement orders the rows too: then `windows` gives them
         """
         self.most_workers = 1 << 10
         self._feed, self._to_relation = feed, to_relation
         self._buffer_bytes = buffer_bytes
         self._readers = min(threads, feed.most_workers)
-        self._rows = query.rows(
+        self._query = query
+        run = query.ordered if is_ordered else query.rows
+        self._rows: Generator[Any] = run(
             self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
         )
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._is_done = self._is_all_read = False
+        self._fed_rows = 0
+
+    def windows(self) -> Iterator[RowWindow]:
+        """Yield the rows in the order of the seed.
+
+        Raises  CheckFailed if the query keeps all rows and there are not as many; what the
+                query raises
+        """
+        rows = 0
+        for keys, batch in self._rows:
+            rows += len(keys)
+            yield RowWindow(batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]))
+        if self._query.keeps_rows:
+            check_rows(rows, self._fed_rows)
 
     def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
         while True:
@@ -231,6 +251,7 @@ class SqlFeed:
                 elif isinstance(item, BaseException):
                     raise item
                 else:
+                    self._fed_rows += item.num_rows
                     yield item
             self._is_all_read = True
         finally:
@@ -295,9 +316,12 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         to_relation,
         outer,
         memory_bytes=plan.duckdb_bytes,
-        threads=plan.threads,
+        threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads)
+        if plan.is_one_statement
+        else plan.threads,
         buffer_bytes=layout.buffer_bytes,
         folder=folder,
+        is_ordered=plan.is_one_statement,
     )
 
 

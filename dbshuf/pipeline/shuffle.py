@@ -2,20 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
-from dbshuf.base.process_memory import peak_resident_bytes, relieve
+from dbshuf.base.layout import merge_threads
+from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
-from dbshuf.base.reader import Feed
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.window import AnyWindow
+from dbshuf.errors import MergeTooSmall, QueryTooLarge
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import open_feed
+from dbshuf.pipeline.scan import SqlFeed, open_feed
 from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -49,8 +52,8 @@ def run(plan: Plan, reporter: Progress) -> Result:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
-    written = Tally()
-    with contextlib.closing(ordered(plan, reporter, written)) as windows:
+    written, done = Tally(), [plan.strategy]
+    with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
         sink = None
         try:
             sink = open_sink(plan.target)
@@ -67,7 +70,7 @@ def run(plan: Plan, reporter: Progress) -> Result:
         rows=written.rows,
         text_bytes=written.text_bytes,
         seed=plan.seed,
-        strategy=plan.strategy,
+        strategy=done[-1],
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
         output=None if plan.target.path is None else str(plan.target.path),
@@ -76,54 +79,122 @@ def run(plan: Plan, reporter: Progress) -> Result:
     )
 
 
-def ordered(plan: Plan, reporter: Progress, written: Tally) -> Generator[AnyWindow]:
+def ordered(
+    plan: Plan, reporter: Progress, written: Tally, done: list[str] | None = None
+) -> Generator[AnyWindow]:
     """Yield all rows in key order, checked; closing it removes all temporary data.
 
     written  counts what was yielded
+    done     gets the name of a strategy that took the place of the planned one
     Raises   CheckFailed at the end, if that is not what was read
     """
     words = seed_words(plan.seed)
+    given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        reporter.stage("read", plan.survey.text_bytes)
-        read = Tally()
-
-        def advance(count: int) -> None:
-            relieve(plan.memory_bytes)
-            reporter.advance(count)
-
-        with contextlib.closing(open_feed(plan, folder, advance)) as feed:
-            windows = _windows(plan, feed, words, folder, read=read, reporter=reporter)
-            given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
-            with contextlib.closing(windows):
-                for window in checked(windows, written, given_id):
-                    yield window
-                    relieve(plan.memory_bytes)
-            check_totals(read, written)
+        read, done = Tally(), [] if done is None else done
+        with contextlib.closing(
+            _windows(plan, words, folder, read, reporter, done=done)
+        ) as windows:
+            for window in checked(windows, written, given_id):
+                yield window
+                relieve(plan.memory_bytes)
+        check_totals(read, written)
 
 
 def _windows(
     plan: Plan,
-    feed: Feed,
     words: tuple[int, int],
     folder: Path,
-    *,
     read: Tally,
     reporter: Progress,
+    *,
+    done: list[str],
 ) -> Generator[AnyWindow]:
-    """Order the rows of a feed as the plan says; `read` is complete with the first window."""
+    """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
+    if plan.otherwise is None:
+        yield from _tried(plan, words, folder, read, reporter)
+        return
+    last = -1
+    try:
+        for window in _tried(plan, words, folder, read, reporter):
+            last = int(window.keys[-1]) if window.rows else last
+            yield window
+        return
+    except (QueryTooLarge, MergeTooSmall):
+        if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
+            raise
+    read.clear()
+    release_unused()
+    done.append(plan.otherwise.strategy)
+    again = folder / "again"
+    again.mkdir()
+    for window in _tried(plan.otherwise, words, again, read, reporter):
+        first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
+        if first < window.rows:
+            yield window.slice(first, window.rows) if first else window
+
+
+def _tried(
+    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
+) -> Generator[AnyWindow]:
+    """Order the rows as the plan says; `read` is complete with the first window, or the last."""
+
+    def advance(count: int) -> None:
+        relieve(plan.memory_bytes)
+        reporter.advance(count)
 
     def on_read() -> None:
-        reporter.stage("write", read.text_bytes)
+        reporter.stage("write", read.text_bytes or None)
 
-    if plan.strategy == "spill":
-        from dbshuf.order.spill import spill_order
-
-        yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+    reporter.stage("read", plan.survey.text_bytes)
+    if plan.is_one_statement:
+        yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
-    with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
-        order = PartitionOrder(plan.layout, words, store, plan.schema)
-        order.fill(feed)
+    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
+        if plan.strategy == "spill":
+            from dbshuf.order.spill import spill_order
+
+            yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+            return
+        with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
+            order = PartitionOrder(plan.layout, words, store, plan.schema)
+            order.fill(feed)
+            feed.check()
+            read.merge(order.read)
+            on_read()
+            yield from order.windows()
+
+
+def _statement(
+    plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
+) -> Generator[AnyWindow]:
+    """Yield the rows of the one statement that makes and orders them."""
+    if plan.shape.whole_query is None:
+        from dbshuf.store.read import ordered_store
+
+        assert plan.store is not None
+        yield from ordered_store(
+            plan.store,
+            words,
+            folder,
+            memory_bytes=plan.duckdb_bytes,
+            threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads),
+        )
+        return
+    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
+        assert isinstance(feed, SqlFeed)
+        yield from feed.windows()
         feed.check()
-        read.merge(order.read)
-        on_read()
-        yield from order.windows()
+
+
+def _counted(
+    windows: Iterator[AnyWindow], read: Tally, on_read: Callable[[], None]
+) -> Generator[AnyWindow]:
+    """Count windows as DuckDB hands them over: what went into its statement nobody saw."""
+    is_first = True
+    for window in windows:
+        if is_first:
+            on_read()
+            is_first = False
+        read.add_window(window)
+        yield window

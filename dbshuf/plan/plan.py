@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
-from dbshuf.base.layout import SLACK_BYTES, Layout
+from dbshuf.base.layout import MERGE_ROWS, SLACK_BYTES, Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.base.rows import fixed_bytes
 from dbshuf.errors import UsageError
-from dbshuf.options import Options, check_options, terminator_of
+from dbshuf.options import ALIASES, Options, check_options, terminator_of
 from dbshuf.plan.memory import least_cap, longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
     ROW_QUERY_BYTES,
@@ -23,7 +24,16 @@ from dbshuf.plan.row_plan import (
 )
 from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes, unloaded_bytes
+from dbshuf.plan.strategy import (
+    DUCKDB_BYTES,
+    FED_SHARE,
+    READING_SHARE,
+    STORE_SHARE,
+    choose_strategy,
+    duckdb_bytes,
+    merge_fits,
+    unloaded_bytes,
+)
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
 from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
+_WIDE_BYTES = 4 * MIB  # of a row of a store, for which the sink has room in any plan
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,13 @@ class Plan:
     temp_free_bytes: int
     output_free_bytes: int | None
     tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
+    is_one_statement: bool = False  # that makes and orders the rows
+    otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+
+    @property
+    def has_fixed_ids(self) -> bool:
+        """Whether a second run gives every row the id that it had in the first."""
+        return self.shape.whole_query is None or self.shape.has_given_ids
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -106,10 +124,17 @@ class Plan:
         return _longest(self._layout_at(cap, base), self.target)
 
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
-        asked = "auto" if self.is_auto else self.strategy
+        asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
         base = self.layout.base_bytes if base is None else base
+        share = _share(self.shape) if self.is_one_statement else READING_SHARE
         return choose_strategy(
-            asked, cap, base, self.survey, self.threads, copies=self.shape.copies
+            asked,
+            cap,
+            base,
+            self.survey,
+            self.threads,
+            copies=self.shape.copies,
+            reading_share=share,
         )[2]
 
     @property
@@ -201,6 +226,7 @@ def make_plan(options: Options) -> Plan:
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
+    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
@@ -217,38 +243,139 @@ def make_plan(options: Options) -> Plan:
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
-    strategy, reason, layout = choose_strategy(
-        options.strategy, cap, base, survey, threads, copies=shape.copies
+    chosen = _Chosen.make(
+        options.strategy, cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )
+    otherwise = None
+    if _is_one_statement(options, read):
+        base = held + _sinks(target)
+        chosen, otherwise = _as_one(options, read, chosen, cap=cap, base=base, threads=threads)
     temp_dir = temp_folder(options.temp_dir, target)
     plan = Plan(
         inputs=inputs,
         store=read.store,
         shape=shape,
-        survey=survey,
+        survey=chosen.survey,
         target=target,
         seed=seed,
         terminator=read.terminator,
         header=read.header,
-        strategy=strategy,
-        reason=reason,
+        strategy=chosen.strategy,
+        reason=chosen.reason,
         is_auto=options.strategy == "auto",
         threads=threads,
         memory_bytes=cap,
-        layout=layout,
-        duckdb_bytes=engine_bytes or duckdb_bytes(cap, base, survey),
+        layout=chosen.layout,
+        duckdb_bytes=chosen.duckdb_bytes,
         temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(survey, strategy, layout),
+        temp_bytes=_temp_bytes(survey, chosen.strategy, chosen.layout),
         output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
+        is_one_statement=chosen.is_one_statement,
     )
+    if otherwise is not None:
+        plan = replace(plan, otherwise=otherwise.in_place_of(plan))
     if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )
     return plan
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """How rows are ordered, and with what memory; the fields are those of a plan."""
+
+    strategy: str
+    reason: str
+    layout: Layout
+    survey: Survey
+    duckdb_bytes: int
+    is_one_statement: bool = False
+
+    @classmethod
+    def make(
+        cls,
+        asked: str,
+        cap: int,
+        base: int,
+        survey: Survey,
+        threads: int,
+        *,
+        copies: float,
+        limit: int = 0,
+        share: float = READING_SHARE,
+    ) -> "_Chosen":
+        strategy, reason, layout = choose_strategy(
+            asked, cap, base, survey, threads, copies=copies, reading_share=share
+        )
+        limit = limit or duckdb_bytes(cap, base, survey, share)
+        return cls(strategy, reason, layout, survey, limit)
+
+    def in_place_of(self, plan: Plan) -> Plan:
+        """Return a plan with this order instead of its own."""
+        return replace(
+            plan,
+            strategy=self.strategy,
+            reason=self.reason,
+            layout=self.layout,
+            survey=self.survey,
+            duckdb_bytes=self.duckdb_bytes,
+            is_one_statement=False,
+        )
+
+
+def _is_one_statement(options: Options, read: "_Read") -> bool:
+    """Whether DuckDB may order the rows in the statement that makes them."""
+    if options.strategy not in ("auto", "spill") or options.is_answer:
+        return False
+    if read.shape.whole_query is not None:
+        return read.shape.whole_query.is_orderable
+    return read.store is not None and read.shape.row_query is None
+
+
+def _as_one(
+    options: Options, read: "_Read", chosen: _Chosen, *, cap: int, base: int, threads: int
+) -> tuple[_Chosen, _Chosen | None]:
+    """Return how the rows are ordered by one statement, or why not, and how where that fails."""
+    survey = chosen.survey if read.shape.whole_query is None else _of_result(read, chosen.survey)
+    is_auto = options.strategy == "auto"
+    width = f"{survey.mean_line_bytes:.0f} bytes"
+    if is_auto and not merge_fits(cap, base, survey):
+        reason = f"rows of about {width} are too wide for DuckDB's merge of {MERGE_ROWS:,} rows"
+        return replace(chosen, reason=reason), None
+    if is_auto and read.shape.whole_query is None and survey.longest_line_bytes > _WIDE_BYTES:
+        reason = f"a row of {human(survey.longest_line_bytes)} is too wide for DuckDB's merge"
+        return replace(chosen, reason=reason), None
+    if is_auto and any(one.pipe is not None for one in read.inputs):
+        reason = "a pipe cannot be read again, should its rows be too wide for DuckDB's merge"
+        return replace(chosen, reason=reason), None
+    share = _share(read.shape)
+    one = _Chosen.make("spill", cap, base, survey, threads, copies=read.shape.copies, share=share)
+    reason = f"one DuckDB statement makes and orders rows of about {width}"
+    one = replace(one, reason=reason if is_auto else one.reason, is_one_statement=True)
+    return one, chosen if is_auto else None
+
+
+def _share(shape: Shape) -> float:
+    """Return the share of memory that stays beside a statement, to read with."""
+    return STORE_SHARE if shape.whole_query is None else FED_SHARE
+
+
+def _of_result(read: "_Read", survey: Survey) -> Survey:
+    """Return a survey whose rows are as wide as those of --sql, as far as one can tell.
+
+    A text of the result is taken to be as long as what a row of the input has for each of its.
+    """
+    shape = read.shape
+    if shape.schema is None or shape.whole_query is None:
+        return survey
+    texts = max(shape.whole_query.texts, 1)
+    widths = [fixed_bytes(field.type) for field in shape.schema]
+    width = sum(survey.mean_line_bytes / texts if one is None else one for one in widths)
+    return replace(survey, mean_line_bytes=max(width, 1.0))
 
 
 @dataclass(frozen=True)
@@ -321,11 +448,15 @@ def _with_room(
     Where that leaves less than twice what one worker needs, one thread encodes groups.
     """
     for one in (target, replace(target, memory_bytes=0)):
-        sinks = sink_memory_bytes(one) * max(len(one.split_names), 1)
-        engine_bytes, base = _engine(shape, cap, held + sinks)
+        engine_bytes, base = _engine(shape, cap, held + _sinks(one))
         if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
             break
     return one, engine_bytes, base
+
+
+def _sinks(target: Target) -> int:
+    """Return the memory (bytes) of all sinks of a target."""
+    return sink_memory_bytes(target) * max(len(target.split_names), 1)
 
 
 def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:

@@ -13,11 +13,21 @@ _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks 
 _IMPORTED_BYTES = 21 * MIB  # of it that is resident once DuckDB is imported (duckdb 2.0.1)
 _CONNECTED_BYTES = 32 * MIB  # and once it is connected and has ordered a few rows
 _LEAST_DUCKDB_BYTES = 64 * MIB
+# Shares of what is free that stay for reading, and so for long lines: with a sort of its own,
+# beside the statement that sorts what it is fed with, and beside one that reads a store itself.
+READING_SHARE, FED_SHARE, STORE_SHARE = 1 / 4, 3 / 16, 1 / 16
 _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
 
 
 def choose_strategy(
-    asked: str, cap: int, base: int, survey: Survey, threads: int, *, copies: float = 1
+    asked: str,
+    cap: int,
+    base: int,
+    survey: Survey,
+    threads: int,
+    *,
+    copies: float = 1,
+    reading_share: float = READING_SHARE,
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
     least = least_cap(base, survey, copies)
@@ -36,7 +46,7 @@ def choose_strategy(
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
     if strategy == "spill":  # one thread reads, and the rest is DuckDB's
-        cap, threads = base + _reading_bytes(cap, base, survey), 0
+        cap, threads = base + _reading_bytes(cap, base, survey, reading_share), 0
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
     return strategy, reason if asked == "auto" else "asked for", layout
 
@@ -69,9 +79,14 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
     return 0, "partition", f"{size} of text does not fit in {human(cap)}"
 
 
-def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
+def merge_fits(cap: int, base: int, survey: Survey) -> bool:
+    """Whether DuckDB's merge has room for what it pins of such rows on one thread."""
+    return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
+
+
+def duckdb_bytes(cap: int, base: int, survey: Survey, reading_share: float = READING_SHARE) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
-    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)
+    return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey, reading_share)
 
 
 def unloaded_bytes() -> int:
@@ -84,9 +99,9 @@ def _engine_bytes() -> int:
     return DUCKDB_BYTES - _IMPORTED_BYTES - _CONNECTED_BYTES
 
 
-def _reading_bytes(cap: int, base: int, survey: Survey) -> int:
-    """A quarter, or all that DuckDB would not use where all rows fit in its limit twice."""
-    least = max(_LEAST_READING_BYTES + survey.reader_bytes, (cap - base) // 4)
+def _reading_bytes(cap: int, base: int, survey: Survey, share: float) -> int:
+    """A share of what is free, or all that DuckDB would not use: twice what all rows take."""
+    least = max(_LEAST_READING_BYTES + survey.reader_bytes, int((cap - base) * share))
     if survey.text_bytes is None:
         return least
     used = max(2 * stored_bytes(survey), _LEAST_DUCKDB_BYTES)

@@ -16,7 +16,7 @@ from dbshuf.query.parse import Node, SqlText, walk
 from dbshuf.query.relation import place_names
 
 FEED = "chunk"  # the relation that `lines` is a view of
-_SCAN = "PYTHON_ARROW_SCAN"
+SCAN = "PYTHON_ARROW_SCAN"
 # A list of many constants is looked up as a join with them: it keeps rows and their order.
 _ROW_LOCAL = {"PROJECTION", "FILTER", "EMPTY_RESULT", "DUMMY_SCAN", "HASH_JOIN", "COLUMN_DATA_SCAN"}
 _UNFIT = {  # types that Arrow or Parquet does not have, or not with all values
@@ -149,7 +149,7 @@ class Binder:
         scans = 0
         for node, is_repeated in _operators(plan, False):
             operators.add(node["name"].strip())
-            if node["name"].strip() == _SCAN:
+            if node["name"].strip() == SCAN:
                 info = node.get("extra_info", {})
                 read = info.get("Projections", [])
                 names = {read} if isinstance(read, str) else set(read)
@@ -184,7 +184,7 @@ def _operators(nodes: list[Node], is_repeated: bool) -> Iterator[tuple[Node, boo
 
 def check_plan(sql: SqlText, bound: Bound) -> None:
     """Raise QueryInvalid unless a plan takes row by row: what the parse did not show."""
-    other = bound.operators - _ROW_LOCAL - {_SCAN}
+    other = bound.operators - _ROW_LOCAL - {SCAN}
     if other:
         raise sql.invalid(
             f"this is not decided by one row alone: DuckDB plans {', '.join(sorted(other))}",

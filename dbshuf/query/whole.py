@@ -10,13 +10,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.key import U64
-from dbshuf.base.rows import Rows
-from dbshuf.base.statements import Filled, statement
+from dbshuf.base.key import U64, seed_words
+from dbshuf.base.rows import Rows, fixed_bytes
+from dbshuf.base.statements import Filled, identifier, ordered_result, statement
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
-from dbshuf.query.binding import FEED, Binder, feed_names, make_view
-from dbshuf.query.evaluator import check_wide
+from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, QueryTooLarge, TempSpaceShort
+from dbshuf.query.binding import FEED, SCAN, Binder, feed_names, make_view
+from dbshuf.query.evaluator import check_wide, row_column
 from dbshuf.query.fence import Allowed, check_tables, close_fence, connect, macros_for
 from dbshuf.query.functions import check_fence
 from dbshuf.query.parse import (
@@ -35,9 +35,11 @@ from dbshuf.units import MIB, human
 _ID = "id"
 _READER_ROWS, _READER_BYTES = (16, 2048), 2 * MIB  # that DuckDB hands over at a time
 _BATCH_ROWS, _BATCH_BYTES = 65_536, 8 * MIB  # of what leaves here
+_ORDERED_ROWS, _ORDERED_BYTES = 8192, MIB // 2  # likewise, where what leaves is in order
 _THREAD_BYTES = 32 * MIB  # DuckDB's limit for each of its threads, at least
 _PATIENCE_S = 0.2
 _COPY = "copied"  # the table of query_spool.sql
+_KEEPING = {"PROJECTION", "STREAMING_WINDOW", "ORDER_BY", SCAN}  # operators that keep all rows
 
 Feed = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -51,6 +53,11 @@ class WholeQuery:
              they are numbered as they come, and that order may depend on memory and threads
     passed   column of the result -> the column of `lines` whose values it has as they are
     scans    how often `lines` is read; from 2 on it is copied to disk first
+    is_orderable
+             whether DuckDB takes it as a part of a statement that orders its rows
+    texts    how many of the columns that it reads have values of no fixed width
+    keeps_rows
+             whether the result has as many rows as `lines`
     """
 
     def __init__(
@@ -84,16 +91,40 @@ class WholeQuery:
             bound = binder.bind(sql, query, "query")
             result = binder.result(sql, self._text, tree)
             self._types = binder.types
-        self.columns, self.scans = bound.columns, bound.scans
-        names = feed_names(relation, bound.columns)
+            ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
+            self.has_id = bool(ids) and not id_is_data
+            self._id = ids[0] if self.has_id else ""
+            self.schema = pa.schema([field for field in result.schema if field.name != self._id])
+            self.columns, self.scans = bound.columns, bound.scans
+            self._key = row_column(result.types)
+            self._ordered, self.keeps_rows = "", False
+            if seed is not None and len(self.schema):
+                self._bind_ordered(binder, sql, seed)
+        names = feed_names(relation, self.columns)
         self._feed_schema = pa.schema([relation.field(name) for name in names])
-        ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
-        self.has_id = bool(ids) and not id_is_data
-        self._id = ids[0] if self.has_id else ""
-        self.schema = pa.schema([field for field in result.schema if field.name != self._id])
+        self.texts = sum(fixed_bytes(relation.field(name).type) is None for name in names)
         self._wide = result.wide
         if not len(self.schema):
             raise self._sql.invalid("the result has no column beside `id`")
+
+    @property
+    def is_orderable(self) -> bool:
+        return bool(self._ordered)
+
+    def _bind_ordered(self, binder: Binder, sql: SqlText, seed: str) -> None:
+        """Make the statement that orders the result, where DuckDB takes the SELECT within it."""
+        row_id = identifier(self._id) if self.has_id else "row_number() OVER () - 1"
+        words = seed_words(seed)
+        text = unterminated(self._text)
+        ordered = ordered_result(text, self.schema.names, row_id, words, self._key)
+        try:
+            bound = binder.bind(sql, ordered, "query")
+        except QueryInvalid:
+            return
+        self._ordered = ordered.text
+        self.columns |= bound.columns
+        self.scans = max(self.scans, bound.scans)
+        self.keeps_rows = bound.operators <= _KEEPING and bound.scans == 1
 
     def _checked(self, binder: Binder) -> Node:
         """Return the tree of the one SELECT. Raises QueryInvalid."""
@@ -121,7 +152,9 @@ class WholeQuery:
         folder        of this run alone; rows are spilled and copied there
         Raises        QueryFailed, TempSpaceShort, and whatever `feed` raises
         """
-        run = _Run(self, feed, memory_bytes, threads, folder)
+        run = _Run(
+            self, self._text, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
         count = 0
         try:
             run.start()
@@ -130,6 +163,39 @@ class WholeQuery:
                 count += batch.num_rows
         finally:
             run.close()
+
+    def ordered(
+        self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path
+    ) -> Generator[tuple[U64, pa.RecordBatch], None, None]:
+        """Run the query and yield its rows in the order of the seed, with their keys.
+
+        All is as for `rows`, and one statement: the order is part of it.
+
+        Raises  QueryTooLarge, which may be for the order's sake; others as `rows`
+        """
+        run = _Run(
+            self, self._ordered, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
+        )
+        try:
+            run.start()
+            for batch in run.batches():
+                yield self._keyed(batch)
+        finally:
+            run.close()
+
+    def _keyed(self, batch: pa.RecordBatch) -> tuple[U64, pa.RecordBatch]:
+        check_wide(batch, self._wide, self._sql.option, lambda row: "a row of the result")
+        keys = batch.column(self._key)
+        if keys.null_count:
+            raise self._no_id("a row of the result")
+        arrays = [batch.column(name) for name in self.schema.names]
+        return keys.to_numpy(), pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _no_id(self, where: str) -> QueryFailed:
+        return QueryFailed(
+            f"{self._sql.option}: {where} has no id: it is NULL",
+            hint="give every row an id, for example min(id) AS id, or leave `id` out",
+        )
 
     def _numbered(self, batch: pa.RecordBatch, count: int) -> Rows:
         def place(row: int) -> str:
@@ -143,10 +209,7 @@ class WholeQuery:
             column = batch.column(self._id)
             if column.null_count:
                 nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-                raise QueryFailed(
-                    f"{self._sql.option}: {place(int(nulls[0]))} has no id: it is NULL",
-                    hint="give every row an id, for example min(id) AS id, or leave `id` out",
-                )
+                raise self._no_id(place(int(nulls[0])))
             ids = column.to_numpy()
         return Rows(rows, ids)
 
@@ -203,13 +266,23 @@ class _Run:
     """A query under way, in a thread of its own, so that its caller can be interrupted."""
 
     def __init__(
-        self, query: WholeQuery, feed: Feed, memory_bytes: int, threads: int, folder: Path
+        self,
+        query: WholeQuery,
+        text: str,
+        feed: Feed,
+        *,
+        memory_bytes: int,
+        threads: int,
+        folder: Path,
     ) -> None:
-        self._query, self._folder, self._memory_bytes = query, folder, memory_bytes
+        self._query, self._text, self._folder = query, text, folder
+        self._is_ordered = text == query._ordered
+        self._memory_bytes = memory_bytes
         self._pass = _Pass(feed, query._feed_schema)
         self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._threads = max(1, min(threads, memory_bytes // _THREAD_BYTES))
+        self._database = folder / "lines.duckdb" if query.scans > 1 else None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -219,7 +292,7 @@ class _Run:
             memory_bytes=self._memory_bytes,
             threads=self._threads,
             folder=self._folder,
-            database=self._folder / "lines.duckdb" if self._query.scans > 1 else None,
+            database=self._database,
             is_ordered=not self._query.has_id,
             macros=self._query._macros,
         )
@@ -248,6 +321,8 @@ class _Run:
             self._thread.join(0.05)
         if self._connection is not None:
             self._connection.close()
+        if self._database is not None:
+            self._database.unlink(missing_ok=True)
         self._pass.close()
 
     def _work(self) -> None:
@@ -257,9 +332,13 @@ class _Run:
             width = self._pass.mean_row_bytes() if self._query.scans else 1
             self._make_relation(connection)
             least, most = _READER_ROWS
+            if self._is_ordered:
+                most, joined_bytes = _ORDERED_ROWS, _ORDERED_BYTES
+            else:
+                joined_bytes = _BATCH_BYTES
             rows = min(max(_READER_BYTES // max(width, 1), least), most)
-            reader = connection.sql(self._query._text).to_arrow_reader(rows)
-            for batch in _joined(reader):
+            reader = connection.sql(self._text).to_arrow_reader(rows)
+            for batch in _joined(reader, joined_bytes):
                 self._hand_over(batch)
             self._hand_over(None)
         except Stopped:
@@ -300,7 +379,7 @@ class _Run:
                 hint="free space there or pass --temp-dir DIR; no output was written",
             )
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
-            return QueryFailed(
+            return QueryTooLarge(
                 f"{sql.option}: DuckDB cannot run this within its {human(self._memory_bytes)}",
                 hint="pass a larger --memory, or let fewer or smaller values be kept at once",
             )
@@ -310,21 +389,25 @@ class _Run:
         )
 
 
-def _joined(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _joined(reader: pa.RecordBatchReader, most_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a reader, small ones together and large ones in parts."""
     waiting: list[pa.RecordBatch] = []
     rows = size_bytes = 0
     for batch in reader:
         waiting.append(batch)
         rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
-        if rows >= _BATCH_ROWS or size_bytes >= _BATCH_BYTES:
-            yield from _parts(pa.concat_batches(waiting), size_bytes)
+        if rows >= _BATCH_ROWS or size_bytes >= most_bytes:
+            whole = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+            yield from _parts(whole, size_bytes)
             waiting, rows, size_bytes = [], 0, 0
     if rows:
         yield from _parts(pa.concat_batches(waiting), size_bytes)
 
 
 def _parts(batch: pa.RecordBatch, size_bytes: int) -> Iterator[pa.RecordBatch]:
+    if size_bytes <= _BATCH_BYTES:
+        yield batch
+        return
     rows = max(batch.num_rows * _BATCH_BYTES // max(size_bytes, 1), 1)
     for first in range(0, batch.num_rows, rows):
         yield batch.slice(first, rows)

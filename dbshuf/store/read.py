@@ -7,6 +7,7 @@ Lines come as the text that they were, so that a run moves them like those of a 
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,12 +19,14 @@ from dbshuf.base.key import POSITION_BITS, U64
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import I32, Arena, Batch
 from dbshuf.base.rows import Rows, row_bytes
-from dbshuf.base.statements import filled, identifier, statement
+from dbshuf.base.statements import filled, identifier, ordered_result, statement
+from dbshuf.base.window import AnyWindow, RowWindow, Window
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import LineTooLong
+from dbshuf.errors import LineTooLong, MemoryTooSmall, MergeTooSmall, StoreInvalid
 from dbshuf.query.relation import place_of
 from dbshuf.store.schema import (
     BESIDE_BYTES,
+    MADE_ANEW,
     VECTOR_ROWS,
     StoreInfo,
     attached,
@@ -37,6 +40,8 @@ _STRETCH_BYTES = 8 * MIB  # that one query reads; a query costs a millisecond or
 _STRETCH_VECTORS = 8  # at least, since those at its ends are decoded for two stretches
 _PIECE_BYTES = MIB  # that DuckDB hands over at a time
 _MOST_PIECE_ROWS = 1 << 16
+_ORDERED_BYTES = 2 * MIB  # that the statement which orders hands over at a time
+_KEY = "dbshuf key"
 
 
 class _Reader:
@@ -305,3 +310,71 @@ class StoreRows(_Reader):
         ids = np.concatenate([ids for ids, _ in held])
         batch = pa.concat_batches([batch for _, batch in held])
         yield from Rows(batch, ids).cut(self._batch_bytes)
+
+
+def ordered_store(
+    info: StoreInfo, words: tuple[int, int], folder: Path, *, memory_bytes: int, threads: int
+) -> Generator[AnyWindow]:
+    """Yield all rows of a store in the order of a seed: one statement, which spills.
+
+    words         of the seed
+    folder        where DuckDB spills
+    memory_bytes  DuckDB's limit, for as many threads
+    Raises        MergeTooSmall, StoreInvalid, TempSpaceShort, InputUnreadable
+    """
+    names = ["line"] if info.schema is None else info.schema.names
+    text, values = _ordered_text(info, names, words)
+    mean_bytes = max(info.text_bytes / max(info.rows, 1), 1)
+    piece_rows = int(max(min(_ORDERED_BYTES / mean_bytes, _MOST_PIECE_ROWS), 1))
+    rows = size = 0
+    try:
+        with attached(
+            info.path, memory_bytes=memory_bytes, threads=threads, folder=folder
+        ) as connection:
+            connection.execute(statement("duckdb", "store_unordered"))
+            found = connection.sql(text, params=values)
+            with contextlib.closing(found.to_arrow_reader(piece_rows)) as reader:
+                for batch in filter(len, reader):
+                    window = _window(batch, info)
+                    rows, size = rows + window.rows, size + window.text_bytes
+                    yield window
+    except MemoryTooSmall as error:
+        raise MergeTooSmall(
+            f"DuckDB cannot order the rows of `{info.path}` within its {human(memory_bytes)}",
+            hint="use --strategy partition, or a larger --memory",
+        ) from error
+    check_complete(info, rows, size)
+
+
+def _ordered_text(
+    info: StoreInfo, names: list[str], words: tuple[int, int]
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement that orders a store, and its parameters."""
+    row_id = identifier(info.id_column)
+    columns = ", ".join([row_id, *map(identifier, names)])
+    ends = {"first": 0, "end": len(info.sources) << POSITION_BITS}
+    rows = filled("duckdb", "store_rows", columns=columns, id=row_id).text
+    ordered = ordered_result(rows, names, row_id, words, _KEY).text
+    if info.schema is not None:
+        return ordered, ends
+    end = info.terminator if info.is_binary else info.terminator.decode("ascii")
+    ended = filled("duckdb", "store_ended", rows=ordered, key=identifier(_KEY)).text
+    return ended, {**ends, "terminator": end}
+
+
+def _window(batch: pa.RecordBatch, info: StoreInfo) -> AnyWindow:
+    """Return ordered rows, and raise StoreInvalid if one of them has no id."""
+    if batch.column(0).null_count:
+        raise StoreInvalid(
+            f"`{info.path}`: a row of `lines` has no {info.id_column}", hint=MADE_ANEW
+        )
+    keys = batch.column(0).to_numpy()
+    if info.schema is not None:
+        pairs = zip(batch.columns[1:], info.schema.types, strict=True)
+        arrays = [restored(*pair) for pair in pairs]
+        rows = pa.RecordBatch.from_arrays(arrays, schema=info.schema)
+        return RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
+    text = batch.column(1)
+    lines = pa.Array.from_buffers(pa.binary(), len(text), text.buffers(), offset=text.offset)
+    ends = np.frombuffer(lines.buffers()[1], np.int32)
+    return Window(lines, keys, int(ends[lines.offset + len(lines)]) - int(ends[lines.offset]))

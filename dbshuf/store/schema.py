@@ -269,7 +269,7 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
     found = connection.execute(statement("duckdb", "store_sources")).fetchall()
     sources = tuple(SourceInfo(*row) for row in found)
     if [one.ordinal for one in sources] != list(range(len(sources))):
-        raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=_MADE_ANEW)
+        raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=MADE_ANEW)
     return StoreInfo(
         path=path,
         kind=kind,
@@ -287,7 +287,7 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
     )
 
 
-_MADE_ANEW = "something else than dbshuf changed it: make a new store"
+MADE_ANEW = "something else than dbshuf changed it: make a new store"
 
 
 def check_complete(info: StoreInfo, rows: int, text_bytes: int) -> None:
@@ -296,7 +296,7 @@ def check_complete(info: StoreInfo, rows: int, text_bytes: int) -> None:
         raise StoreInvalid(
             f"`{info.path}`: `lines` holds {rows:,} rows of {text_bytes:,} bytes, but `sources`"
             f" says {info.rows:,} of {info.text_bytes:,}",
-            hint=_MADE_ANEW,
+            hint=MADE_ANEW,
         )
 
 

@@ -223,7 +223,14 @@ def test_a_value_that_fails_is_an_error_with_duckdbs_words(tmp_path):
 def test_a_full_temporary_directory_is_told_from_full_memory(tmp_path):
     """DuckDB calls both out of memory."""
     query = WholeQuery("select line from lines order by line", LINES)
-    run = _Run(query, lambda: iter(()), 1 << 26, 1, tmp_path / "run")
+    run = _Run(
+        query,
+        query._text,
+        lambda: iter(()),
+        memory_bytes=1 << 26,
+        threads=1,
+        folder=tmp_path / "run",
+    )
     for text in ("IO Error: Could not write file: No space left on device",
                  "Out of Memory Error: ... max_temp_directory_size ..."):  # fmt: skip
         error = run._explained(OSError(text))

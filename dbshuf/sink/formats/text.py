@@ -65,8 +65,9 @@ class TextEncoder:
         """The rows, of which none is NULL. Raises RowUnfit for a terminator in a value."""
         lines = _terminated(rows.batch.column(0), self._target.terminator)
         made = Window(lines, rows.keys, rows.text_bytes + rows.rows)
-        ends = np.flatnonzero(np.frombuffer(text_of(made), np.uint8) == self._mark)
-        if len(ends) != rows.rows:
+        is_end = np.frombuffer(text_of(made), np.uint8) == self._mark
+        if np.count_nonzero(is_end) != rows.rows:
+            ends = np.flatnonzero(is_end)
             bounds = made.bounds - made.bounds[0]
             row = int(np.argmax(ends[: rows.rows] != bounds[1:] - 1))
             raise self._two_lines(rows, row)

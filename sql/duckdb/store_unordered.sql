@@ -1,0 +1,2 @@
+-- Purpose:    settings for a statement over a store that orders what it gives
+SET preserve_insertion_order = false

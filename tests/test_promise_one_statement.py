@@ -11,7 +11,7 @@ from dbshuf.errors import CheckFailed, QueryFailed, QueryTooLarge, StoreInvalid
 from dbshuf.options import Options
 from dbshuf.pipeline.shuffle import run
 from dbshuf.plan.plan import make_plan
-from dbshuf.query import WholeQuery
+from dbshuf.query.whole import WholeQuery
 
 QUERIES = [
     "select id, line from lines",

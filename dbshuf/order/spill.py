@@ -3,8 +3,9 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -24,9 +25,6 @@ from dbshuf.errors import StrategyUnfit, TempSpaceShort
 from dbshuf.order.run_format import next_window
 from dbshuf.units import MIB, human
 
-if TYPE_CHECKING:
-    from dbshuf.plan.plan import Plan
-
 _LINES = pa.schema([("line", pa.binary())])
 _WINDOW_ROWS = 65_536
 _WINDOW_BYTES = 8 * MIB
@@ -34,8 +32,27 @@ _BATCH_BYTES = 4 * MIB  # handed to DuckDB at a time; it copies them before it a
 _WAIT_S = 0.2  # between two looks at whether the run was stopped
 
 
+@dataclass(frozen=True)
+class Spill:
+    """What one ORDER BY that spills is given.
+
+    schema          of typed rows; None: they are lines
+    mean_row_bytes  of the rows
+    buffer_bytes    what the thread that reads for it takes at a time
+    memory_bytes    DuckDB's limit
+    temp_dir        which the user named, for messages
+    """
+
+    schema: pa.Schema | None
+    mean_row_bytes: float
+    buffer_bytes: int
+    memory_bytes: int
+    threads: int
+    temp_dir: Path
+
+
 def spill_order(
-    plan: "Plan",
+    spill: Spill,
     feed: Feed,
     words: tuple[int, int],
     folder: Path,
@@ -50,13 +67,13 @@ def spill_order(
     Raises   TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low or
              DuckDB would change a type of the rows
     """
-    schema = plan.schema
-    order = _Spill(plan, feed, words, _LINES if schema is None else schema, read)
-    connection = _connect(plan, folder)
+    schema = spill.schema
+    order = _Rows(spill, feed, words, _LINES if schema is None else schema, read)
+    connection = _connect(spill, folder)
     try:
         _check_types(connection, order.schema)
         connection.register("rows", pa.RecordBatchReader.from_batches(order.schema, order.rows))
-        width = max(plan.survey.mean_line_bytes, 1)
+        width = max(spill.mean_row_bytes, 1)
         window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
         ordered = connection.sql(statement("duckdb", "order")).to_arrow_reader(window_rows)
         is_first = True
@@ -68,16 +85,16 @@ def spill_order(
         if is_first:
             on_read()
     except (duckdb.Error, OSError) as error:
-        raise order.failure or _explained(error, plan) from error
+        raise order.failure or _explained(error, spill) from error
     finally:
         order.stop()
         connection.close()
 
 
-def _connect(plan: "Plan", folder: Path) -> duckdb.DuckDBPyConnection:
+def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory database that spills to the run's folder and loads nothing."""
-    limit = plan.duckdb_bytes
-    threads = merge_threads(limit, plan.survey.mean_line_bytes, plan.threads)
+    limit = spill.memory_bytes
+    threads = merge_threads(limit, spill.mean_row_bytes, spill.threads)
     connection = duckdb.connect()
     for setting, value in (
         ("memory_limit", quoted(f"{limit}B")),
@@ -108,19 +125,19 @@ def _unfit(message: str) -> StrategyUnfit:
     return StrategyUnfit(f"--strategy spill: {message}", hint="use --strategy partition")
 
 
-class _Spill:
+class _Rows:
     """Keys and columns in small batches that own their bytes, read on a thread ahead.
 
     failure  what went wrong on the way; DuckDB would bury it in an error of its own
     """
 
     def __init__(
-        self, plan: "Plan", feed: Feed, words: tuple[int, int], columns: pa.Schema, read: Tally
+        self, spill: Spill, feed: Feed, words: tuple[int, int], columns: pa.Schema, read: Tally
     ) -> None:
         self.schema = pa.schema([("dbshuf key", pa.uint64()), *columns])
         self.rows = self._rows()
         self.failure: BaseException | None = None
-        self._plan, self._feed, self._words, self._read = plan, feed, words, read
+        self._spill, self._feed, self._words, self._read = spill, feed, words, read
         self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -159,7 +176,7 @@ class _Spill:
     def _work(self) -> None:
         try:
             try:
-                for batch in self._feed.batches(aligned_buffer(self._plan.layout.buffer_bytes)):
+                for batch in self._feed.batches(aligned_buffer(self._spill.buffer_bytes)):
                     for piece in self._pieces(batch):
                         self._put(piece)
                 self._feed.check()
@@ -209,17 +226,17 @@ def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[AnyWin
     yield RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
 
 
-def _explained(error: Exception, plan: "Plan") -> Exception:
+def _explained(error: Exception, spill: Spill) -> Exception:
     """Tell a full disk from a full memory: DuckDB reports both as out of memory."""
     text = str(error)
     if "temp" in text.lower() and ("disk" in text.lower() or "No space" in text):
         return TempSpaceShort(
-            f"temporary directory `{plan.temp_dir}` is full",
+            f"temporary directory `{spill.temp_dir}` is full",
             hint="free space there or pass --temp-dir DIR; no output was written",
         )
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StrategyUnfit(
-            f"DuckDB cannot order these rows within its {human(plan.duckdb_bytes)}",
+            f"DuckDB cannot order these rows within its {human(spill.memory_bytes)}",
             hint="use --strategy partition, or a larger --memory",
         )
     return error

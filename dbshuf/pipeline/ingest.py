@@ -61,7 +61,7 @@ from dbshuf.store.schema import SourceInfo, StoreInfo, attached, describe, open_
 from dbshuf.units import parse_bytes
 
 if TYPE_CHECKING:
-    from dbshuf.query import RowQuery
+    from dbshuf.query.row_filter import RowQuery
 
 _TEXT_KINDS = ("csv", "tsv", "json")  # which no look at the first bytes tells from lines
 

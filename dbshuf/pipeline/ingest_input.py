@@ -32,7 +32,7 @@ from dbshuf.store.schema import VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB, human
 
 if TYPE_CHECKING:
-    from dbshuf.query import RowQuery
+    from dbshuf.query.row_filter import RowQuery
     from dbshuf.source.tables.reader import TableSource
 
 _BUFFER_BYTES = 4 * MIB  # read at a time

@@ -33,7 +33,8 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.plan.plan import Plan
-    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.query.row_filter import RowQuery
+    from dbshuf.query.whole import WholeQuery
     from dbshuf.source.tables.reader import TableSource
     from dbshuf.store.read import StoreLines, StoreRows
 

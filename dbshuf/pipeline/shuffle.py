@@ -152,9 +152,17 @@ def _tried(
         return
     with contextlib.closing(open_feed(plan, folder, advance)) as feed:
         if plan.strategy == "spill":
-            from dbshuf.order.spill import spill_order
+            from dbshuf.order.spill import Spill, spill_order
 
-            yield from spill_order(plan, feed, words, folder, read=read, on_read=on_read)
+            spill = Spill(
+                plan.schema,
+                plan.survey.mean_line_bytes,
+                plan.layout.buffer_bytes,
+                plan.duckdb_bytes,
+                plan.threads,
+                plan.temp_dir,
+            )
+            yield from spill_order(spill, feed, words, folder, read=read, on_read=on_read)
             return
         with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
             order = PartitionOrder(plan.layout, words, store, plan.schema)

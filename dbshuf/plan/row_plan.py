@@ -17,7 +17,8 @@ from dbshuf.units import MIB, parse_bytes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.query import RowQuery, WholeQuery
+    from dbshuf.query.row_filter import RowQuery
+    from dbshuf.query.whole import WholeQuery
     from dbshuf.source.tables.reader import TableSource
 
 ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
@@ -158,7 +159,7 @@ def _queried(
         relation = with_place(schema)
     row_query = None
     if options.where is not None or options.select is not None or structure is not None:
-        from dbshuf.query import RowQuery
+        from dbshuf.query.row_filter import RowQuery
 
         row_query = RowQuery(
             options.where,
@@ -175,7 +176,7 @@ def _queried(
         written = _filtered(written) if is_whole else _narrowed(written, schema, row_query.passed)
     whole_query = None
     if options.sql is not None:
-        from dbshuf.query import WholeQuery
+        from dbshuf.query.whole import WholeQuery
 
         seen = relation if schema is None else with_place(schema)
         whole_query = WholeQuery(

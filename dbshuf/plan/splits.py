@@ -21,7 +21,7 @@ from dbshuf.query.relation import LINES, LineRelation, RowRelation, place_of, wi
 from dbshuf.source.input import Input
 
 if TYPE_CHECKING:
-    from dbshuf.query import RowKeyQuery
+    from dbshuf.query.split_key import RowKeyQuery
 
 DEFAULT_SEED = "dbshuf-split-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # files are named so
@@ -88,7 +88,7 @@ def member_of(
     """
     if by is None:
         return lambda window: splits.of_keys(window.keys, words)
-    from dbshuf.query import RowKeyQuery
+    from dbshuf.query.split_key import RowKeyQuery
 
     query = RowKeyQuery(by, LINES if schema is None else with_place(schema), splits.seed)
     if schema is None and "line_number" in query.columns:

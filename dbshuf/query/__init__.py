@@ -15,18 +15,6 @@ json_scan.py           JSON lines are all read once, for their columns
 json_columns.py        the types of JSON lines, so that no value is lost
 json_rows.py           JSON lines as rows of these types
 whole.py               --sql and `dbshuf query`: one SELECT over all rows, out of core
+
+Importing this package loads no engine.
 """
-
-from dbshuf.query.json_columns import infer_json_structure
-from dbshuf.query.row_filter import RowEvaluator, RowQuery
-from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
-from dbshuf.query.whole import WholeQuery
-
-__all__ = [
-    "RowEvaluator",
-    "RowKeyEvaluator",
-    "RowKeyQuery",
-    "RowQuery",
-    "WholeQuery",
-    "infer_json_structure",
-]

@@ -38,7 +38,7 @@ def json_structure(
     Returns     as `query.infer_json_structure`
     Raises      UsageError for a pipe; SchemaMismatch; what reading and the query raise
     """
-    from dbshuf.query import infer_json_structure
+    from dbshuf.query.json_columns import infer_json_structure
     from dbshuf.query.relation import LineRelation
     from dbshuf.source.lines.reader import LineSource
 

@@ -26,7 +26,7 @@ from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo, attached, check_
 from dbshuf.units import MIB
 
 if TYPE_CHECKING:
-    from dbshuf.query import RowQuery
+    from dbshuf.query.row_filter import RowQuery
 
 _ENGINE_BYTES = 64 * MIB  # of DuckDB, for empty tables
 
@@ -164,7 +164,7 @@ def place_names(schema: pa.Schema | None) -> tuple[str, str]:
 
 def json_rows(structure: str) -> "RowQuery":
     """Return what makes rows of JSON lines."""
-    from dbshuf.query import RowQuery
+    from dbshuf.query.row_filter import RowQuery
 
     return RowQuery(None, None, LINES, json_structure=structure)
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from dbshuf.errors import QueryInvalid
-from dbshuf.query import RowQuery, WholeQuery
+from dbshuf.query.row_filter import RowQuery
+from dbshuf.query.whole import WholeQuery
 
 LINES = pa.schema(
     [

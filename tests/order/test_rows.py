@@ -2,7 +2,6 @@
 
 import datetime
 import decimal
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,7 @@ from dbshuf.base.rows import Rows, row_bytes
 from dbshuf.errors import StrategyUnfit
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.order.spill import spill_order
+from dbshuf.order.spill import Spill, spill_order
 
 SCHEMA = pa.schema(
     [
@@ -171,16 +170,9 @@ def test_texts_that_are_all_empty_may_follow_others(tmp_path):
 
 
 def spilled(feed, tmp_path, schema):
-    plan = SimpleNamespace(
-        schema=schema,
-        duckdb_bytes=256 << 20,
-        threads=2,
-        layout=layout(buffer_bytes=1 << 20, bucket_bytes=1 << 20),
-        survey=SimpleNamespace(mean_line_bytes=100),
-        temp_dir=tmp_path,
-    )
+    spill = Spill(schema, 100, 1 << 20, 256 << 20, 2, tmp_path)
     words, read = seed_words("42"), Tally()
-    return list(spill_order(plan, feed, words, tmp_path, read=read, on_read=lambda: None))
+    return list(spill_order(spill, feed, words, tmp_path, read=read, on_read=lambda: None))
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)

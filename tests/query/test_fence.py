@@ -7,9 +7,9 @@ import pytest
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import DbshufError
-from dbshuf.query import WholeQuery
 from dbshuf.query.fence import NOTHING, Allowed, check_tables, close_fence, connect
 from dbshuf.query.parse import SqlText, parse
+from dbshuf.query.whole import WholeQuery
 
 HOSTILE = r"""
 from '/etc/passwd'

@@ -8,9 +8,12 @@ import pytest
 from query_tools import LINES, refused, relation, run_rows
 
 from dbshuf.errors import QueryInvalid
-from dbshuf.query import RowKeyQuery, RowQuery, WholeQuery, functions
+from dbshuf.query import functions
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.parse import SqlText, parse
+from dbshuf.query.row_filter import RowQuery
+from dbshuf.query.split_key import RowKeyQuery
+from dbshuf.query.whole import WholeQuery
 
 # Functions, with the reason why --where does not take them.
 UNSTEADY = {

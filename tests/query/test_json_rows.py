@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from query_tools import LINES, place, relation
 
 from dbshuf.errors import QueryFailed, QueryInvalid
-from dbshuf.query import RowQuery, infer_json_structure
+from dbshuf.query.json_columns import infer_json_structure
+from dbshuf.query.row_filter import RowQuery
 
 values = st.recursive(
     st.one_of(

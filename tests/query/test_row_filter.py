@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from query_tools import LINES, place, refused, relation, run_rows
 
 from dbshuf.errors import QueryFailed
-from dbshuf.query import RowQuery
+from dbshuf.query.row_filter import RowQuery
 
 CONDITIONS = {
     "bytes > 3": lambda line: len(line.encode()) > 3,

@@ -10,7 +10,7 @@ from paths import ORDER_VECTORS
 from query_tools import LINES, refused, relation, run_rows, run_whole
 
 from dbshuf.base.key import row_keys
-from dbshuf.query import RowQuery
+from dbshuf.query.row_filter import RowQuery
 
 VECTORS = json.loads(ORDER_VECTORS.read_text())
 IDS = np.arange(300, dtype=np.uint64)

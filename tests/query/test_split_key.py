@@ -7,7 +7,7 @@ import pytest
 from query_tools import LINES, place, refused, relation
 
 from dbshuf.errors import QueryFailed
-from dbshuf.query import RowKeyQuery
+from dbshuf.query.split_key import RowKeyQuery
 
 
 def keys_of(text, batch, seed="split", **options):

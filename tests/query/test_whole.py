@@ -11,8 +11,7 @@ from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort
-from dbshuf.query import WholeQuery
-from dbshuf.query.whole import _Run
+from dbshuf.query.whole import WholeQuery, _Run
 
 WORDS = [f"{n % 700} some words" for n in range(2000)]
 BATCHES = [relation(WORDS[first : first + 300], first) for first in range(0, 2000, 300)]
@@ -277,7 +276,7 @@ import sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
 from dbshuf.base.process_memory import peak_resident_bytes
-from dbshuf.query import WholeQuery
+from dbshuf.query.whole import WholeQuery
 from dbshuf.query.whole import _Run
 schema = pa.schema([("id", pa.uint64()), ("line", pa.string())])
 query = WholeQuery("SELECT min(id) AS id, line FROM lines GROUP BY line", schema)

@@ -241,7 +241,7 @@ INTERRUPT = """
 import os, signal, sys, threading
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_query_whole import LINES, WholeQuery, endless
+from test_whole import LINES, WholeQuery, endless
 started, closed = threading.Event(), []
 def feed():
     started.set()
@@ -261,7 +261,7 @@ except KeyboardInterrupt:
 def test_an_interrupt_ends_a_query_that_gives_nothing_yet(tmp_path):
     """Ctrl-C while DuckDB is still reading."""
     ran = subprocess.run(
-        [sys.executable, "-c", INTERRUPT, str(tmp_path), str(HELPERS)],
+        [sys.executable, "-c", INTERRUPT, str(tmp_path), str(Path(__file__).parent)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -16,7 +16,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.plan import make_plan
-from dbshuf.sink.formats.line_column import LineColumn
+from dbshuf.sink.formats.record_batches import LineColumn
 from dbshuf.sink.written_types import as_written, shown
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()

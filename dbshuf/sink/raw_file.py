@@ -114,3 +114,34 @@ class OpenFile:
 
     def abort(self) -> None:
         """Nothing to take back."""
+
+
+class WithHead:
+    """An output that begins with some bytes of its own.
+
+    They are written with the first others and no earlier, or at the end: a run that fails
+    before leaves a pipe empty.
+    """
+
+    def __init__(self, output: ByteOutput, head: bytes) -> None:
+        self._output = output
+        self._head = head
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._write_head()
+        self._output.write(data)
+
+    def flush(self) -> int:
+        return self._output.flush() + len(self._head)
+
+    def finish(self) -> None:
+        self._write_head()
+        self._output.finish()
+
+    def abort(self) -> None:
+        self._output.abort()
+
+    def _write_head(self) -> None:
+        if self._head:
+            self._output.write(self._head)
+            self._head = b""

@@ -1,6 +1,6 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
-from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from dbshuf.base.window import AnyWindow
@@ -39,17 +39,27 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         from dbshuf.sink.formats.arrow import ArrowEncoder
 
         return ArrowEncoder(output, target)
-    if kind == "jsonl" and not target.holds_json:
-        from dbshuf.sink.formats.jsonl import JsonLinesEncoder
+    if kind == "txt" and target.schema is None:
+        from dbshuf.sink.formats.text import LineEncoder
 
-        return JsonLinesEncoder(output, target)
-    if kind in ("csv", "tsv"):
-        from dbshuf.sink.formats.csv import DelimitedEncoder
+        return LineEncoder(output, target)
+    from dbshuf.sink.formats.row_text import RowTextEncoder
 
-        return DelimitedEncoder(output, target)
-    from dbshuf.sink.formats.text import TextEncoder
+    if kind == "txt" or target.holds_json:
+        from dbshuf.sink.formats.text import as_lines
 
-    return TextEncoder(output, replace(target, terminator=b"\n") if target.holds_json else target)
+        end = b"\n" if target.holds_json else target.terminator
+        return RowTextEncoder(output, target, partial(as_lines, terminator=end))
+    if kind == "jsonl":
+        from dbshuf.sink.formats.jsonl import json_lines
+
+        return RowTextEncoder(output, target, json_lines)
+    from dbshuf.sink.formats.csv import delimited, head_of
+
+    delimiter = "\t" if kind == "tsv" else ","
+    names = ["line"] if target.schema is None else target.schema.names
+    encode = partial(delimited, delimiter=delimiter)
+    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
 
 
 class FileSink:

@@ -1,10 +1,12 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
 from dbshuf.base.window import AnyWindow
-from dbshuf.sink.publish import place_of
+from dbshuf.sink.publish import Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
 
@@ -62,36 +64,59 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
     return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
 
 
-class FileSink:
-    """All rows to one file, or to stdout."""
+class PlacedSink(ABC):
+    """A sink of rows that are hidden until `finish` publishes its places, all or none."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
         self.text_bytes = 0
         self.rows = 0
-        self._place = place_of(target.path)
-        try:
-            self._encoder = open_encoder(self._place.output, target)
-        except BaseException:
-            self._place.discard()
-            raise
+
+    @abstractmethod
+    def encode(self, window: AnyWindow) -> None:
+        """Take the next rows."""
+
+    @abstractmethod
+    def complete(self) -> None:
+        """Write what is left and make it durable, still hidden."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the encoders; never raises."""
 
     def write(self, window: AnyWindow) -> None:
-        self._encoder.write(window)
+        self.encode(window)
         self.text_bytes += window.text_bytes
         self.rows += window.rows
 
     def finish(self) -> None:
         self.complete()
-        self.publish()
-
-    def complete(self) -> None:
-        """Write what is left and make it durable, still hidden."""
-        self._encoder.finish()
-
-    def publish(self) -> None:
-        """Put what is complete in place."""
-        self._place.publish()
+        for place in self.places:
+            place.publish()
 
     def abort(self) -> None:
+        self.stop()
+        for place in self.places:
+            place.discard()
+
+
+class FileSink(PlacedSink):
+    """All rows to one file, or to stdout."""
+
+    def __init__(self, target: Target) -> None:
+        place = place_of(target.path)
+        super().__init__([place])
+        try:
+            self._encoder = open_encoder(place.output, target)
+        except BaseException:
+            place.discard()
+            raise
+
+    def encode(self, window: AnyWindow) -> None:
+        self._encoder.write(window)
+
+    def complete(self) -> None:
+        self._encoder.finish()
+
+    def stop(self) -> None:
         self._encoder.abort()
-        self._place.discard()

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from dbshuf.base.nested_types import entries_of, list_bounds
 from dbshuf.sink.encoder_threads import MemoryFile
 from dbshuf.sink.formats.column_file import (
     ColumnFileEncoder,
@@ -100,7 +100,7 @@ def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
         within = values.values.slice(values.offset * kind.list_size, len(values) * kind.list_size)
         return pa.FixedSizeListArray.from_arrays(tidy(within), type=kind, mask=mask)
     if pa.types.is_map(kind):
-        entries = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+        entries = entries_of(values)
         keys, items = map(tidy, entries.flatten().flatten())
         return pa.MapArray.from_arrays(_bounds(entries), keys, items, type=kind, mask=mask)
     wide = pa.types.is_large_list(kind)
@@ -111,9 +111,5 @@ def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
 
 
 def _bounds(lists: pa.Array) -> pa.Array:
-    """The places of the lists in their flattened values, from 0."""
     wide = pa.types.is_large_list(lists.type)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    bounds = np.zeros(len(lists) + 1, np.int64 if wide else np.int32)
-    np.cumsum(lengths, out=bounds[1:])
-    return pa.array(bounds)
+    return pa.array(list_bounds(lists).astype(np.int64 if wide else np.int32))

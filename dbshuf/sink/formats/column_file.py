@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.window import AnyWindow
-from dbshuf.sink.cut_points import SizeCut, counted_bounds
+from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import EncoderThreads
 from dbshuf.sink.formats.record_batches import Records, arrays_in
 from dbshuf.sink.raw_file import ByteOutput
@@ -112,7 +112,7 @@ class Groups:
 
     def add(self, window: AnyWindow) -> Iterator[Group]:
         """Take the next rows; yield the groups that are full."""
-        bounds = counted_bounds(window)
+        bounds = window.counted_bounds
         for group, first, last in self._cut.runs(bounds, window.keys):
             if group > self._number:
                 yield self.rest()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from dbshuf.sink.encoder_threads import EncoderThreads, MemoryFile
+from dbshuf.sink.memory import compressing_threads
 from dbshuf.sink.raw_file import ByteOutput, WithHead
-from dbshuf.sink.target import Target, compressing_threads
+from dbshuf.sink.target import Target
 from dbshuf.units import KIB
 
 BLOCK_BYTES = 512 * KIB  # compressed at a time; from 128 KiB to 1 MiB gzip's size moves 0.1 %

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.base.nested_types import entries_of, list_bounds
 from dbshuf.sink.formats.row_text import (
     FINITE,
     TEXT,
@@ -96,8 +97,7 @@ def _moment_text(values: pa.Array) -> pa.Array:
 
 
 def _map_text(values: pa.Array) -> pa.Array:
-    kind = values.type
-    entries = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+    entries = entries_of(values)
     keys, items = entries.flatten().flatten()
     names = json_text(keys)
     if not pc.all(pc.starts_with(names, '"')).as_py():
@@ -107,9 +107,7 @@ def _map_text(values: pa.Array) -> pa.Array:
 
 def _listed(lists: pa.Array, texts: pa.Array, brackets: str) -> pa.Array:
     """Join the texts of all values, as `lists` holds them, to a text a list."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    parts = pc.binary_join(pa.LargeListArray.from_arrays(bounds, texts), scalar(","))
+    parts = pc.binary_join(pa.LargeListArray.from_arrays(list_bounds(lists), texts), scalar(","))
     return _joined(scalar(brackets[0]), parts, scalar(brackets[1]))
 
 

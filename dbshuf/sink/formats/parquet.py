@@ -20,9 +20,10 @@ from dbshuf.sink.formats.column_file import (
 )
 from dbshuf.sink.formats.parquet_footer import MAGIC, Footer
 from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput, WithHead
-from dbshuf.sink.target import Target, grouping_threads, row_group_bytes
+from dbshuf.sink.target import Target
 from dbshuf.sink.written_types import Form, notes_in, shown, stored_in_parquet
 
 # As by default in pyarrow; DuckDB's groups have 122,880 rows, 16 MiB are 114,000 lines of

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.base.nested_types import types_within
 from dbshuf.base.window import RowWindow, Window, text_of
 from dbshuf.errors import LineTooLong, NotUtf8
 from dbshuf.sink.target import Target
@@ -137,11 +138,8 @@ def first_bad(rows: int, is_bad: Callable[[int], bool]) -> int:
 
 
 def _holds_text(kind: pa.DataType) -> bool:
-    if isinstance(kind, pa.BaseExtensionType):
-        return _holds_text(kind.storage_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return True
-    return any(_holds_text(kind.field(i).type) for i in range(kind.num_fields))
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(is_text) or any(map(_holds_text, types_within(kind)))
 
 
 def _is_utf8(column: pa.Array) -> bool:

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from dbshuf.base.key import U64
 from dbshuf.base.window import AnyWindow
 from dbshuf.errors import RowUnfit
-from dbshuf.sink.cut_points import SizeCut, counted_bounds
+from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import Encoded, EncoderThreads
 from dbshuf.sink.formats.compression import compressed
 from dbshuf.sink.formats.record_batches import arrays_in, first_bad, records_of
+from dbshuf.sink.memory import stepping_threads
 from dbshuf.sink.raw_file import ByteOutput, WithHead
-from dbshuf.sink.target import Target, stepping_threads
+from dbshuf.sink.target import Target
 from dbshuf.units import KIB, MIB
 
 # One step: a value of 8 bytes may become 24 of text, and a name stands beside it in JSON.
@@ -109,7 +110,7 @@ class RowTextEncoder:
 
     def write(self, window: AnyWindow) -> None:
         self._records.check(window)
-        bounds = counted_bounds(window)
+        bounds = window.counted_bounds
         for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(bounds):
             is_long = bounds[last] - bounds[first] > _ALONE_BYTES
             call = self._threads.call_alone if is_long else self._threads.call

@@ -23,12 +23,12 @@ class Target:
     """An output, as the plan has resolved it.
 
     path         the file, or the directory of shards; None is stdout
-    format       one of `formats.FORMATS`
+    format       one of `output_format.FORMATS`
     header       lines (with terminators) at the head of the file or of every shard of text
     terminator   the one byte that ends a line of text
     binary       lines to Parquet, Arrow: a BLOB column, any bytes; else VARCHAR, UTF-8
     shards       number of equal ranges of the key; or cut by size, at most one of:
-    shard_bytes    of the file of one shard, about, as `cuts.FileCut`
+    shard_bytes    of the file of one shard, about, as `cut_points.FileCut`
     shard_rows     rows in one shard
     force        replace the shards of a directory that is not empty
     seed         for the metadata of a Parquet or Arrow file
@@ -38,8 +38,8 @@ class Target:
     schema       of the rows; None: they are lines
     written      the same columns as Parquet and Arrow are to have them; None: as they are
     holds_json   whether the one column of the rows is JSON, the text of an object a row
-    compression  of Parquet and Arrow, as `formats.codec_of` has it; of text, `format` says it
-    row_group_bytes  of Parquet; as `cuts.counted_bounds`; None: ROW_GROUP_BYTES
+    compression  of Parquet and Arrow, as `output_format.codec_of` has it; of text, `format` says it
+    row_group_bytes  of Parquet; as `Window.counted_bounds`; None: ROW_GROUP_BYTES
     split_names  of the splits, each an output of its own; empty: there is one
     member_of    a window -> int64, shape (rows,): the number of each row's split
     """

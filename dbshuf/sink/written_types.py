@@ -2,6 +2,10 @@
 
 Parquet itself knows nothing of large types, views and dictionaries: a file says which an
 Arrow reader is to make, and is written with plain ones. Arrow holds them as they are.
+
+`Array.cast` does what it can here. Written by hand is what it cannot (pyarrow 26.0.1): views of
+lists, dictionaries within others, extensions, fields that are not nullable below a null, and
+dictionaries that grow from one batch to the next.
 """
 
 from collections.abc import Mapping

@@ -14,16 +14,25 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.api import shuffle, stream
+    from dbshuf.api import export, ingest, shuffle, stream
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-__all__ = ["DbshufError", "Result", "__version__", "shuffle", "stream"]
+_FUNCTIONS = ("export", "ingest", "shuffle", "stream")
+__all__ = [
+    "DbshufError",
+    "Result",
+    "__version__",
+    "export",
+    "ingest",
+    "shuffle",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load the engines only when they are used: `import dbshuf` stays light."""
-    if name in ("shuffle", "stream"):
+    if name in _FUNCTIONS:
         from dbshuf import api
 
         return getattr(api, name)

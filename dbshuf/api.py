@@ -1,4 +1,8 @@
-"""The public functions: the command line's work, for programs."""
+"""The public functions: the command line's work, for programs.
+
+shuffle  rows into files          stream  the same rows as Arrow batches
+query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
+"""
 
 import atexit
 import contextlib
@@ -13,17 +17,21 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError
 from dbshuf.options import Names, Options, names_of
+from dbshuf.pipeline.ingest import ingest
+from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.plan import make_plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, shown
 
+__all__ = ["export", "ingest", "query", "shuffle", "stream"]
+
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
 
 
-class StreamOptions(TypedDict, total=False):
-    """Options of both functions beyond those they name; as on the command line."""
+class InputOptions(TypedDict, total=False):
+    """What is said of inputs; as on the command line."""
 
     include: Names
     exclude: Names
@@ -33,16 +41,30 @@ class StreamOptions(TypedDict, total=False):
     table: str | None
     schema: str
     hive: bool | None
-    where: str | None
-    select: str | None
-    sql: str | None
+
+
+class QueryOptions(InputOptions, total=False):
+    """Options of `query` beyond those it names; as on the command line."""
+
     allow_files: Sequence[str]
     binary: bool
     temp_dir: str | os.PathLike[str] | None
 
 
-class ShuffleOptions(StreamOptions, total=False):
-    """Options of `shuffle` beyond those it names; as on the command line."""
+class SqlOptions(TypedDict, total=False):
+    """What SQL makes of rows before they are shuffled; as on the command line."""
+
+    where: str | None
+    select: str | None
+    sql: str | None
+
+
+class StreamOptions(QueryOptions, SqlOptions, total=False):
+    """Options of `stream` beyond those it names; as on the command line."""
+
+
+class OutputOptions(TypedDict, total=False):
+    """What is written; as on the command line."""
 
     format: str | None
     shards: int | None
@@ -54,6 +76,18 @@ class ShuffleOptions(StreamOptions, total=False):
     split_seed: str | None
     split_by: str | None
     force: bool
+
+
+class ShuffleOptions(StreamOptions, OutputOptions, total=False):
+    """Options of `shuffle` beyond those it names; as on the command line."""
+
+
+class ExportOptions(SqlOptions, OutputOptions, total=False):
+    """Options of `export` beyond those it names; as on the command line."""
+
+    allow_files: Sequence[str]
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
 
 
 def shuffle(
@@ -86,6 +120,57 @@ def shuffle(
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
     return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+
+
+def export(
+    store: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    strategy: str = "auto",
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[ExportOptions],
+) -> Result:
+    """Shuffle the rows of a store into `output`, as `dbshuf export` does.
+
+    store     a database that `ingest` made
+    others, Returns and Raises  as for `shuffle`, and StoreInvalid; the bytes are those that
+              `shuffle` of the store's inputs writes
+    """
+    others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
+    chosen = _options((), others) | {"store": os.fspath(store)}
+    return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+
+
+def query(
+    inputs: Names,
+    sql: str,
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    threads: int | None = None,
+    **options: Unpack[QueryOptions],
+) -> pa.RecordBatchReader:
+    """Return the rows of one SELECT over `lines`, the rows of `inputs`, as they come.
+
+    sql       the text of the SELECT
+    seed      of shuffle_key(id) in it
+    others    as for `shuffle`; options as on the command line, see QueryOptions
+    Returns   a reader; work begins with the first batch, and closing the reader or dropping it
+              early ends it and removes all temporary data
+    Raises    DbshufError, here or while it is read
+    """
+    unknown = set(options) - set(QueryOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"query takes no `{sorted(unknown)[0]}`")
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
+    assert plan.schema is not None
+    rows = answered(plan, NO_PROGRESS)
+    _streams.add(rows)
+    return pa.RecordBatchReader.from_batches(plan.schema, rows)
 
 
 def stream(

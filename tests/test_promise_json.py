@@ -165,3 +165,67 @@ def outcome(source: Path, output: Path) -> bool:
             return False
         raise
     return True
+
+
+MIXED = [
+    '{"n":1,"f":1e400,"deep":{"x":[1,"a",{"y":[]}],"s":"t"},"t":"plain","e":{}}',
+    '{"n":2,"f":0.1,"deep":{"x":[null],"s":"u"},"t":"{}","e":{}}',
+    '{"n":3,"f":"1e400","deep":{"x":["\\"\\n",-0.0],"s":"1"},"t":"1e400","e":{}}',
+]
+
+
+def _values(lines):
+    """Each row as Python's json reads it, numbers as their texts; in the order of n."""
+    rows = [json.loads(line, parse_float=lambda text: ("float", text)) for line in lines]
+    return sorted(rows, key=lambda row: row["n"])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--select", "*"], ["--select", "deep, n, e, f, t"], ["--where", "n > 0"],
+     ["--select", "lines.*"], ["--sql", "from lines"],
+     ["--sql", "select n, lines.f, deep, t, e from lines where n < 9"]],
+)  # fmt: skip
+@pytest.mark.parametrize("strategy", ["memory", "partition", "spill"])
+def test_a_value_that_no_type_holds_leaves_as_it_came_through_sql(option, strategy, cli, home):
+    (home / "in.jsonl").write_text("\n".join(MIXED) + "\n")
+    if option[0] == "--sql":
+        (home / "q.sql").write_text(option[1])
+        option = ["--sql", "q.sql"]
+    ran = cli(
+        "shuffle", "in.jsonl", "--from", "json", "--format", "jsonl", "--seed", "1",
+        "--strategy", strategy, *option,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert _values(ran.out.splitlines()) == _values(MIXED)
+
+
+def test_a_value_that_no_type_holds_leaves_a_store_and_splits_as_it_came(cli, home):
+    (home / "in.jsonl").write_text("\n".join(MIXED) + "\n")
+    assert cli("ingest", "s.duckdb", "in.jsonl", "--from", "json").code == 0
+    for more in ([], ["--select", "* exclude (n), n"]):
+        ran = cli("export", "s.duckdb", "--format", "jsonl", *more)
+        assert ran.code == 0, ran.err
+        assert _values(ran.out.splitlines()) == _values(MIXED)
+    ran = cli(
+        "shuffle", "in.jsonl", "--from", "json", "--split", "a=0.5,b=0.5", "--split-by", "n",
+        "-o", "out.jsonl",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    found = [
+        line for path in home.glob("out*/**/*.jsonl") for line in path.read_bytes().splitlines()
+    ]
+    found += [line for path in home.glob("out*.jsonl") for line in path.read_bytes().splitlines()]
+    assert _values(found) == _values(MIXED)
+
+
+def test_text_that_sql_makes_stays_text(cli, home):
+    """Only values that pass as they are are JSON; in Parquet the column is text."""
+    (home / "in.jsonl").write_text("\n".join(MIXED) + "\n")
+    select = "n, f || '' as f, t, * exclude (n, f, t) replace (e::varchar as e)"
+    ran = cli("shuffle", "in.jsonl", "--from", "json", "--format", "jsonl", "--select", select)
+    assert ran.code == 0, ran.err
+    rows = _values(ran.out.splitlines())
+    assert [row["f"] for row in rows] == ["1e400", "0.1", '"1e400"']
+    assert {row["e"] for row in rows} == {"{}"}
+    assert rows[0]["deep"] == _values(MIXED)[0]["deep"]

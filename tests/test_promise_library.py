@@ -14,6 +14,7 @@ import pytest
 import reference
 
 import dbshuf
+from dbshuf import api
 
 LINES = b"".join(b"%d words\n" % i for i in range(50_000)) + b"\r\n\nlast"
 WANT = reference.shuffled([LINES], "42")
@@ -50,11 +51,27 @@ def lines_of(batches: object) -> list[bytes]:
 
 def test_every_public_name_exists_and_the_package_is_typed():
     """What is in __all__ is the promise; py.typed makes its types one too."""
-    assert {"shuffle", "stream"} <= set(dbshuf.__all__)
+    functions = {"shuffle", "stream", "ingest", "export"}
+    assert functions <= set(dbshuf.__all__)
     assert all(hasattr(dbshuf, name) for name in dbshuf.__all__)
     assert importlib.resources.files("dbshuf").joinpath("py.typed").is_file()
-    assert dbshuf.shuffle.__doc__
-    assert dbshuf.stream.__doc__
+    assert all(getattr(dbshuf, name).__doc__ for name in functions)
+
+
+def test_a_store_and_a_query_are_there_for_programs_too(home, monkeypatch):
+    """ingest, export and query do what the commands of their names do."""
+    monkeypatch.chdir(home)
+    Path("in.txt").write_bytes(LINES)
+    assert dbshuf.ingest("s.duckdb", "in.txt", memory=MEMORY).rows == LINES.count(b"\n") + 1
+    result = dbshuf.export("s.duckdb", "out.txt", seed=42, memory=MEMORY)
+    assert Path("out.txt").read_bytes() == WANT
+    assert result.rows == LINES.count(b"\n") + 1
+    sql = "select count(*) as n, min(shuffle_key(id)) as first from lines"
+    with api.query("in.txt", sql, seed="42", memory=MEMORY) as reader:
+        found = reader.read_all().to_pylist()
+    assert found == [{"n": result.rows, "first": reference.keyed([LINES], "42")[0][0]}]
+    with pytest.raises(dbshuf.DbshufError, match="query takes no `where`"):
+        api.query("in.txt", sql, where="true")
 
 
 @pytest.mark.parametrize("strategy", ["memory", "spill", "partition"])

@@ -13,6 +13,7 @@ from typed_sources import piped
 from dbshuf.errors import InputBroken, UsageError
 from dbshuf.source.formats import NAMES, kind_of_inputs
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.tables.opening import tables_of_inputs
 
 TABLE = pa.table({"a": [1, 2]})
 
@@ -148,16 +149,22 @@ def test_pipes_and_compressed_files_are_lines_unless_the_user_says_more(files, t
         kind(tmp_path / "a.gz", asked="sqlite", table="t")
 
 
+def tables(path, asked=None):
+    """The tables that are taken where --table names none."""
+    inputs = resolve_inputs([str(path)])
+    return tables_of_inputs(inputs, kind_of_inputs(inputs, asked, table=None))
+
+
 def test_a_database_of_several_tables_needs_a_table_and_they_are_listed(files):
     """Twenty of them at most; a view may be what is wanted as well as a table."""
     with pytest.raises(UsageError, match="DuckDB database, and --table names none") as caught:
-        kind(files / "duckdb")
+        tables(files / "duckdb")
     assert caught.value.hint == "--table takes a query, or one of: `a view`, `t`"
     with pytest.raises(UsageError, match="SQLite database, and --table names none") as caught:
-        kind(files / "sqlite")
+        tables(files / "sqlite")
     assert "`many_19` and 12 more" in caught.value.hint
     with pytest.raises(InputBroken):
-        kind(files / "text", asked="duckdb")
+        tables(files / "text", asked="duckdb")
 
 
 @pytest.mark.parametrize("asked", [None, "lines", "csv", "json"])

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from dbshuf.cli.export import export
 from dbshuf.cli.ingest import ingest
 from dbshuf.cli.options import (
     INPUTS_HELP,
@@ -23,7 +24,7 @@ from dbshuf.cli.options import (
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
-from dbshuf.cli.shuffle import export, shuffle
+from dbshuf.cli.shuffle import shuffle
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""`dbshuf shuffle`, and `dbshuf export`, which does the same from a store."""
+"""`dbshuf shuffle`."""
 
 import os
 import sys
@@ -14,11 +14,6 @@ from dbshuf.cli.to_options import options_of
 
 def shuffle(given: ShuffleArguments) -> None:
     """Write every row of the inputs once, in a uniformly random order."""
-    shuffled(given)
-
-
-def export(given: ExportArguments) -> None:
-    """Write every row of STORE once, in a uniformly random order: as shuffle of its inputs."""
     shuffled(given)
 
 

@@ -1,6 +1,6 @@
 """What rows a run moves: lines or typed rows, and the SQL on their way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +130,7 @@ def check_sql_early(options: Options) -> None:
 def _queried(
     options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
 ) -> Shape:
+    from dbshuf.base.json_values import marked
     from dbshuf.query.relation import LINES, with_place
 
     structure, keeps_json = None, False
@@ -168,8 +169,10 @@ def _queried(
             seed=options.seed,
         )
         schema = schema if row_query.schema is None else row_query.schema
-        is_whole = row_query.schema is None
-        written = _filtered(written) if is_whole else _narrowed(written, schema)
+        if structure is not None and not keeps_json and _is_to_json(options):
+            written = marked(row_query.of_json, structure)
+        is_whole = options.select is None
+        written = _filtered(written) if is_whole else _narrowed(written, schema, row_query.passed)
     whole_query = None
     if options.sql is not None:
         from dbshuf.query import WholeQuery
@@ -184,7 +187,7 @@ def _queried(
             option="query" if options.is_answer else "--sql",
         )
         schema = whole_query.schema
-        written = _narrowed(written, schema)
+        written = _narrowed(written, schema, whole_query.passed)
     if schema is not None and not schema.names:  # JSON lines of which there is none
         schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
@@ -229,13 +232,20 @@ def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
     return filtered(written)
 
 
-def _narrowed(written: "pa.Schema | None", schema: "pa.Schema | None") -> "pa.Schema | None":
-    """Return what is written of the rows that a query makes."""
+def _narrowed(
+    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, str]
+) -> "pa.Schema | None":
+    """Return what is written of the rows that a query makes.
+
+    passed  column of the result -> the column whose values it has as they are
+    """
     if written is None or schema is None:
         return None
+    from dbshuf.base.json_values import passed_on
     from dbshuf.source.schema.written import narrowed
 
-    return narrowed(written, schema)
+    found = narrowed(written, schema)
+    return passed_on(written, found or schema, passed) or found
 
 
 def _table_schema(

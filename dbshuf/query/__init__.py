@@ -3,6 +3,7 @@
 parse.py               DuckDB's parse of a text as a tree; errors with the place pointed at
 functions.py           what each function is: row-local or not, within the fence or not
 function_allowlist.py  the functions that the user's SQL may call
+overloads.py           which overload binds, where that decides whether a call is row-local
 fence.py               databases that reach no file, network or setting; tables that are named
 relation.py            the relation `lines` that SQL sees
 star_columns.py        what `*` stands for

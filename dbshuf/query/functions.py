@@ -9,27 +9,10 @@ from functools import cache
 import duckdb
 
 from dbshuf.base.statements import statement
-from dbshuf.query.function_allowlist import ALLOWED
+from dbshuf.errors import QueryInvalid
+from dbshuf.query.function_allowlist import ALLOWED, FENCED
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk
 
-# Functions that show or change what lies outside the query, run text as SQL, or take raw
-# engine memory, with the reason. What is neither here nor in ALLOWED is refused, too.
-_FENCED = {
-    "current_setting": "it shows a setting",
-    "getvariable": "it shows a variable",
-    "in_search_path": "it shows a setting",
-    "write_log": "it writes",
-    "setseed": "it changes the session",
-    "setval": "it changes the database",
-    "nextval": "it changes the database",
-    "currval": "it reads the database",
-    "index_key": "it reads the database",
-    "json_serialize_plan": "it runs text as SQL",
-    "json_serialize_sql": "it takes SQL as text",
-    "json_deserialize_sql": "it takes SQL as text",
-    "to_aggregate_state": "it takes raw memory",
-    "sleep_ms": "it only waits",
-}
 _FENCED_PREFIX = "__internal"
 
 # Overloads that read the clock whatever the catalogue calls them, by name and number of
@@ -55,24 +38,40 @@ _KEY_HINT = (
 _WAY_OUT = "run it over all rows with --sql"
 
 
+@dataclass(frozen=True)
+class Overload:
+    """One overload of the catalogue.
+
+    types      of its arguments, as DuckDB names them
+    is_open    whether it takes any number of them
+    is_steady  whether it gives the same in every run
+    """
+
+    types: tuple[str, ...]
+    is_open: bool
+    is_steady: bool
+
+    def takes(self, arguments: int) -> bool:
+        """Whether it may bind to so many arguments."""
+        return self.is_open or len(self.types) == arguments
+
+
 @dataclass
 class Known:
     """One name of the catalogue.
 
     kinds        scalar, aggregate, macro, ...
-    overloads    of a scalar or window function: number of arguments, and whether it gives the
-                 same in every run; -1 for one that takes any number
+    overloads    of a scalar or window function
     definitions  of a macro
     """
 
     kinds: set[str] = field(default_factory=set)
-    overloads: set[tuple[int, bool]] = field(default_factory=set)
+    overloads: set[Overload] = field(default_factory=set)
     definitions: set[str] = field(default_factory=set)
 
-    def is_steady(self, arguments: int) -> bool:
-        """Whether what binds to so many arguments gives the same in every run."""
-        fitting = {steady for count, steady in self.overloads if count in (-1, arguments)}
-        return all(fitting or {steady for _, steady in self.overloads})
+    def of(self, arguments: int) -> set[Overload]:
+        """Return the overloads for so many arguments; all where none is."""
+        return {one for one in self.overloads if one.takes(arguments)} or self.overloads
 
 
 @cache
@@ -83,9 +82,8 @@ def _catalogue() -> dict[str, Known]:
     for name, kind, stability, types, is_open, definition in rows:
         found[name].kinds.add(kind)
         if kind in ("scalar", "window") and stability:
-            arguments = len(types) - 1  # the last is that of the result
-            steady = _is_steady_overload(name, stability, types)
-            found[name].overloads.add((-1 if is_open else arguments, steady))
+            is_steady = _is_steady_overload(name, stability, types)
+            found[name].overloads.add(Overload(tuple(types[:-1]), is_open, is_steady))
         if kind == "macro" and definition:
             found[name].definitions.add(definition)
     return dict(found)
@@ -122,12 +120,32 @@ def check_fence(
     connection: duckdb.DuckDBPyConnection, sql: SqlText, tree: object, start: int
 ) -> None:
     """Raise QueryInvalid if `tree` calls a function that reaches out of the query."""
+    columns = {name.lower() for name in sql.columns} | _made_columns(tree)
     for node in walk(tree):
-        name = called(node)
+        name = called(node, columns)
         if name is not None and (reason := _reaching_out(connection, name, frozenset())):
             hint = _UNKNOWN_HINT if reason == _UNKNOWN else ""
+            if node.get("class") == "COLUMN_REF":
+                hint = f"a column of this name is meant with its table before it: t.{name}"
             message = f"{name}() is not allowed: {reason}"
             raise sql.invalid(message, place_in(node, start), hint=hint)
+
+
+def _made_columns(tree: object) -> set[str]:
+    """Return the names that a query gives to columns and tables, in lower case.
+
+    A file that it reads may have any column, even one that is named like a function.
+    """
+    found: set[str] = set()
+    for node in walk(tree):
+        found |= {str(node[key]).lower() for key in ("alias", "key") if key in node}
+        for key in ("column_name_alias", "aliases", "using_columns"):
+            found |= {str(name).lower() for name in node.get(key, ())}
+        if "class" not in node and (
+            node.get("type") == "TABLE_FUNCTION" or "." in str(node.get("qualified_name"))
+        ):
+            found |= _BARE
+    return found
 
 
 def _reaching_out(
@@ -136,8 +154,8 @@ def _reaching_out(
     """Say why a function is fenced off, or None; macros are looked into."""
     if name.startswith(_FENCED_PREFIX):
         return "it is internal to DuckDB"
-    if name in _FENCED:
-        return _FENCED[name]
+    if name in FENCED:
+        return FENCED[name]
     known = _catalogue().get(name)
     if name not in ALLOWED and known is not None and not known.kinds <= _TABLES:
         return _UNKNOWN
@@ -203,6 +221,44 @@ def _many_rows(node: Node, name: str) -> str | None:
         return "unnest() makes several rows of one"
     if "aggregate" in known.kinds and not known.kinds & {"scalar", "macro"}:
         return f"{name.removesuffix('_star')}() is an aggregate, over more than one row"
-    if name in _BARE or not known.is_steady(len(node.get("arguments", ()))):
+    overloads = known.of(len(node.get("arguments", ())))
+    if name in _BARE or (overloads and not any(one.is_steady for one in overloads)):
         return f"{name}() {_UNSTEADY}"
     return None
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A call that is the same in every run with some overloads and not with others."""
+
+    name: str
+    node: Node  # in the user's text: the call itself, or that of a macro around it
+    overloads: frozenset[Overload]
+
+
+def undecided(
+    connection: duckdb.DuckDBPyConnection, sql: SqlText, tree: object
+) -> Iterator[Undecided]:
+    """Yield the calls of which only what binds tells whether they are row-local."""
+    columns = {name.lower() for name in sql.columns}
+    for node in walk(tree):
+        for inner in (node, *_deep_inside(connection, called(node, columns), frozenset())):
+            name = called(inner, columns)
+            known = _catalogue().get(name or "", Known())
+            overloads = known.of(len(inner.get("arguments", ())))
+            if name and len({one.is_steady for one in overloads}) > 1:
+                yield Undecided(name, node, frozenset(overloads))
+
+
+def _deep_inside(
+    connection: duckdb.DuckDBPyConnection, name: str | None, seen: frozenset[str]
+) -> Iterator[Node]:
+    """Yield the nodes of a macro's definitions, and of those of the macros in them."""
+    for inner in () if name is None else _inside(connection, name, seen):
+        yield inner
+        yield from _deep_inside(connection, called(inner), seen | {str(name)})
+
+
+def unsteady(sql: SqlText, name: str, at: int | None) -> QueryInvalid:
+    """Return the error for a function that does not give the same in every run."""
+    return sql.invalid(f"{name}() {_UNSTEADY}", at, hint=_KEY_HINT)

@@ -24,12 +24,13 @@ from dbshuf.query.evaluator import (
 from dbshuf.query.fence import RELATION, macros_for
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.json_rows import TEXTS, JsonRows, decoded, object_texts, without_marks
+from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk, without_places
-from dbshuf.query.star_columns import own_stars
+from dbshuf.query.star_columns import own_stars, passed_columns
 from dbshuf.units import MIB
 
 EVALUATION_BYTES = 64 * MIB  # DuckDB's limit; rows are read where they are, without a copy
-_PREFIX = "SELECT "
+PREFIX = "SELECT "
 _PLAIN = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
 
 
@@ -38,6 +39,8 @@ class RowQuery:
 
     columns  of `lines` that the caller makes; it may make more
     schema   of the result's rows; None where rows stay as they are
+    passed   with --select, column of the result -> the column whose values it has as they are
+    of_json  the columns of JSON lines, before --select
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class RowQuery:
         self._database = ChunkDatabase(memory_bytes, macros)
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
+        self.passed: dict[str, str] = {}
+        self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
         if where is not None or select is not None:
             option = "--select" if where is None else "--where"
@@ -91,8 +96,9 @@ class RowQuery:
         if where is not None:
             self._steps.append(_where_step(where, binder))
         if select is not None:
-            step, result = _select_step(select, binder)
+            step, result, items = _select_step(select, binder)
             self._steps.append(step)
+            self.passed = passed_columns(items, binder.columns)
             self.schema, self._wide = result.schema, result.wide
 
     def has_spare(self, spare: Spare) -> None:
@@ -200,32 +206,35 @@ def _where_step(text: str, binder: Binder) -> ChunkStep:
     for node in walk(tree):
         if node.get("class") == "STAR" or node.get("column_names") == [RELATION]:
             message = "a condition cannot take all columns at once: name them"
-            raise sql.invalid(message, place_in(node, len(_PREFIX)))
+            raise sql.invalid(message, place_in(node, len(PREFIX)))
     query = filled("duckdb", "row_where", where=text, row=identifier(row))
     check_complete(binder.connection, sql, query.text, "where_clause", condition)
     shape = filled("duckdb", "row_where", where=text, row="1")
     bound = binder.bind(sql, shape, "where")
     check_plan(sql, bound)
+    check_overloads(binder, sql, shape.text, tree, len(PREFIX))
     return ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
 
 
-def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result]:
+def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Node]]:
     sql, row = SqlText("--select", text, binder.columns), row_column(binder.columns)
     tree = expressions(binder.connection, sql)
     query = filled("duckdb", "row_select", select=text)
     check_complete(binder.connection, sql, query.text, "select_list", tree)
+    written = sql
     sql, query = own_stars(binder, sql, query, "select")
     bound = binder.bind(sql, query, "select")
     check_plan(sql, bound)
+    check_overloads(binder, written, query.text, tree, len(PREFIX))
     result = binder.result(sql, query.text, tree)
-    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result
+    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result, tree
 
 
 def expressions(connection: duckdb.DuckDBPyConnection, sql: SqlText) -> list[Node]:
     """Return the expressions that a text is. Raises QueryInvalid unless row-local."""
     if not sql.text.strip():
         raise sql.invalid("the text is empty")
-    statements = parse(connection, sql, _PREFIX)
+    statements = parse(connection, sql, PREFIX)
     node = statements[0]["node"]
     is_plain = node["type"] == "SELECT_NODE" and set(node) <= _PLAIN and not node.get("cte_map")
     if len(statements) > 1 or not is_plain or node["from_table"]["type"] != "EMPTY":
@@ -234,15 +243,15 @@ def expressions(connection: duckdb.DuckDBPyConnection, sql: SqlText) -> list[Nod
             hint="a whole SELECT is run over all rows with --sql",
         )
     found: list[Node] = node["select_list"]
-    check_row_local(connection, sql, found, len(_PREFIX))
-    check_fence(connection, sql, found, len(_PREFIX))
+    check_row_local(connection, sql, found, len(PREFIX))
+    check_fence(connection, sql, found, len(PREFIX))
     return found
 
 
 def single(sql: SqlText, tree: list[Node]) -> Node:
     """Return the one expression that a text must be. Raises QueryInvalid."""
     if len(tree) > 1:
-        raise sql.invalid("takes one expression", place_in(tree[1], len(_PREFIX)))
+        raise sql.invalid("takes one expression", place_in(tree[1], len(PREFIX)))
     if "alias" in tree[0]:
         raise sql.invalid("takes an expression without a name for it")
     return tree[0]

@@ -9,8 +9,9 @@ from dbshuf.query.binding import Binder, check_plan
 from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import macros_for
 from dbshuf.query.json_rows import JsonRows, decoded
+from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import SqlText
-from dbshuf.query.row_filter import EVALUATION_BYTES, check_complete, expressions, single
+from dbshuf.query.row_filter import EVALUATION_BYTES, PREFIX, check_complete, expressions, single
 from dbshuf.query.star_columns import own_stars
 
 
@@ -41,9 +42,11 @@ class RowKeyQuery:
             shape = filled("duckdb", "row_where", where=text, row=identifier(row))
             check_complete(binder.connection, sql, shape.text, "where_clause", tree)
             query = filled("duckdb", "row_key", expression=text, seed=quoted(seed))
+            written = sql
             sql, query = own_stars(binder, sql, query, "expression")
             bound = binder.bind(sql, query, "expression")
             check_plan(sql, bound)
+            check_overloads(binder, written, query.text, tree, len(PREFIX))
             self._step = ChunkStep(option, query.text, bound.columns, binder.types, row)
         self._read = [name for name in seen.names if name in bound.columns]
         self.columns = bound.columns

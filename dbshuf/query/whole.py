@@ -29,7 +29,7 @@ from dbshuf.query.parse import (
     unterminated,
     walk,
 )
-from dbshuf.query.star_columns import own_stars
+from dbshuf.query.star_columns import own_stars, passed_by_query
 from dbshuf.units import MIB, human
 
 _ID = "id"
@@ -49,6 +49,7 @@ class WholeQuery:
     schema   of the result's rows, without the ids
     has_id   whether a column `id` of type UBIGINT gives the ids of the rows; without one
              they are numbered as they come, and that order may depend on memory and threads
+    passed   column of the result -> the column of `lines` whose values it has as they are
     scans    how often `lines` is read; from 2 on it is copied to disk first
     """
 
@@ -76,6 +77,7 @@ class WholeQuery:
         self._macros = macros_for((text,), seed)
         with Binder(relation, self._allowed, option=option, macros=self._macros) as binder:
             tree = self._checked(binder)
+            self.passed = passed_by_query(tree, relation.names)
             query = Filled(unterminated(self._sql.text), {"query": 0})
             sql, query = own_stars(binder, self._sql, query, "query", carries_id=not id_is_data)
             self._text = query.text

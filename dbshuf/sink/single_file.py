@@ -53,9 +53,11 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         end = b"\n" if target.holds_json else target.terminator
         return RowTextEncoder(output, target, partial(as_lines, terminator=end))
     if kind == "jsonl":
+        from dbshuf.base.json_values import structures_in
         from dbshuf.sink.formats.jsonl import json_lines
 
-        return RowTextEncoder(output, target, json_lines)
+        encode = partial(json_lines, structures=structures_in(target.written))
+        return RowTextEncoder(output, target, encode)
     from dbshuf.sink.formats.csv import delimited, head_of
 
     delimiter = "\t" if kind == "tsv" else ","

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.json_values import marked
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.statements import filled, quoted, statement
 from dbshuf.errors import (
@@ -259,6 +260,8 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
     if not {id_column, source_column} <= columns["lines"]:
         raise _no_store(path)
     written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
+    if written is not None and json_structure is not None:
+        written = marked(written, json_structure)
     found = connection.execute(statement("duckdb", "store_sources")).fetchall()
     sources = tuple(SourceInfo(*row) for row in found)
     if [one.ordinal for one in sources] != list(range(len(sources))):

@@ -6,6 +6,7 @@ from pathlib import Path
 from dbshuf.units import MB, parse_bytes
 
 RECIPES = Path(__file__).parents[2] / "sql" / "recipes"
+EVERY_LINE = Path(__file__).with_name("every_line.sql")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Case:
              it is read once before each run
     suffix   of the output: what it is written as
     from_parquet  whether the input is a Parquet file of the corpus (zstd, one column `line`)
+    command  of dbshuf: "shuffle"; "export", from a store of the corpus; "ingest", into one
     options  that dbshuf is given beside
     peers    that run; None: all that shuffle text
     """
@@ -42,6 +44,7 @@ class Case:
     targets: tuple[Target, ...]
     suffix: str = ".txt"
     from_parquet: bool = False
+    command: str = "shuffle"
     options: tuple[str, ...] = ()
     peers: tuple[str, ...] | None = None
 
@@ -87,7 +90,16 @@ CASES = {
             (Target("terashuf", 1.8), Target("two-cp", 1 / 2.3)),
         ),
         Case("wide-1g", 1000 * MB, 24_000, "512MB", False, (Target("terashuf", 2.0),)),
-        Case("short-500m", 500 * MB, 9, "512MB", False, (Target("terashuf", 1.1),)),
+        Case("short-500m", 500 * MB, 9, "512MB", False, (Target("terashuf", 1 / 0.85),)),
+        Case(
+            "empty-100m",
+            100 * MB,
+            1,
+            "400MB",
+            False,
+            (Target("terashuf", 1 / 0.6),),
+            peers=("dbshuf", "terashuf", "gnu-shuf"),
+        ),
         Case(
             "memory-1g",
             1000 * MB,
@@ -107,14 +119,45 @@ CASES = {
             peers=("dbshuf", "dbshuf-plain"),
         ),
         Case(
+            "select-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("dbshuf-plain", 1 / 2),),
+            options=("--sql", str(EVERY_LINE)),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
             "dedup-1g",
             1000 * MB,
             147,
             "1GB",
             False,
-            (),
+            (Target("dbshuf-plain", 1 / 2.5),),
             options=("--sql", str(RECIPES / "dedup_exact.sql")),
-            peers=("dbshuf",),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "export-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("dbshuf-plain", 1 / 1.2),),
+            command="export",
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "ingest-1g",
+            1000 * MB,
+            147,
+            "1GB",
+            False,
+            (Target("dbshuf-plain", 1 / 1.8),),
+            suffix=".duckdb",
+            command="ingest",
+            peers=("dbshuf", "dbshuf-plain"),
         ),
         Case(
             "to-parquet-1g",

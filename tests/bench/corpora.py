@@ -92,6 +92,13 @@ def blocks(total_bytes: int, line_bytes: int, seed: int) -> Iterator[memoryview]
         yield text.data
 
 
+def empty_lines(total_bytes: int) -> Iterator[memoryview]:
+    """Yield terminators alone."""
+    block = bytes([LF]) * BLOCK_BYTES
+    for begin in range(0, total_bytes, BLOCK_BYTES):
+        yield memoryview(block)[: total_bytes - begin]
+
+
 def corpus_path(directory: Path, total_bytes: int, line_bytes: int, seed: int) -> Path:
     """Return where the corpus of these arguments is kept."""
     return directory / f"corpus{GENERATOR}-{total_bytes}-{line_bytes}-{seed}.txt"
@@ -101,11 +108,11 @@ def make_corpus(directory: Path, total_bytes: int, line_bytes: int, seed: int) -
     """Make the corpus in `directory` unless it is there, and return its path.
 
     total_bytes  size of the file; one byte less where that is a whole number of MiB
-    line_bytes   mean length of a line, terminator included
+    line_bytes   mean length of a line, terminator included; 1 makes empty lines
     """
     total_bytes -= total_bytes % MIB == 0
-    if line_bytes < 4 or total_bytes < 2:
-        raise ValueError("a corpus needs 2 bytes or more, and lines of 4 or more on average")
+    if line_bytes in (2, 3) or line_bytes < 1 or total_bytes < 2:
+        raise ValueError("a corpus needs 2 bytes or more, and lines of 1, or of 4 or more")
     path = corpus_path(directory, total_bytes, line_bytes, seed)
     if path.exists() and path.stat().st_size == total_bytes:
         return path
@@ -113,7 +120,8 @@ def make_corpus(directory: Path, total_bytes: int, line_bytes: int, seed: int) -
     partial = path.with_suffix(".partial")
     try:
         with partial.open("wb", buffering=0) as file:
-            for block in blocks(total_bytes, line_bytes, seed):
+            made = empty_lines(total_bytes) if line_bytes == 1 else None
+            for block in made or blocks(total_bytes, line_bytes, seed):
                 _write_all(file.fileno(), block)
         partial.rename(path)
     finally:

@@ -23,6 +23,8 @@ class Job:
     temp_dir: Path
     cap: str  # memory cap in SI units: "512MB"
     cap_bytes: int
+    command: str = "shuffle"  # of dbshuf; of "export" `store` is the source
+    store: Path = Path("STORE")
     options: tuple[str, ...] = ()  # that dbshuf is given beside
 
 
@@ -120,13 +122,17 @@ def run_dbshuf(program: Program, job: Job) -> list[Command]:
 
     It spills beside the output, on the same file system as job.temp_dir.
     """
-    options = ["--memory", job.cap, "--seed", SEED, "--quiet"]
-    return [Command([*program, "shuffle", job.source, "-o", job.output, *options, *job.options])]
+    limits = ["--memory", job.cap, "--quiet"]
+    if job.command == "ingest":
+        return [Command([*program, "ingest", job.output, job.source, *limits, *job.options])]
+    source = job.store if job.command == "export" else job.source
+    words = [*program, job.command, source, "-o", job.output, *limits, "--seed", SEED]
+    return [Command([*words, *job.options])]
 
 
 def run_plain(program: Program, job: Job) -> list[Command]:
-    """Call dbshuf without the options of the case."""
-    return run_dbshuf(program, replace(job, options=()))
+    """Shuffle the corpus without the options of the case."""
+    return run_dbshuf(program, replace(job, command="shuffle", options=()))
 
 
 def run_strategy(strategy: str) -> Callable[[Program, Job], list[Command]]:

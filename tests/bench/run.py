@@ -11,12 +11,14 @@ import argparse
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -53,6 +55,7 @@ class Corpus:
 
     path: Path
     digest: Digest
+    store: Path = Path("STORE")
 
 
 def say(text: str) -> None:
@@ -81,6 +84,7 @@ def run_case(bench: Bench, case: Case) -> Result:
     say(f"{case.name}: making {human(case.corpus_bytes)}")
     source = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, CORPUS_SEED)
     expected = digest(source)
+    store = as_store(bench, source) if case.command == "export" else Path("STORE")
     if case.from_parquet:
         source = as_parquet(source)
     notes = [f"{name}: not found" for name in bench.missing]
@@ -90,7 +94,7 @@ def run_case(bench: Bench, case: Case) -> Result:
             notes.append(f"{name}: not run, it needs memory for the whole input")
         else:
             peers.append(PEERS[name])
-    corpus = Corpus(source, expected)
+    corpus = Corpus(source, expected, store)
     rows = []
     for repeat in range(bench.repeats):
         first = repeat % max(1, len(peers))
@@ -113,10 +117,19 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
     output = Digest(0, 0, 0)
     try:
         out = scratch / f"out{case.suffix}"
-        job = Job(corpus.path, out, scratch / "temp", case.cap, case.cap_bytes, case.options)
+        job = Job(
+            corpus.path,
+            out,
+            scratch / "temp",
+            case.cap,
+            case.cap_bytes,
+            command=case.command,
+            store=corpus.store,
+            options=case.options,
+        )
         job.temp_dir.mkdir()
         flush()
-        (cool if case.cold else warm)(corpus.path)
+        (cool if case.cold else warm)(corpus.store if reads_store(case, peer) else corpus.path)
         commands = peer.commands(bench.found[peer.name], job)
         usage = run_all(commands, scratch / "stderr.txt", bench.timeout_s)
         flush_s = flush()
@@ -154,11 +167,33 @@ def as_parquet(path: Path) -> Path:
     return made
 
 
+def reads_store(case: Case, peer: Peer) -> bool:
+    """Whether a peer reads the store of the corpus, not the corpus."""
+    return case.command == "export" and peer.name == SUBJECT
+
+
+def as_store(bench: Bench, path: Path) -> Path:
+    """Return the store of a corpus, made if it is not there."""
+    made = path.with_suffix(".duckdb")
+    if not made.exists():
+        words = [*bench.found[SUBJECT], "ingest", str(made), str(path), "--quiet"]
+        subprocess.run(words, check=True)
+    return made
+
+
 def as_text(path: Path) -> Path:
-    """Return a text file of the lines of an output, which may be Parquet."""
+    """Return a text file of the lines of an output, which may be Parquet or a store."""
+    made = path.with_suffix(".lines")
+    with path.open("rb") as file:
+        is_store = file.read(12)[8:] == b"DUCK"
+    if is_store:
+        with duckdb.connect(path, read_only=True) as store, made.open("wb") as out:
+            for batch in store.sql("SELECT line || chr(10) AS line FROM lines").to_arrow_reader():
+                for line in batch.column(0).to_pylist():
+                    out.write(line.encode())
+        return made
     if path.suffix != ".parquet":
         return path
-    made = path.with_suffix(".lines")
     with pq.ParquetFile(path) as file, made.open("wb") as out:
         for batch in file.iter_batches(columns=["line"]):
             ended = pc.binary_join_element_wise(batch.column(0), "\n", "")

@@ -5,6 +5,8 @@ and 0.57, Python's json 5 and 12 (pyarrow 26.0.1, duckdb 2.0.0, one thread).
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,39 +25,54 @@ from dbshuf.sink.formats.row_text import (
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
 
-def json_lines(rows: pa.RecordBatch) -> memoryview:
+def json_lines(rows: pa.RecordBatch, structures: Mapping[str, Any] | None = None) -> memoryview:
     """Return the rows as UTF-8 text, each an object and LF.
 
+    structures  column -> its structure, of those that hold JSON as text: it leaves as it is
     Numbers have all their digits; moments are ISO 8601, those of a time zone in UTC;
     maps are objects, their keys as text.
     Raises   ValueUnfit for NaN and infinities, also of time
     """
-    return bytes_of(_object(rows.columns, rows.schema.names, len(rows), end="}\n"))
+    names = rows.schema.names
+    kinds = [(structures or {}).get(name) for name in names]
+    return bytes_of(_object(rows.columns, names, len(rows), end="}\n", kinds=kinds))
 
 
-def _object(columns: list[pa.Array], names: list[str], rows: int, end: str = "}") -> pa.Array:
-    """Join texts of columns to objects, none of them NULL."""
+def _object(
+    columns: list[pa.Array],
+    names: list[str],
+    rows: int,
+    end: str = "}",
+    kinds: Sequence[Any] | None = None,
+) -> pa.Array:
+    """Join texts of columns to objects, none of them NULL; `kinds` are their structures."""
     parts: list[pa.Array | pa.Scalar] = []
     before = "{"
-    for name, column in zip(names, columns, strict=True):
-        parts += [scalar(f"{before}{json.dumps(name, ensure_ascii=False)}:"), json_text(column)]
+    for name, column, kind in zip(names, columns, kinds or [None] * len(names), strict=True):
+        head = scalar(f"{before}{json.dumps(name, ensure_ascii=False)}:")
+        parts += [head, json_text(column, kind)]
         before = ","
     return pc.binary_join_element_wise(*parts, scalar(end), scalar(""))
 
 
-def json_text(values: pa.Array) -> pa.Array:
-    """Return every value as JSON, large_string; NULL is `null`. Raises ValueUnfit."""
+def json_text(values: pa.Array, structure: Any = None) -> pa.Array:
+    """Return every value as JSON, large_string; NULL is `null`. Raises ValueUnfit.
+
+    structure  as from_json takes it, where there is JSON in the values
+    """
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
-    texts = _valid_text(values)
+    texts = _valid_text(values, structure)
     return pc.if_else(values.is_null(), scalar("null"), texts) if values.null_count else texts
 
 
-def _valid_text(values: pa.Array) -> pa.Array:
+def _valid_text(values: pa.Array, structure: Any) -> pa.Array:
     """The texts of the values; at NULL anything."""
     kind = values.type
+    if structure == "JSON":  # LF can only be between its tokens
+        return pc.replace_substring(values.cast(TEXT), "\n", " ")
     if pa.types.is_nested(kind):
-        return _nested_text(values)
+        return _nested_text(values, structure)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _quoted(_escaped(values.cast(TEXT)))
     if pa.types.is_floating(kind):
@@ -66,13 +83,16 @@ def _valid_text(values: pa.Array) -> pa.Array:
     return values.cast(TEXT)
 
 
-def _nested_text(values: pa.Array) -> pa.Array:
+def _nested_text(values: pa.Array, structure: Any) -> pa.Array:
     kind = values.type
     if pa.types.is_struct(kind):
-        return _object(values.flatten(), [field.name for field in kind], len(values))
+        names = [field.name for field in kind]
+        kinds = [(structure or {}).get(name) for name in names]
+        return _object(values.flatten(), names, len(values), kinds=kinds)
     if pa.types.is_map(kind):
         return _map_text(values)
-    return _listed(values, json_text(values.flatten()), "[]")
+    items = structure[0] if structure else None
+    return _listed(values, json_text(values.flatten(), items), "[]")
 
 
 def _float_text(values: pa.Array) -> pa.Array:

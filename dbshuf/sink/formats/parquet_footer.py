@@ -7,7 +7,8 @@ bytes took 1.2-1.4 CPU seconds and 34 MB with one pyarrow writer, 1.2-1.6 and 43
 here, 1.3-1.6 and 83 with two (2 busy cores): joining costs nothing that can be seen, and the
 second thread is what memory buys.
 
-A footer is one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parquet format:
+A footer is one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parquet
+format:
 
     FileMetaData  2 schema, 3 num_rows, 4 row_groups, 5 key_value_metadata
     RowGroup      1 columns, 3 num_rows, 5 file_offset, 7 ordinal

@@ -1,0 +1,104 @@
+"""How an option of the command line is declared: its names, its help, what a shell completes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, dataclass_transform
+
+import typer
+
+from dbshuf.errors import UsageError
+
+T = TypeVar("T")
+
+
+def _count(option: str) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers whose errors name `option`."""
+
+    def parse(given: str | int) -> int:
+        text = str(given)
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise UsageError(f"{option} `{text}` is no whole number", hint=f"as in {option} 4")
+        return int(text)
+
+    return parse
+
+
+def formats() -> Iterable[str]:
+    """Return what --format takes; like those below it, asked for only when it is needed."""
+    from dbshuf.sink.output_format import FORMATS
+
+    return FORMATS
+
+
+def answer_formats() -> Iterable[str]:
+    """Return what --format takes where a query is written."""
+    return [*formats(), "json"]
+
+
+def compressions() -> Iterable[str]:
+    """Return what --compression takes."""
+    from dbshuf.sink.output_format import compressions as names
+
+    return names()
+
+
+def strategies() -> Iterable[str]:
+    """Return what --strategy takes."""
+    from dbshuf.options import STRATEGIES
+
+    return STRATEGIES
+
+
+def schemas() -> Iterable[str]:
+    """Return what --schema takes."""
+    from dbshuf.options import SAME, UNION
+
+    return (SAME, UNION)
+
+
+def kinds() -> Iterable[str]:
+    """Return what --from takes."""
+    from dbshuf.source.formats import NAMES
+
+    return NAMES
+
+
+def _completed(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what a shell asks for the `values` that begin with what is typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values() if value.startswith(incomplete)]
+
+    return complete
+
+
+def value(
+    names: str,
+    metavar: str,
+    text: str,
+    default: str = "",
+    values: Callable[[], Iterable[str]] | None = None,
+) -> Any:
+    """Return an option that takes a value, which is a whole number if it is called N.
+
+    values  what a shell may complete; asked for only then
+    """
+    return typer.Option(
+        *names.split(),
+        metavar=metavar,
+        help=text,
+        show_default=default or False,
+        parser=_count(names) if metavar == "N" else None,
+        autocompletion=None if values is None else _completed(values),
+    )
+
+
+def flag(names: str, text: str) -> Any:
+    """Return an option that is there or not."""
+    return typer.Option(*names.split(), help=text)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def group(options: type[T]) -> type[T]:
+    """Make a dataclass that is only read: to compare and to print them costs 8 ms at each start."""
+    return dataclass(frozen=True, kw_only=True, eq=False, repr=False)(options)

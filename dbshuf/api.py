@@ -22,7 +22,7 @@ from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.plan import make_plan
 from dbshuf.sink.formats.record_batches import records_of
-from dbshuf.sink.written_types import as_written, shown
+from dbshuf.sink.written_types import as_written, reader_schema
 
 __all__ = ["export", "ingest", "query", "shuffle", "stream"]
 
@@ -204,7 +204,7 @@ def stream(
     plan = make_plan(Options(**chosen, output=os.devnull, format=form))
     records = records_of(plan.target)
     written = plan.shape.written
-    schema = records.schema if written is None else shown(written)
+    schema = records.schema if written is None else reader_schema(written)
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:

@@ -16,7 +16,7 @@ from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import Form, shown, stored_in_arrow
+from dbshuf.sink.written_types import SchemaCast, reader_schema, stored_in_arrow
 from dbshuf.units import MIB
 
 # Of a record batch, the least that a reader takes at a time.
@@ -40,14 +40,14 @@ class ArrowEncoder(ColumnFileEncoder[list[bytes]]):
         super().__init__(output, groups, threads=1)
         name, level = codec_of("arrow", target.compression)
         codec = None if name == "none" else pa.Codec(name, level)
-        seen = records.schema if target.written is None else shown(target.written)
+        seen = records.schema if target.written is None else reader_schema(target.written)
         seen = seen.with_metadata(file_metadata(records.schema, target))
-        self._form = Form(stored_in_arrow(seen))
+        self._cast = SchemaCast(stored_in_arrow(seen))
         options = pa.ipc.IpcWriteOptions(compression=codec, emit_dictionary_deltas=True)
         self._batches = 0
         self._file = MemoryFile()
         self._writer = pa.ipc.new_file(
-            pa.PythonFile(self._file, "w"), self._form.schema, options=options
+            pa.PythonFile(self._file, "w"), self._cast.schema, options=options
         )
 
     def _encode(self, group: Group) -> list[bytes]:
@@ -55,7 +55,7 @@ class ArrowEncoder(ColumnFileEncoder[list[bytes]]):
             batch = pa.concat_batches([part])  # without what its neighbours in a window need
             columns = [tidy(column) for column in batch.columns]
             tidied = pa.RecordBatch.from_arrays(columns, schema=self._records.schema)
-            self._writer.write_batch(self._form.of(tidied))
+            self._writer.write_batch(self._cast.cast(tidied))
             self._batches += 1
         return self._file.take()
 
@@ -66,7 +66,7 @@ class ArrowEncoder(ColumnFileEncoder[list[bytes]]):
     def _end_bytes(self) -> int:
         """About the schema once more, and where each batch lies."""
         self._put(self._file.take())  # the head of a file that has no batch yet
-        schema_bytes = int(self._form.schema.serialize().size)
+        schema_bytes = int(self._cast.schema.serialize().size)
         return schema_bytes + _FOOT_BYTES + _BLOCK_BYTES * self._batches
 
     def _write_end(self) -> None:

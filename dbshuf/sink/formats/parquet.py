@@ -24,7 +24,7 @@ from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput, WithHead
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import Form, notes_in, shown, stored_in_parquet
+from dbshuf.sink.written_types import SchemaCast, notes_in, reader_schema, stored_in_parquet
 
 # As by default in pyarrow; DuckDB's groups have 122,880 rows, 16 MiB are 114,000 lines of
 # 147 bytes.
@@ -68,13 +68,13 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         self._codec, self._level = codec_of("parquet", target.compression)
         self._says = file_metadata(records.schema, target)
         self._schema = records.schema.with_metadata(self._says)
-        self._form: Form | None = None
+        self._cast: SchemaCast | None = None
         self._options: dict[str, Any] = {}
         notes = notes_in(target.written)
         if target.written is not None:
-            seen = shown(target.written).with_metadata(self._says)
-            self._form = Form(stored_in_parquet(seen))
-            self._schema = self._form.schema
+            seen = reader_schema(target.written).with_metadata(self._says)
+            self._cast = SchemaCast(stored_in_parquet(seen))
+            self._schema = self._cast.schema
             self._says = {**self._says, b"ARROW:schema": b64encode(seen.serialize())}
             self._options = {"store_schema": False}
         self._footer = Footer(self._encode([]).footer)
@@ -114,8 +114,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         try:
             if group:
                 batches = batches_of(group, self._records)
-                if self._form is not None:
-                    batches = list(map(self._form.of, batches))
+                if self._cast is not None:
+                    batches = list(map(self._cast.cast, batches))
                 rows = pa.Table.from_batches(batches)
                 file.write_table(rows, row_group_size=rows.num_rows)
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds

@@ -57,7 +57,7 @@ from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.source.tables.opening import only_table
-from dbshuf.store.create import create_store, fits, json_rows
+from dbshuf.store.create import InputOptions, create_store, fits, json_rows
 from dbshuf.store.schema import SourceInfo, StoreInfo, attached, describe, open_store
 from dbshuf.units import parse_bytes
 
@@ -100,18 +100,6 @@ class IngestResult:
     peak_rss_bytes: int
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What the inputs of one call are said to be."""
-
-    zero_terminated: bool
-    header: int
-    binary: bool
-    input_format: str | None
-    table: str | None
-    schema: str
-
-
 def ingest(
     store: str | os.PathLike[str],
     inputs: "Names",
@@ -148,32 +136,34 @@ def ingest(
     path = Path(store)
     check_texts(**{"--from": input_format, "--table": table})
     check_output_name(os.fspath(store))
-    asked = _Asked(zero_terminated, header, binary, input_format, table, schema)
+    asked = InputOptions(zero_terminated, header, binary, input_format, table, schema)
     check_schema_option(schema)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
     temp = _temp_folder(path, temp_dir)
-    found: Sequence[Input]
     found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
+    call = _opened(path, found, hive, asked, cap)
+    done = call.run(temp, threads or usable_cores(), progress)
+    return _result(path, done, started)
+
+
+def _opened(
+    path: Path, found: Sequence[Input], hive: bool | None, asked: InputOptions, cap_bytes: int
+) -> "_Ingest":
+    """Return the call, once its store is there and the inputs go into it."""
     info = open_store(path) if os.path.lexists(path) else None
     kind = _kind(found, asked, info)
     found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
-    room = make_room(cap, found, kind)
+    room = make_room(cap_bytes, found, kind)
     if info is None:
-        info = create_store(
-            path,
-            found,
-            kind,
-            terminator=b"\0" if zero_terminated else b"\n",
-            header_lines=header,
-            is_binary=binary,
-            table=table,
-            schema=schema,
-        )
+        info = create_store(path, found, kind, asked)
     _check_alike(info, asked, kind)
-    done = _Ingest(info, asked, room, progress).run(found, temp, threads or usable_cores())
+    return _Ingest(info, found, asked, room)
+
+
+def _result(path: Path, done: Sequence[Ingested], started: float) -> IngestResult:
     added = [one for one in done if one.is_added]
     return IngestResult(
         store=str(path),
@@ -227,7 +217,7 @@ def _resolved(
     return [replace(one, ordinal=number) for number, one in enumerate(left)]
 
 
-def _kind(found: Sequence[Input], asked: _Asked, info: StoreInfo | None) -> str:
+def _kind(found: Sequence[Input], asked: InputOptions, info: StoreInfo | None) -> str:
     """Return what the inputs hold: as asked, as they look, or as the store has it."""
     kind = kind_of_inputs(found, asked.input_format, table=asked.table)
     is_open = asked.input_format is None and kind == "lines"
@@ -241,7 +231,7 @@ def _kind(found: Sequence[Input], asked: _Asked, info: StoreInfo | None) -> str:
     return kind
 
 
-def _check_alike(info: StoreInfo, asked: _Asked, kind: str) -> None:
+def _check_alike(info: StoreInfo, asked: InputOptions, kind: str) -> None:
     """Raise unless inputs as they are asked for go into a store.
 
     Raises  SchemaMismatch, StoreInvalid
@@ -270,14 +260,17 @@ def _check_alike(info: StoreInfo, asked: _Asked, kind: str) -> None:
 class _Ingest:
     """One call on its way."""
 
-    def __init__(self, info: StoreInfo, asked: _Asked, room: Room, progress: Progress) -> None:
-        self._info, self._asked, self._room, self._progress = info, asked, room, progress
+    def __init__(
+        self, info: StoreInfo, found: Sequence[Input], asked: InputOptions, room: Room
+    ) -> None:
+        self._info, self._found, self._asked, self._room = info, found, asked, room
+        self._progress: Progress = NO_PROGRESS
         self._known: dict[tuple[str, str | None], SourceInfo] = {}
         self._query: RowQuery | None = None
 
-    def run(self, found: Sequence[Input], temp_dir: Path, threads: int) -> list[Ingested]:
+    def run(self, temp_dir: Path, threads: int, progress: Progress) -> list[Ingested]:
         """Add what is not there yet; return what became of each input."""
-        path = self._info.path
+        path, found, self._progress = self._info.path, self._found, progress
         with (
             private_folder(temp_dir) as folder,
             attached(

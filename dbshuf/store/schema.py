@@ -199,12 +199,14 @@ def attached(
     threads: int,
     folder: Path | None = None,
     row_group_rows: int = 0,
+    storage_version: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a file as the database `dbshuf` of a private connection, and close it at the end.
 
-    folder          where DuckDB may spill; None for nowhere
-    row_group_rows  that DuckDB packs at a time; 0: the file is only read
-    Raises          as `explained`, also for what is done inside
+    folder           where DuckDB may spill; None for nowhere
+    row_group_rows   that DuckDB packs at a time; 0: the file is only read
+    storage_version  of a new file; None: the latest. One that is there keeps its own
+    Raises           as `explained`, also for what is done inside
     """
     try:
         name = os.fspath(path.absolute())
@@ -226,6 +228,8 @@ def attached(
         },
     )
     mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
+    if storage_version is not None:
+        mode += f", STORAGE_VERSION {quoted(storage_version)}"
     try:
         connection.execute(statement("duckdb", "store_quiet"))
         connection.execute(filled("duckdb", "store_attach", path=quoted(name), mode=mode).text)

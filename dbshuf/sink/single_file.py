@@ -56,8 +56,9 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         from dbshuf.base.json_values import structures_in
         from dbshuf.sink.formats.jsonl import json_lines
 
-        encode = partial(json_lines, structures=structures_in(target.written))
-        return RowTextEncoder(output, target, encode)
+        structures = structures_in(target.written)
+        to_json = partial(json_lines, structures=structures) if structures else json_lines
+        return RowTextEncoder(output, target, to_json)
     from dbshuf.sink.formats.csv import delimited, head_of
 
     delimiter = "\t" if kind == "tsv" else ","

@@ -7,16 +7,15 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from paths import ROOT
 
 from dbshuf import errors
 from dbshuf.errors import DbshufError
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -60,41 +59,40 @@ def test_every_error_class_is_in_the_readme_with_its_own_code():
 
 
 @pytest.fixture
-def home(tmp_path):
+def documents(home):
     """The inputs that the README's SQL speaks of."""
     rows = [{"text": f"text {n}", "lang": ("en", "de")[n % 2], "n": n} for n in range(100)]
-    (tmp_path / "corpus").mkdir()
+    (home / "corpus").mkdir()
     for name in ("a.txt", "b.txt"):
         lines = "".join(f"a line of {name} with the number {n}\n" for n in range(50))
-        (tmp_path / "corpus" / name).write_text(lines + "lorem ipsum dolor sit amet\nshort\n")
-    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "table.csv").write_text('n,text\n1,one\n2,"two\nlines"\n')
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "docs.parquet")
-    with contextlib.closing(sqlite3.connect(tmp_path / "docs.sqlite")) as connection:
+        (home / "corpus" / name).write_text(lines + "lorem ipsum dolor sit amet\nshort\n")
+    (home / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "table.csv").write_text('n,text\n1,one\n2,"two\nlines"\n')
+    pq.write_table(pa.Table.from_pylist(rows), home / "docs.parquet")
+    with contextlib.closing(sqlite3.connect(home / "docs.sqlite")) as connection:
         connection.execute("create table docs (text text, n integer)")
         connection.executemany("insert into docs values (:text, :n)", rows)
         connection.commit()
-    (tmp_path / "sql").symlink_to(ROOT / "sql")
-    return tmp_path
+    (home / "sql").symlink_to(ROOT / "sql")
+    return home
 
 
-def test_the_commands_for_people_who_write_sql_do_what_they_say(home):
+def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     """Each is run as it stands."""
     section = README.partition("## For people who write SQL")[2].partition("\n## ")[0]
     block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert block is not None
     for line in block[1].splitlines():
-        command = [sys.executable, "-m", "dbshuf", *shlex.split(line)[1:]]
-        ran = subprocess.run(command, cwd=home, capture_output=True, check=False)
-        assert ran.returncode == 0, (line, ran.stderr.decode())
-    assert len((home / "long.txt").read_text().splitlines()) == 100
-    assert pq.read_table(home / "text.parquet").column_names == ["text", "source"]
-    assert pq.read_table(home / "typed.parquet").num_rows == 50
-    assert len(list((home / "english").iterdir())) == 8
-    assert len((home / "unique.txt").read_text().splitlines()) == 102
-    assert pq.read_table(home / "epoch1.parquet").num_rows == 102
-    assert len((home / "langs.csv").read_text().splitlines()) == 3
-    assert {one.name for one in (home / "split").iterdir()} == {"train", "valid"}
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    assert len((documents / "long.txt").read_text().splitlines()) == 100
+    assert pq.read_table(documents / "text.parquet").column_names == ["text", "source"]
+    assert pq.read_table(documents / "typed.parquet").num_rows == 50
+    assert len(list((documents / "english").iterdir())) == 8
+    assert len((documents / "unique.txt").read_text().splitlines()) == 102
+    assert pq.read_table(documents / "epoch1.parquet").num_rows == 102
+    assert len((documents / "langs.csv").read_text().splitlines()) == 3
+    assert {one.name for one in (documents / "split").iterdir()} == {"train", "valid"}
 
 
 def test_every_recipe_is_in_the_readme():

@@ -11,10 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import dbshuf
 
-ROOT = Path(__file__).parent.parent
 NOT_INSTALLED = {"__pycache__"}
 
 
@@ -103,16 +103,26 @@ def test_a_child_of_the_tests_runs_the_installed_copy_too():
     assert found == dbshuf.__file__
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["wheel", "sdist"])
-def test_it_runs_the_main_job_from_an_empty_environment(kind, built, tmp_path):
-    """With what pyproject.toml names and nothing else."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    scripts = tmp_path / "venv" / "bin"
-    subprocess.run(
-        [scripts / "python", "-m", "pip", "install", "-q", built[kind]],
-        capture_output=True,
-        check=True,
-    )
+@pytest.fixture(scope="module")
+def environment(built, tmp_path_factory):
+    """An environment with the wheel and what pyproject.toml names, and nothing else."""
+    place = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    install(place, built[0])
+    return place
+
+
+def install(place, *what):
+    """Install with the pip of the tests, which spares the place one; what runs is compiled then."""
+    pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python"]
+    subprocess.run([*pip, "install", "-q", "--no-compile", *what], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_it_runs_the_main_job_from_an_empty_environment(kind, built, environment, tmp_path):
+    """An sdist makes the wheel, so it finds there what both need; it is built and put in place."""
+    if kind == "sdist":
+        install(environment, "--no-deps", "--force-reinstall", built[1])
     (tmp_path / "in.txt").write_bytes(b"b\na\nc\n")
     with closing(sqlite3.connect(tmp_path / "in.sqlite")) as connection:
         connection.execute("create table letters as values ('a'), ('b'), ('c')")
@@ -125,7 +135,7 @@ def test_it_runs_the_main_job_from_an_empty_environment(kind, built, tmp_path):
         ["in.sqlite", "--table", "letters"],
     ):
         done = subprocess.run(
-            [scripts / "dbshuf", "shuffle", *line, "--seed", "1", "--memory", "1GB"],
+            [environment / "bin" / "dbshuf", "shuffle", *line, "--seed", "1", "--memory", "1GB"],
             cwd=tmp_path,
             env=clean,
             capture_output=True,

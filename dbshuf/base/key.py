@@ -2,7 +2,7 @@
 
 A line's place in the output depends on its seed and its row id alone, never on
 memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` is the same
-function in SQL; `tests/test_key.py` holds the two to the same vectors.
+function in SQL; `tests/base/test_key.py` holds the two to the same vectors.
 """
 
 import hashlib
@@ -16,7 +16,6 @@ POSITION_BITS = 44  # an input may hold 2^44 bytes (17.6 TB), or rows of a table
 POSITION_LIMIT = 1 << POSITION_BITS
 
 U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -25,8 +24,6 @@ _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 # Rows mixed at a time: ids and scratch stay in the L2 cache. 2.8 to 3.0 ns a row for 16,384
 # to 65,536 rows, 3.1 for all at once, 5.3 for 4,096 (numpy 2.4.6, 457,000 keys).
 _BLOCK_ROWS = 32_768
-
-_FEW_KEYS = 4096  # from here on key_order is faster than np.argsort, which has one step
 
 
 def seed_words(seed: str) -> tuple[int, int]:
@@ -95,33 +92,6 @@ def range_of(keys: U64, ranges: int) -> U64:
 def range_start(part: int, ranges: int) -> int:
     """Return the smallest key of `part` of `ranges` equal parts: ceil(part*2^64/ranges)."""
     return -(-(part << 64) // ranges)
-
-
-def key_order(keys: U64) -> I64:
-    """Return the order that makes keys ascend, as np.argsort does.
-
-    keys     uint64, shape (rows,), of one range: bits that they share say nothing
-    Returns  int64, shape (rows,); takes 30 bytes a row meanwhile
-
-    Two passes of radix sort over the upper 32 bits in which keys differ, then a sort of
-    the few that agree in these. 17 ns a row where np.argsort takes 59, and 23 of AVX2
-    alone, since AVX-512 is slow at that on AMD's Zen 4 (145,000 keys, numpy 2.4.6).
-    """
-    if len(keys) < _FEW_KEYS:
-        return np.argsort(keys)
-    low = keys.min()
-    shift = np.uint64(64 - int(keys.max() - low).bit_length())
-    upper = (((keys - low) << shift) >> np.uint64(32)).astype(np.uint32)
-    order = np.argsort(upper.astype(np.uint16), kind="stable")
-    highest = (upper >> np.uint32(16)).astype(np.uint16)
-    order = order.take(np.argsort(highest.take(order), kind="stable"))
-    upper = upper.take(order)
-    before = np.flatnonzero(upper[1:] == upper[:-1])
-    if len(before):
-        places = np.union1d(before, before + 1)
-        rows = order[places]
-        order[places] = rows[np.argsort(keys[rows])]
-    return order
 
 
 def id_of(key: int, words: tuple[int, int]) -> int:

@@ -9,8 +9,18 @@ WINDOW_ROWS = 1 << 18  # so that keys and offsets of the shortest lines stay sma
 INDEX_BYTES = 12  # stored beside a line: its key and its length
 KEY_BYTES = 8  # stored beside a typed row, whose columns take _COLUMN_BYTES more
 TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
-SORT_BYTES = 56  # a row's share of the arrays that order a bucket
-PIECE_ROW_BYTES = 84  # a row's share of the arrays that partition a piece
+ENGINE_BYTES = 4 * MIB  # DuckDB's blocks of a worker, beside those of rows (3 MB, 2.0.1)
+
+# A row's share of what orders a bucket: key 8, length 4, place 4 and offset 4 as loaded; its
+# number 4, and DuckDB's sorted rows 36, which its allocator keeps (measured: 36 a row and
+# ENGINE_BYTES, duckdb 2.0.1); its number 8, key 8, place 4, length 4 and end 8 in order.
+SORT_BYTES = 92
+
+# A row's share of what partitions a piece: offset 4, key 8, length 4, range 2, its number in
+# the order of ranges 8, and key 8 and length 4 in that order. With --where 8 + 8 more, for
+# which of the lines it is. To find the order takes less than what comes after: numbers
+# 8 + 8 and ranges 2 + 2.
+PIECE_ROW_BYTES = 56
 
 # For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
 # tests/bench/runs/ stay below the cap with it.

@@ -1,8 +1,8 @@
 """The command line: parse, call the library, print, pick the exit code.
 
-    process.py -> commandline.py -> app.py     -> shuffle.py, ... -> make_plan -> run
-                    ^               options.py    a file a command
-                    +-- every error comes back here, for its words and exit code
+    process.py -> entry.py -> app.py     -> shuffle.py, ... -> make_plan -> run
+                  ^            options.py    a file a command
+                  +-- every error comes back here, for its words and exit code
 
 The engines load inside the commands, so that `dbshuf --help` answers at once.
 """
@@ -17,6 +17,6 @@ def main() -> NoReturn:
     from dbshuf.cli.process import end, prepare
 
     prepare()
-    from dbshuf.cli.main import run_command
+    from dbshuf.cli.entry import run_command
 
     end(run_command())

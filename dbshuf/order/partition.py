@@ -1,17 +1,21 @@
-"""Order rows larger than memory: partition them by ranges of the key, then sort each range.
+"""Order rows larger than memory: partition them by ranges of the key, then order each range.
 
 Rows arrive in batches. A batch is gathered range by range and stored as one run;
 the slices of one range, from all runs, are a bucket. A bucket fits in memory, its
-keys are sorted there, and its rows leave in windows. Buckets are ranges of the
+keys are ordered there, and its rows leave in windows. Buckets are ranges of the
 key, so one after the other they are the whole order. See cargo.py for what is stored.
 
-key_order sorts a bucket's keys: 17 ns a row, and 55 for DuckDB's ORDER BY of (key, row)
-on one thread (numpy 2.4.6, duckdb 2.0.0), and keys have no ties, so every sort gives one
-order.
+DuckDB orders each bucket, a connection a worker; see sorter.py. Keys have no ties, so every
+ORDER BY gives one order. Rows that wait in memory lie there by ranges of the key as well, since
+one ORDER BY over all of 3,000,000 keys takes 40 % more a row than one over 145,000, and others
+could not begin to write (duckdb 2.0.1).
 """
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +23,29 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import ALIGN, U8, aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import mix_ids, range_of
-from dbshuf.base.layout import PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.key import U64, mix_ids
+from dbshuf.base.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
 from dbshuf.base.rows import I64, Rows
 from dbshuf.base.window import AnyWindow
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
-from dbshuf.order.run_format import Bucket, Cargo, LineBucket, LineCargo, RowBucket, RowCargo, Slice
+from dbshuf.order.run_format import (
+    Bucket,
+    Cargo,
+    LineBucket,
+    LineCargo,
+    OrderOf,
+    RowBucket,
+    RowCargo,
+    Slice,
+)
 from dbshuf.order.runs import Read, RunWriter, Store, aligned_span, new_stage
 
+if TYPE_CHECKING:
+    from dbshuf.order.sorter import Sorters
+
+U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 Put = Callable[[AnyWindow, int], None]
 _INT32_BYTES = 1 << 31  # where Arrow's offsets end
@@ -37,7 +54,7 @@ _INT32_BYTES = 1 << 31  # where Arrow's offsets end
 class Partition:
     """Rows of one part of the key space, stored by equal ranges of it.
 
-    ranges  parts of the whole key space, `first` the one that bucket 0 is
+    ranges  parts of the whole key space, at most 2^32; `first` is the one that bucket 0 is
     count   buckets
     """
 
@@ -51,7 +68,7 @@ class Partition:
 
     def add(self, cargo: Cargo, writer: RunWriter) -> None:
         """Store a batch of rows in any order as one run."""
-        parts = (range_of(cargo.keys, self.ranges) - np.uint64(self.first)).astype(np.uint16)
+        parts = self._buckets(cargo.keys)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
         sizes = cargo.arrange(np.argsort(parts, kind="stable"), row_ends)
@@ -66,6 +83,17 @@ class Partition:
             self._runs.append((address, starts.astype(np.uint32), rows.astype(np.uint32)))
             self._rows += rows
             self._bytes += np.where(rows > 0, spans, 0)
+
+    def _buckets(self, keys: U64) -> U16:
+        """Return the bucket of each key: of its upper half alone, which ascends as it does.
+
+        A range of a range of half a key is one of the finer ranges, so buckets can be split.
+        """
+        parts = keys >> np.uint64(32)
+        parts *= np.uint64(self.ranges)
+        parts >>= np.uint64(32)
+        parts -= np.uint64(self.first)
+        return parts.astype(np.uint16)
 
     def rows_of(self, bucket: int) -> int:
         """Return the number of rows of a bucket."""
@@ -83,6 +111,14 @@ class Partition:
                 yield Slice(address, begin, end, int(rows[bucket]))
 
 
+@dataclass(frozen=True)
+class _Worker:
+    """What a thread orders buckets with."""
+
+    buffer: U8
+    order: OrderOf
+
+
 class PartitionOrder:
     """One shuffle: fill from a source, then give the windows in order."""
 
@@ -94,6 +130,10 @@ class PartitionOrder:
         self._partition = Partition(layout.ranges, 0, layout.ranges)
         self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
+        # DuckDB takes 0.1 s to load, which is waited for only once all rows are read.
+        loader = ThreadPoolExecutor(1, thread_name_prefix="dbshuf-duckdb")
+        self._sorters: Future[Sorters] = loader.submit(_open_sorters, layout)
+        loader.shutdown(wait=False)
 
     def fill(self, feed: Feed) -> None:
         """Key and store all rows of a feed."""
@@ -124,6 +164,7 @@ class PartitionOrder:
         layout = self._layout
         budget = Budget(layout.sort_bytes)
         left, lock = layout.ranges, threading.Lock()
+        sorters = self._sorters.result()
 
         def on_loaded() -> None:
             nonlocal left
@@ -132,14 +173,20 @@ class PartitionOrder:
                 if not left:
                     self._store.release()
 
-        def work(turn: int, put: Put, worker: int) -> None:
+        def work(turn: int, put: Put, number: int) -> None:
+            worker = _Worker(self._buffers[number], sorters.each[number].order)
             grant = budget.take(turn, self._needed(self._partition, turn))
             try:
-                self._emit(self._partition, turn, self._buffers[worker], put, on_loaded)
+                self._emit(self._partition, turn, worker, put, on_loaded)
             finally:
                 budget.give(grant)
 
-        return in_order(layout.ranges, layout.workers, layout.ahead_bytes, work, budget.stop)
+        try:
+            yield from in_order(
+                layout.ranges, layout.workers, layout.ahead_bytes, work, budget.stop
+            )
+        finally:
+            sorters.close()
 
     def _needed(self, partition: Partition, number: int) -> int:
         """The memory (bytes) to order a bucket, beside the worker's buffer."""
@@ -154,7 +201,7 @@ class PartitionOrder:
         self,
         partition: Partition,
         number: int,
-        buffer: U8,
+        worker: _Worker,
         put: Put,
         on_loaded: Callable[[], None],
     ) -> None:
@@ -165,15 +212,15 @@ class PartitionOrder:
         size, rows = partition.bytes_of(number), partition.rows_of(number)
         is_large = size >= _INT32_BYTES or self._needed(partition, number) > self._layout.sort_bytes
         if is_large and rows > 1 and partition.ranges < 1 << 31:
-            child = self._split(partition, number, buffer)
+            child = self._split(partition, number, worker.buffer)
             for part in range(child.count - 1):
-                self._emit(child, part, buffer, put, lambda: None)
-            self._emit(child, child.count - 1, buffer, put, on_loaded)
+                self._emit(child, part, worker, put, lambda: None)
+            self._emit(child, child.count - 1, worker, put, on_loaded)
             return
-        bucket = self._load(list(partition.slices(number)), buffer) if rows else None
+        bucket = self._load(list(partition.slices(number)), worker.buffer) if rows else None
         on_loaded()
         if bucket is not None:
-            for window in bucket.windows():
+            for window in bucket.windows(worker.order):
                 put(window, window.text_bytes + window.keys.nbytes + 4 * window.rows)
 
     def _split(self, parent: Partition, number: int, buffer: U8) -> Partition:
@@ -213,6 +260,12 @@ class PartitionOrder:
         if self._schema is None:
             return LineBucket(placed, buffer)
         return RowBucket(placed, buffer, self._schema)
+
+
+def _open_sorters(layout: Layout) -> "Sorters":
+    from dbshuf.order.sorter import Sorters
+
+    return Sorters(layout.workers, layout.sort_bytes + layout.workers * ENGINE_BYTES)
 
 
 def keyed(batch: Batch | Kept | Rows, words: tuple[int, int], tally: Tally) -> Cargo:

@@ -5,7 +5,7 @@ lengths (int32), text. A slice of typed rows is keys (uint64) and an Arrow IPC m
 the columns, both padded to 64 bytes. What is loaded keeps lying where it was read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -15,13 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8
-from dbshuf.base.key import U64, key_order
+from dbshuf.base.key import U64
 from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.base.line_batch import I32
 from dbshuf.base.rows import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import AnyWindow, RowWindow, Window
 
 Index = npt.NDArray[np.integer]
+OrderOf = Callable[[U64], Index]  # the rows of keys, as the keys ascend
 _PAD = 64  # what Arrow aligns its buffers to
 
 
@@ -135,8 +136,8 @@ class Bucket(Protocol):
     def cargo(self) -> Cargo:
         """Return the rows, to be stored again."""
 
-    def windows(self) -> Iterator[AnyWindow]:
-        """Yield the rows in key order."""
+    def windows(self, order_of: OrderOf) -> Iterator[AnyWindow]:
+        """Yield the rows in key order; `order_of` says of keys how they ascend."""
 
 
 class LineBucket:
@@ -170,8 +171,8 @@ class LineBucket:
     def cargo(self) -> LineCargo:
         return LineCargo(self._keys, self._lengths, self._lines, self._elements)
 
-    def windows(self) -> Iterator[Window]:
-        order = key_order(self._keys)
+    def windows(self, order_of: OrderOf) -> Iterator[Window]:
+        order = order_of(self._keys)
         keys, elements = self._keys.take(order), self._elements.take(order)
         text_ends = _ends(self._lengths.take(order))
         row = 0
@@ -198,8 +199,8 @@ class RowBucket:
     def cargo(self) -> RowCargo:
         return RowCargo(self._keys, joined(self._batches, self._schema))
 
-    def windows(self) -> Iterator[RowWindow]:
-        order = key_order(self._keys)
+    def windows(self, order_of: OrderOf) -> Iterator[RowWindow]:
+        order = order_of(self._keys)
         keys = self._keys.take(order)
         ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
         elements = _elements([len(batch) for batch in self._batches]).take(order)

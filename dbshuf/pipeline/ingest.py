@@ -49,9 +49,8 @@ from dbshuf.pipeline.ingest_input import (
     open_feed,
 )
 from dbshuf.pipeline.scan import TableFeed
-from dbshuf.plan.row_plan import TEXT_KINDS
 from dbshuf.query.json_scan import json_structure
-from dbshuf.source.formats import DATABASES, NAMES, kind_of_inputs
+from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input

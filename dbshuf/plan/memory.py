@@ -26,16 +26,19 @@ from dbshuf.base.layout import (
 from dbshuf.source.survey import Survey
 from dbshuf.units import KIB, MIB
 
-_SCRATCH_BYTES = 5 * WINDOW_BYTES  # stage, and windows with their index, of a worker
+# Of a worker: windows with their index, and the stage or, later, ENGINE_BYTES.
+_SCRATCH_BYTES = 5 * WINDOW_BYTES
 _AHEAD_BYTES = 6 * WINDOW_BYTES
 _COLUMN_BYTES = 5  # offset and validity of a value
 _LEAST_BUFFER_BYTES = 2 * MIB
 _COMFORTABLE_BUFFER_BYTES = 8 * MIB
+_COMFORTABLE_ROWS = 400_000  # as good, of short lines
 _LEAST_PIECE_BYTES = 16 * MIB
 _MOST_PIECE_BYTES = 96 * MIB
 _LEAST_LONG_BYTES = 4 * MIB
 _SLICE_BYTES = MIB  # one read from the temporary file, at least; see base/block_io.py
-_BUCKET_SHARE = 0.45  # of what a worker orders with; the rest sorts, and holds long lines
+# Of what a worker orders with, at most; the rest sorts, and holds long lines.
+_BUCKET_SHARE = 0.45
 _FILL = 0.7  # of a bucket's room that an average bucket takes
 _DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
@@ -76,7 +79,9 @@ def lay_out(
     budget -= table_bytes
     workers, buffer_bytes = _workers(budget, survey, threads, copies)
     ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
-    bucket_bytes = max(buffer_bytes, min(_piece_bytes(survey), int(ordering * _BUCKET_SHARE)))
+    bucket_bytes = max(
+        buffer_bytes, min(_piece_bytes(survey), int(ordering * _bucket_share(survey)))
+    )
     sort_bytes = max(budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES), MIB)
     wanted = _ranges(survey, _bucket_bytes(survey, bucket_bytes, sort_bytes // workers))
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
@@ -111,12 +116,13 @@ def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[
     """Return how many workers there is memory for, and the bytes of their buffers."""
     row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
     wanted = _piece_bytes(survey)
+    enough = min(_COMFORTABLE_BUFFER_BYTES, wanted, int(_COMFORTABLE_ROWS * survey.mean_line_bytes))
     workers = threads + 1  # one waits for the disk
     while True:
         share = _reading_share(budget, survey, workers)
         ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
         buffer_bytes = min(wanted, int(share / (copies + row_share)), ordering * 2 // 3)
-        if workers == 1 or buffer_bytes >= min(_COMFORTABLE_BUFFER_BYTES, wanted):
+        if workers == 1 or buffer_bytes >= enough:
             return workers, max(buffer_bytes, _LEAST_BUFFER_BYTES)
         workers -= 1
 
@@ -131,6 +137,12 @@ def _bucket_bytes(survey: Survey, room_bytes: int, sort_bytes: int) -> int:
     stored_row = survey.mean_line_bytes + _index_bytes(survey)
     row = SORT_BYTES + (stored_row if survey.columns else 0)  # typed rows are copied once
     return int(min(room_bytes, sort_bytes * 0.8 * stored_row / row))
+
+
+def _bucket_share(survey: Survey) -> float:
+    """Short rows need more to be ordered than they take in their bucket."""
+    stored_row = survey.mean_line_bytes + _index_bytes(survey)
+    return min(_BUCKET_SHARE, stored_row / (stored_row + SORT_BYTES))
 
 
 def _piece_bytes(survey: Survey) -> int:

@@ -16,7 +16,6 @@ from dbshuf.options import Options, check_options, terminator_of
 from dbshuf.plan.memory import least_cap, longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
     ROW_QUERY_BYTES,
-    TEXT_KINDS,
     Shape,
     check_sql_early,
     make_shape,
@@ -24,14 +23,14 @@ from dbshuf.plan.row_plan import (
 )
 from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes
+from dbshuf.plan.strategy import DUCKDB_BYTES, choose_strategy, duckdb_bytes, unloaded_bytes
 from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
-from dbshuf.source.formats import DATABASES, kind_of_inputs
+from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.survey import Survey, survey_lines
+from dbshuf.source.survey import Survey, survey_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
 from dbshuf.units import GIB, MIB, human, parse_bytes
 
@@ -214,7 +213,7 @@ def make_plan(options: Options) -> Plan:
     check_schema(target)
     survey = _survey(read)
     release_unused()
-    held = resident_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
@@ -301,12 +300,14 @@ def _survey(read: _Read) -> Survey:
     columns = 0 if shape.schema is None else len(shape.schema)
     if read.store is not None:
         survey = read.store.survey()
-    elif shape.is_text:
-        survey = survey_lines(read.inputs, read.terminator)
     else:
-        from dbshuf.source.tables.reader import survey_tables
-
-        survey = survey_tables(read.inputs, shape.kind, table=shape.table, schema=shape.asked)
+        survey = survey_inputs(
+            read.inputs,
+            shape.kind,
+            terminator=read.terminator,
+            table=shape.table,
+            schema=shape.asked,
+        )
     if shape.whole_query is not None:
         return replace(survey, text_bytes=None, is_exact=False, columns=columns)
     return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)

@@ -10,6 +10,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import SAME, Options, terminator_of
 from dbshuf.query.json_scan import json_structure
 from dbshuf.sink import format_of
+from dbshuf.source.formats import TEXT_KINDS
 from dbshuf.source.input import Input
 from dbshuf.units import MIB, parse_bytes
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from dbshuf.query import RowQuery, WholeQuery
     from dbshuf.source.tables.reader import TableSource
 
-TEXT_KINDS = ("lines", "json")
 ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
 
 

@@ -10,7 +10,8 @@ from dbshuf.units import MIB, human
 
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
 _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
-_LOADED_BYTES = 45 * MIB  # of it that is resident once DuckDB is imported
+_IMPORTED_BYTES = 21 * MIB  # of it that is resident once DuckDB is imported (duckdb 2.0.1)
+_CONNECTED_BYTES = 32 * MIB  # and once it is connected and has ordered a few rows
 _LEAST_DUCKDB_BYTES = 64 * MIB
 _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
 
@@ -73,9 +74,14 @@ def duckdb_bytes(cap: int, base: int, survey: Survey) -> int:
     return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey)
 
 
+def unloaded_bytes() -> int:
+    """Return what DuckDB's code will take (bytes) beside what is resident now; every run has it."""
+    return _CONNECTED_BYTES + (0 if "duckdb" in sys.modules else _IMPORTED_BYTES)
+
+
 def _engine_bytes() -> int:
-    """DUCKDB_BYTES, less its code where that is in the base already."""
-    return DUCKDB_BYTES - (_LOADED_BYTES if "duckdb" in sys.modules else 0)
+    """DUCKDB_BYTES, less its code, which is in the base."""
+    return DUCKDB_BYTES - _IMPORTED_BYTES - _CONNECTED_BYTES
 
 
 def _reading_bytes(cap: int, base: int, survey: Survey) -> int:

@@ -4,7 +4,7 @@ The fence is an allowlist, and not the engine's own, because the engine cuts off
 settings and extensions (sql/duckdb/query_fence.sql) but has nothing to cut off one function.
 So a function that a later DuckDB adds is refused until it has been looked at: does it see
 anything but its arguments, and does it give the same in every run? Then it is added here, to
-ALLOWED or to FENCED, or to what `functions` calls a clock. tests/test_query_catalogue.py fails
+ALLOWED or to FENCED, or to what `functions` calls a clock. tests/query/test_functions.py fails
 while a function of the DuckDB that is installed is in none of them.
 
 These are the names of DuckDB 2.0.0 and 2.0.1. What ALLOWED has sees its arguments alone, also

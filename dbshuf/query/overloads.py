@@ -3,7 +3,7 @@
 DuckDB gives stability to overloads, and a later version may give it anew: 2.0.1 calls 120 of
 them consistent within a query, of `+` those that take TIMESTAMPTZ, where 2.0.0 called 13. With
 the time zone fixed, all overloads of a name that take as many arguments agree in both versions
-(tests/test_query_catalogue.py goes through all), so that whichever binds, the answer is the
+(tests/query/test_functions.py goes through all), so that whichever binds, the answer is the
 same and nothing is asked. Where they disagree, the bound plan names the overload.
 """
 

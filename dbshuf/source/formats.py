@@ -19,6 +19,7 @@ NAMES = {
     "duckdb": "DuckDB database",
     "sqlite": "SQLite database",
 }
+TEXT_KINDS = ("lines", "json")  # read as lines
 DELIMITED = ("csv", "tsv")
 DATABASES = ("duckdb", "sqlite")
 _SHOWN_NAMES = 3  # of files to leave out, in a hint
@@ -47,7 +48,7 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
         if piped is not None:
             what = "compressed" if piped.codec else "a pipe"
             raise UsageError(
-                f"`{piped.name}` is {what}, and {_one(kind)} must be a plain file",
+                f"`{piped.name}` is {what}, and {one_of(kind)} must be a plain file",
                 hint="write it to a file first",
             )
     if table is not None and kind not in DATABASES:
@@ -97,7 +98,7 @@ def _counted(kind: str, count: int) -> str:
     return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
-def _one(kind: str) -> str:
+def one_of(kind: str) -> str:
     """Return what an input of a kind is, as part of a sentence."""
     article = {"arrow": "", "sqlite": "an "}.get(kind, "a ")
     return article + NAMES[kind]

@@ -2,13 +2,14 @@
 
 import io
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
 from dbshuf.source.input import Input, unreadable
 from dbshuf.units import KIB, MIB, human
 
-_HEADER_LIMIT_BYTES = 16 * MIB
+_FRONT_BYTES = 64 * KIB  # looked at first
+MOST_HEADER_BYTES = 16 * MIB  # of header lines, or the names of CSV's columns
 
 ENCODED_KINDS = ("lines", "json", "csv", "tsv")  # what is text, so has an encoding
 
@@ -66,9 +67,7 @@ def _shown(header: bytes) -> str:
 
 def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
     """Return the first lines of an input with their terminators, the last one's added."""
-    size = 64 * KIB
-    while True:
-        text, is_all = first_bytes(source, size)
+    for text, is_all in fronts(source, MOST_HEADER_BYTES):
         end = -1
         for _ in range(lines):
             end = text.find(terminator, end + 1)
@@ -78,12 +77,22 @@ def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:
             return text[: end + 1]
         if is_all:
             return text if text.endswith(terminator) or not text else text + terminator
+    raise UsageError(
+        f"the first {lines} lines of `{source.name}` exceed {human(MOST_HEADER_BYTES)}",
+        hint="check --header and the terminator",
+    )
+
+
+def fronts(source: Input, most_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield more and more text from the front, and whether that is all there is.
+
+    The last one is all, or has `most_bytes`.
+    """
+    size, is_all = _FRONT_BYTES, False
+    while not is_all and size <= most_bytes:
+        text, is_all = first_bytes(source, size)
+        yield text, is_all
         size *= 4
-        if size > _HEADER_LIMIT_BYTES:
-            raise UsageError(
-                f"the first {lines} lines of `{source.name}` exceed {human(_HEADER_LIMIT_BYTES)}",
-                hint="check --header and the terminator",
-            )
 
 
 def first_bytes(source: Input, size: int) -> tuple[bytes, bool]:

@@ -40,7 +40,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PathFilter:
     """What the user wants of directories: all that `include` names, but what `exclude` does."""
 
     include: tuple[Pattern, ...] = ()
@@ -57,9 +57,9 @@ class Choice:
         return not any(pattern.matches(path, is_folder=True) for pattern in self.exclude)
 
 
-def choice_of(include: Sequence[str], exclude: Sequence[str]) -> Choice:
+def path_filter(include: Sequence[str], exclude: Sequence[str]) -> PathFilter:
     """Return what both options say; raises UsageError for a pattern that matches nothing."""
-    return Choice(
+    return PathFilter(
         tuple(_pattern(text, "--include") for text in include),
         tuple(_pattern(text, "--exclude") for text in exclude),
     )

@@ -1,33 +1,22 @@
 """One input: where it is, how its bytes are had, and what stands in the way."""
 
-import contextlib
 import mmap
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
-from typing import Protocol
 
-from dbshuf.errors import InputUnreadable
+from dbshuf.errors import InputChanged, InputUnreadable
+from dbshuf.source.byte_reader import (
+    ByteReader,
+    PlainReader,
+    RawInput,
+    closed_on_error,
+    when_ready,
+)
 from dbshuf.source.compression.readers import Decompressor
-from dbshuf.source.unbuffered import RawInput, when_ready
 
 _WILD = re.compile(r"[*?[]")
-
-
-class ByteReader(Protocol):
-    """Bytes front to back, decompressed if need be."""
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes of the input as it lies on disk, so far."""
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill `view`; less only at the end."""
-
-    def close(self) -> None:
-        """Close what is below."""
 
 
 @dataclass
@@ -125,48 +114,8 @@ class Input:
             raw, head = open_raw(self.path), b""
         with closed_on_error(raw):
             if self.codec is None:
-                return _Joined(raw, head)
+                return PlainReader(raw, head)
             return Decompressor(raw, self.codec, self.name, head)
-
-
-class _Joined:
-    """Bytes already read of a stream, then the stream."""
-
-    def __init__(self, raw: RawInput, head: bytes) -> None:
-        self._raw, self._head = raw, head
-        self._read_bytes = 0
-
-    @property
-    def read_bytes(self) -> int:
-        return self._read_bytes
-
-    def readinto(self, view: memoryview) -> int:
-        done = min(len(self._head), len(view))
-        view[:done] = self._head[:done]
-        self._head = self._head[done:]
-        while done < len(view):
-            count = self._some(view[done:])
-            if not count:
-                break
-            done += count
-        self._read_bytes += done
-        return done
-
-    def _some(self, view: memoryview) -> int:
-        return when_ready(self._raw, lambda: self._raw.readinto(view))
-
-    def close(self) -> None:
-        self._raw.close()
-
-
-@contextlib.contextmanager
-def closed_on_error(raw: RawInput) -> Iterator[None]:
-    """Close `raw` if what is inside raises."""
-    try:
-        yield
-    except BaseException:
-        raw.close()
-        raise
 
 
 def open_raw(path: str) -> FileIO:
@@ -183,6 +132,26 @@ def unreadable(name: str, error: OSError) -> InputUnreadable:
         f"cannot read `{name}`: {error.strerror or error}",
         hint="check the path and its permissions",
     )
+
+
+def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = True) -> None:
+    """Raise InputChanged if a file is no longer what it was when it was listed.
+
+    fd        where it is open; else it is found by its path
+    is_whole  whether all of the bytes that it should have were read
+    """
+    if source.pipe is not None or source.path is None:
+        return
+    try:
+        status = os.stat(source.path if fd is None else fd)
+    except OSError as error:
+        raise unreadable(source.name, error) from error
+    found = (status.st_size, status.st_mtime_ns)
+    if not is_whole or found != (source.size_bytes, source.changed_ns):
+        raise InputChanged(
+            f"`{source.name}` changed while it was read",
+            hint="shuffle a copy that no one writes to",
+        )
 
 
 def mapped_file(source: Input) -> mmap.mmap:

@@ -10,12 +10,11 @@ from dataclasses import replace
 from dbshuf.base.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.base.remote_names import is_remote, remote_hint
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
-from dbshuf.source.compression.readers import codec_of
-from dbshuf.source.compression.zstd_window import HEAD_BYTES, window_bytes
-from dbshuf.source.include import Choice, choice_of
-from dbshuf.source.input import Input, Pipe, closed_on_error, open_raw, unreadable
-from dbshuf.source.listing import Walk
-from dbshuf.source.unbuffered import RawInput
+from dbshuf.source.byte_reader import RawInput, closed_on_error
+from dbshuf.source.compression.codecs import HEAD_BYTES, codec_of, window_bytes
+from dbshuf.source.include import PathFilter, path_filter
+from dbshuf.source.input import Input, Pipe, open_raw, unreadable
+from dbshuf.source.listing import Listing
 from dbshuf.units import KIB, human
 
 STDIN = "-"
@@ -33,8 +32,8 @@ def resolve_inputs(
     """
     if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
-    choice = choice_of(include, exclude)
-    paths = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), choice)]
+    chosen = path_filter(include, exclude)
+    paths = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), chosen)]
     if (include or exclude) and not any(found_in for _, found_in in paths):
         raise UsageError(
             "--include and --exclude choose files of directories and globs, and none is named",
@@ -57,12 +56,12 @@ def resolve_inputs(
     return tuple(inputs)
 
 
-def _expand(name: str, choice: Choice) -> Iterator[tuple[str, str]]:
+def _expand(name: str, chosen: PathFilter) -> Iterator[tuple[str, str]]:
     """Every file that one name on the command line stands for, and what it was found in."""
     if name == STDIN:
         yield name, ""
     elif os.path.isdir(name):
-        for path in Walk(name, choice, unreadable).files_below():
+        for path in Listing(name, chosen).files_below():
             yield path, name
     elif os.path.lexists(name):
         yield name, ""
@@ -70,7 +69,7 @@ def _expand(name: str, choice: Choice) -> Iterator[tuple[str, str]]:
         hint = remote_hint(name, "download it first, or pipe it in: curl -L URL | dbshuf ...")
         raise InputUnreadable(f"`{name}`: remote inputs are not read yet", hint=hint)
     elif glob.has_magic(name):
-        for path in Walk(name, choice, unreadable).files_matching():
+        for path in Listing(name, chosen).files_matching():
             yield path, name
     else:
         raise InputMissing(f"no such file: `{name}`", hint="check the path, or quote a glob")

@@ -8,19 +8,18 @@ import glob
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from dbshuf.errors import InputUnreadable, NoInputFiles
-from dbshuf.source.include import Choice
+from dbshuf.errors import NoInputFiles
+from dbshuf.source.include import PathFilter
+from dbshuf.source.input import fixed_part, unreadable
 
-Unreadable = Callable[[str, OSError], InputUnreadable]
 
-
-class Walk:
+class Listing:
     """One look at what a name on the command line stands for; counts what is left out."""
 
-    def __init__(self, name: str, choice: Choice, unreadable: Unreadable) -> None:
-        self._name, self._choice, self._unreadable = name, choice, unreadable
+    def __init__(self, name: str, path_filter: PathFilter) -> None:
+        self._name, self._filter = name, path_filter
         self._left_out: Counter[str] = Counter()
         self._seen: set[tuple[int, int]] = set()
 
@@ -44,10 +43,10 @@ class Walk:
 
     def files_matching(self) -> list[str]:
         """Return the files that match a glob by path bytes; raises NoInputFiles."""
-        start = _fixed_part(self._name)
+        start = fixed_part(self._name)
         found = []
         for path in sorted(glob.glob(self._name, recursive=True), key=os.fsencode):
-            if not os.path.isdir(path) and self._is_taken(path, path[len(start) :]):
+            if not os.path.isdir(path) and self._is_taken(path, path[len(start) :].lstrip("/")):
                 found.append(path)
         if not found:
             raise self._nothing(f"no file matches `{self._name}`", "hidden files need a dot there")
@@ -64,7 +63,7 @@ class Walk:
                 with os.scandir(folder) as entries:
                     inside = list(entries)
             except OSError as error:
-                raise self._unreadable(str(error.filename or folder), error) from error
+                raise unreadable(str(error.filename or folder), error) from error
             for entry in inside:
                 is_folder = entry.is_dir()
                 if _is_hidden(entry.name, is_folder=is_folder):
@@ -72,7 +71,7 @@ class Walk:
                 elif not is_folder:
                     if self._is_taken(entry.path, self._below(entry.path)):
                         yield entry.path
-                elif not self._choice.enters(self._below(entry.path)):
+                elif not self._filter.enters(self._below(entry.path)):
                     self._left_out["excluded"] += 1
                 elif not entry.is_symlink():
                     stack.append(entry.path)
@@ -93,7 +92,7 @@ class Walk:
             is_special = not stat.S_ISREG(os.stat(path).st_mode)
         except OSError:
             is_special = False
-        why = "special" if is_special else "" if self._choice.takes(below) else "excluded"
+        why = "special" if is_special else "" if self._filter.takes(below) else "excluded"
         if why:
             self._left_out[why] += 1
         return not why
@@ -131,10 +130,3 @@ def _leads_back(path: str, parent: str) -> bool:
     """Whether a link leads to a folder that it is in."""
     here, there = os.path.realpath(parent), os.path.realpath(path)
     return os.path.commonpath([here, there]) == there
-
-
-def _fixed_part(pattern: str) -> str:
-    """Return the directory that a glob names before its first wildcard, a slash at its end."""
-    parts = pattern.split("/")
-    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    return "".join(f"{part}/" for part in parts[:fixed])

@@ -1,20 +1,50 @@
-"""A look at the inputs before work: how long lines are, how much there is."""
+"""A look at the inputs before work: how long lines or rows are, how many there are."""
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from dbshuf.source.head import read_start, unpack_head
-from dbshuf.source.input import Input, open_raw, unreadable
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.rows import I64, row_bytes
+from dbshuf.errors import DbshufError
+from dbshuf.options import SAME
+from dbshuf.source.formats import DELIMITED, NAMES, TEXT_KINDS
+from dbshuf.source.head import first_bytes, read_start, unpack_head
+from dbshuf.source.input import Input, Pipe, open_raw, unreadable
+from dbshuf.source.schema.plain import plain_batch
+from dbshuf.source.tables.aligned import aligned
+from dbshuf.source.tables.interface import BatchSize, RowRange, TableInput, read_error
+from dbshuf.source.tables.opening import open_all, open_one
 from dbshuf.units import KIB, MIB
 
-_SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
-_SAMPLED_BYTES = 64 * KIB  # at the front, the middle and the end of each
+T = TypeVar("T")
 
-# A line where none was seen: of an empty input, or a pipe whose first block is not complete
-# in what was read of it. Too long a guess costs some more batches, too short a one memory
-# for rows that never come, and so a needless refusal.
-_UNSEEN_LINE_BYTES = 100.0
+_SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
+_SAMPLED_BYTES = 64 * KIB  # of lines: at the front, the middle and the end of each input
+_SAMPLED_PARTS = 3  # of a table, spread evenly too
+_PART_BYTES = 256 * KIB  # of each part, or as many rows as come at once
+_PIPED_BYTES = 64 * KIB  # of a pipe that holds a table
+
+# A line or a row where none was seen: of an empty input, or a pipe whose first block is not
+# complete in what was read of it. Too long a guess costs some more batches, too short a one
+# memory for rows that never come, and so a needless refusal.
+_UNSEEN_BYTES = 100.0
+_COLUMN_BYTES = 5  # beside a value: an offset, and a bit for NULL
+
+# Beside what Arrow holds: pages of a mapped file, blocks and what they are parsed into, a
+# page cache and Python's objects, DuckDB's memory_limit.
+_READER_BYTES = {
+    "arrow": 16 * MIB,
+    "csv": 8 * MIB,
+    "tsv": 8 * MIB,
+    "sqlite": 8 * MIB,
+    "duckdb": 128 * MIB,
+}
 
 
 @dataclass(frozen=True)
@@ -38,12 +68,35 @@ class Survey:
     reader_bytes: int = 0
 
 
-def survey_lines(inputs: Sequence[Input], terminator: bytes) -> Survey:
-    """Sample the inputs; raises InputUnreadable or InputBroken where one cannot be read."""
-    chosen = inputs[:: max(1, -(-len(inputs) // _SAMPLED_INPUTS))]
+def survey_inputs(
+    inputs: Sequence[Input],
+    kind: str,
+    *,
+    terminator: bytes = b"\n",
+    table: str | None = None,
+    schema: str | pa.Schema = SAME,
+) -> Survey:
+    """Sample the inputs; before they are opened, since a pipe is read only once.
+
+    kind           as `formats.kind_of_inputs` returns it
+    terminator     of lines
+    table, schema  of rows, as `tables.reader.open_tables` takes them
+    Raises         what opening and reading them raises
+    """
+    if kind in TEXT_KINDS:
+        return _of_lines(inputs, terminator)
+    return _of_rows(inputs, kind, table, schema)
+
+
+def _spread(items: Sequence[T], most: int) -> Sequence[T]:
+    """Return at most so many of the items, spread evenly."""
+    return items[:: max(1, -(-len(items) // most))]
+
+
+def _of_lines(inputs: Sequence[Input], terminator: bytes) -> Survey:
     seen_bytes = lines = longest = 0
     ratios: list[tuple[int, int]] = []
-    for source in chosen:
+    for source in _spread(inputs, _SAMPLED_INPUTS):
         for sample, ratio in _samples(source):
             pieces = sample.split(terminator)
             seen_bytes += len(sample)
@@ -59,7 +112,7 @@ def survey_lines(inputs: Sequence[Input], terminator: bytes) -> Survey:
     ]
     known = [size for size in sizes if size is not None]
     return Survey(
-        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else _UNSEEN_LINE_BYTES,
+        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else _UNSEEN_BYTES,
         longest_line_bytes=longest,
         text_bytes=int(sum(known)) if len(known) == len(sizes) else None,
         is_exact=is_exact,
@@ -94,3 +147,99 @@ def _seen_of_pipe(source: Input, head: bytes) -> bytes:
 def _unpacked_sample(source: Input) -> tuple[bytes, tuple[int, int]]:
     text, on_disk = read_start(source, 4 * MIB)
     return text[: 4 * _SAMPLED_BYTES], (min(on_disk, source.size_bytes or 0), len(text))
+
+
+def _of_rows(
+    inputs: Sequence[Input], kind: str, table: str | None, schema: str | pa.Schema
+) -> Survey:
+    """Sample typed rows.
+
+    Returns  text_bytes counts rows as `rows.row_bytes` does and some more for their columns;
+             estimated from file sizes for CSV and TSV, None where neither their rows nor
+             their sizes are known
+    """
+    tables: list[TableInput] = []
+    try:
+        schema = open_all(tables, inputs, kind, table, schema)
+        sample = _RowSample(schema, kind)
+        for one in _spread(tables, _SAMPLED_INPUTS):
+            sample.look_at(one)
+        counts = [one.rows for one in tables]
+        least_bytes = sum(one.least_bytes for one in tables)
+    finally:
+        for one in tables:
+            one.close()
+    seen, columns = np.concatenate(sample.sizes), len(schema)
+    beside = _COLUMN_BYTES * columns
+    mean = float(seen.mean()) if len(seen) else _UNSEEN_BYTES
+    known = [count for count in counts if count is not None]
+    text_bytes = None
+    if len(known) == len(counts):
+        # The first rows of a part may be its shortest: what is sorted by length begins so.
+        mean = max(mean, least_bytes / max(sum(known), 1) - beside)
+        text_bytes = int(sum(known) * (mean + beside))
+    if kind in DELIMITED and (text := _of_lines(inputs, b"\n").text_bytes) is not None:
+        # a comma or a line end behind every value
+        text_bytes = int(text * (mean + beside) / (mean + columns))
+    return Survey(
+        mean_line_bytes=mean + beside,
+        longest_line_bytes=int(seen.max(initial=0)) + beside,
+        text_bytes=text_bytes,
+        is_exact=False,
+        columns=columns,
+        reader_bytes=sample.reader_bytes + _READER_BYTES.get(kind, 0),
+    )
+
+
+class _RowSample:
+    """Rows from the fronts of some parts, and what reading them took.
+
+    sizes         bytes of the rows, int64 arrays
+    reader_bytes  most that Arrow held to read a part
+    """
+
+    def __init__(self, schema: pa.Schema, kind: str) -> None:
+        self.sizes: list[I64] = [np.empty(0, np.int64)]
+        self.reader_bytes = 0
+        self._schema, self._kind = schema, kind
+
+    def look_at(self, table: TableInput) -> None:
+        """Sample one input; of a pipe, what was read of it so far."""
+        if table.input.pipe is None:
+            self._parts_of(table)
+            return
+        with contextlib.suppress(DbshufError):  # it ends anywhere
+            head = open_one(_head_of(table.input, self._kind), self._kind, None)
+            self._parts_of(aligned(head, self._schema))
+
+    def _parts_of(self, table: TableInput) -> None:
+        parts = list(table.row_ranges(self._schema.names))
+        for part in _spread(parts, _SAMPLED_PARTS):
+            try:
+                self._rows_of(part, table.input.name)
+            except Exception as error:
+                raise read_error(table.input, error, NAMES[self._kind]) from None
+
+    def _rows_of(self, part: RowRange, name: str) -> None:
+        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4), part.first_row, 0
+        pool = pa.default_memory_pool()
+        before, highest = pool.bytes_allocated(), pool.max_memory() or 0
+        with contextlib.closing(part.read(batch_size)) as pieces:
+            while seen_bytes < _PART_BYTES and (found := next(pieces, None)) is not None:
+                self.sizes.append(row_bytes(plain_batch(found, self._schema, name, row)))
+                peak = pool.max_memory() or 0
+                held = (peak if peak > highest else pool.bytes_allocated()) - before
+                self.reader_bytes = max(self.reader_bytes, held - found.nbytes)
+                batch_size.saw(len(found), found.nbytes)
+                row += len(found)
+                seen_bytes += int(self.sizes[-1].sum())
+
+
+def _head_of(source: Input, kind: str) -> Input:
+    """Return what was read of a pipe as an input of its own."""
+    from dbshuf.source.tables.csv import whole_rows
+
+    text, is_all = first_bytes(source, _PIPED_BYTES)
+    if kind in DELIMITED and not is_all:
+        text = whole_rows(text, kind)
+    return replace(source, codec=None, pipe=Pipe(io.BytesIO(text), b""))

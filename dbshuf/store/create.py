@@ -18,9 +18,10 @@ from dbshuf.errors import OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
 from dbshuf.query.json_scan import json_structure
 from dbshuf.query.relation import LINES
+from dbshuf.source.formats import TEXT_KINDS
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input
-from dbshuf.source.survey import survey_lines
+from dbshuf.source.survey import survey_inputs
 from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo, attached, check_storable, open_store
 from dbshuf.units import MIB
 
@@ -194,14 +195,14 @@ def _table_schema(
 
 def _group_rows(inputs: Sequence[Input], kind: str, options: InputOptions) -> int:
     """Return the rows of a group: a multiple of DuckDB's vector."""
-    if kind in ("lines", "json"):
-        survey = survey_lines(inputs, options.terminator)
-    else:
-        from dbshuf.source.tables.reader import survey_tables
-
-        survey = survey_tables(
-            inputs[:_SURVEYED_INPUTS], kind, table=options.table, schema=options.schema
-        )
+    few = inputs if kind in TEXT_KINDS else inputs[:_SURVEYED_INPUTS]
+    survey = survey_inputs(
+        few,
+        kind,
+        terminator=options.terminator,
+        table=options.table,
+        schema=options.schema,
+    )
     vectors = int(_GROUP_BYTES / survey.mean_line_bytes) // VECTOR_ROWS
     return min(max(vectors, 1) * VECTOR_ROWS, _MOST_GROUP_ROWS)
 

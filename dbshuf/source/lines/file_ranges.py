@@ -1,15 +1,23 @@
-"""Plain files as units of work: pieces of large files, groups of smaller ones."""
+"""Plain files as units of work, and how they are read: ranges of large ones, several small ones."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from dbshuf.base.block_io import ALIGN, U8, BlockReader, round_up
+from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputChanged
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
+from dbshuf.units import KIB, MIB
+
+TAIL_BYTES = 256 * KIB  # read past a range's end for its last line; longer ones are read on
 
 
 @dataclass(frozen=True)
-class Piece:
+class FileRange:
     """The lines of a plain file that start in [start, end).
 
     is_first  whether a line starts at `start`, which a look at the byte before would not tell
@@ -24,46 +32,157 @@ class Piece:
 
 
 def cut(
-    inputs: Iterable[Input], header_bytes: int, piece_bytes: int
-) -> Iterator[tuple[Piece, ...]]:
-    """Yield the units of work: a piece of a large file, or several whole files.
+    inputs: Iterable[Input], header_bytes: int, range_bytes: int
+) -> Iterator[tuple[FileRange, ...]]:
+    """Yield the units of work: a range of a large file, or several whole files.
 
     A unit is stored as one run, and a bucket is read with one read a run, so a file shares
     a unit unless it fills half of one.
     """
-    group: list[Piece] = []
+    group: list[FileRange] = []
     grouped_bytes = 0
     for source in inputs:
         size = source.size_bytes or 0
         if size <= header_bytes:
             continue
-        if size <= piece_bytes // 2:
-            if grouped_bytes + size + 1 > piece_bytes:
+        if size <= range_bytes // 2:
+            if grouped_bytes + size + 1 > range_bytes:
                 yield tuple(group)
                 group, grouped_bytes = [], 0
-            group.append(Piece(source, header_bytes, size, is_first=True, is_whole=True))
+            group.append(FileRange(source, header_bytes, size, is_first=True, is_whole=True))
             grouped_bytes += size + 1  # room for a terminator
             continue
-        for start in range(0, size, piece_bytes):
-            end = min(start + piece_bytes, size)
+        for start in range(0, size, range_bytes):
+            end = min(start + range_bytes, size)
             if end > header_bytes:
                 first = max(start, header_bytes)
-                yield (Piece(source, first, end, start <= header_bytes),)
+                yield (FileRange(source, first, end, start <= header_bytes),)
     if group:
         yield tuple(group)
 
 
-def check_same(source: Input, fd: int, *, is_whole: bool = True) -> None:
-    """Raise InputChanged if a file is no longer what it was when it was listed.
+def read_whole(part: FileRange, buffer: U8, begin: int) -> int:
+    """Read a file behind buffer[:begin]; return where it ends.
 
-    is_whole  whether all of the bytes that it should have were read
+    Through the page cache: past it, both offset and place would have to be aligned, but the
+    lines of a batch lie one after the other.
+    Raises  InputUnreadable, InputChanged
     """
-    status = os.fstat(fd)
-    if not is_whole or (status.st_size, status.st_mtime_ns) != (
-        source.size_bytes,
-        source.changed_ns,
-    ):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
+    size = part.end - part.start
+    end = begin
+    with open_raw(part.input.name) as file:
+        try:
+            while count := os.preadv(
+                file.fileno(), [buffer.data[end : begin + size]], part.start + end - begin
+            ):
+                end += count
+        except OSError as error:
+            raise unreadable(part.input.name, error) from error
+        check_unchanged(part.input, file.fileno(), is_whole=end - begin == size)
+    return end
+
+
+@contextlib.contextmanager
+def opened_range(part: FileRange, terminator: bytes, room: int) -> Iterator["RangeReader"]:
+    """Give a reader of a range, and see to it that the file stays as it was listed.
+
+    room    bytes of a worker's buffer to read into, a multiple of ALIGN; two blocks follow
+    Raises  InputUnreadable, InputChanged
+    """
+    try:
+        with contextlib.closing(BlockReader(part.input.name)) as file:
+            check_unchanged(part.input, file.fileno())
+            yield RangeReader(part, file, terminator, room)
+            check_unchanged(part.input, file.fileno())
+    except OSError as error:
+        raise unreadable(part.input.name, error) from error
+
+
+class RangeReader:
+    """The lines that start in a range of a large file.
+
+    is_ended_here  whether the file's last line was read, and its terminator was added here
+    """
+
+    is_ended_here = False
+
+    def __init__(self, part: FileRange, file: BlockReader, terminator: bytes, room: int) -> None:
+        self._range, self._file = part, file
+        self._terminator, self._room = terminator, room
+
+    def line_start(self, arena: Arena) -> int:
+        """Return where the first line starts that starts in the range (or past its end)."""
+        at = self._range.start - 1
+        while at < self._range.end:
+            base = at // ALIGN * ALIGN
+            count = self._file.readinto(arena.buffer[: 64 * KIB], base)
+            place = arena.first_terminator(at - base, count, self._terminator)
+            if place >= 0:
+                return base + place + 1
+            if base + count <= at:
+                raise self._shorter()
+            at = base + count
+        return self._range.end
+
+    def lines(self, position: int, arena: Arena) -> tuple[int, int] | None:
+        """Read complete lines from `position` on, up to the one that crosses the range's end.
+
+        Returns  begin and end of the lines in the buffer; None if the first one is longer
+        """
+        base = position // ALIGN * ALIGN
+        begin = position - base
+        near = min(round_up(self._range.end - base + TAIL_BYTES), self._room)
+        crossing = max(self._range.end - 1 - base, begin)
+        for wanted in sorted({near, self._room}):
+            end = self._fill(arena, base, wanted)
+            place = arena.first_terminator(crossing, end, self._terminator)
+            if place < 0:
+                place = arena.last_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1
+        return None
+
+    def long_line(
+        self, position: int, arena: Arena, sizes: Iterable[int]
+    ) -> tuple[int, int] | None:
+        """Read the one line at `position` into a larger arena; as `lines`.
+
+        sizes  bytes of the arena in which to look for its end, one after the other
+        """
+        base = position // ALIGN * ALIGN
+        begin = position - base
+        for wanted in sizes:
+            end = self._fill(arena, base, wanted // ALIGN * ALIGN)
+            place = arena.first_terminator(begin, end, self._terminator)
+            if place >= 0:
+                return begin, place + 1
+        return None
+
+    def line_bytes(self, position: int) -> int:
+        """Return the length of the line at `position`, its terminator included."""
+        window = np.empty(MIB, np.uint8)
+        at = position
+        while count := self._file.read_cached(window, at):
+            place = window[:count].tobytes().find(self._terminator)
+            if place >= 0:
+                return at + place + 1 - position
+            at += count
+        return at + 1 - position
+
+    def _fill(self, arena: Arena, base: int, wanted: int) -> int:
+        """Read up to `wanted` bytes; the file's last line gets a terminator if it has none."""
+        left = self._file.size_bytes - base
+        count = min(self._file.readinto(arena.buffer[:wanted], base), left)
+        if count < min(wanted, left):
+            raise self._shorter()
+        if count == left and arena.buffer[count - 1] != self._terminator[0]:
+            arena.buffer[count] = self._terminator[0]
+            count += 1
+            self.is_ended_here = True
+        return count
+
+    def _shorter(self) -> InputChanged:
+        return InputChanged(
+            f"`{self._file.name}` became shorter while it was read",
             hint="shuffle a copy that no one writes to",
         )

@@ -1,35 +1,29 @@
 """Inputs to batches of lines, by several workers at once.
 
-A plain file is cut into pieces and a piece owns the lines that start in it, so
-pieces are read in any order, by any worker. A compressed file or a pipe is read
+A plain file is cut into ranges and a range owns the lines that start in it, so
+ranges are read in any order, by any worker. A compressed file or a pipe is read
 front to back: one worker at a time fills its buffer from it and hands it on.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from dbshuf.base.block_io import ALIGN, U8, BlockReader, aligned_buffer, round_up
+from dbshuf.base.block_io import ALIGN, U8, aligned_buffer, round_up
 from dbshuf.base.layout import MOST_LONG_BYTES, Layout
 from dbshuf.base.line_batch import Arena, Batch, origin_of
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import InputChanged, LineTooLong
-from dbshuf.source.input import Input, open_raw, unreadable
-from dbshuf.source.lines.file_ranges import Piece, check_same, cut
+from dbshuf.errors import LineTooLong
+from dbshuf.source.input import Input, check_unchanged
+from dbshuf.source.lines.file_ranges import TAIL_BYTES, FileRange, cut, opened_range, read_whole
 from dbshuf.source.lines.long_lines import LongArena
 from dbshuf.source.lines.stream import Stream
 from dbshuf.units import KIB, MIB, human
 
-_TAIL_BYTES = 256 * KIB  # read past a piece's end for its last line; longer ones are read on
 _MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` grants at most
 _CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
-
-
-class NoLineEnd(Exception):
-    """No line ends in a full buffer."""
 
 
 class LineSource:
@@ -71,9 +65,9 @@ class LineSource:
         self._open: set[Stream] = set()
         self._idle: deque[Stream] = deque()  # of the open ones, those that no worker reads
         self._streamed_bytes = 0  # text of the streams that are done
-        whole = (self._room - _TAIL_BYTES) // MIB * MIB
-        piece_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
-        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, piece_bytes)
+        whole = (self._room - TAIL_BYTES) // MIB * MIB
+        range_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
+        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes)
         self._is_stopped = False
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
@@ -92,7 +86,7 @@ class LineSource:
             if isinstance(work, Stream):
                 yield from self._stream_batches(work, arena)
             else:
-                yield from self._piece_batches(work, arena)
+                yield from self._file_batches(work, arena)
 
     def stop(self) -> None:
         """End `batches` in every thread: now if it waits for another, else after its batch.
@@ -115,8 +109,7 @@ class LineSource:
         """Raise InputChanged if a plain file is no longer what it was when it was listed."""
         for source in self._inputs:
             if source.is_plain_file:
-                with open_raw(source.name) as file:
-                    check_same(source, file.fileno())
+                check_unchanged(source)
 
     def close(self) -> None:
         """Stop, and close what is open."""
@@ -129,7 +122,7 @@ class LineSource:
             if source.pipe is not None:
                 source.pipe.raw.close()
 
-    def _take(self) -> Stream | tuple[Piece, ...] | None:
+    def _take(self) -> Stream | tuple[FileRange, ...] | None:
         """Return a worker's next work, None when there is none and none can come."""
         with self._changed:
             while True:
@@ -223,137 +216,41 @@ class LineSource:
             yield Batch(arena.buffer, offsets, origins)
             begin = stop
 
-    def _piece_batches(self, pieces: Sequence[Piece], arena: Arena) -> Iterator[Batch]:
-        if not pieces[0].is_whole:
-            yield from self._long_piece(pieces[0], arena)
+    def _file_batches(self, ranges: Sequence[FileRange], arena: Arena) -> Iterator[Batch]:
+        if not ranges[0].is_whole:
+            yield from self._range_batches(ranges[0], arena)
             return
         end, regions = 0, []
-        for piece in pieces:
-            begin, end = end, self._read_whole(piece, arena, end)
-            regions.append((begin, origin_of(piece.input.ordinal, piece.start, begin)))
+        for part in ranges:
+            begin, end = end, read_whole(part, arena.buffer, end)
+            regions.append((begin, origin_of(part.input.ordinal, part.start, begin)))
+            if arena.buffer[end - 1] != self._terminator[0]:
+                arena.buffer[end] = self._terminator[0]
+                end += 1
+                self._unterminated[part.input.ordinal] = 1
         yield from self._split(arena, regions, end)
 
-    def _read_whole(self, piece: Piece, arena: Arena, begin: int) -> int:
-        """Read a file behind buffer[:begin]; return where its lines end.
-
-        Through the page cache: past it, both offset and place would have to be aligned, but
-        the lines of a batch lie one after the other.
-        """
-        size = piece.end - piece.start
-        end = begin
-        with open_raw(piece.input.name) as file:
-            try:
-                while count := os.preadv(
-                    file.fileno(),
-                    [arena.buffer.data[end : begin + size]],
-                    piece.start + end - begin,
-                ):
-                    end += count
-            except OSError as error:
-                raise unreadable(piece.input.name, error) from error
-            check_same(piece.input, file.fileno(), is_whole=end - begin == size)
-        if arena.buffer[end - 1] != self._terminator[0]:
-            arena.buffer[end] = self._terminator[0]
-            end += 1
-            self._unterminated[piece.input.ordinal] = 1
-        return end
-
-    def _long_piece(self, piece: Piece, arena: Arena) -> Iterator[Batch]:
-        """The lines that start in one piece of a large file."""
-        try:
-            reader = BlockReader(piece.input.name)
-        except OSError as error:
-            raise unreadable(piece.input.name, error) from error
-        try:
-            check_same(piece.input, reader.fileno())
-            position = piece.start if piece.is_first else self._line_start(reader, piece, arena)
-            while position < piece.end:
-                try:
-                    begin, end = self._read_lines(reader, piece, position, arena)
-                except NoLineEnd:
-                    with self._long.taken() as larger:
-                        begin, end = self._read_long_line(reader, piece, position, larger)
-                        region = [(begin, origin_of(piece.input.ordinal, position, begin))]
-                        yield from self._split(larger, region, end)
-                else:
-                    region = [(begin, origin_of(piece.input.ordinal, position, begin))]
+    def _range_batches(self, part: FileRange, arena: Arena) -> Iterator[Batch]:
+        """The lines that start in one range of a large file."""
+        with opened_range(part, self._terminator, self._room) as reader:
+            position = part.start if part.is_first else reader.line_start(arena)
+            while position < part.end:
+                found = reader.lines(position, arena)
+                if found is not None:
+                    begin, end = found
+                    region = [(begin, origin_of(part.input.ordinal, position, begin))]
                     yield from self._split(arena, region, end)
+                else:
+                    with self._long.taken() as larger:
+                        found = reader.long_line(position, larger, self._long_sizes())
+                        if found is None:
+                            length = reader.line_bytes(position)
+                            raise self._too_long(part.input, position, length)
+                        begin, end = found
+                        region = [(begin, origin_of(part.input.ordinal, position, begin))]
+                        yield from self._split(larger, region, end)
+                self._unterminated[part.input.ordinal] |= reader.is_ended_here
                 position += end - begin
-            check_same(piece.input, reader.fileno())
-        except OSError as error:
-            raise unreadable(piece.input.name, error) from error
-        finally:
-            reader.close()
-
-    def _line_start(self, reader: BlockReader, piece: Piece, arena: Arena) -> int:
-        """Return where the first line starts that starts in the piece (or past its end)."""
-        at = piece.start - 1
-        while at < piece.end:
-            base = at // ALIGN * ALIGN
-            count = reader.readinto(arena.buffer[: 64 * KIB], base)
-            place = arena.first_terminator(at - base, count, self._terminator)
-            if place >= 0:
-                return base + place + 1
-            if base + count <= at:
-                raise _shorter(reader)
-            at = base + count
-        return piece.end
-
-    def _read_lines(
-        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
-    ) -> tuple[int, int]:
-        """Read complete lines from `position` on, up to the line that crosses the piece's end.
-
-        Returns  begin and end of the lines in the buffer
-        Raises   NoLineEnd if the first one is longer than the arena
-        """
-        base = position // ALIGN * ALIGN
-        begin = position - base
-        near = min(round_up(piece.end - base + _TAIL_BYTES), self._room)
-        for wanted in sorted({near, self._room}):
-            end = self._fill(reader, arena, base, wanted, piece.input.ordinal)
-            place = arena.first_terminator(max(piece.end - 1 - base, begin), end, self._terminator)
-            if place < 0:
-                place = arena.last_terminator(begin, end, self._terminator)
-            if place >= 0:
-                return begin, place + 1
-        raise NoLineEnd
-
-    def _read_long_line(
-        self, reader: BlockReader, piece: Piece, position: int, arena: Arena
-    ) -> tuple[int, int]:
-        """Read the one line at `position` into an arena made for it; as `_read_lines`."""
-        base = position // ALIGN * ALIGN
-        begin = position - base
-        for wanted in self._long_sizes():
-            end = self._fill(reader, arena, base, wanted // ALIGN * ALIGN, piece.input.ordinal)
-            place = arena.first_terminator(begin, end, self._terminator)
-            if place >= 0:
-                return begin, place + 1
-        raise self._too_long(piece.input, position, self._measure(reader, position))
-
-    def _fill(self, reader: BlockReader, arena: Arena, base: int, wanted: int, ordinal: int) -> int:
-        """Read up to `wanted` bytes; the file's last line gets a terminator if it has none."""
-        left = reader.size_bytes - base
-        count = min(reader.readinto(arena.buffer[:wanted], base), left)
-        if count < min(wanted, left):
-            raise _shorter(reader)
-        if count == left and arena.buffer[count - 1] != self._terminator[0]:
-            arena.buffer[count] = self._terminator[0]
-            count += 1
-            self._unterminated[ordinal] = 1
-        return count
-
-    def _measure(self, reader: BlockReader, position: int) -> int:
-        """Return the length of the line at `position`, its terminator included."""
-        window = np.empty(MIB, np.uint8)
-        at = position
-        while count := reader.read_cached(window, at):
-            place = window[:count].tobytes().find(self._terminator)
-            if place >= 0:
-                return at + place + 1 - position
-            at += count
-        return at + 1 - position
 
     def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:
         line = f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes)"
@@ -373,10 +270,3 @@ class LineSource:
 def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Of regions that begin at one place, the last: the ones before it hold no rows."""
     return list(dict(regions).items())
-
-
-def _shorter(reader: BlockReader) -> InputChanged:
-    return InputChanged(
-        f"`{reader.name}` became shorter while it was read",
-        hint="shuffle a copy that no one writes to",
-    )

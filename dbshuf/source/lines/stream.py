@@ -7,7 +7,8 @@ import numpy as np
 from dbshuf.base.key import POSITION_LIMIT
 from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputBeyondBounds
-from dbshuf.source.input import ByteReader, Input, unreadable
+from dbshuf.source.byte_reader import ByteReader
+from dbshuf.source.input import Input, unreadable
 from dbshuf.units import MIB, human
 
 _EMPTY = np.empty(0, np.uint8)

@@ -6,7 +6,7 @@ lists become the usual ones. Fields may be null and carry no metadata.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -122,8 +122,9 @@ def _unsound(
             hint="no row can hold it",
         )
     if "utf8" in text.lower():
+        row += first_failing(array, _check_slice)
         return NotUtf8(
-            f"`{name}` at row {row + _first_bad_text(array)}: column `{column}` is no UTF-8",
+            f"`{name}` at row {row}: column `{column}` is no UTF-8",
             hint="rows count from 0; convert the text to UTF-8, or write the column as binary",
         )
     return InputBroken(
@@ -132,17 +133,24 @@ def _unsound(
     )
 
 
-def _first_bad_text(array: pa.Array) -> int:
-    """Return the number of the first row that is no UTF-8, of an array that is sound else."""
+def first_failing(array: pa.Array, check: Callable[[pa.Array], object]) -> int:
+    """Return the number of the first row for which `check` raises what pyarrow does.
+
+    check  fails for a slice of the array if it does for one of its rows, and for the whole
+    """
     low, high = 0, len(array)
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            _check(own_slice(array.slice(low, middle - low)))
+            check(array.slice(low, middle - low))
             low = middle
         except pa.ArrowException:
             high = middle
     return low
+
+
+def _check_slice(array: pa.Array) -> None:
+    _check(own_slice(array))
 
 
 def own_slice(array: pa.Array) -> pa.Array:
@@ -255,13 +263,9 @@ def _children(kind: Any) -> Sequence[Any]:
     """Return the types below a type."""
     if isinstance(kind, pa.BaseExtensionType):
         return [kind.storage_type]
-    if pa.types.is_map(kind):
-        return [kind.key_type, kind.item_type]
-    if pa.types.is_struct(kind):
-        return [field.type for field in kind]
-    if _is_list(kind) or pa.types.is_fixed_size_list(kind):
-        return [kind.value_type]
-    return []
+    if pa.types.is_run_end_encoded(kind) or not pa.types.is_nested(kind):
+        return []
+    return [field.type for field in fields_of(kind)]
 
 
 def leaves(kind: Any) -> int:

@@ -1,4 +1,8 @@
-"""The union of columns: by name, a type that holds the values of all, missing is null."""
+"""The union of columns: by name, a type that holds the values of all, missing is null.
+
+pa.unify_schemas loses values: of int64 and uint64 it makes int64, of int64 and double double
+(pyarrow 26.0.1).
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """The columns of the inputs as they are to be written: what plain types leave out.
 
-Rows move as plain types, see columns.py. Beside them goes a schema that says what the
+Rows move as plain types, see plain.py. Beside them goes a schema that says what the
 output is to have instead: nullability, metadata of fields and of the file, large types,
 views and dictionaries. Of several inputs it says what holds for all of them.
 """

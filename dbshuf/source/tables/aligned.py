@@ -11,17 +11,25 @@ import pyarrow as pa
 
 from dbshuf.errors import SchemaMismatch
 from dbshuf.source.input import Input, Key
-from dbshuf.source.schema.plain import narrowest, plain_batch, plain_schema
+from dbshuf.source.schema.plain import first_failing, narrowest, plain_batch, plain_schema
 from dbshuf.source.schema.union import widened
-from dbshuf.source.tables.interface import Pace, Part, Pieces, TableInput, first_line
+from dbshuf.source.tables.interface import (
+    BatchSize,
+    RecordBatches,
+    RowRange,
+    TableInput,
+    first_line,
+)
 
 KEY_TYPES = {"BIGINT": pa.int64(), "DATE": pa.date32(), "VARCHAR": pa.string()}
 
 
-def fitted(table: TableInput, schema: pa.Schema) -> TableInput:
+def aligned(table: TableInput, schema: pa.Schema) -> TableInput:
     """Return an input with the columns of `schema`, plain types that hold those of its own."""
     return (
-        table if plain_schema(table.schema, table.input.name) == schema else Fitted(table, schema)
+        table
+        if plain_schema(table.schema, table.input.name) == schema
+        else AlignedInput(table, schema)
     )
 
 
@@ -36,7 +44,7 @@ def with_keys(table: TableInput) -> TableInput:
     if not keys:
         return table
     fields = [pa.field(key.name, KEY_TYPES[key.kind]) for key in keys]
-    return Fitted(table, pa.schema([*table.schema, *fields]), keys)
+    return AlignedInput(table, pa.schema([*table.schema, *fields]), keys)
 
 
 def with_kinds_of(source: Input, schema: pa.Schema) -> Input:
@@ -51,8 +59,8 @@ def with_kinds_of(source: Input, schema: pa.Schema) -> Input:
     return replace(source, keys=tuple(keys))
 
 
-class Fitted:
-    """An input with other columns than its own; see parts.TableInput."""
+class AlignedInput:
+    """An input with other columns than its own; see interface.TableInput."""
 
     def __init__(self, table: TableInput, schema: pa.Schema, keys: Sequence[Key] = ()) -> None:
         """Read `table` as `schema`; `keys` are among its columns, others that it lacks are null."""
@@ -63,17 +71,17 @@ class Fitted:
         self._wanted = _types(schema, self.input.name)
         self._keys = {key.name: _scalar(key) for key in keys}
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         own = [name for name in names if name in self._own]
         if not own:  # rows are counted by a column
             plain = pa.schema(list(self._own.items()))
             own = [plain.names[narrowest(plain)]]
-        for part in self._table.parts(own):
-            yield Part(part.first_row, partial(self._read, part, names))
+        for part in self._table.row_ranges(own):
+            yield RowRange(part.first_row, partial(self._read, part, names))
 
-    def _read(self, part: Part, names: Sequence[str], pace: Pace) -> Pieces:
+    def _read(self, part: RowRange, names: Sequence[str], batch_size: BatchSize) -> RecordBatches:
         row = part.first_row
-        with contextlib.closing(part.read(pace)) as pieces:
+        with contextlib.closing(part.read(batch_size)) as pieces:
             for found in pieces:
                 columns = [self._column(found, name, row) for name in names]
                 yield pa.RecordBatch.from_arrays(columns, list(names))
@@ -92,7 +100,7 @@ class Fitted:
         try:
             return widened(plain, wanted)
         except pa.ArrowInvalid as error:
-            row += _first_unfit(plain, wanted)
+            row += first_failing(plain, lambda rows: widened(rows, wanted))
             raise SchemaMismatch(
                 f"`{self.input.name}` at row {row}: column `{name}` does not fit {wanted}, the"
                 f" type of all inputs: {first_line(error)}",
@@ -120,16 +128,3 @@ def _scalar(key: Key) -> pa.Scalar:
     elif value is not None and key.kind == "DATE":
         value = datetime.date.fromisoformat(value)
     return pa.scalar(value, KEY_TYPES[key.kind])
-
-
-def _first_unfit(array: pa.Array, kind: Any) -> int:
-    """Return the number of the first row that the wider type does not reach; there is one."""
-    low, high = 0, len(array)
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            widened(array.slice(low, middle - low), kind)
-            low = middle
-        except pa.ArrowInvalid:
-            high = middle
-    return low

@@ -13,11 +13,12 @@ from itertools import islice
 import pyarrow as pa
 
 from dbshuf.errors import LineTooLong
-from dbshuf.source.head import first_bytes
-from dbshuf.source.input import ByteReader, Input, mapped_file, unreadable
+from dbshuf.source.byte_reader import ByteReader
+from dbshuf.source.head import fronts
+from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
 from dbshuf.source.schema.plain import narrowest, own_slice
-from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged, read_error
-from dbshuf.units import KIB, MIB, human
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
+from dbshuf.units import MIB, human
 
 _FILE_MAGIC = b"ARROW1\0\0"
 _MOST_SCHEMA_BYTES = 64 * MIB
@@ -26,7 +27,7 @@ _MOST_BATCH_BYTES = 1 << 30  # of an input that is read front to back
 
 
 class IpcInput:
-    """One Arrow IPC input; see parts.TableInput."""
+    """One Arrow IPC input; see interface.TableInput."""
 
     def __init__(self, source: Input) -> None:
         """Read the schema. Raises InputBroken, InputUnreadable."""
@@ -41,15 +42,15 @@ class IpcInput:
         except Exception as error:
             raise read_error(source, error, "Arrow IPC data") from None
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         fields = [i for i, field in enumerate(self.schema) if field.name in names]
         read = self._mapped if self.input.is_plain_file else self._streamed
-        yield Part(0, lambda pace: read(fields, pace))
+        yield RowRange(0, lambda batch_size: read(fields, batch_size))
 
-    def _mapped(self, fields: Sequence[int], pace: Pace) -> Pieces:
+    def _mapped(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         mapped, given_bytes = mapped_file(self.input), 0
         for batch in _checked(_batches(mapped, fields)):
-            for piece in _slices(batch, pace):
+            for piece in _slices(batch, batch_size):
                 yield piece
                 check_unchanged(self.input)  # pages beyond a new end would end the process
                 given_bytes += piece.nbytes  # its structure is known to be sound by now
@@ -57,13 +58,13 @@ class IpcInput:
                     given_bytes = 0
                     mapped.madvise(mmap.MADV_DONTNEED)
 
-    def _streamed(self, fields: Sequence[int], pace: Pace) -> Pieces:
+    def _streamed(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         reader = self.input.open_stream()
         try:
             file = pa.PythonFile(_File(reader, self.input), mode="r")
             batches = pa.ipc.open_stream(file, options=_options(fields))
             for batch in _checked(batches):
-                yield from _slices(batch, pace)
+                yield from _slices(batch, batch_size)
         finally:
             reader.close()
 
@@ -126,11 +127,11 @@ def _places(array: pa.Array) -> list[int]:
     return [len(array), *(part.address if part else 0 for part in array.buffers())]
 
 
-def _slices(batch: pa.RecordBatch, pace: Pace) -> Pieces:
+def _slices(batch: pa.RecordBatch, batch_size: BatchSize) -> RecordBatches:
     """Yield a batch in small pieces."""
     begin = 0
     while begin < len(batch):
-        piece = batch.slice(begin, pace.rows)
+        piece = batch.slice(begin, batch_size.rows)
         begin += len(piece)
         if len(piece) < len(batch):
             columns = [own_slice(column) for column in piece.columns]
@@ -151,15 +152,14 @@ def _look(source: Input) -> tuple[pa.Schema, int]:
 
 def _piped_schema(source: Input) -> pa.Schema:
     """Return the schema of what can only be read front to back, from its first bytes."""
-    size = 64 * KIB
-    while True:
-        text, is_all = first_bytes(source, size)
+    for text, _ in fronts(source, _MOST_SCHEMA_BYTES):
+        fault: Exception | None = None
         try:
             return pa.ipc.open_stream(text.removeprefix(_FILE_MAGIC)).schema
-        except (pa.ArrowException, OSError):
-            if is_all or size >= _MOST_SCHEMA_BYTES:
-                raise
-        size *= 4
+        except (pa.ArrowException, OSError) as error:
+            fault = error
+    assert fault is not None, "there is always a front"
+    raise fault
 
 
 def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:

@@ -16,22 +16,21 @@ import pyarrow.csv as pa_csv
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputBroken, NotUtf8, SchemaMismatch
-from dbshuf.source.head import first_bytes
+from dbshuf.source.head import MOST_HEADER_BYTES, fronts
 from dbshuf.source.input import Input
 from dbshuf.source.tables.csv_records import BadQuote, Records, Unended, row_end
-from dbshuf.source.tables.interface import Part, Pieces, first_line
-from dbshuf.units import KIB, MIB, human
+from dbshuf.source.tables.interface import RecordBatches, RowRange, first_line
+from dbshuf.units import MIB, human
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _UNFIT = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")  # pyarrow's words
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = MIB  # parsed at a time
 _MOST_ROW_BYTES = 1 << 30  # pyarrow counts the bytes of a block in 31 bits
-_MOST_HEADER_BYTES = 16 * MIB
 
 
 class DelimitedInput:
-    """One CSV or TSV input; see parts.TableInput."""
+    """One CSV or TSV input; see interface.TableInput."""
 
     rows: int | None = None
     least_bytes = 0
@@ -47,10 +46,10 @@ class DelimitedInput:
         self._names, self._header_bytes = _header(source, self._delimiter)
         self.schema = pa.schema([(name, pa.string()) for name in self._names])
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
-        yield Part(0, lambda pace: self._read(names))
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
+        yield RowRange(0, lambda batch_size: self._read(names))
 
-    def _read(self, names: Sequence[str]) -> Pieces:
+    def _read(self, names: Sequence[str]) -> RecordBatches:
         reader, row = self.input.open_stream(), 0
         try:
             records = Records(reader, self.input, self._delimiter, _BLOCK_BYTES, _MOST_ROW_BYTES)
@@ -122,9 +121,7 @@ def whole_rows(text: bytes, kind: str) -> bytes:
 
 def _header(source: Input, delimiter: str) -> tuple[list[str], int]:
     """Return the names in the first row, and its bytes with all that lies before it."""
-    size = 64 * KIB
-    while True:
-        text, is_all = first_bytes(source, size)
+    for text, is_all in fronts(source, MOST_HEADER_BYTES):
         start = len(_BOM) if text.startswith(_BOM) else 0
         fault = "it is cut short"
         try:
@@ -133,13 +130,10 @@ def _header(source: Input, delimiter: str) -> tuple[list[str], int]:
                 return _checked_names(source, row), start + used
         except csv.Error as error:
             fault = first_line(error)
-        if is_all or size >= _MOST_HEADER_BYTES:
-            raise SchemaMismatch(
-                f"the header row of `{source.name}` cannot be read: {fault}, within"
-                f" {human(min(size, len(text)))}",
-                hint="the first row must hold the names of the columns; check its quotes",
-            )
-        size *= 4
+    raise SchemaMismatch(
+        f"the header row of `{source.name}` cannot be read: {fault}, within {human(len(text))}",
+        hint="the first row must hold the names of the columns; check its quotes",
+    )
 
 
 def _first_row(text: bytes, delimiter: str) -> tuple[list[str], int]:

@@ -4,6 +4,11 @@ A row ends at an LF outside of quotes (RFC 4180); a CR before it belongs to the 
 quote counts where a field begins; elsewhere in an unquoted field it is text. What follows
 a closing quote must be the end of the field, or the file is refused: every other reading
 of it would change a value without a word.
+
+pyarrow.csv.open_csv cuts a stream into blocks too, for 0.6 CPU seconds less of 187 MB with a
+quoted column (0.2 instead of 0.8). But it fails at a row longer than a block ("straddling
+object"), reads `"x"y` as xy, and takes all that follows a quote without a partner for one value
+(pyarrow 26.0.1). So blocks are cut here, and pyarrow parses them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +18,8 @@ import numpy.typing as npt
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputBroken, LineTooLong
-from dbshuf.source.input import ByteReader, Input, unreadable
+from dbshuf.source.byte_reader import ByteReader
+from dbshuf.source.input import Input, unreadable
 from dbshuf.units import human
 
 I64 = npt.NDArray[np.int64]

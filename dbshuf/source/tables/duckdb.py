@@ -1,17 +1,13 @@
-"""A table, a view or a query of a DuckDB file, opened read-only and fenced.
-
-One thread reads, so that the rows of a query come in the same order every time.
-"""
+"""DuckDB's part in reading database files."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
 
 from dbshuf.base.statements import filled, identifier, statement
-from dbshuf.base.workers import Stopped
 from dbshuf.errors import (
     DbshufError,
     InputBroken,
@@ -20,9 +16,8 @@ from dbshuf.errors import (
     QueryInvalid,
     SchemaMismatch,
 )
-from dbshuf.source.input import Input
-from dbshuf.source.tables.databases import Running, TableName, find_table, no_table
-from dbshuf.source.tables.interface import Part, Pieces, check_unchanged, first_line
+from dbshuf.source.tables.database import Database, NotOneSelect, Profile, TableName
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, first_line
 from dbshuf.units import MIB, human
 
 MEMORY_BYTES = 128 * MIB  # DuckDB's limit; its buffers and the rows of a vector come to it
@@ -50,81 +45,85 @@ _UNSOUND = (
 )
 
 
-class DuckInput:
-    """Rows of one DuckDB file; see parts.TableInput."""
-
-    def __init__(self, source: Input, table: str) -> None:
-        """Look at the columns of `table`, a name or a query.
-
-        Raises  UsageError, QueryInvalid, QueryFailed, SchemaMismatch, InputBroken,
-                InputUnreadable
-        """
-        self.input = source
-        self.rows: int | None = None
-        self.least_bytes = 0
-        self._running = Running()
-        with _reported(source), _connected(source) as connection:
-            found = find_table(_tables(connection), table)
-            if found is None:
-                _check_query(connection, source, table)
-                self._sql = _without_end(table)
-            else:
-                self._sql = _filled("table_rows", found)
-            relation = connection.sql(self._sql)
-            _check_types(relation, source)
-            with contextlib.closing(relation.limit(0).to_arrow_reader(1)) as reader:
-                # A limit renames what comes twice, so the names are those of the query.
-                self.schema = pa.schema(zip(relation.columns, reader.schema.types, strict=True))
-            if found is not None:
-                counts = connection.sql(_filled("table_count", found)).fetchall()
-                self.rows = int(counts[0][0])
-
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
-        yield Part(0, lambda pace: self._read())
-
-    def _read(self) -> Pieces:
-        with (
-            _reported(self.input),
-            _connected(self.input) as connection,
-            self._running.of(connection),
-            contextlib.closing(connection.sql(self._sql).to_arrow_reader(_VECTOR_ROWS)) as reader,
-        ):
-            yield from reader
-
-    def stop(self) -> None:
-        """End a query that runs."""
-        self._running.stop()
-
-    def close(self) -> None:
-        """Do nothing: nothing stays open."""
+Connection = duckdb.DuckDBPyConnection
 
 
-def tables_of(source: Input) -> list[TableName]:
-    """Return the tables and views of a file. Raises InputBroken, InputUnreadable."""
-    with _reported(source), _connected(source) as connection:
-        return _tables(connection)
+class DuckDatabase(Database):
+    """One DuckDB file."""
 
+    # Those of an Arrow reader come as OSError.
+    errors: ClassVar = (duckdb.Error, OSError, RuntimeError, UnicodeError)
+    log_suffix: ClassVar = ".wal"
 
-def _tables(connection: duckdb.DuckDBPyConnection) -> list[TableName]:
-    rows = connection.sql(statement("duckdb", "table_names")).fetchall()
-    return [TableName(schema, name) for schema, name in rows]
+    def connect(self) -> Connection:
+        return duckdb.connect(
+            self.source.name,
+            read_only=True,
+            config={
+                "memory_limit": f"{MEMORY_BYTES}B",
+                "threads": 1,
+                "temp_directory": "",
+                "preserve_insertion_order": True,
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+
+    def fence(self, connection: Connection) -> None:
+        connection.execute(statement("duckdb", "table_settings"))
+
+    def tables(self, connection: Connection) -> list[TableName]:
+        rows = connection.sql(statement("duckdb", "table_names")).fetchall()
+        return [TableName(schema, name) for schema, name in rows]
+
+    def look(self, connection: Connection, asked: str, found: TableName | None) -> Profile:
+        sql = _one_select(connection, asked) if found is None else _filled("table_rows", found)
+        relation = connection.sql(sql)
+        _check_types(relation, self.source.name)
+        with contextlib.closing(relation.limit(0).to_arrow_reader(1)) as reader:
+            # A limit renames what comes twice, so the names are those of the query.
+            schema = pa.schema(zip(relation.columns, reader.schema.types, strict=True))
+        rows = None
+        if found is not None:
+            rows = int(connection.sql(_filled("table_count", found)).fetchall()[0][0])
+        return Profile(sql, schema, rows)
+
+    def batches(
+        self, connection: Connection, profile: Profile, names: Sequence[str], batch_size: BatchSize
+    ) -> RecordBatches:
+        with contextlib.closing(connection.sql(profile.sql).to_arrow_reader(_VECTOR_ROWS)) as rows:
+            yield from rows
+
+    def is_interrupt(self, error: Exception) -> bool:
+        return "Interrupted" in first_line(error)
+
+    def told(self, error: Exception) -> DbshufError:
+        words = first_line(error)
+        what = f"`{self.source.name}`: DuckDB says: {words}"
+        unreadable = [hint for sign, hint in _UNREADABLE.items() if sign in words]
+        if unreadable:
+            return InputUnreadable(what, hint=unreadable[0])
+        if any(sign in words for sign in _BROKEN):
+            return InputBroken(what, hint="the database is damaged or cut short: fetch it again")
+        return _query_error(what, error)
 
 
 def _filled(name: str, table: TableName) -> str:
     return filled("duckdb", name, table=table.quoted).text
 
 
-def _check_query(connection: duckdb.DuckDBPyConnection, source: Input, query: str) -> None:
-    """Raise UsageError unless the text is one SELECT."""
+def _one_select(connection: Connection, query: str) -> str:
+    """Return a query without what follows it. Raises NotOneSelect."""
     try:
         statements = connection.extract_statements(query)
     except duckdb.ParserException as error:
-        raise no_table(source, query, _tables(connection), first_line(error)) from None
+        raise NotOneSelect(first_line(error)) from None
     if len(statements) != 1:
-        raise no_table(source, query, _tables(connection), f"{len(statements)} statements")
+        raise NotOneSelect(f"{len(statements)} statements")
     if statements[0].type != duckdb.StatementType.SELECT:
-        found = str(statements[0].type).rpartition(".")[2]
-        raise no_table(source, query, _tables(connection), f"one {found}")
+        raise NotOneSelect(f"one {str(statements[0].type).rpartition('.')[2]}")
+    return _without_end(query)
 
 
 def _without_end(query: str) -> str:
@@ -137,13 +136,13 @@ def _without_end(query: str) -> str:
     return text.decode()
 
 
-def _check_types(relation: duckdb.DuckDBPyRelation, source: Input) -> None:
+def _check_types(relation: duckdb.DuckDBPyRelation, name: str) -> None:
     """Raise SchemaMismatch for a column whose values Arrow cannot hold."""
-    for name, kind in zip(relation.columns, relation.types, strict=True):
+    for column, kind in zip(relation.columns, relation.types, strict=True):
         if _is_unfit(kind):
             raise SchemaMismatch(
-                f"`{source.name}`: column `{name}` has type {kind}, which is not read",
-                hint=f"cast it in a query given to --table: cast({identifier(name)} as varchar)",
+                f"`{name}`: column `{column}` has type {kind}, which is not read",
+                hint=f"cast it in a query given to --table: cast({identifier(column)} as varchar)",
             )
 
 
@@ -153,59 +152,6 @@ def _is_unfit(kind: Any) -> bool:
     if kind.id in ("list", "array", "struct", "map"):
         return any(_is_unfit(child) for _, child in kind.children if not isinstance(child, int))
     return False
-
-
-@contextlib.contextmanager
-def _connected(source: Input) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file read-only, fenced, and close it at the end.
-
-    Results must be closed before: a file that is left half-closed is waited for without an
-    end by whoever opens it next.
-    """
-    connection = duckdb.connect(
-        source.name,
-        read_only=True,
-        config={
-            "memory_limit": f"{MEMORY_BYTES}B",
-            "threads": 1,
-            "temp_directory": "",
-            "preserve_insertion_order": True,
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
-    try:
-        connection.execute(statement("duckdb", "table_settings"))
-        yield connection
-    finally:
-        connection.close()
-
-
-@contextlib.contextmanager
-def _reported(source: Input) -> Iterator[None]:
-    """Turn DuckDB's errors into our own; those of an Arrow reader come as OSError."""
-    try:
-        yield
-    except (duckdb.Error, OSError, RuntimeError, UnicodeError) as error:
-        raise _error(source, error) from None
-
-
-def _error(source: Input, error: Exception) -> Exception:
-    try:
-        check_unchanged(source)
-    except DbshufError as change:
-        return change
-    words = first_line(error)
-    what = f"`{source.name}`: DuckDB says: {words}"
-    unreadable = [hint for sign, hint in _UNREADABLE.items() if sign in words]
-    if "Interrupted" in words:
-        return Stopped()
-    if unreadable:
-        return InputUnreadable(what, hint=unreadable[0])
-    if any(sign in words for sign in _BROKEN):
-        return InputBroken(what, hint="the database is damaged or cut short: fetch it again")
-    return _query_error(what, error)
 
 
 def _query_error(what: str, error: Exception) -> DbshufError:

@@ -4,15 +4,14 @@ A part is a stretch of consecutive rows that one worker at a time reads front to
 a row group of a Parquet file, or all of any other input.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
-from dbshuf.errors import DbshufError, InputBroken, InputChanged
-from dbshuf.source.input import Input, unreadable
+from dbshuf.errors import DbshufError, InputBroken
+from dbshuf.source.input import Input, check_unchanged, unreadable
 
 _FIRST_ROWS = 64
 # A thousand rows and more cost next to nothing to ask for one batch at a time (100 columns
@@ -22,7 +21,7 @@ _MOST_ROWS = 2048
 _GROWTH = 8
 
 
-class Pace:
+class BatchSize:
     """How many rows to read next, so that they come to about `piece_bytes`."""
 
     def __init__(self, piece_bytes: int) -> None:
@@ -50,11 +49,11 @@ class Pace:
         return int(self._piece_bytes / max(row_bytes, 1))
 
 
-Pieces = Generator[pa.RecordBatch, None, None]
+RecordBatches = Generator[pa.RecordBatch, None, None]
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """Consecutive rows of an input.
 
     first_row  number of the first one in the input, from 0
@@ -63,7 +62,7 @@ class Part:
     """
 
     first_row: int
-    read: Callable[[Pace], Pieces]
+    read: Callable[[BatchSize], RecordBatches]
 
 
 class TableInput(Protocol):
@@ -80,7 +79,7 @@ class TableInput(Protocol):
     rows: int | None
     least_bytes: int
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         """Yield all parts in order; their batches hold at least the columns `names`."""
 
     def stop(self) -> None:
@@ -88,21 +87,6 @@ class TableInput(Protocol):
 
     def close(self) -> None:
         """Close what is open for longer than a part."""
-
-
-def check_unchanged(source: Input) -> None:
-    """Raise InputChanged if a file is no longer what it was when it was listed."""
-    if source.pipe is not None or source.path is None:
-        return
-    try:
-        status = os.stat(source.path)
-    except OSError as error:
-        raise unreadable(source.name, error) from error
-    if (status.st_size, status.st_mtime_ns) != (source.size_bytes, source.changed_ns):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
-            hint="shuffle a copy that no one writes to",
-        )
 
 
 def read_error(source: Input, error: Exception, what: str) -> DbshufError:

@@ -6,12 +6,12 @@ import pyarrow as pa
 
 from dbshuf.errors import SchemaMismatch, UsageError
 from dbshuf.options import SAME
-from dbshuf.source.formats import DELIMITED
+from dbshuf.source.formats import DELIMITED, one_of
 from dbshuf.source.input import Input
 from dbshuf.source.schema.plain import check_alike, plain_schema
 from dbshuf.source.schema.union import has_union, union_of
-from dbshuf.source.tables.aligned import fitted, with_keys
-from dbshuf.source.tables.databases import TableName, table_list
+from dbshuf.source.tables.aligned import aligned, with_keys
+from dbshuf.source.tables.database import Database, DatabaseInput, table_list, tables_of
 from dbshuf.source.tables.interface import TableInput
 
 
@@ -45,7 +45,7 @@ def open_all(
         return schemas[0]
     if isinstance(wanted, str):
         wanted = union_of([source.name for source in inputs], schemas)
-    tables[:] = [fitted(one, wanted) for one in tables]
+    tables[:] = [aligned(one, wanted) for one in tables]
     return wanted
 
 
@@ -85,13 +85,17 @@ def _open(source: Input, kind: str, table: str | None) -> TableInput:
         return DelimitedInput(source, kind)
     if table is None:
         table = only_table(source, kind)
+    return DatabaseInput(_database(source, kind), table)
+
+
+def _database(source: Input, kind: str) -> Database:
     if kind == "duckdb":
-        from dbshuf.source.tables.duckdb import DuckInput
+        from dbshuf.source.tables.duckdb import DuckDatabase
 
-        return DuckInput(source, table)
-    from dbshuf.source.tables.sqlite import SqliteInput
+        return DuckDatabase(source)
+    from dbshuf.source.tables.sqlite import SqliteDatabase
 
-    return SqliteInput(source, table)
+    return SqliteDatabase(source)
 
 
 def tables_of_inputs(inputs: Sequence[Input], kind: str) -> tuple[str, ...]:
@@ -108,19 +112,10 @@ def only_table(source: Input, kind: str) -> str:
     kind    "duckdb" or "sqlite"
     Raises  UsageError if there is none or several, InputBroken, InputUnreadable
     """
-    tables = _tables_of(source, kind)
+    tables = tables_of(_database(source, kind))
     if len(tables) == 1:
         return str(tables[0])
-    what = {"duckdb": "a DuckDB database", "sqlite": "an SQLite database"}[kind]
     raise UsageError(
-        f"`{source.name}` is {what}, and --table names none of its tables",
+        f"`{source.name}` is {one_of(kind)}, and --table names none of its tables",
         hint=table_list(tables),
     )
-
-
-def _tables_of(source: Input, kind: str) -> list[TableName]:
-    if kind == "duckdb":
-        from dbshuf.source.tables.duckdb import tables_of
-    else:
-        from dbshuf.source.tables.sqlite import tables_of
-    return tables_of(source)

@@ -12,7 +12,7 @@ from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import InputBroken
 from dbshuf.source.input import Input, open_raw
 from dbshuf.source.schema.plain import leaves
-from dbshuf.source.tables.interface import Pace, Part, Pieces, read_error
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.source.tables.parquet_footer import check_plain, chunk_bytes, notes, read_footer
 from dbshuf.units import KIB
 
@@ -37,7 +37,7 @@ class _Footer:
 
 
 class ParquetInput:
-    """One Parquet file; see parts.TableInput."""
+    """One Parquet file; see interface.TableInput."""
 
     def __init__(self, source: Input) -> None:
         """Read the file's footer. Raises InputBroken, InputUnreadable."""
@@ -50,7 +50,7 @@ class ParquetInput:
         self.rows: int | None = sum(self._footer.group_rows)
         self.least_bytes = self._footer.encoded_bytes
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+    def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         columns: list[int] = []
         wanted = frozenset(names)
         empty: list[pa.Field] = []  # groups of nothing: no column holds them, so they are null
@@ -63,12 +63,12 @@ class ParquetInput:
             first_leaf = end_leaf
         for group, rows in enumerate(self._footer.group_rows):
             if rows:
-                yield Part(first_row, partial(self._read, group, columns, empty))
+                yield RowRange(first_row, partial(self._read, group, columns, empty))
             first_row += rows
 
     def _read(
-        self, group: int, columns: Sequence[int], empty: Sequence[pa.Field], pace: Pace
-    ) -> Pieces:
+        self, group: int, columns: Sequence[int], empty: Sequence[pa.Field], batch_size: BatchSize
+    ) -> RecordBatches:
         rows = 0
         with pa.OSFile(os.fsencode(self.input.name)) as file:
             metadata = _metadata(self.input)
@@ -77,12 +77,12 @@ class ParquetInput:
             if len(columns) < found.num_columns:  # `found.column` ends the process if damaged
                 sizes = _chunk_bytes(self.input)[group]
                 size = sum(sizes[leaf] for leaf in columns)
-            pace.expect(found.num_rows, size)
+            batch_size.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
-            for batch in reader.iter_batches(pace.rows, [group], columns, use_threads=False):
+            for batch in reader.iter_batches(batch_size.rows, [group], columns, use_threads=False):
                 rows += len(batch)
                 yield _with_nulls(batch, empty)
-                reader.set_batch_size(pace.rows)  # holds from the next batch on
+                reader.set_batch_size(batch_size.rows)  # holds from the next batch on
         if rows != self._footer.group_rows[group]:
             raise InputBroken(
                 f"`{self.input.name}`: row group {group} has {rows:,} rows, and its footer says"

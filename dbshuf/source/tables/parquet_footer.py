@@ -1,5 +1,8 @@
 """The footer of a Parquet file, as far as pyarrow does not look at it, or dies of it.
 
+The output's footer is put together in sink/formats/parquet_footer.py; the numbers of fields
+that both need stand in both.
+
 FileMetaData  2 schema, 4 row_groups, 8 encryption_algorithm
 RowGroup      1 columns
 ColumnChunk   3 meta_data, 8 crypto_metadata, 9 encrypted_column_metadata
@@ -65,7 +68,7 @@ def _encrypted(name: str, what: str) -> InputUnreadable:
 
 
 def notes(footer: bytes) -> list[bytes]:
-    """Return what the schema says of each column, as annotations.py keeps it."""
+    """Return what the schema says of each column, as base/parquet_types.py keeps it."""
     head = Reader(footer).struct(before=_SCHEMA + 1)
     return [notes_of(column) for column in tree(head[_SCHEMA][1][1]).children]
 

@@ -18,15 +18,12 @@ from dbshuf.base.rows import Rows
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
-from dbshuf.source.formats import NAMES, kind_of_inputs
-from dbshuf.source.input import Input
+from dbshuf.source.formats import NAMES
+from dbshuf.source.input import Input, check_unchanged
 from dbshuf.source.schema.plain import narrowest, plain_batch
 from dbshuf.source.schema.written import merged
-from dbshuf.source.tables.interface import Pace, Part, TableInput, check_unchanged, read_error
+from dbshuf.source.tables.interface import BatchSize, RowRange, TableInput, read_error
 from dbshuf.source.tables.opening import open_all
-from dbshuf.source.tables.survey import survey_tables
-
-__all__ = ["TableSource", "kind_of_inputs", "open_tables", "survey_tables"]
 
 _PIECES = 8  # of these small batches a batch is made
 
@@ -61,7 +58,7 @@ class TableSource:
         self._unread = (
             _Reading(table, part, max(batch_bytes // _PIECES, 1))
             for table in tables
-            for part in table.parts(schema.names)
+            for part in table.row_ranges(schema.names)
         )
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
@@ -142,7 +139,7 @@ class TableSource:
                     break
                 piece = plain_batch(found, self.schema, source.name, reading.next_row)
                 last = piece.nbytes
-                reading.pace.saw(len(found), last)
+                reading.batch_size.saw(len(found), last)
                 size += last
                 reading.next_row += len(found)
                 pieces.append(piece)
@@ -174,11 +171,11 @@ class TableSource:
 class _Reading:
     """A part that was begun, and the row that comes next."""
 
-    def __init__(self, table: TableInput, part: Part, piece_bytes: int) -> None:
+    def __init__(self, table: TableInput, part: RowRange, piece_bytes: int) -> None:
         self.table = table
         self.next_row = part.first_row
-        self.pace = Pace(piece_bytes)
-        self.pieces = part.read(self.pace)
+        self.batch_size = BatchSize(piece_bytes)
+        self.pieces = part.read(self.batch_size)
         self.is_done = False
 
 

@@ -1,22 +1,19 @@
-"""A table, a view or a query of an SQLite file, read with Python's own sqlite3.
+"""SQLite's part in reading database files, through Python's own sqlite3.
 
+DuckDB reads such files with an extension that is not in its wheel, and pyarrow does not.
 SQLite keeps a type with every value, so a first pass finds out which ones a column has;
 there must be one, beside NULL.
 """
 
-import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pyarrow as pa
 
 from dbshuf.base.statements import filled, identifier, statement
-from dbshuf.base.workers import Stopped
 from dbshuf.errors import (
     DbshufError,
     InputBroken,
@@ -26,9 +23,9 @@ from dbshuf.errors import (
     QueryInvalid,
     SchemaMismatch,
 )
-from dbshuf.source.input import Input, open_raw
-from dbshuf.source.tables.databases import Running, TableName, find_table, no_table
-from dbshuf.source.tables.interface import Pace, Part, Pieces, check_unchanged, first_line
+from dbshuf.source.input import open_raw
+from dbshuf.source.tables.database import Database, NotOneSelect, Profile, TableName
+from dbshuf.source.tables.interface import BatchSize, RecordBatches, first_line
 
 # The bits of sql/sqlite/table_type.sql, their names in SQLite, and the types for them.
 _TYPES = {
@@ -71,94 +68,40 @@ _ERRORS: dict[int, tuple[type[DbshufError], str]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Profile:
-    """What the first pass finds.
-
-    sql     that gives the rows
-    schema  its columns
-    rows    how many
-    """
-
-    sql: str
-    schema: pa.Schema
-    rows: int
+Connection = sqlite3.Connection
 
 
-class SqliteInput:
-    """Rows of one SQLite file; see parts.TableInput."""
+class SqliteDatabase(Database):
+    """One SQLite file."""
 
-    def __init__(self, source: Input, table: str) -> None:
-        """Look at all values of `table`, a name or a query.
+    errors: ClassVar = (sqlite3.Error, sqlite3.Warning, UnicodeError)
+    log_suffix: ClassVar = "-wal"
 
-        Raises  UsageError, QueryInvalid, QueryFailed, SchemaMismatch, InputBroken,
-                InputUnreadable
-        """
-        self.input = source
-        self._profile = _profile(source, table, _log_state(source))
-        self.schema = self._profile.schema
-        self.rows: int | None = self._profile.rows
-        self.least_bytes = 0
-        self._running = Running()
+    def connect(self) -> Connection:
+        open_raw(self.source.name).close()  # SQLite would not say why
+        name = quote(os.fsencode(os.path.abspath(self.source.name)))
+        return sqlite3.connect(
+            f"file:{name}?mode=ro",
+            timeout=_PATIENCE_S,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
-    def parts(self, names: Sequence[str]) -> Iterator[Part]:
-        yield Part(0, lambda pace: self._read(names, pace))
+    def fence(self, connection: Connection) -> None:
+        connection.text_factory = bytes  # text may be no UTF-8
+        connection.execute(statement("sqlite", "table_settings"))
+        connection.set_authorizer(_authorize)
 
-    def _read(self, names: Sequence[str], pace: Pace) -> Pieces:
-        places = [(self.schema.get_field_index(name), name) for name in names]
-        with (
-            _reported(self.input),
-            _connected(self.input) as connection,
-            self._running.of(connection),
-        ):
-            cursor = connection.execute(self._profile.sql)
-            while rows := cursor.fetchmany(pace.rows):
-                columns = list(zip(*rows, strict=True))
-                yield pa.RecordBatch.from_arrays(
-                    [self._array(columns[at], self.schema.field(at)) for at, _ in places],
-                    [name for _, name in places],
-                )
+    def tables(self, connection: Connection) -> list[TableName]:
+        rows = connection.execute(statement("sqlite", "table_names"))
+        return [TableName("", name.decode("utf-8", "replace")) for (name,) in rows]
 
-    def _array(self, values: Sequence[Any], field: pa.Field) -> pa.Array:
-        is_text = pa.types.is_string(field.type)
-        try:
-            found = pa.array(values, pa.binary() if is_text else field.type)
-        except (pa.ArrowException, TypeError, OverflowError):
-            raise InputChanged(
-                f"`{self.input.name}`: column `{field.name}` has values of another type than at"
-                " the first pass",
-                hint="shuffle a copy that no one writes to, or a query without random()",
-            ) from None
-        return found.view(pa.string()) if is_text else found
-
-    def stop(self) -> None:
-        """End a query that runs."""
-        self._running.stop()
-
-    def close(self) -> None:
-        """Do nothing: nothing stays open."""
-
-
-def tables_of(source: Input) -> list[TableName]:
-    """Return the tables and views of a file. Raises InputBroken, InputUnreadable."""
-    with _reported(source), _connected(source) as connection:
-        return _tables(connection)
-
-
-def _tables(connection: sqlite3.Connection) -> list[TableName]:
-    rows = connection.execute(statement("sqlite", "table_names"))
-    return [TableName("", name.decode("utf-8", "replace")) for (name,) in rows]
-
-
-@lru_cache(maxsize=64)
-def _profile(source: Input, table: str, log_state: object) -> _Profile:
-    """Look at all values; `log_state` only tells one state of the file from another."""
-    with _reported(source), _connected(source) as connection:
-        found = find_table(_tables(connection), table)
+    def look(self, connection: Connection, asked: str, found: TableName | None) -> Profile:
+        declared: dict[str, Any] = {}
         if found is None:
-            names = _names_of_query(connection, source, table)
-            sql = _without_end(table)
-            declared: dict[str, Any] = {}
+            names = _names_of_query(connection, asked)
+            sql = _without_end(asked)
         else:
             sql = filled("sqlite", "table_rows", table=found.quoted).text
             names = _names_of(connection.execute(sql))
@@ -169,20 +112,63 @@ def _profile(source: Input, table: str, log_state: object) -> _Profile:
             kind = _TYPES.get(bits[at])
             if bits[at] and kind is None:
                 raise SchemaMismatch(
-                    f"`{source.name}`: {_mixed(connection, sql, names, at)}",
+                    f"`{self.source.name}`: {_mixed(connection, sql, names, at)}",
                     hint="rows count from 0; cast it in a query given to --table:"
                     f" cast({identifier(name)} as text)",
                 )
             fields.append((name, kind[1] if kind else declared.get(name, pa.string())))
-    return _Profile(sql, pa.schema(fields), rows)
+        return Profile(sql, pa.schema(fields), rows)
+
+    def batches(
+        self, connection: Connection, profile: Profile, names: Sequence[str], batch_size: BatchSize
+    ) -> RecordBatches:
+        places = [profile.schema.get_field_index(name) for name in names]
+        fields = [profile.schema.field(at) for at in places]
+        cursor = connection.execute(profile.sql)
+        while rows := cursor.fetchmany(batch_size.rows):
+            columns = list(zip(*rows, strict=True))
+            arrays = [
+                _array(self.source.name, columns[at], field)
+                for at, field in zip(places, fields, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, list(names))
+
+    def is_interrupt(self, error: Exception) -> bool:
+        return _code(error) == sqlite3.SQLITE_INTERRUPT
+
+    def told(self, error: Exception) -> DbshufError:
+        name = self.source.name
+        if isinstance(error, UnicodeError):
+            return InputBroken(f"`{name}`: a name in it is no UTF-8", hint=_DAMAGED[1])
+        words = first_line(error)
+        code = sqlite3.SQLITE_AUTH if "not authorized" in words else _code(error)
+        kind, hint = _ERRORS.get(code, (QueryFailed, "check the query or the view"))
+        option = "--table: " if issubclass(kind, QueryInvalid | QueryFailed) else ""
+        return kind(f"{option}`{name}`: SQLite says: {words}", hint=hint)
+
+
+def _array(name: str, values: Sequence[Any], field: pa.Field) -> pa.Array:
+    is_text = pa.types.is_string(field.type)
+    try:
+        found = pa.array(values, pa.binary() if is_text else field.type)
+    except (pa.ArrowException, TypeError, OverflowError):
+        raise InputChanged(
+            f"`{name}`: column `{field.name}` has values of another type than at the first pass",
+            hint="shuffle a copy that no one writes to, or a query without random()",
+        ) from None
+    return found.view(pa.string()) if is_text else found
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _names_of(cursor: sqlite3.Cursor) -> list[str]:
     return [column[0] for column in cursor.description or ()]
 
 
-def _names_of_query(connection: sqlite3.Connection, source: Input, query: str) -> list[str]:
-    """Return the names of a query's columns. Raises UsageError if it is no query at all."""
+def _names_of_query(connection: Connection, query: str) -> list[str]:
+    """Return the names of a query's columns. Raises NotOneSelect."""
     why = "it gives no rows"
     try:
         names = _names_of(connection.execute(query))
@@ -194,7 +180,7 @@ def _names_of_query(connection: sqlite3.Connection, source: Input, query: str) -
         why = first_line(error)
         if "syntax error" not in why and "incomplete input" not in why:
             raise
-    raise no_table(source, query, _tables(connection), why)
+    raise NotOneSelect(why)
 
 
 def _without_end(query: str) -> str:
@@ -205,7 +191,7 @@ def _without_end(query: str) -> str:
     return query if end < 0 else query[:end]
 
 
-def _declared(connection: sqlite3.Connection, table: TableName) -> dict[str, Any]:
+def _declared(connection: Connection, table: TableName) -> dict[str, Any]:
     """Return the types of columns by their affinity, for those with no value to tell.
 
     Source  "Datatypes In SQLite", section 3.1 (sqlite.org/datatype3.html)
@@ -228,7 +214,7 @@ def _columns(count: int) -> list[str]:
     return [f"column_{at}" for at in range(count)]
 
 
-def _types(connection: sqlite3.Connection, sql: str, count: int) -> tuple[list[int], int]:
+def _types(connection: Connection, sql: str, count: int) -> tuple[list[int], int]:
     """Return the types of each column's values as bits, and the number of rows."""
     bits: list[int] = []
     rows, columns = 0, _columns(count)
@@ -243,7 +229,7 @@ def _types(connection: sqlite3.Connection, sql: str, count: int) -> tuple[list[i
     return bits, int(rows)
 
 
-def _mixed(connection: sqlite3.Connection, sql: str, names: list[str], at: int) -> str:
+def _mixed(connection: Connection, sql: str, names: list[str], at: int) -> str:
     """Return which types column number `at` has, and where, for a message."""
     columns = _columns(len(names))
     misfit = filled(
@@ -258,64 +244,6 @@ def _mixed(connection: sqlite3.Connection, sql: str, names: list[str], at: int) 
     return f"column `{names[at]}` mixes types: {first} at first, {other} in row {row}"
 
 
-@contextlib.contextmanager
-def _connected(source: Input) -> Iterator[sqlite3.Connection]:
-    """Open a file read-only, for statements that read its tables and do nothing else."""
-    open_raw(source.name).close()  # SQLite would not say why
-    name = quote(os.fsencode(os.path.abspath(source.name)))
-    connection = sqlite3.connect(
-        f"file:{name}?mode=ro",
-        timeout=_PATIENCE_S,
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        connection.text_factory = bytes  # text may be no UTF-8
-        connection.execute(statement("sqlite", "table_settings"))
-        connection.set_authorizer(_authorize)
-        yield connection
-    finally:
-        connection.close()
-
-
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
     is_allowed = action in _ALLOWED or (action, first) in _ALLOWED_ON
     return sqlite3.SQLITE_OK if is_allowed and second != "load_extension" else sqlite3.SQLITE_DENY
-
-
-def _log_state(source: Input) -> object:
-    """Return what changes when someone writes to the log beside the file."""
-    try:
-        status = os.stat(source.name + "-wal")
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-@contextlib.contextmanager
-def _reported(source: Input) -> Iterator[None]:
-    """Turn SQLite's errors into our own."""
-    try:
-        yield
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise _error(source, error) from None
-    except UnicodeError:
-        kind, hint = _DAMAGED
-        raise kind(f"`{source.name}`: a name in it is no UTF-8", hint=hint) from None
-
-
-def _error(source: Input, error: Exception) -> Exception:
-    try:
-        check_unchanged(source)
-    except DbshufError as change:
-        return change
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code == sqlite3.SQLITE_INTERRUPT:
-        return Stopped()
-    words = first_line(error)
-    if "not authorized" in words:
-        code = sqlite3.SQLITE_AUTH
-    kind, hint = _ERRORS.get(code, (QueryFailed, "check the query or the view"))
-    option = "--table: " if issubclass(kind, QueryInvalid | QueryFailed) else ""
-    return kind(f"{option}`{source.name}`: SQLite says: {words}", hint=hint)

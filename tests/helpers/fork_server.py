@@ -1,0 +1,261 @@
+"""The command in a forked process, for tests of what it does rather than of how it starts.
+
+`python -m dbshuf` takes 0.3 s of CPU time to import what it runs on, and the run of a test's
+few lines 0.01 (2 cores, Python 3.11.7). One server a test process has imported all of it,
+without opening or starting anything, and forks a child for every call. The child gets what a
+started process gets: argv, directory, environment, umask, three descriptors and no other,
+Python's streams over them; it runs `dbshuf/__main__.py` and ends as that ends it.
+
+What differs from a start: one hash seed for all calls, modules that are there already, and
+resident bytes: a fork has none of the libraries' pages until it touches them, so it touches as
+many of another mapping first. The smallest cap that it names is then a few MB above a start's.
+Tests of those are marked `fresh`, and every file starts one process (conftest.py).
+"""
+
+import contextlib
+import dataclasses
+import gc
+import importlib
+import mmap
+import os
+import pickle
+import pkgutil
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, NoReturn, TextIO
+
+# What the command reads of its environment when it runs. Another variable may count when
+# Python or a library starts, which is over in a fork.
+_READ_LATE = frozenset(
+    {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
+)
+_UMASK = 0o022
+_NUMBER = struct.Struct("!q")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One run of the command: its arguments, where it runs, and what its stdin gives."""
+
+    arguments: tuple[bytes, ...]
+    folder: Path
+    environment: dict[str, str]
+    data: bytes = b""
+    timeout_s: float = 180
+    script: str | None = None  # instead of the command, to look at its process
+
+
+class ForkServer:
+    """The server of this test process; its environment is that of the moment it starts."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._turn = threading.Lock()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.wait(timeout=30)
+
+    def takes(self, call: Call) -> bool:
+        """Return whether a fork can be what a start is, and have the environment of a call."""
+        given, own = call.environment, self._environment
+        # On macOS, system libraries refuse to work in a fork.
+        return sys.platform == "linux" and all(
+            given.get(name) == own.get(name) for name in {*given, *own} - _READ_LATE
+        )
+
+    def run(self, call: Call) -> "subprocess.CompletedProcess[bytes]":
+        """Run the command to its end, as subprocess.run does with three pipes; one at a time."""
+        with self._turn, contextlib.ExitStack() as ours:
+            pipes = [os.pipe() for _ in range(3)]
+            mine = [
+                ours.enter_context(open(pipes[number][number == 0], mode))
+                for number, mode in enumerate(("wb", "rb", "rb"))
+            ]
+            its = [pipes[number][number > 0] for number in range(3)]
+            try:
+                self._ask(call, its)
+            finally:
+                for end in its:
+                    os.close(end)
+            return self._attend(call, *mine)
+
+    def _ask(self, call: Call, ends: list[int]) -> None:
+        request = pickle.dumps(dataclasses.replace(call, data=b""))
+        socket.send_fds(self._control, [_NUMBER.pack(len(request))], ends)
+        self._control.sendall(request)
+
+    def _attend(
+        self, call: Call, stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Feed a child and read what it says until both its pipes and itself have ended."""
+        pid = _receive_number(self._control)
+        end_s = time.monotonic() + call.timeout_s
+        said: dict[int, bytes] = {}
+        works = (
+            lambda: _feed(stdin, call.data),
+            lambda: said.update({1: stdout.read()}),
+            lambda: said.update({2: stderr.read()}),
+        )
+        threads = [threading.Thread(target=work, daemon=True) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(end_s - time.monotonic(), 0))
+        self._control.settimeout(max(end_s - time.monotonic(), 0.01))
+        try:
+            status = _receive_number(self._control)
+        except TimeoutError:
+            self._control.settimeout(None)
+            os.kill(pid, signal.SIGKILL)
+            _receive_number(self._control)
+            raise subprocess.TimeoutExpired(list(call.arguments), call.timeout_s) from None
+        self._control.settimeout(None)
+        for thread in threads:
+            thread.join()
+        code = os.waitstatus_to_exitcode(status)
+        return subprocess.CompletedProcess(call.arguments, code, said[1], said[2])
+
+
+def _feed(stdin: BinaryIO, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), stdin:
+        stdin.write(data)
+
+
+def _receive_number(control: socket.socket) -> int:
+    return int(_NUMBER.unpack(_receive(control, _NUMBER.size))[0])
+
+
+def _receive(control: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = control.recv(size - len(data))
+        if not part:
+            raise EOFError("the fork server has ended")
+        data += part
+    return data
+
+
+# ---- the server's process ------------------------------------------------------------------
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a child for every request until the other end is closed."""
+    _import_all()
+    with open(str(sys.modules["_duckdb"].__file__), "rb") as library:
+        pages = mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ)
+    gc.collect()
+    gc.freeze()  # what is shared stays shared
+    while True:
+        header, ends, _, _ = socket.recv_fds(control, _NUMBER.size, 3)
+        if not header:
+            return
+        header += _receive(control, _NUMBER.size - len(header))
+        call = pickle.loads(_receive(control, _NUMBER.unpack(header)[0]))
+        with warnings.catch_warnings():  # of jemalloc's thread, which knows about forks
+            warnings.simplefilter("ignore", DeprecationWarning)
+            resident = _resident_bytes()
+            pid = os.fork()
+        if pid == 0:
+            _touch(pages, resident - _resident_bytes())
+            _become(call, ends)
+        for end in ends:
+            os.close(end)
+        control.sendall(_NUMBER.pack(pid))
+        control.sendall(_NUMBER.pack(os.waitpid(pid, 0)[1]))
+
+
+def _import_all() -> None:
+    from dbshuf.cli.process import prepare
+
+    prepare()
+    import dbshuf
+
+    for module in pkgutil.walk_packages(dbshuf.__path__, "dbshuf."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays
+    _parse_one_line()
+
+
+def _parse_one_line() -> None:
+    """Let typer import what it needs for the first command line it parses."""
+    import typer
+
+    from dbshuf.cli.app import app
+
+    command = typer.main.get_command(app)
+    with command.make_context("dbshuf", ["shuffle", "-"]) as context:
+        _, shuffle, arguments = command.resolve_command(context, ["shuffle", "-"])
+        shuffle.make_context("shuffle", arguments, parent=context).close()
+
+
+def _resident_bytes() -> int:
+    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
+    return 0
+
+
+def _touch(pages: mmap.mmap, wanted_bytes: int) -> None:
+    """Make so many bytes of a mapping resident."""
+    len(pages[: max(wanted_bytes, 0) : mmap.PAGESIZE])
+
+
+def _become(call: Call, ends: Iterable[int]) -> NoReturn:
+    """Turn this fork into a process that was just started, and run the command in it."""
+    try:
+        for number, end in enumerate(ends):
+            os.dup2(end, number)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        os.umask(_UMASK)
+        os.chdir(call.folder)
+        os.environ.clear()
+        os.environ.update(call.environment)
+        time.tzset()
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            stream = _stream(number, getattr(sys, name))
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        sys.argv = ["-m", *map(os.fsdecode, call.arguments)]
+        if call.script is not None:
+            runpy.run_path(call.script, run_name="__main__")
+        runpy.run_module("dbshuf", run_name="__main__", alter_sys=True)
+    except BaseException:  # main() ends its process and lets nothing out
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    os._exit(1)
+
+
+def _stream(number: int, like: TextIO) -> TextIO:
+    """Open what Python opens for a standard descriptor at its start."""
+    return open(
+        number,
+        "w" if number else "r",
+        buffering=1 if number == 2 else -1,
+        encoding=like.encoding,
+        errors=like.errors,
+        newline="\n",
+        closefd=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.modules["fork_server"] = sys.modules["__main__"]  # what the requests call it
+    with socket.socket(fileno=int(sys.argv[1])) as other_end:
+        serve(other_end)

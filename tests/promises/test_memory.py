@@ -1,0 +1,152 @@
+"""Memory: the peak RSS of the process, as the kernel counts it, stays at or under --memory."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import reference
+from command import Ran
+
+LARGE = (7_150_000, 147)  # 1.05 GB
+MIDDLE = (5_000_000, 147)  # 0.74 GB
+MEDIUM = (3_575_000, 147)  # 0.53 GB
+WIDE = (21_875, 24_000)  # 0.53 GB
+SHORT = (16_700_000, 9)  # 0.15 GB
+MODEST = (2_050_000, 147)  # 0.30 GB
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
+    """Make each corpus once, delete all at the end of this file."""
+    top = tmp_path_factory.mktemp("corpora")
+
+    def make(shape: tuple[int, int]) -> Path:
+        path = top / f"{shape[0]}x{shape[1]}.txt"
+        return path if path.exists() else reference.write_numbered(path, *shape)
+
+    yield make
+    shutil.rmtree(top)
+
+
+@pytest.fixture
+def capped(numbered, measured, home) -> Callable[..., Ran]:
+    """Shuffle a corpus under a cap, which holds; what comes out is in the one order."""
+
+    def run(shape: tuple[int, int], strategy: str, cap_bytes: int) -> Ran:
+        options = ("--memory", f"{cap_bytes}B", "--strategy", strategy, "--threads", 2)
+        ran = measured("shuffle", numbered(shape), "-o", "out.txt", "--seed", "42", *options)
+        assert ran.peak_rss_bytes <= cap_bytes
+        if ran.code == 0:
+            reference.check_numbered(home / "out.txt", *shape, "42")
+        return ran
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("shape", "strategy", "cap_bytes"),
+    [
+        (LARGE, "auto", 512_000_000),
+        (MEDIUM, "partition", 256_000_000),
+        (MIDDLE, "spill", 512_000_000),
+    ],
+)
+def test_more_than_the_cap_in_medium_lines_stays_under_the_cap(shape, strategy, cap_bytes, capped):
+    """147-byte lines, mostly twice the cap, every line in its place of the one order."""
+    ran = capped(shape, strategy, cap_bytes)
+    assert ran.code == 0, ran.err
+
+
+def test_the_memory_strategy_stays_under_a_cap_that_it_accepts(capped):
+    """0.53 GB in memory; a cap that it refuses is no failure, one that it breaks is."""
+    for cap_bytes in (750_000_000, 1_250_000_000, 2_000_000_000):
+        ran = capped(MEDIUM, "memory", cap_bytes)
+        if ran.code == 0:
+            break
+        assert ran.code == 16, ran.err
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("shape", "strategy"),
+    [(WIDE, "partition"), (WIDE, "auto"), (SHORT, "partition")],
+    ids=["24 kB", "24 kB auto", "9 bytes"],
+)
+def test_wide_and_short_lines_stay_under_the_cap(shape, strategy, capped):
+    """Buffers counted in rows break on wide lines, those a row costs break on short ones."""
+    ran = capped(shape, strategy, 256_000_000)
+    assert ran.code == 0, ran.err
+
+
+def test_spill_on_wide_lines_works_within_the_cap_or_is_refused(capped):
+    """The engine pins rows by number, so this must be known before it dies of it."""
+    ran = capped(WIDE, "spill", 256_000_000)
+    assert ran.code in (0, 11, 16), ran.err  # done, too little memory, or unfit
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_smallest_workable_cap_holds(threads, numbered, measured, smallest, home):
+    """The value that the refusal names, on 0.3 GB, with few threads and with many."""
+    line = ("shuffle", numbered(MODEST), "-o", "out.txt", "--seed", "42", "--threads", threads)
+    cap = smallest(*line)
+    ran = measured(*line, "--memory", cap)
+    assert ran.code == 0, ran.err
+    number = float(cap.rstrip("BiKMGk"))
+    scale = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "B": 1}[cap.lstrip("0123456789.")]
+    assert ran.peak_rss_bytes <= number * scale
+    reference.check_numbered(home / "out.txt", *MODEST, "42")
+
+
+def test_one_long_line_is_refused_or_carried_within_the_cap(measured, corpus):
+    """40 MB in one line among short ones; and what a cap can carry, a larger one can too."""
+    short = b"a line of some length\n" * 400_000
+    path = corpus("in.txt", short + b"x" * 40_000_000 + b"\n" + short)
+    carried = False
+    for cap_bytes in (300_000_000, 370_000_000, 450_000_000, 630_000_000, 1_000_000_000):
+        ran = measured("shuffle", path, "-o", "out.txt", "--memory", f"{cap_bytes}B")
+        assert ran.peak_rss_bytes <= cap_bytes
+        assert ran.code in (0, 9), ran.err
+        assert ran.code == 0 or not carried, f"{ran.err}, yet less memory was enough"
+        carried = ran.code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("out.parquet", ()), ("out.txt.zst", ()), ("shards", ("--shards", 64))],
+)
+def test_every_kind_of_output_stays_under_the_cap(name, options, numbered, measured, home):
+    """Compressors and column writers hold buffers too; 0.3 GB at 400 MB."""
+    ran = measured(
+        "shuffle",
+        numbered(MODEST),
+        "-o",
+        name,
+        "--memory",
+        "400MB",
+        "--seed",
+        "42",
+        "--threads",
+        2,
+        *options,
+    )
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 400_000_000
+    if name.endswith(".parquet"):
+        assert pq.read_metadata(home / name).num_rows == MODEST[0]
+
+
+def test_compressed_input_and_many_files_stay_under_the_cap(measured, home, pack):
+    """A compressed file does not tell its size, and files come by the thousand."""
+    part = reference.write_numbered(home / "part.txt", 100_000, 147).read_bytes()
+    packed = pack("zstd", part)
+    (home / "in").mkdir()
+    for number in range(20):
+        (home / "in" / f"{number:02}.zst").write_bytes(packed)
+    for number in range(2000):
+        (home / "in" / f"tiny-{number:04}.txt").write_bytes(b"tiny\n")
+    ran = measured("shuffle", "in", "-o", "out.txt", "--memory", "300MB", "--seed", "42")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 300_000_000
+    assert (home / "out.txt").stat().st_size == 20 * len(part) + 2000 * 5

@@ -1,0 +1,136 @@
+"""Cuts: parts depend on the rows alone."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sink_windows import (
+    borders,
+    exact,
+    lines_of_any_bytes,
+    parts_by_size,
+    row_windows_of,
+    windows_of,
+)
+
+from dbshuf.base.window import Window
+from dbshuf.sink.cut_points import FileCut, KeyCut, SizeCut
+
+
+def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[list[bytes]]:
+    parts: dict[int, list[bytes]] = {}
+    for window in windows:
+        rows = window.lines.to_pylist()
+        for part, first, last in cut.runs(window.counted_bounds, window.keys):
+            assert first < last
+            parts.setdefault(part, []).extend(rows[first:last])
+    assert list(parts) == sorted(parts)
+    return [parts.get(part, []) for part in range(cut.parts)]
+
+
+@exact
+@given(
+    lines_of_any_bytes,
+    borders,
+    st.integers(1, 100) | st.none(),
+    st.integers(1, 20) | st.none(),
+    st.booleans(),
+)
+def test_a_part_is_closed_when_the_next_row_would_not_fit(lines, cuts, most_bytes, most_rows, wide):
+    """Windows of any size and type give the parts of the line-by-line rule."""
+    cut = SizeCut(most_bytes, most_rows)
+    got = parts_of(cut, lines, windows_of(lines, cuts, wide=wide))
+    assert got == parts_by_size(lines, most_bytes, most_rows)
+
+
+def files_of(lines: Sequence[bytes], cuts: Iterable[int], *, ratio: float, size: int, head: int):
+    """The parts of a FileCut in a format that makes `ratio` bytes of every byte of text."""
+    parts: dict[int, list[bytes]] = {}
+
+    def measure(part: int) -> int:
+        return head + int(ratio * sum(map(len, parts.get(part, []))))
+
+    cut = FileCut(size, probe_rows=max(size // 100, 1), measure=measure)
+    for window in windows_of(lines, cuts):
+        rows = window.lines.to_pylist()
+        for part, first, last in cut.runs(window.counted_bounds, window.keys):
+            assert first < last
+            parts.setdefault(part, []).extend(rows[first:last])
+    assert list(parts) == list(range(cut.parts if lines else 0))
+    return list(parts.values()), [measure(part) for part in parts]
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.3, 1.0, 9.0])
+@pytest.mark.parametrize("head", [0, 300])
+def test_files_have_the_size_asked_for_whatever_becomes_of_rows(ratio, head):
+    """Within 15 %, the first file too, of which nothing was known before; the last apart."""
+    lines = [b"%d %s\n" % (i, b"x" * (i * 7919 % 90)) for i in range(int(1200 / ratio**0.5))]
+    size = int(sum(map(len, lines)) * ratio / 4)
+    parts, sizes = files_of(lines, [], ratio=ratio, size=max(size, 2000), head=head)
+    assert [line for part in parts for line in part] == lines
+    assert all(0.85 <= got / max(size, 2000) <= 1.15 for got in sizes[:-1]), sizes
+
+
+@exact
+@given(lines_of_any_bytes, borders, st.floats(0.01, 20), st.integers(1, 300))
+def test_windows_move_no_border_of_a_file(lines, cuts, ratio, size):
+    """One seed gives the same shards at every memory cap."""
+    want = files_of(lines, [], ratio=ratio, size=size, head=5)
+    assert files_of(lines, cuts, ratio=ratio, size=size, head=5) == want
+
+
+def test_a_row_beyond_the_size_is_a_file_of_its_own():
+    """It makes no other file larger than was asked for."""
+    lines = [b"x" * 9 + b"\n"] * 1000
+    lines[500] = b"y" * 1500 + b"\n"
+    parts, _ = files_of(lines, [], ratio=1, size=1000, head=0)
+    assert [lines[500]] in parts
+
+
+@exact
+@given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40), borders, st.integers(1, 50))
+def test_part_i_holds_the_keys_of_the_ith_equal_range(keys, cuts, count):
+    """Exact at every border, whatever the number of parts."""
+    keys = sorted(keys)
+    lines = [b"%d\n" % key for key in keys]
+    got = parts_of(KeyCut(count), lines, windows_of(lines, cuts, keys=keys))
+    want: list[list[bytes]] = [[] for _ in range(count)]
+    for key, line in zip(keys, lines, strict=True):
+        want[key * count >> 64].append(line)
+    assert got == want
+
+
+@pytest.mark.parametrize("count", [1, 3, 64, 99_999])
+def test_keys_on_a_border_belong_to_the_range_that_starts_there(count):
+    """ceil(i*2^64/N) is the first key of part i, and the key before it is not."""
+    part = count - 1
+    start = -(-(part << 64) // count)
+    keys = [start - 1, start] if start else [0]
+    lines = [b"x\n"] * len(keys)
+    runs = list(KeyCut(count).runs(np.arange(len(keys) + 1), np.array(keys, np.uint64)))
+    assert [run[0] for run in runs] == [part - 1, part][-len(keys) :]
+    assert len(lines) == runs[-1][2]
+
+
+@exact
+@given(lines_of_any_bytes, borders, st.integers(1, 100))
+def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes):
+    """A store's export of lines must have the shards and row groups of a shuffle."""
+    texts = [line[:-1] for line in lines]
+    rows = pa.record_batch({"line": pa.array(texts, pa.binary())})
+    as_rows, as_lines = SizeCut(most_bytes, None), SizeCut(most_bytes, None)
+    for window in row_windows_of(rows, cuts):
+        list(as_rows.runs(window.counted_bounds))
+    assert [len(part) for part in parts_of(as_lines, lines, windows_of(lines))] == [
+        len(part) for part in parts_by_size(lines, most_bytes, None)
+    ]
+    assert as_rows.parts == as_lines.parts
+
+
+def test_a_window_without_rows_has_one_bound():
+    """Arrow may leave out the buffers of an empty array."""
+    for empty in (pa.array([], pa.binary()), pa.array([b"a\n"], pa.binary()).slice(1, 0)):
+        assert len(Window(empty, np.zeros(0, np.uint64), 0).counted_bounds) == 1

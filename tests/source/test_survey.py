@@ -1,0 +1,79 @@
+"""The look at the inputs: lines as long as they are, and errors that name the input."""
+
+import errno
+import io
+
+import pytest
+from packed import CODECS, pack
+
+from dbshuf.errors import InputUnreadable
+from dbshuf.source.head import common_header
+from dbshuf.source.input import Input, Pipe
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.survey import survey_inputs
+
+TEXT = b"".join(b"a line of forty bytes, number %9d\n" % number for number in range(6000))
+
+
+def piped(data, codec=None, raw=None):
+    return Input(0, "in", None, codec, None, pipe=Pipe(raw or io.BytesIO(), data))
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "xz", "lz4"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_compressed_pipe_is_sampled_in_what_was_read_of_it(codec, is_cut):
+    """It would else count as lines of one byte, and a small --memory be refused."""
+    data = pack(codec, TEXT * 4)
+    survey = survey_inputs([piped(data[: len(data) * 3 // 4] if is_cut else data, codec)], "lines")
+    assert 39 < survey.mean_line_bytes < 41
+    assert survey.text_bytes is None
+    assert not survey.is_exact
+
+
+def test_a_block_that_is_not_complete_is_no_error_and_no_sample():
+    """bzip2 gives nothing before it has a whole block, of 900 kB of text."""
+    survey = survey_inputs([piped(pack("bzip2", TEXT)[:2000], "bzip2")], "lines")
+    assert 20 < survey.mean_line_bytes < 1000
+
+
+@pytest.mark.parametrize("codec", [None, *CODECS])
+def test_where_nothing_was_seen_lines_are_taken_for_ordinary_ones(codec, tmp_path):
+    """An empty input fits in any memory."""
+    data = b"" if codec is None else pack(codec, b"")
+    (tmp_path / "empty").write_bytes(data)
+    for one in (piped(data, codec), *resolve_inputs([str(tmp_path / "empty")])):
+        assert 20 < survey_inputs([one], "lines").mean_line_bytes < 1000
+
+
+def test_a_sample_without_a_line_end_counts_as_one_line():
+    """Its line is at least that long."""
+    assert survey_inputs([piped(b"x" * 5000)], "lines").mean_line_bytes == 5000
+
+
+class Broken(io.BytesIO):
+    def read(self, size=-1, /):
+        raise OSError(errno.EIO, "broken disk")
+
+    def readinto(self, view, /):
+        raise OSError(errno.EIO, "broken disk")
+
+
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_a_pipe_that_breaks_while_its_header_is_read_is_named(codec):
+    """No bare OSError, which would look like a bug."""
+    with pytest.raises(InputUnreadable, match="cannot read `in`: broken disk"):
+        common_header([piped(b"no line end", codec, Broken())], 1, b"\n")
+
+
+@pytest.mark.parametrize("codec", [None, "gzip", "zstd"])
+def test_a_file_that_breaks_while_it_is_looked_at_is_named(codec, tmp_path, monkeypatch):
+    """Neither for its header nor for its sample."""
+    (tmp_path / "in").write_bytes(TEXT if codec is None else pack(codec, TEXT))
+    inputs = resolve_inputs([str(tmp_path / "in")])
+    for place in ("input", "survey"):
+        monkeypatch.setattr(f"dbshuf.source.{place}.open_raw", lambda path: Broken())
+    with pytest.raises(InputUnreadable, match="in`: broken disk"):
+        common_header(inputs, 1, b"\n")
+    if codec:
+        with pytest.raises(InputUnreadable, match="in`: broken disk"):
+            survey_inputs(inputs, "lines")

@@ -15,15 +15,14 @@ import pyarrow as pa
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.progress import NO_PROGRESS, Progress
-from dbshuf.base.window import RowWindow
 from dbshuf.errors import UsageError
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.plan import make_plan
-from dbshuf.sink.formats.line_column import LineColumn
-from dbshuf.sink.written_types import as_written, shown
+from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.written_types import as_written, reader_schema
 
 __all__ = ["export", "ingest", "query", "shuffle", "stream"]
 
@@ -203,20 +202,15 @@ def stream(
     # no room, where a process may well have closed its standard output.
     form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
     plan = make_plan(Options(**chosen, output=os.devnull, format=form))
-    column = None if plan.schema is not None else LineColumn(plan.target)
+    records = records_of(plan.target)
+    written = plan.shape.written
+    schema = records.schema if written is None else reader_schema(written)
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
             for window in windows:
-                if isinstance(window, RowWindow):
-                    yield as_written(window.batch, schema)
-                else:
-                    assert column is not None
-                    yield column.batch(window)
+                yield as_written(records.batch(window), schema)
 
-    schema = plan.schema if column is None else column.schema
-    if plan.shape.written is not None:
-        schema = shown(plan.shape.written)
     rows = batches()
     _streams.add(rows)
     return pa.RecordBatchReader.from_batches(schema, rows)

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import mmap
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -174,60 +173,3 @@ class BlockFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-
-class BlockWriter:
-    """A new file that is written front to back, in large aligned blocks, one block behind."""
-
-    def __init__(self, path: Path | str, *, mode: int = 0o666) -> None:
-        self._file = BlockFile(path, mode=mode)
-        self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
-        self._staged = 0
-        self._offset = 0
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._writing: Future[None] | None = None
-
-    def write(self, data: bytes | memoryview | U8) -> None:
-        """Append `data`; it is copied, and on disk by `finish` at the latest.
-
-        Raises  OSError, also for what an earlier call gave
-        """
-        source = np.frombuffer(data, np.uint8)
-        done = 0
-        while done < len(source):
-            count = min(len(source) - done, STAGE_BYTES - self._staged)
-            self._stage[self._staged : self._staged + count] = source[done : done + count]
-            self._staged += count
-            done += count
-            if self._staged == STAGE_BYTES:
-                self._wait()
-                self._writing = self._thread.submit(self._file.write_at, self._stage, self._offset)
-                self._stage, self._spare = self._spare, self._stage
-                self._offset += STAGE_BYTES
-                self._staged = 0
-
-    def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
-
-    def finish(self) -> None:
-        """Write what is left, cut the file at its last byte, fsync, close."""
-        self._wait()
-        tail = round_up(self._staged)
-        self._stage[self._staged : tail] = 0
-        if tail:
-            self._file.write_at(self._stage[:tail], self._offset)
-        os.ftruncate(self._file.fd, self._offset + self._staged)
-        os.fsync(self._file.fd)
-        self._close()
-
-    def abort(self) -> None:
-        """Close the file as it is."""
-        with contextlib.suppress(OSError):
-            self._wait()
-        self._close()
-
-    def _close(self) -> None:
-        self._thread.shutdown()
-        self._file.close()

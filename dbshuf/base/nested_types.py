@@ -1,9 +1,12 @@
-"""Nested types of Arrow taken apart into their fields, and put together again."""
+"""Nested types and values of Arrow taken apart, and put together again."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def rebuilt(kind: Any, fields: Sequence[pa.Field]) -> Any:
@@ -29,3 +32,23 @@ def fields_of(kind: Any) -> list[pa.Field]:
     if pa.types.is_map(kind):
         return [kind.key_field, kind.item_field]
     return [kind.field(number) for number in range(kind.num_fields)]
+
+
+def types_within(kind: Any) -> list[Any]:
+    """Return the types that a type is made of, without extensions; of a map key and item."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return [kind.storage_type]
+    return [field.type for field in fields_of(kind)]
+
+
+def entries_of(maps: pa.Array) -> pa.Array:
+    """Return every map as the list of its entries, structs of key and item."""
+    return maps.cast(pa.list_(pa.struct(fields_of(maps.type))))
+
+
+def list_bounds(lists: pa.Array) -> npt.NDArray[np.int64]:
+    """Return the places of lists in their flattened values, from 0; shape (rows + 1,)."""
+    bounds = np.zeros(len(lists) + 1, np.int64)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0)
+    np.cumsum(lengths.to_numpy(zero_copy_only=False), out=bounds[1:])
+    return bounds

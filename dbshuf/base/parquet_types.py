@@ -9,6 +9,9 @@ the same physical type. Both schemas are lists of
 
 depth first, which are walked side by side: lists have two or three levels in one, and names
 of their own, and always three in the other.
+
+Written by hand: an Arrow schema, which is all that pyarrow's writer (26.0.1) takes, has no place
+for what is copied here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

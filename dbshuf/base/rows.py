@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
+from dbshuf.base.nested_types import entries_of, list_bounds
 
 I64 = npt.NDArray[np.int64]
 
@@ -94,9 +95,10 @@ def _value_bytes(array: pa.Array) -> I64:
             sizes += _value_bytes(field)
         return sizes
     if _is_list(kind):
-        lists = _as_lists(array)
-        lengths = _numbers(pc.fill_null(pc.list_value_length(lists), 0))
-        return _of_lists(_value_bytes(lists.flatten()), lengths)
+        lists = entries_of(array) if pa.types.is_map(kind) else array
+        sums = np.concatenate([[0], np.cumsum(_value_bytes(lists.flatten()))])
+        of_lists: I64 = np.diff(sums[list_bounds(lists)])
+        return of_lists
     width = 1 if pa.types.is_boolean(kind) else kind.bit_width // 8
     return np.full(len(array), width, np.int64)
 
@@ -117,22 +119,6 @@ def _is_list(kind: Any) -> bool:
         or pa.types.is_fixed_size_list(kind)
         or pa.types.is_map(kind)
     )
-
-
-def _as_lists(array: pa.Array) -> pa.Array:
-    """A map as the list of its entries; other lists as they are."""
-    if not pa.types.is_map(array.type):
-        return array
-    entry = pa.struct([array.type.key_field, array.type.item_field])
-    return array.cast(pa.list_(entry))
-
-
-def _of_lists(children: I64, lengths: I64) -> I64:
-    """Sum the sizes of children over lists that take them one after the other."""
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    sums = np.concatenate([[0], np.cumsum(children)])
-    sizes: I64 = np.diff(sums[ends])
-    return sizes
 
 
 def _text_bytes(array: pa.Array) -> I64:

@@ -1,4 +1,10 @@
-"""Values of Thrift's compact protocol, in which the footer of a Parquet file is written."""
+"""Values of Thrift's compact protocol, in which the footer of a Parquet file is written.
+
+Written by hand: pyarrow (26.0.1) and DuckDB (2.0.1) show a footer in their own words, without
+the elements that they do not know, and neither writes one that it was given. The `thrift`
+package would be one more dependency and needs code made from parquet.thrift, all of it, where
+six structs are looked at; values here keep the fields that nobody asked for.
+"""
 
 from typing import Any
 

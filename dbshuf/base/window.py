@@ -8,8 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.key import U64
+from dbshuf.base.rows import arrow_numbers
 
 Bounds = npt.NDArray[np.signedinteger[Any]]  # int32 or int64
+Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Window:
         wide = pa.types.is_large_binary(self.lines.type)
         bounds: Bounds = np.frombuffer(offsets, np.int64 if wide else np.int32)
         return bounds[self.lines.offset : self.lines.offset + len(self.lines) + 1]
+
+    @property
+    def counted_bounds(self) -> Bounds:
+        """The same, as cuts of the output count a row: its bytes and one for its terminator."""
+        return self.bounds
+
+    def take(self, rows: Places) -> "Window":
+        """Return the rows of these numbers, ascending; copied."""
+        sizes = np.diff(self.bounds).take(rows)
+        lines = self.lines.take(arrow_numbers(rows))
+        return Window(lines, self.keys.take(rows), int(sizes.sum(dtype=np.int64)))
 
     def slice(self, first: int, last: int) -> "Window":
         """Return rows [first, last); nothing is copied."""
@@ -70,6 +83,17 @@ class RowWindow:
     def text_bytes(self) -> int:
         """Bytes of all rows."""
         return int(self.bounds[-1]) - int(self.bounds[0])
+
+    @property
+    def counted_bounds(self) -> Bounds:
+        """As those of lines: a run of rows with the one column `line` has the same cuts."""
+        return self.bounds + np.arange(self.rows + 1)
+
+    def take(self, rows: Places) -> "RowWindow":
+        """Return the rows of these numbers, ascending; copied."""
+        sizes = np.diff(self.bounds).take(rows)
+        bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        return RowWindow(self.batch.take(arrow_numbers(rows)), self.keys.take(rows), bounds)
 
     def slice(self, first: int, last: int) -> "RowWindow":
         """Return rows [first, last); nothing is copied."""

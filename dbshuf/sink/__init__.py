@@ -13,11 +13,10 @@ on where one window ends and the next begins. Importing this package loads no en
 no Arrow.
 """
 
-from dbshuf.sink.format_support import check_schema
 from dbshuf.sink.memory import sink_memory_bytes
 from dbshuf.sink.output_format import FORMATS, format_of
-from dbshuf.sink.publish import check_target
-from dbshuf.sink.target import Sink, Target
+from dbshuf.sink.output_path import check_target
+from dbshuf.sink.target import Sink, Target, check_schema
 
 __all__ = [
     "FORMATS",

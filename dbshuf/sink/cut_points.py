@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from dbshuf.base.key import U64, range_of, range_start
-from dbshuf.base.window import AnyWindow, Bounds, Window
+from dbshuf.base.window import Bounds
 
 Run = tuple[int, int, int]
 
@@ -21,17 +21,6 @@ _PROBE, _BULK, _NEAR, _CLOSE = 16, 0.75, 0.125, 0.04
 _GROWTH = 16  # what is taken at a time, to all that was taken before
 _FADE = 0.75  # what was seen counts less with every unit
 _LEAST_RATIO = 1e-6
-
-
-def counted_bounds(window: AnyWindow) -> Bounds:
-    """Return the places of the rows as cuts count them, shape (rows + 1,).
-
-    A line counts its terminator, and so does a typed row: one byte more than its values.
-    Hence a run of lines and a run of rows with the one column `line` have the same cuts.
-    """
-    if isinstance(window, Window):
-        return window.bounds
-    return window.bounds + np.arange(window.rows + 1)
 
 
 class Cut(Protocol):

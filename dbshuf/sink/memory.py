@@ -1,25 +1,29 @@
-"""How much memory a sink takes: part of the promise that the plan makes."""
+"""How many threads and how much memory a sink takes: part of the promise that the plan makes."""
+
+import os
 
 from dbshuf.sink.output_format import codec_of
-from dbshuf.sink.target import (
-    GROUP_COPIES,
-    Target,
-    compressing_threads,
-    grouping_threads,
-    row_group_bytes,
-    stepping_threads,
-)
+from dbshuf.sink.target import Target
 from dbshuf.units import MIB
+
+MAX_THREADS = 16
+_MAX_STEPPING_THREADS = 4
+
+# Of rows as cuts count them. There are two groups in memory, gathered and encoded; 16 MiB
+# are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time.
+ROW_GROUP_BYTES = 16 * MIB
+GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
+_GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same time
 
 # In MiB: fixed, for every thread that makes text of rows; and how often a row is held that
 # is longer than the buffers. Growth of the peak RSS, largest of what was seen (pyarrow
 # 26.0.1, 2 cores, 1-4 threads; lines of 9 bytes to 2 MB and rows of up to 200 columns, text
-# that compresses and text that does not; one row of 64 and 200 MiB): text 5 and of rows 8,
+# that compresses and text that does not; one row of 64 and 200 MiB): text 5 and of rows 8-20,
 # CSV 21-107 (two threads), JSON lines 31-122, Arrow 71, Parquet 122 and 47 for every thread
 # more; long rows 1, 3.3, 5.1, 3.2, 9.1.
 # pyarrow keeps the minimum and the maximum of a page and of a group, so a long text is
 # held four times for the statistics that leave it out in the end.
-_TEXT, _TEXT_OF_ROWS = (8, 0, 0.0), (16, 0, 2.0)
+_TEXT, _TEXT_OF_ROWS = (8, 0, 0.0), (16, 4, 2.0)
 _CSV, _JSON_LINES = (56, 32, 6.0), (40, 32, 6.0)
 _ARROW, _PARQUET = (80, 0, 3.5), (96, 0, 9.5)
 _STRONG_LEVEL = 3  # above it zstd and brotli hold more of what they have seen
@@ -58,3 +62,36 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
         held += _STRONG_MIB * MIB
         copies += 2
     return held + int(copies * max(longest_row_bytes - _LONG_ROW_BYTES, 0))
+
+
+def row_group_bytes(target: Target) -> int:
+    """Return the most bytes of rows in a row group, as cuts count them."""
+    return ROW_GROUP_BYTES if target.row_group_bytes is None else target.row_group_bytes
+
+
+def compressing_threads(target: Target) -> int:
+    """Return how many threads gzip takes; one makes 42 MB/s, so 16 keep a disk busy."""
+    if target.threads is not None:
+        return min(target.threads, MAX_THREADS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MAX_THREADS)
+
+
+def stepping_threads(target: Target) -> int:
+    """Return how many threads make CSV or JSON of rows; one makes 200-500 MB/s."""
+    return min(compressing_threads(target), _MAX_STEPPING_THREADS)
+
+
+def grouping_threads(target: Target) -> int:
+    """Return how many threads encode groups of Parquet; one makes 280 MB/s with zstd.
+
+    Splits are open all at once, and large groups take much memory: these have one thread.
+    More than one take an eighth of what the process may have at most.
+    """
+    if target.split_names:
+        return 1
+    group = row_group_bytes(target)
+    fitting = _GROUPS_AT_ONCE_BYTES // group
+    if target.memory_bytes is not None:
+        fitting = min(fitting, 1 + target.memory_bytes // 8 // (GROUP_COPIES * group))
+    return max(min(compressing_threads(target), fitting), 1)

@@ -11,6 +11,15 @@ FORMATS = (
     "parquet",
 )
 
+NAMES = {
+    "txt": "text",
+    "csv": "CSV",
+    "tsv": "TSV",
+    "jsonl": "JSON lines",
+    "arrow": "Arrow",
+    "parquet": "Parquet",
+}
+
 _KIND_OF_SUFFIX = {
     ".txt": "txt",
     ".csv": "csv",

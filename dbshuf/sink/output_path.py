@@ -6,11 +6,23 @@
 The checks, the making and the question of room all ask here, so that they agree.
 """
 
+import fcntl
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
+from dbshuf.sink.raw_file import in_words
+
+if TYPE_CHECKING:
+    from dbshuf.sink.target import Target
+
+HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
+
+_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 _MOST_LINKS = 40  # that the kernel follows, too
 
 
@@ -125,3 +137,104 @@ def _mount_of(path: Path) -> str:
         return ""
     finally:
         os.close(fd)
+
+
+def check_target(target: "Target") -> None:
+    """Refuse an output that cannot be made, before any work; nothing is created.
+
+    Raises   OutputUnwritable (no such directory, no permission, a file where a
+             directory must be or the reverse), OutputExists, UsageError
+    """
+    if target.path is None:
+        if target.in_shards:
+            raise UsageError("shards need a directory", hint="name it with -o DIR")
+        _check_descriptor(1, "standard output")
+        return
+    with in_words(str(target.path)):
+        if target.in_shards:
+            _check_directory(target.path, force=target.force)
+            return
+        for path in target.files:
+            _check_file(path)
+
+
+def _check_file(path: Path) -> None:
+    found = find(path)
+    if found.fd is not None:
+        _check_descriptor(found.fd, str(path))
+        return
+    if found.is_directory:
+        raise OutputUnwritable(
+            f"`{path}` is a directory", hint="name a file in it, or cut the output into shards"
+        )
+    if found.old is not None:
+        if not os.access(path, os.W_OK):
+            raise OutputUnwritable(f"`{path}` may not be written", hint="see its permissions")
+        if found.is_special:
+            return
+        why = obstacle(found.final, found.old)
+        if why:
+            raise OutputUnwritable(
+                f"`{path}` cannot be replaced: {why}",
+                hint=f"name another file, or let the shell write it: > {shlex.quote(str(path))}",
+            )
+    _check_room_for_names(found.final.parent)
+
+
+def _check_directory(path: Path, *, force: bool) -> None:
+    found = find(path)
+    if found.old is None:
+        _check_room_for_names(found.final.parent)
+        return
+    if not found.is_directory:
+        raise OutputUnwritable(f"`{path}` is no directory, and shards need one")
+    refuse_content(found.final, force=force)
+    _check_room_for_names(found.final)
+    for name in shards_in(found.final):
+        shard = found.final / name
+        why = obstacle_of_owner(shard, shard.lstat())
+        if shard.is_dir() and not shard.is_symlink():
+            why = "it is a directory, and a shard may need that name"
+        if why:
+            raise OutputUnwritable(f"`{shard}` cannot be replaced: {why}", hint="move it away")
+
+
+def _check_room_for_names(directory: Path) -> None:
+    """Whether names can be added to the directory."""
+    if not directory.is_dir():
+        raise OutputUnwritable(
+            f"there is no directory `{directory}` for the output",
+            hint=f"mkdir -p {shlex.quote(str(directory))}",
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        why = "read-only file system" if _is_read_only(directory) else "permission denied"
+        raise OutputUnwritable(f"no file can be made in `{directory}`: {why}")
+
+
+def _is_read_only(directory: Path) -> bool:
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+
+
+def _check_descriptor(fd: int, shown: str) -> None:
+    try:
+        way = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError as error:
+        raise OutputUnwritable(f"`{shown}` is closed") from error
+    if way == os.O_RDONLY:
+        raise OutputUnwritable(f"`{shown}` is not open for writing")
+
+
+def refuse_content(directory: Path, *, force: bool) -> None:
+    """Raise OutputExists when the directory holds anything that is not our own scratch."""
+    if force or not directory.exists():
+        return
+    content = [name for name in os.listdir(directory) if not name.startswith(HIDDEN_PREFIX)]
+    if content:
+        raise OutputExists(
+            f"`{directory}` is not empty: {len(content)} entries, `{min(content)}` is one",
+            hint="--force replaces the shards in it and leaves all other files alone",
+        )
+
+
+def shards_in(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if _SHARD_NAME.fullmatch(name)]

@@ -17,43 +17,43 @@ that a directory can promise. A process that is killed leaves the hidden name be
 
 import contextlib
 import errno
-import fcntl
 import os
-import re
 import secrets
-import shlex
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from dbshuf.base.temporary import claim, release, remove
-from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
-from dbshuf.sink.output_path import Found, can_be_replaced, find, obstacle, obstacle_of_owner
+from dbshuf.sink.output_path import (
+    HIDDEN_PREFIX,
+    Found,
+    can_be_replaced,
+    find,
+    refuse_content,
+    shards_in,
+)
 from dbshuf.sink.raw_file import ByteOutput, DiskFile, OpenFile, in_words
-
-if TYPE_CHECKING:
-    from dbshuf.sink.target import Target
-
-HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
-
-_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 
 
 class Place(Protocol):
-    """Where one file goes: its output takes the bytes, then one of publish and discard."""
-
-    @property
-    def output(self) -> ByteOutput:
-        """Where the bytes go."""
+    """Where output goes: it takes the bytes, then one of publish and discard is called."""
 
     def publish(self) -> None:
-        """Put the finished output under its name."""
+        """Put what is finished under its name."""
 
     def discard(self) -> None:
         """Remove what is hidden; never raises."""
 
 
-def place_of(path: Path | None) -> Place:
+class FilePlace(Place, Protocol):
+    """Where one file goes."""
+
+    @property
+    def output(self) -> ByteOutput:
+        """Where the bytes go."""
+
+
+def place_of(path: Path | None) -> FilePlace:
     """Return the place for one file, or for stdout when `path` is None."""
     if path is None:
         return OpenPlace(1, shown="standard output")
@@ -106,12 +106,14 @@ class HiddenFile:
 
 
 class HiddenDirectory:
-    """Files without names in a hidden directory; `publish` names and shows them."""
+    """Files without names in a hidden directory; `publish` shows them under those given to
+    `name`."""
 
     def __init__(self, path: Path, *, force: bool) -> None:
         self._shown = str(path)
         self._force = force
-        self.files = 0  # that were created
+        self._files = 0  # that were created
+        self._names: dict[int, str] = {}
         with in_words(self._shown):
             found = find(path)
             self._final = found.final
@@ -124,16 +126,19 @@ class HiddenDirectory:
             if self._whole and found.old is not None:
                 _take_after(self._hidden, found.old)
 
-    def create(self) -> DiskFile:
-        """Return the next file, open for writing."""
-        self.files += 1
-        return DiskFile(self._hidden / str(self.files - 1), shown=self._shown)
+    def create(self) -> tuple[int, DiskFile]:
+        """Return the number of the next file, and the file, open for writing."""
+        number = self._files
+        self._files += 1
+        return number, DiskFile(self._hidden / str(number), shown=self._shown)
 
-    def publish(self, names: list[str]) -> None:
-        """Put the files, in the order of their creation, under `names`.
+    def name(self, number: int, name: str) -> None:
+        """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
+        self._names[number] = name
 
-        names  of files, in the directory or in a folder of it: `train/part-00000-of-00001.txt`
-        """
+    def publish(self) -> None:
+        """Put the files under their names, all of them at once where that can be."""
+        names = [self._names[number] for number in range(self._files)]
         folders = sorted({os.path.dirname(name) for name in names} - {""})
         with in_words(self._shown):
             for folder in folders:
@@ -157,13 +162,13 @@ class HiddenDirectory:
         return True
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
-        _refuse_content(self._final, force=self._force)
+        refuse_content(self._final, force=self._force)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
         for folder in folders or [""]:
-            old = {os.path.join(folder, name) for name in _shards_in(self._final / folder)}
+            old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
             _sync_directory(self._final / folder)
@@ -180,110 +185,9 @@ def shard_names(count: int, form: str) -> list[str]:
     return [f"part-{i:0{width}d}-of-{count:0{width}d}.{form}" for i in range(count)]
 
 
-def check_target(target: "Target") -> None:
-    """Refuse an output that cannot be made, before any work; nothing is created.
-
-    Raises   OutputUnwritable (no such directory, no permission, a file where a
-             directory must be or the reverse), OutputExists, UsageError
-    """
-    if target.path is None:
-        if target.in_shards:
-            raise UsageError("shards need a directory", hint="name it with -o DIR")
-        _check_descriptor(1, "standard output")
-        return
-    with in_words(str(target.path)):
-        if target.in_shards:
-            _check_directory(target.path, force=target.force)
-            return
-        for path in target.files:
-            _check_file(path)
-
-
-def _check_file(path: Path) -> None:
-    found = find(path)
-    if found.fd is not None:
-        _check_descriptor(found.fd, str(path))
-        return
-    if found.is_directory:
-        raise OutputUnwritable(
-            f"`{path}` is a directory", hint="name a file in it, or cut the output into shards"
-        )
-    if found.old is not None:
-        if not os.access(path, os.W_OK):
-            raise OutputUnwritable(f"`{path}` may not be written", hint="see its permissions")
-        if found.is_special:
-            return
-        why = obstacle(found.final, found.old)
-        if why:
-            raise OutputUnwritable(
-                f"`{path}` cannot be replaced: {why}",
-                hint=f"name another file, or let the shell write it: > {shlex.quote(str(path))}",
-            )
-    _check_room_for_names(found.final.parent)
-
-
-def _check_directory(path: Path, *, force: bool) -> None:
-    found = find(path)
-    if found.old is None:
-        _check_room_for_names(found.final.parent)
-        return
-    if not found.is_directory:
-        raise OutputUnwritable(f"`{path}` is no directory, and shards need one")
-    _refuse_content(found.final, force=force)
-    _check_room_for_names(found.final)
-    for name in _shards_in(found.final):
-        shard = found.final / name
-        why = obstacle_of_owner(shard, shard.lstat())
-        if shard.is_dir() and not shard.is_symlink():
-            why = "it is a directory, and a shard may need that name"
-        if why:
-            raise OutputUnwritable(f"`{shard}` cannot be replaced: {why}", hint="move it away")
-
-
-def _check_room_for_names(directory: Path) -> None:
-    """Whether names can be added to the directory."""
-    if not directory.is_dir():
-        raise OutputUnwritable(
-            f"there is no directory `{directory}` for the output",
-            hint=f"mkdir -p {shlex.quote(str(directory))}",
-        )
-    if not os.access(directory, os.W_OK | os.X_OK):
-        why = "read-only file system" if _is_read_only(directory) else "permission denied"
-        raise OutputUnwritable(f"no file can be made in `{directory}`: {why}")
-
-
-def _is_read_only(directory: Path) -> bool:
-    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
-
-
-def _check_descriptor(fd: int, shown: str) -> None:
-    try:
-        way = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-    except OSError as error:
-        raise OutputUnwritable(f"`{shown}` is closed") from error
-    if way == os.O_RDONLY:
-        raise OutputUnwritable(f"`{shown}` is not open for writing")
-
-
-def _refuse_content(directory: Path, *, force: bool) -> None:
-    """Raise OutputExists when the directory holds anything that is not our own scratch."""
-    if force or not directory.exists():
-        return
-    content = [name for name in os.listdir(directory) if not name.startswith(HIDDEN_PREFIX)]
-    if content:
-        raise OutputExists(
-            f"`{directory}` is not empty: {len(content)} entries, `{min(content)}` is one",
-            hint="--force replaces the shards in it and leaves all other files alone",
-        )
-
-
 def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
-
-
-def _shards_in(directory: Path) -> list[str]:
-    return [name for name in os.listdir(directory) if _SHARD_NAME.fullmatch(name)]
 
 
 def _hidden_beside(final: Path) -> Path:

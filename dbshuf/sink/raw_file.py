@@ -6,10 +6,13 @@ import fcntl
 import os
 import select
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from dbshuf.base.block_io import BlockWriter
+import numpy as np
+
+from dbshuf.base.block_io import STAGE_BYTES, BlockFile, aligned_buffer, round_up
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable
 from dbshuf.units import MIB, human
 
@@ -54,30 +57,68 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
 
 
 class DiskFile:
-    """A new file, written past the page cache where the file system allows it."""
+    """A new file, written front to back in large aligned blocks, one block behind the caller."""
 
     def __init__(self, path: Path, *, shown: str, mode: int = 0o666) -> None:
         self._shown = shown
         self.written_bytes = 0
         with in_words(shown, 0):
-            self._blocks = BlockWriter(path, mode=mode)
+            self._file = BlockFile(path, mode=mode)
+        self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
+        self._staged = 0
+        self._offset = 0
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
     def write(self, data: bytes | memoryview) -> None:
-        if len(data):
-            with in_words(self._shown, self.written_bytes):
-                self._blocks.write(data)
-            self.written_bytes += len(data)
+        """Append `data`; it is copied. Raises also for what an earlier call gave."""
+        source = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+        done = 0
+        with in_words(self._shown, self.written_bytes):
+            while done < len(source):
+                count = min(len(source) - done, STAGE_BYTES - self._staged)
+                self._stage[self._staged : self._staged + count] = source[done : done + count]
+                self._staged += count
+                done += count
+                if self._staged == STAGE_BYTES:
+                    self._begin_block()
+        self.written_bytes += len(source)
+
+    def _begin_block(self) -> None:
+        self._wait()
+        self._writing = self._thread.submit(self._file.write_at, self._stage, self._offset)
+        self._stage, self._spare = self._spare, self._stage
+        self._offset += STAGE_BYTES
+        self._staged = 0
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def flush(self) -> int:
         return 0
 
     def finish(self) -> None:
+        """Write what is left, cut the file at its last byte, fsync, close."""
         with in_words(self._shown, self.written_bytes):
-            self._blocks.finish()
+            self._wait()
+            tail = round_up(self._staged)
+            self._stage[self._staged : tail] = 0
+            if tail:
+                self._file.write_at(self._stage[:tail], self._offset)
+            os.ftruncate(self._file.fd, self._offset + self._staged)
+            os.fsync(self._file.fd)
+            self._close()
 
     def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._blocks.abort()
+        for end in (self._wait, self._close):
+            with contextlib.suppress(Exception):
+                end()
+
+    def _close(self) -> None:
+        self._thread.shutdown()
+        self._file.close()
 
 
 class OpenFile:
@@ -114,3 +155,34 @@ class OpenFile:
 
     def abort(self) -> None:
         """Nothing to take back."""
+
+
+class WithHead:
+    """An output that begins with some bytes of its own.
+
+    They are written with the first others and no earlier, or at the end: a run that fails
+    before leaves a pipe empty.
+    """
+
+    def __init__(self, output: ByteOutput, head: bytes) -> None:
+        self._output = output
+        self._head = head
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._write_head()
+        self._output.write(data)
+
+    def flush(self) -> int:
+        return self._output.flush() + len(self._head)
+
+    def finish(self) -> None:
+        self._write_head()
+        self._output.finish()
+
+    def abort(self) -> None:
+        self._output.abort()
+
+    def _write_head(self) -> None:
+        if self._head:
+            self._output.write(self._head)
+            self._head = b""

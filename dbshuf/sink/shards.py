@@ -1,10 +1,12 @@
 """A directory of shards, each a file of its own, cut from the one order."""
 
+import os
+
 from dbshuf.base.window import AnyWindow
-from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut, counted_bounds
+from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
 from dbshuf.sink.publish import HiddenDirectory, shard_names
 from dbshuf.sink.raw_file import DiskFile
-from dbshuf.sink.single_file import Encoder, open_encoder
+from dbshuf.sink.single_file import Encoder, PlacedSink, open_encoder
 from dbshuf.sink.target import Target
 
 _PROBES = 16  # as many rows as these would be a shard, if they were nothing but frames
@@ -16,7 +18,7 @@ def _row_frame_bytes(target: Target) -> int:
     return sum(len(name.encode()) + 8 for name in names) + 1
 
 
-class ShardSink:
+class ShardSink(PlacedSink):
     """Rows to shards by range of the key, or by size; one file is open at a time.
 
     Every shard exists, also one without rows: it holds the header, or the schema. By size
@@ -28,11 +30,10 @@ class ShardSink:
     ) -> None:
         """Write to the target's directory, or to a `folder` of one that others write to too."""
         assert target.path is not None
-        self.text_bytes = 0
-        self.rows = 0
         self._target = target
         self._cut = self._cut_of(target)
         self._directory = directory or HiddenDirectory(target.path, force=target.force)
+        super().__init__([self._directory])
         self._folder = folder
         self._files: list[int] = []
         self._shard = -1
@@ -52,39 +53,29 @@ class ShardSink:
             measure=self._measure,
         )
 
-    def write(self, window: AnyWindow) -> None:
-        for shard, first, last in self._cut.runs(counted_bounds(window), window.keys):
+    def encode(self, window: AnyWindow) -> None:
+        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
             self._open(shard).write(window.slice(first, last))
-        self.text_bytes += window.text_bytes
-        self.rows += window.rows
-
-    def finish(self) -> None:
-        self.complete()
-        self._directory.publish([name for _, name in self.named_files()])
 
     def complete(self) -> None:
-        """Write what is left and make it durable, still hidden."""
         self._open(self._cut.parts - 1)
         self._close()
-
-    def named_files(self) -> list[tuple[int, str]]:
-        """Return the place of every file in the directory, and the name that it gets."""
         names = shard_names(self._cut.parts, self._target.format)
-        prefix = f"{self._folder}/" if self._folder else ""
-        return [(n, prefix + name) for n, name in zip(self._files, names, strict=True)]
+        for number, name in zip(self._files, names, strict=True):
+            self._directory.name(number, os.path.join(self._folder, name))
 
-    def abort(self) -> None:
+    def stop(self) -> None:
         if self._encoder is not None:
             self._encoder.abort()
             self._encoder = None
-        self._directory.discard()
 
     def _open(self, shard: int) -> Encoder:
         """Return the encoder of a shard; those before it are finished, empty or not."""
         while self._encoder is None or self._shard < shard:
             self._close()
-            self._files.append(self._directory.files)
-            output = self._output = self._directory.create()
+            number, output = self._directory.create()
+            self._files.append(number)
+            self._output = output
             try:
                 self._encoder = open_encoder(output, self._target)
             except BaseException:

@@ -1,10 +1,12 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from dbshuf.base.window import AnyWindow
-from dbshuf.sink.publish import place_of
+from dbshuf.sink.publish import Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
 
@@ -39,49 +41,85 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         from dbshuf.sink.formats.arrow import ArrowEncoder
 
         return ArrowEncoder(output, target)
-    if kind == "jsonl" and not target.holds_json:
-        from dbshuf.sink.formats.jsonl import JsonLinesEncoder
+    if kind == "txt" and target.schema is None:
+        from dbshuf.sink.formats.text import LineEncoder
 
-        return JsonLinesEncoder(output, target)
-    if kind in ("csv", "tsv"):
-        from dbshuf.sink.formats.csv import DelimitedEncoder
+        return LineEncoder(output, target)
+    from dbshuf.sink.formats.row_text import RowTextEncoder
 
-        return DelimitedEncoder(output, target)
-    from dbshuf.sink.formats.text import TextEncoder
+    if kind == "txt" or target.holds_json:
+        from dbshuf.sink.formats.text import as_lines
 
-    return TextEncoder(output, replace(target, terminator=b"\n") if target.holds_json else target)
+        end = b"\n" if target.holds_json else target.terminator
+        return RowTextEncoder(output, target, partial(as_lines, terminator=end))
+    if kind == "jsonl":
+        from dbshuf.base.json_values import structures_in
+        from dbshuf.sink.formats.jsonl import json_lines
+
+        structures = structures_in(target.written)
+        to_json = partial(json_lines, structures=structures) if structures else json_lines
+        return RowTextEncoder(output, target, to_json)
+    from dbshuf.sink.formats.csv import delimited, head_of
+
+    delimiter = "\t" if kind == "tsv" else ","
+    names = ["line"] if target.schema is None else target.schema.names
+    encode = partial(delimited, delimiter=delimiter)
+    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
 
 
-class FileSink:
-    """All rows to one file, or to stdout."""
+class PlacedSink(ABC):
+    """A sink of rows that are hidden until `finish` publishes its places, all or none."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
         self.text_bytes = 0
         self.rows = 0
-        self._place = place_of(target.path)
-        try:
-            self._encoder = open_encoder(self._place.output, target)
-        except BaseException:
-            self._place.discard()
-            raise
+
+    @abstractmethod
+    def encode(self, window: AnyWindow) -> None:
+        """Take the next rows."""
+
+    @abstractmethod
+    def complete(self) -> None:
+        """Write what is left and make it durable, still hidden."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the encoders; never raises."""
 
     def write(self, window: AnyWindow) -> None:
-        self._encoder.write(window)
+        self.encode(window)
         self.text_bytes += window.text_bytes
         self.rows += window.rows
 
     def finish(self) -> None:
         self.complete()
-        self.publish()
-
-    def complete(self) -> None:
-        """Write what is left and make it durable, still hidden."""
-        self._encoder.finish()
-
-    def publish(self) -> None:
-        """Put what is complete in place."""
-        self._place.publish()
+        for place in self.places:
+            place.publish()
 
     def abort(self) -> None:
+        self.stop()
+        for place in self.places:
+            place.discard()
+
+
+class FileSink(PlacedSink):
+    """All rows to one file, or to stdout."""
+
+    def __init__(self, target: Target) -> None:
+        place = place_of(target.path)
+        super().__init__([place])
+        try:
+            self._encoder = open_encoder(place.output, target)
+        except BaseException:
+            place.discard()
+            raise
+
+    def encode(self, window: AnyWindow) -> None:
+        self._encoder.write(window)
+
+    def complete(self) -> None:
+        self._encoder.finish()
+
+    def stop(self) -> None:
         self._encoder.abort()
-        self._place.discard()

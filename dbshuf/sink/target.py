@@ -1,12 +1,12 @@
 """What a user asks of the output, and what every sink promises."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dbshuf.units import MIB
+from dbshuf.errors import UsageError
+from dbshuf.sink.output_format import NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,27 +17,18 @@ if TYPE_CHECKING:
 
     Members = npt.NDArray[np.int64]
 
-MAX_THREADS = 16
-_MAX_STEPPING_THREADS = 4
-
-# Of rows as cuts count them. There are two groups in memory, gathered and encoded; 16 MiB
-# are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time.
-ROW_GROUP_BYTES = 16 * MIB
-GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
-_GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same time
-
 
 @dataclass(frozen=True)
 class Target:
     """An output, as the plan has resolved it.
 
     path         the file, or the directory of shards; None is stdout
-    format       one of `formats.FORMATS`
+    format       one of `output_format.FORMATS`
     header       lines (with terminators) at the head of the file or of every shard of text
     terminator   the one byte that ends a line of text
     binary       lines to Parquet, Arrow: a BLOB column, any bytes; else VARCHAR, UTF-8
     shards       number of equal ranges of the key; or cut by size, at most one of:
-    shard_bytes    of the file of one shard, about, as `cuts.FileCut`
+    shard_bytes    of the file of one shard, about, as `cut_points.FileCut`
     shard_rows     rows in one shard
     force        replace the shards of a directory that is not empty
     seed         for the metadata of a Parquet or Arrow file
@@ -47,8 +38,8 @@ class Target:
     schema       of the rows; None: they are lines
     written      the same columns as Parquet and Arrow are to have them; None: as they are
     holds_json   whether the one column of the rows is JSON, the text of an object a row
-    compression  of Parquet and Arrow, as `formats.codec_of` has it; of text, `format` says it
-    row_group_bytes  of Parquet; as `cuts.counted_bounds`; None: ROW_GROUP_BYTES
+    compression  of Parquet and Arrow, as `output_format.codec_of` has it; of text, `format` says it
+    row_group_bytes  of Parquet; as `Window.counted_bounds`; None: ROW_GROUP_BYTES
     split_names  of the splits, each an output of its own; empty: there is one
     member_of    a window -> int64, shape (rows,): the number of each row's split
     """
@@ -88,6 +79,33 @@ class Target:
         return (self.shards, self.shard_bytes, self.shard_rows) != (None, None, None)
 
 
+def check_schema(target: Target) -> None:
+    """Refuse columns that the format cannot hold, and options that it has no place for.
+
+    Lines fit in every format; a run of lines loads no Arrow here.
+    Raises   UsageError, RowUnfit
+    """
+    kind = target.format.partition(".")[0]
+    if target.header and (kind != "txt" or target.schema is not None):
+        what = NAMES[kind] if kind != "txt" else "a query's rows"
+        raise UsageError(
+            f"--header is for lines written as text, and has no place in {what}",
+            hint="leave out --header",
+        )
+    if target.row_group_bytes is not None and kind != "parquet":
+        raise UsageError(f"--row-group-bytes is for Parquet, and the output is {NAMES[kind]}")
+    if target.schema is None:
+        if target.binary and kind in ("csv", "tsv", "jsonl"):
+            raise UsageError(
+                f"--binary has no place in {NAMES[kind]}: it holds UTF-8 and nothing else",
+                hint="leave it out, or write text, Parquet or Arrow",
+            )
+        return
+    from dbshuf.sink.format_support import check_columns
+
+    check_columns(target.schema, kind)
+
+
 def split_path(path: Path, name: str) -> Path:
     """Return the path of a split's file: `out.train.txt.gz` for `out.txt.gz`."""
     suffixes = path.suffixes[-2:] if path.suffix.lower() in {".gz", ".zst"} else path.suffixes[-1:]
@@ -113,36 +131,3 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Remove all that is hidden; never raises; after `finish` it does nothing."""
-
-
-def row_group_bytes(target: Target) -> int:
-    """Return the most bytes of rows in a row group, as cuts count them."""
-    return ROW_GROUP_BYTES if target.row_group_bytes is None else target.row_group_bytes
-
-
-def compressing_threads(target: Target) -> int:
-    """Return how many threads gzip takes; one makes 42 MB/s, so 16 keep a disk busy."""
-    if target.threads is not None:
-        return min(target.threads, MAX_THREADS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, MAX_THREADS)
-
-
-def stepping_threads(target: Target) -> int:
-    """Return how many threads make CSV or JSON of rows; one makes 200-500 MB/s."""
-    return min(compressing_threads(target), _MAX_STEPPING_THREADS)
-
-
-def grouping_threads(target: Target) -> int:
-    """Return how many threads encode groups of Parquet; one makes 280 MB/s with zstd.
-
-    Splits are open all at once, and large groups take much memory: these have one thread.
-    More than one take an eighth of what the process may have at most.
-    """
-    if target.split_names:
-        return 1
-    group = row_group_bytes(target)
-    fitting = _GROUPS_AT_ONCE_BYTES // group
-    if target.memory_bytes is not None:
-        fitting = min(fitting, 1 + target.memory_bytes // 8 // (GROUP_COPIES * group))
-    return max(min(compressing_threads(target), fitting), 1)

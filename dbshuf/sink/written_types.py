@@ -2,6 +2,10 @@
 
 Parquet itself knows nothing of large types, views and dictionaries: a file says which an
 Arrow reader is to make, and is written with plain ones. Arrow holds them as they are.
+
+`Array.cast` does what it can here. Written by hand is what it cannot (pyarrow 26.0.1): views of
+lists, one extension into another, fields that are not nullable below a null, and dictionaries
+that grow from one batch to the next.
 """
 
 from collections.abc import Mapping
@@ -27,7 +31,7 @@ def notes_in(written: pa.Schema | None) -> dict[str, bytes]:
     return {name: one[NOTES_KEY] for name, one in metadata.items() if NOTES_KEY in one}
 
 
-def shown(written: pa.Schema) -> pa.Schema:
+def reader_schema(written: pa.Schema) -> pa.Schema:
     """Return a schema as a reader is to see it, without what is said for dbshuf alone."""
     fields = [one.with_metadata(_without_own(one.metadata or {})) for one in written]
     return pa.schema(fields, metadata=_without_own(written.metadata or {}))
@@ -83,22 +87,24 @@ _KNOWN_NESTED = (
 )
 
 
-class Form:
+class SchemaCast:
     """Makes batches of plain types into batches of `schema`; by one thread at a time where
     `schema` has dictionaries, which grow."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self._values = {
-            one.name: _Values(one) for one in schema if pa.types.is_dictionary(one.type)
+        self._dictionaries = {
+            one.name: _GrowingDictionary(one) for one in schema if pa.types.is_dictionary(one.type)
         }
 
-    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return a batch in this form. Raises RowUnfit"""
+    def cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch of this schema. Raises RowUnfit."""
         columns = []
         for column, field in zip(batch.columns, self.schema, strict=True):
-            values = self._values.get(field.name)
-            columns.append(as_type(column, field.type) if values is None else values.of(column))
+            if field.name in self._dictionaries:
+                columns.append(self._dictionaries[field.name].encode(column))
+            else:
+                columns.append(as_type(column, field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -108,14 +114,14 @@ def as_written(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([as_type(*pair) for pair in pairs], schema=schema)
 
 
-class _Values:
+class _GrowingDictionary:
     """The dictionary of a column, which later batches add to."""
 
     def __init__(self, field: pa.Field) -> None:
         self._name, self._type = field.name, field.type
         self._known = pa.array([], field.type.value_type)
 
-    def of(self, column: pa.Array) -> pa.Array:
+    def encode(self, column: pa.Array) -> pa.Array:
         kind = self._type
         found = column.dictionary_encode()
         values = as_type(found.dictionary, kind.value_type)

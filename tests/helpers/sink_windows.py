@@ -107,6 +107,6 @@ any_lines = st.lists(st.text(max_size=30).map(lambda t: t.encode().replace(b"\n"
 
 
 def small_groups(patch: pytest.MonkeyPatch, most_bytes: int = 100, most_rows: int = 7) -> None:
-    patch.setattr("dbshuf.sink.target.ROW_GROUP_BYTES", most_bytes)
+    patch.setattr("dbshuf.sink.memory.ROW_GROUP_BYTES", most_bytes)
     patch.setattr(parquet, "ROW_GROUP_ROWS", most_rows)
     patch.setattr(parquet, "PIECE_BYTES", 40)

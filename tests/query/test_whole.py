@@ -3,11 +3,11 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort

@@ -17,14 +17,14 @@ from sink_windows import (
 )
 
 from dbshuf.base.window import Window
-from dbshuf.sink.cut_points import FileCut, KeyCut, SizeCut, counted_bounds
+from dbshuf.sink.cut_points import FileCut, KeyCut, SizeCut
 
 
 def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[list[bytes]]:
     parts: dict[int, list[bytes]] = {}
     for window in windows:
         rows = window.lines.to_pylist()
-        for part, first, last in cut.runs(counted_bounds(window), window.keys):
+        for part, first, last in cut.runs(window.counted_bounds, window.keys):
             assert first < last
             parts.setdefault(part, []).extend(rows[first:last])
     assert list(parts) == sorted(parts)
@@ -56,7 +56,7 @@ def files_of(lines: Sequence[bytes], cuts: Iterable[int], *, ratio: float, size:
     cut = FileCut(size, probe_rows=max(size // 100, 1), measure=measure)
     for window in windows_of(lines, cuts):
         rows = window.lines.to_pylist()
-        for part, first, last in cut.runs(counted_bounds(window), window.keys):
+        for part, first, last in cut.runs(window.counted_bounds, window.keys):
             assert first < last
             parts.setdefault(part, []).extend(rows[first:last])
     assert list(parts) == list(range(cut.parts if lines else 0))
@@ -123,7 +123,7 @@ def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes
     rows = pa.record_batch({"line": pa.array(texts, pa.binary())})
     as_rows, as_lines = SizeCut(most_bytes, None), SizeCut(most_bytes, None)
     for window in row_windows_of(rows, cuts):
-        list(as_rows.runs(counted_bounds(window)))
+        list(as_rows.runs(window.counted_bounds))
     assert [len(part) for part in parts_of(as_lines, lines, windows_of(lines))] == [
         len(part) for part in parts_by_size(lines, most_bytes, None)
     ]
@@ -133,4 +133,4 @@ def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes
 def test_a_window_without_rows_has_one_bound():
     """Arrow may leave out the buffers of an empty array."""
     for empty in (pa.array([], pa.binary()), pa.array([b"a\n"], pa.binary()).slice(1, 0)):
-        assert len(counted_bounds(Window(empty, np.zeros(0, np.uint64), 0))) == 1
+        assert len(Window(empty, np.zeros(0, np.uint64), 0).counted_bounds) == 1

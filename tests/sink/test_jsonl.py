@@ -160,6 +160,16 @@ def test_a_time_without_a_date_is_refused_and_the_row_named(format_, kind, tmp_p
     assert "isfinite(at)" in caught.value.hint
 
 
+def test_of_several_flaws_the_first_row_is_told_with_its_own(tmp_path):
+    """A column to the left has another flaw farther down: its words are not for this value."""
+    numbers = pa.array([1.0, 2.0, 3.0, math.nan])
+    times = pa.array([0, 2**63 - 1, 0, 0]).view(pa.timestamp("us"))
+    rows = pa.record_batch([numbers, times], names=["share", "at"])
+    target = target_of(tmp_path / "out", "jsonl", schema=rows.schema)
+    with pytest.raises(RowUnfit, match="at byte 1: `at`: infinity"):
+        write_all(target, row_windows_of(rows, keys=range(4)))
+
+
 @pytest.mark.parametrize("year", ["-32767-01-01", "9999-12-31", "32767-12-31"])
 def test_the_first_and_the_last_day_have_a_text(year):
     """The border is where Arrow has it."""

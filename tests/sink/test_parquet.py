@@ -24,8 +24,8 @@ from sink_windows import (
 )
 
 from dbshuf.errors import LineTooLong, NotUtf8
-from dbshuf.sink.formats import line_column as column
-from dbshuf.sink.formats.line_column import LineColumn
+from dbshuf.sink.formats import record_batches as column
+from dbshuf.sink.formats.record_batches import LineColumn
 
 TEXTS = [
     "",
@@ -278,7 +278,7 @@ def test_only_parquet_output_loads_the_parquet_library():
     """A text shuffle has no use for its memory and its start-up time."""
     code = (
         "import sys, dbshuf.sink.formats.text, dbshuf.sink.shards\n"
-        "import dbshuf.sink.formats.line_column\n"
+        "import dbshuf.sink.formats.record_batches\n"
         "import dbshuf.sink.formats.jsonl, dbshuf.sink.formats.csv, dbshuf.sink.formats.arrow\n"
         "sys.exit('pyarrow.parquet' in sys.modules)"
     )

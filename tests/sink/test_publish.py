@@ -14,7 +14,8 @@ from paths import HELPERS
 from sink_windows import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
-from dbshuf.sink import FORMATS, check_target, open_sink, publish
+from dbshuf.sink import FORMATS, check_target, open_sink
+from dbshuf.sink.output_path import HIDDEN_PREFIX
 
 LINES = [b"%d\n" % i for i in range(1000)]
 TEXT = b"".join(LINES)
@@ -289,7 +290,7 @@ def test_the_working_directory_is_filled_and_not_replaced(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     inode = tmp_path.stat().st_ino
     sink = written(target_of(Path("."), **SHARDED))
-    assert all(name.startswith(publish.HIDDEN_PREFIX) for name in os.listdir(tmp_path))
+    assert all(name.startswith(HIDDEN_PREFIX) for name in os.listdir(tmp_path))
     sink.finish()
     assert tmp_path.stat().st_ino == inode
     assert len(os.listdir(tmp_path)) == 3
@@ -319,7 +320,7 @@ def test_files_that_came_into_the_directory_meanwhile_are_not_lost(existed, tmp_
 def test_scratch_of_our_own_is_no_content(tmp_path):
     """A run that was killed, or a temporary directory, must not call for --force."""
     out = tmp_path / "out"
-    (out / f"{publish.HIDDEN_PREFIX}killed").mkdir(parents=True)
+    (out / f"{HIDDEN_PREFIX}killed").mkdir(parents=True)
     write_all(target_of(out, **SHARDED), windows_of(LINES))
     assert len(os.listdir(out)) == 4
 

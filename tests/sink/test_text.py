@@ -220,7 +220,7 @@ def test_a_run_that_fails_before_its_first_row_leaves_a_pipe_empty(capfdbinary):
     ("format_", "work"),
     [
         ("txt.gz", "dbshuf.sink.formats.compression._deflate"),
-        ("txt.zst", "dbshuf.sink.encoder_threads.Beside.write"),
+        ("txt.zst", "dbshuf.sink.encoder_threads.MemoryFile.write"),
     ],
 )
 def test_what_fails_on_a_thread_fails_the_run_and_ends_the_threads(

@@ -1,20 +1,22 @@
 """Rows to an Arrow IPC file; lines are its one column `line`."""
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from dbshuf.base.window import AnyWindow
-from dbshuf.sink.encoder_threads import Beside
-from dbshuf.sink.formats.column_file import Group, Groups, gathered, marked
-from dbshuf.sink.formats.record_batches import Records, records_of
+from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.sink.encoder_threads import MemoryFile
+from dbshuf.sink.formats.column_file import (
+    ColumnFileEncoder,
+    Group,
+    Groups,
+    batches_of,
+    file_metadata,
+)
+from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import Form, shown, stored_in_arrow
+from dbshuf.sink.written_types import SchemaCast, reader_schema, stored_in_arrow
 from dbshuf.units import MIB
 
 # Of a record batch, the least that a reader takes at a time.
@@ -24,78 +26,52 @@ BATCH_ROWS = 1 << 17
 _FOOT_BYTES, _BLOCK_BYTES = 40, 24  # of a file's footer; of the place of a batch in it
 
 
-class ArrowEncoder:
-    """One file of record batches, each a group of one piece."""
+class ArrowEncoder(ColumnFileEncoder[list[bytes]]):
+    """One file of record batches, each a group of one piece, written by one thread."""
 
     def __init__(self, output: ByteOutput, target: Target) -> None:
-        records = records_of(target)
-        self._output = output
-        self._groups = Groups(
+        self._records = records = records_of(target)
+        groups = Groups(
             records.schema,
             group_bytes=BATCH_BYTES,
             group_rows=BATCH_ROWS,
             piece_bytes=BATCH_BYTES,
         )
-        self._thread = Beside(depth=1)
-        self._writer = _Writer(self._thread, records, target)
-
-    def write(self, window: AnyWindow) -> None:
-        for group in self._groups.add(window):
-            self._put(self._thread.call(self._writer.write, group))
-
-    def flush(self) -> int:
-        if group := self._groups.cut_here():
-            self._put(self._thread.call(self._writer.write, group))
-        self._put(self._thread.drain())
-        return self._writer.foot_bytes
-
-    def finish(self) -> None:
-        if group := self._groups.rest():
-            self._put(self._thread.call(self._writer.write, group))
-        self._put(self._thread.call(self._writer.close))
-        self._put(self._thread.rest())
-        self._output.finish()
-
-    def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._thread.stop()
-        self._output.abort()
-
-    def _put(self, made: Iterator[bytes]) -> None:
-        for part in made:
-            self._output.write(part)
-
-
-class _Writer:
-    """pyarrow's writer of IPC files, one record batch a call."""
-
-    def __init__(self, thread: Beside, records: Records, target: Target) -> None:
+        super().__init__(output, groups, threads=1)
         name, level = codec_of("arrow", target.compression)
         codec = None if name == "none" else pa.Codec(name, level)
-        self._records = records
-        seen = records.schema if target.written is None else shown(target.written)
-        seen = seen.with_metadata(marked(records.schema, target))
-        self._form = Form(stored_in_arrow(seen))
-        self._schema = self._form.schema
+        seen = records.schema if target.written is None else reader_schema(target.written)
+        seen = seen.with_metadata(file_metadata(records.schema, target))
+        self._cast = SchemaCast(stored_in_arrow(seen))
         options = pa.ipc.IpcWriteOptions(compression=codec, emit_dictionary_deltas=True)
         self._batches = 0
-        self._file = pa.ipc.new_file(pa.PythonFile(thread, "w"), self._schema, options=options)
+        self._file = MemoryFile()
+        self._writer = pa.ipc.new_file(
+            pa.PythonFile(self._file, "w"), self._cast.schema, options=options
+        )
 
-    def write(self, group: Group) -> None:
-        for part in gathered(group, self._records):
+    def _encode(self, group: Group) -> list[bytes]:
+        for part in batches_of(group, self._records):
             batch = pa.concat_batches([part])  # without what its neighbours in a window need
             columns = [tidy(column) for column in batch.columns]
             tidied = pa.RecordBatch.from_arrays(columns, schema=self._records.schema)
-            self._file.write_batch(self._form.of(tidied))
+            self._writer.write_batch(self._cast.cast(tidied))
             self._batches += 1
+        return self._file.take()
 
-    @property
-    def foot_bytes(self) -> int:
-        """What `close` writes: about the schema once more, and where each batch lies."""
-        return int(self._schema.serialize().size) + _FOOT_BYTES + _BLOCK_BYTES * self._batches
+    def _put(self, encoded: list[bytes]) -> None:
+        for piece in encoded:
+            self._output.write(piece)
 
-    def close(self) -> None:
-        self._file.close()
+    def _end_bytes(self) -> int:
+        """About the schema once more, and where each batch lies."""
+        self._put(self._file.take())  # the head of a file that has no batch yet
+        schema_bytes = int(self._cast.schema.serialize().size)
+        return schema_bytes + _FOOT_BYTES + _BLOCK_BYTES * self._batches
+
+    def _write_end(self) -> None:
+        self._writer.close()
+        self._put(self._file.take())
 
 
 def tidy(values: pa.Array) -> pa.Array:
@@ -124,7 +100,7 @@ def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
         within = values.values.slice(values.offset * kind.list_size, len(values) * kind.list_size)
         return pa.FixedSizeListArray.from_arrays(tidy(within), type=kind, mask=mask)
     if pa.types.is_map(kind):
-        entries = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+        entries = entries_of(values)
         keys, items = map(tidy, entries.flatten().flatten())
         return pa.MapArray.from_arrays(_bounds(entries), keys, items, type=kind, mask=mask)
     wide = pa.types.is_large_list(kind)
@@ -135,9 +111,5 @@ def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
 
 
 def _bounds(lists: pa.Array) -> pa.Array:
-    """The places of the lists in their flattened values, from 0."""
     wide = pa.types.is_large_list(lists.type)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    bounds = np.zeros(len(lists) + 1, np.int64 if wide else np.int32)
-    np.cumsum(lengths, out=bounds[1:])
-    return pa.array(bounds)
+    return pa.array(list_bounds(lists).astype(np.int64 if wide else np.int32))

@@ -5,14 +5,18 @@ file is the same, byte for byte, however the rows come in windows. A thread that
 group first gathers it, so the caller's only cuts, and writes what is made.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.window import AnyWindow
-from dbshuf.sink.cut_points import SizeCut, counted_bounds
+from dbshuf.sink.cut_points import SizeCut
+from dbshuf.sink.encoder_threads import EncoderThreads
 from dbshuf.sink.formats.record_batches import Records, arrays_in
+from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
@@ -25,6 +29,57 @@ _OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large
 
 Piece = list[AnyWindow]  # its rows: slices of windows, one after the other
 Group = list[Piece]
+Encoded = TypeVar("Encoded")
+
+
+class ColumnFileEncoder(ABC, Generic[Encoded]):
+    """One file of groups of rows: the format says how one is encoded, and how a file ends."""
+
+    def __init__(self, output: ByteOutput, groups: "Groups", *, threads: int) -> None:
+        self._output = output
+        self._groups = groups
+        self._threads = EncoderThreads[Encoded](threads, depth=threads, write=self._put)
+
+    @abstractmethod
+    def _encode(self, group: Group) -> Encoded:
+        """Return what a group becomes; on one of the threads."""
+
+    @abstractmethod
+    def _put(self, encoded: Encoded) -> None:
+        """Write what a group became; on the caller's thread, in order."""
+
+    @abstractmethod
+    def _end_bytes(self) -> int:
+        """Return how many bytes `_write_end` would write now, when no group is encoded."""
+
+    @abstractmethod
+    def _write_end(self) -> None:
+        """Write what a file has behind its groups."""
+
+    def _begin(self, group: Group) -> None:
+        """Have a group encoded."""
+        self._threads.call(self._encode, group)
+
+    def write(self, window: AnyWindow) -> None:
+        for group in self._groups.add(window):
+            self._begin(group)
+
+    def flush(self) -> int:
+        if group := self._groups.cut_here():
+            self._begin(group)
+        self._threads.drain()
+        return self._end_bytes() + self._output.flush()
+
+    def finish(self) -> None:
+        if group := self._groups.rest():
+            self._begin(group)
+        self._threads.finish()
+        self._write_end()
+        self._output.finish()
+
+    def abort(self) -> None:
+        self._threads.abort()
+        self._output.abort()
 
 
 class Groups:
@@ -57,7 +112,7 @@ class Groups:
 
     def add(self, window: AnyWindow) -> Iterator[Group]:
         """Take the next rows; yield the groups that are full."""
-        bounds = counted_bounds(window)
+        bounds = window.counted_bounds
         for group, first, last in self._cut.runs(bounds, window.keys):
             if group > self._number:
                 yield self.rest()
@@ -80,7 +135,7 @@ class Groups:
         return group
 
 
-def gathered(group: Group, records: Records) -> list[pa.RecordBatch]:
+def batches_of(group: Group, records: Records) -> list[pa.RecordBatch]:
     """Return each piece as one batch, and empty the group; in any thread.
 
     Raises  what `records` raises for rows that the output cannot have
@@ -95,7 +150,7 @@ def gathered(group: Group, records: Records) -> list[pa.RecordBatch]:
     return batches
 
 
-def marked(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:
+def file_metadata(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:
     """Return what a file says of itself: the user's own, then the seed and the order."""
     old = (schema if target.written is None else target.written).metadata or {}
     kept = {key: value for key, value in old.items() if not key.startswith(b"dbshuf.")}

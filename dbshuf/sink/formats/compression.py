@@ -5,15 +5,15 @@ The stream is cut into blocks at fixed offsets before it is compressed: the byte
 the file are the same however the stream comes in pieces.
 """
 
-import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from dbshuf.sink.encoder_threads import Ahead, Beside, Made
-from dbshuf.sink.raw_file import ByteOutput
-from dbshuf.sink.target import Target, compressing_threads
+from dbshuf.sink.encoder_threads import EncoderThreads, MemoryFile
+from dbshuf.sink.memory import compressing_threads
+from dbshuf.sink.raw_file import ByteOutput, WithHead
+from dbshuf.sink.target import Target
 from dbshuf.units import KIB
 
 BLOCK_BYTES = 512 * KIB  # compressed at a time; from 128 KiB to 1 MiB gzip's size moves 0.1 %
@@ -26,7 +26,7 @@ _GZIP_FOOT_BYTES = 10  # an empty block at the end, the checksum, the length
 _ZSTD_FOOT_BYTES = 3  # an empty block
 
 
-def packed(output: ByteOutput, target: Target) -> ByteOutput:
+def compressed(output: ByteOutput, target: Target) -> ByteOutput:
     """Return where a stream goes so that it ends up in `output` as the target's format says."""
     if target.format.endswith(".gz"):
         return Gzip(output, compressing_threads(target))
@@ -71,13 +71,12 @@ class Gzip:
     """
 
     def __init__(self, output: ByteOutput, threads: int) -> None:
-        self._output = output
-        self._ahead = Ahead[Made](threads, depth=threads + 1)
+        self._output = WithHead(output, _GZIP_HEAD)
+        self._threads = EncoderThreads[bytes](threads, depth=threads + 1, write=self._output.write)
         self._blocks = Blocks(BLOCK_BYTES)
         self._dictionary = b""
         self._crc = 0
         self._text_bytes = 0
-        self._head = _GZIP_HEAD
 
     def write(self, data: bytes | memoryview) -> None:
         for block in self._blocks.add(data):
@@ -86,33 +85,25 @@ class Gzip:
     def flush(self) -> int:
         if block := self._blocks.rest():
             self._compress(block, zlib.Z_SYNC_FLUSH)
-        for piece in self._ahead.drain():
-            self._put(piece)
-        return len(self._head) + _GZIP_FOOT_BYTES
+        self._threads.drain()
+        return self._output.flush() + _GZIP_FOOT_BYTES
 
     def finish(self) -> None:
         self._compress(self._blocks.rest(), zlib.Z_FINISH)
-        for piece in self._ahead.rest():
-            self._put(piece)
+        self._threads.finish()
         size = self._text_bytes & 0xFFFFFFFF
-        self._put(self._crc.to_bytes(4, "little") + size.to_bytes(4, "little"))
+        self._output.write(self._crc.to_bytes(4, "little") + size.to_bytes(4, "little"))
         self._output.finish()
 
     def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._ahead.stop()
+        self._threads.abort()
         self._output.abort()
 
     def _compress(self, block: bytes, flush: int) -> None:
-        for piece in self._ahead.call(_deflate, block, self._dictionary, flush):
-            self._put(piece)
+        self._threads.call(_deflate, block, self._dictionary, flush)
         self._crc = zlib.crc32(block, self._crc)
         self._text_bytes += len(block)
         self._dictionary = (self._dictionary + block[-_DICTIONARY_BYTES:])[-_DICTIONARY_BYTES:]
-
-    def _put(self, piece: Made) -> None:
-        self._output.write(self._head + piece)
-        self._head = b""
 
 
 def _deflate(block: bytes, dictionary: bytes, flush: int) -> bytes:
@@ -132,32 +123,35 @@ class Zstd:
 
     def __init__(self, output: ByteOutput) -> None:
         self._output = output
-        self._thread = Beside(depth=2)
+        self._thread = EncoderThreads[list[bytes]](1, depth=2, write=self._put)
         self._blocks = Blocks(BLOCK_BYTES)
-        self._frame = pa.CompressedOutputStream(pa.PythonFile(self._thread, "w"), "zstd")
+        self._file = MemoryFile()
+        self._frame = pa.CompressedOutputStream(pa.PythonFile(self._file, "w"), "zstd")
 
     def write(self, data: bytes | memoryview) -> None:
         for block in self._blocks.add(data):
-            self._put(self._thread.call(self._frame.write, block))
+            self._thread.call(self._compress, block)
 
     def flush(self) -> int:
-        if block := self._blocks.rest():
-            self._put(self._thread.call(self._frame.write, block))
-        self._put(self._thread.call(self._frame.flush))
-        self._put(self._thread.drain())
-        return _ZSTD_FOOT_BYTES
+        self._thread.call(self._compress, self._blocks.rest(), self._frame.flush)
+        self._thread.drain()
+        return self._output.flush() + _ZSTD_FOOT_BYTES
 
     def finish(self) -> None:
-        self._put(self._thread.call(self._frame.write, self._blocks.rest()))
-        self._put(self._thread.call(self._frame.close))
-        self._put(self._thread.rest())
+        self._thread.call(self._compress, self._blocks.rest(), self._frame.close)
+        self._thread.finish()
         self._output.finish()
 
     def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._thread.stop()
+        self._thread.abort()
         self._output.abort()
 
-    def _put(self, pieces: Iterator[bytes]) -> None:
+    def _compress(self, block: bytes, end: Callable[[], None] | None = None) -> list[bytes]:
+        self._frame.write(block)
+        if end is not None:
+            end()
+        return self._file.take()
+
+    def _put(self, pieces: list[bytes]) -> None:
         for piece in pieces:
             self._output.write(piece)

@@ -1,6 +1,13 @@
-"""Rows as CSV and TSV: RFC 4180, with LF at the end of a row."""
+"""Rows as CSV and TSV: RFC 4180, with LF at the end of a row.
 
-from functools import partial
+The columns' names are at the head of a file; NULL is nothing, an empty text is `""`. So a row
+whose only column is NULL is an empty line.
+
+Arrow's writer makes the rows of a step at once where all of its texts need quotes, or none
+does. It has no style for quotes where they are needed alone, and DuckDB's COPY, which has,
+writes NULL and the empty text alike or quotes numbers, and goes to files: so steps of mixed
+texts are joined from columns here.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,30 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from dbshuf.sink.formats.compression import packed
-from dbshuf.sink.formats.record_batches import records_of
-from dbshuf.sink.formats.row_text import Stepwise, check_calendar
-from dbshuf.sink.raw_file import ByteOutput
-from dbshuf.sink.target import Target
+from dbshuf.sink.formats.row_text import TEXT, bounds_of, bytes_of, check_calendar, scalar
 
-_TEXT = pa.large_string()  # every text here: 2 GiB are no limit
 _MARKS = b'"\n\r'  # what a text is quoted for, beside the delimiter
 _BOM = "\ufeff"
 _ROWS_AT_ONCE = 1024  # of Arrow's writer, its own; 16 times as many are 10 % faster for short rows
-
-
-class DelimitedEncoder(Stepwise):
-    """One file with the columns' names at its head; NULL is nothing, an empty text is `""`.
-
-    So a row whose only column is NULL is an empty line.
-    """
-
-    def __init__(self, output: ByteOutput, target: Target) -> None:
-        records = records_of(target)
-        delimiter = "\t" if target.format.startswith("tsv") else ","
-        encode = partial(delimited, delimiter=delimiter)
-        head = head_of(records.schema.names, delimiter)
-        super().__init__(packed(output, target), target, records, encode=encode, head=head)
 
 
 def head_of(names: list[str], delimiter: str) -> bytes:
@@ -63,13 +51,13 @@ def delimited(rows: pa.RecordBatch, delimiter: str) -> memoryview:
         if text is not None:
             return text
     # A cast of a slice takes as long as one of all that it is a slice of.
-    texts = {n: pa.concat_arrays([column]).cast(_TEXT) for n, column in texts.items()}
+    texts = {n: pa.concat_arrays([column]).cast(TEXT) for n, column in texts.items()}
     quoted = {n: _to_quote(text, delimiter.encode() + _MARKS) for n, text in texts.items()}
     if all(len(text) - text.null_count == quoted[n].sum() for n, text in texts.items()):
         text = _written(columns, delimiter, "needed")  # Arrow's word for all texts
         if text is not None:
             return text
-    columns = [texts[n] if n in texts else column.cast(_TEXT) for n, column in enumerate(columns)]
+    columns = [texts[n] if n in texts else column.cast(TEXT) for n, column in enumerate(columns)]
     return _joined(columns, quoted, delimiter)
 
 
@@ -113,29 +101,29 @@ def _joined(
     parts: list[pa.Array | pa.Scalar] = []
     for number, texts in enumerate(columns):
         if number:
-            parts.append(_scalar(delimiter))
+            parts.append(scalar(delimiter))
         if number in quoted and quoted[number].any():
             marks = _marks_where(quoted[number])
             parts += [marks, _doubled(texts), marks]
         else:
             parts.append(texts)
     lines = pc.binary_join_element_wise(
-        *parts, _scalar("\n"), _scalar(""), null_handling="replace", null_replacement=""
+        *parts, scalar("\n"), scalar(""), null_handling="replace", null_replacement=""
     )
-    return _bytes_of(lines)
+    return bytes_of(lines)
 
 
 def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
     """Return which texts are empty or hold one of the `marks`, shape (rows,); NULL is not."""
     quoted = _empty(texts)
-    data = bytes(_bytes_of(texts))
+    data = bytes(bytes_of(texts))
     found = [code for code in marks if code in data]
     if found:
         values = np.frombuffer(data, np.uint8)
         hits = values == found[0]
         for code in found[1:]:
             hits |= values == code
-        bounds = _bounds(texts)
+        bounds = bounds_of(texts)
         filled = bounds[1:] > bounds[:-1]
         firsts = (bounds[:-1] - bounds[0])[filled]
         # twice as fast as logical_or of truth values, 18 ns of a text of 147 bytes
@@ -147,7 +135,7 @@ def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
 
 def _doubled(texts: pa.Array) -> pa.Array:
     """Return the texts with each quote twice."""
-    has_quotes = b'"' in bytes(_bytes_of(texts))
+    has_quotes = b'"' in bytes(bytes_of(texts))
     return pc.replace_substring(texts, '"', '""') if has_quotes else texts
 
 
@@ -156,12 +144,12 @@ def _marks_where(quoted: npt.NDArray[np.bool_]) -> pa.Array:
     bounds = np.zeros(len(quoted) + 1, np.int64)
     np.cumsum(quoted, out=bounds[1:])
     buffers = [None, pa.py_buffer(bounds), pa.py_buffer(b'"' * int(bounds[-1]))]
-    return pa.Array.from_buffers(_TEXT, len(quoted), buffers)
+    return pa.Array.from_buffers(TEXT, len(quoted), buffers)
 
 
 def _empty(texts: pa.Array) -> npt.NDArray[np.bool_]:
     """Return which texts are empty, shape (rows,); NULL is not."""
-    bounds = _bounds(texts)
+    bounds = bounds_of(texts)
     empty: npt.NDArray[np.bool_] = bounds[1:] == bounds[:-1]
     if texts.null_count and empty.any():
         empty &= texts.is_valid().to_numpy(zero_copy_only=False)
@@ -170,19 +158,3 @@ def _empty(texts: pa.Array) -> npt.NDArray[np.bool_]:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _bounds(texts: pa.Array) -> npt.NDArray[np.signedinteger]:
-    """Where the texts begin and end in their data (bytes), shape (rows + 1,)."""
-    kind: type = np.int32 if pa.types.is_string(texts.type) else np.int64
-    return np.frombuffer(texts.buffers()[1], kind)[texts.offset :][: len(texts) + 1]
-
-
-def _bytes_of(texts: pa.Array) -> memoryview:
-    """The bytes of the texts, one after the other, also what is behind nulls."""
-    bounds = _bounds(texts)
-    return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
-
-
-def _scalar(text: str) -> pa.Scalar:
-    return pa.scalar(text, _TEXT)

@@ -1,8 +1,14 @@
 """The footer of a Parquet file, joined from those of files of one row group each.
 
-pyarrow encodes the row groups of a file one after the other. Files of one group can be made
-side by side; their pages know nothing of where they lie, only the footers do. A footer is
-one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parquet format:
+Written by hand: pyarrow's writer (26.0.1) encodes the row groups of a file one after the other,
+on the thread that calls it; only its readers take threads. Files of one group can be made side
+by side; their pages know nothing of where they lie, only the footers do. 300 MB of lines of 147
+bytes took 1.2-1.4 CPU seconds and 34 MB with one pyarrow writer, 1.2-1.6 and 43 with one thread
+here, 1.3-1.6 and 83 with two (2 busy cores): joining costs nothing that can be seen, and the
+second thread is what memory buys.
+
+A footer is one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parquet
+format:
 
     FileMetaData  2 schema, 3 num_rows, 4 row_groups, 5 key_value_metadata
     RowGroup      1 columns, 3 num_rows, 5 file_offset, 7 ordinal
@@ -11,7 +17,7 @@ one struct in Thrift's compact protocol, as in parquet.thrift of the Apache Parq
     KeyValue      1 key, 2 value
 
 What pyarrow has no words for is written here too: annotations of columns, see
-annotations.py, and keys and values.
+parquet_types.py, and keys and values.
 """
 
 from collections.abc import Mapping
@@ -56,7 +62,7 @@ class Footer:
         self._groups.append(value_bytes(STRUCT, group))
 
     def options_for(self, notes: Mapping[str, bytes]) -> dict[str, Any]:
-        """Return how pyarrow is to write columns of which annotations.py knows `notes`."""
+        """Return how pyarrow is to write columns of which parquet_types.py knows `notes`."""
         elements = self._file[_SCHEMA][1][1]
         options: dict[str, Any] = {}
         if has_integer_decimals(notes):
@@ -69,7 +75,7 @@ class Footer:
     def describe(self, notes: Mapping[str, bytes], pairs: Mapping[bytes, bytes]) -> None:
         """Put annotations into the schema, and keys with their values in place of all others.
 
-        notes  what annotations.py knows of the columns, by their names
+        notes  what parquet_types.py knows of the columns, by their names
         """
         annotate(self._file[_SCHEMA][1][1], notes)
         entries = [{1: (BINARY, key), 2: (BINARY, value)} for key, value in pairs.items()]

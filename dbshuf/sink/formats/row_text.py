@@ -3,20 +3,24 @@
 A row's text depends on the row alone, so where a step ends does not show.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.base.key import U64
 from dbshuf.base.window import AnyWindow
 from dbshuf.errors import RowUnfit
-from dbshuf.sink.cut_points import SizeCut, counted_bounds
-from dbshuf.sink.encoder_threads import Ahead, Made
-from dbshuf.sink.formats.record_batches import Records, arrays_in, first_bad
-from dbshuf.sink.raw_file import ByteOutput
-from dbshuf.sink.target import Target, stepping_threads
+from dbshuf.sink.cut_points import SizeCut
+from dbshuf.sink.encoder_threads import Encoded, EncoderThreads
+from dbshuf.sink.formats.compression import compressed
+from dbshuf.sink.formats.record_batches import arrays_in, first_bad, records_of
+from dbshuf.sink.memory import stepping_threads
+from dbshuf.sink.raw_file import ByteOutput, WithHead
+from dbshuf.sink.target import Target
 from dbshuf.units import KIB, MIB
 
 # One step: a value of 8 bytes may become 24 of text, and a name stands beside it in JSON.
@@ -26,7 +30,7 @@ _ALONE_BYTES = 1 * MIB  # a longer row is held several times, so by one thread a
 
 
 class ValueUnfit(Exception):
-    """A value of the rows has no such text; the hint may say `{name}` for its column."""
+    """A value of the rows has no such text; `{name}` in what is said stands for its column."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -34,6 +38,7 @@ class ValueUnfit(Exception):
         self.hint = hint
 
 
+TEXT = pa.large_string()  # every text here: 2 GiB are no limit
 FINITE = "--select with case when isfinite({name}) then {name} end, or write Parquet"
 
 _UNITS_A_DAY = {unit: 86_400 * 1000**power for power, unit in enumerate(["s", "ms", "us", "ns"])}
@@ -61,11 +66,28 @@ def check_calendar(values: pa.Array) -> None:
     numbers = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
     found = pc.min_max(numbers).as_py()
     if found["min"] is not None and not first <= found["min"] <= found["max"] <= last:
-        raise ValueUnfit("infinity, or a time that no calendar has", FINITE)
+        raise ValueUnfit("`{name}`: infinity, or a time that no calendar has", FINITE)
 
 
-class Stepwise:
-    """One file.
+def scalar(text: str) -> pa.Scalar:
+    return pa.scalar(text, TEXT)
+
+
+def bounds_of(texts: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
+    """Where the texts begin and end in their data (bytes), shape (rows + 1,)."""
+    is_small = pa.types.is_string(texts.type) or pa.types.is_binary(texts.type)
+    kind: type = np.int32 if is_small else np.int64
+    return np.frombuffer(texts.buffers()[1], kind)[texts.offset :][: len(texts) + 1]
+
+
+def bytes_of(texts: pa.Array) -> memoryview:
+    """The bytes of the texts, one after the other, also what is behind nulls."""
+    bounds = bounds_of(texts)
+    return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
+
+
+class RowTextEncoder:
+    """One file of text, compressed as the target says.
 
     encode  rows -> their text; may raise ValueUnfit
     head    at the head of the file
@@ -75,71 +97,58 @@ class Stepwise:
         self,
         output: ByteOutput,
         target: Target,
-        records: Records,
-        *,
-        encode: Callable[[pa.RecordBatch], Made],
-        head: Made = b"",
+        encode: Callable[[pa.RecordBatch], Encoded],
+        head: bytes = b"",
     ) -> None:
         threads = stepping_threads(target)
-        self._output = output
-        self._target = target
-        self._records = records
+        self._output = WithHead(compressed(output, target), head)
+        self._locate = target.locate
+        self._records = records_of(target)
         self._encode = encode
-        self._head = head
-        self._step_rows = max(_STEP_VALUES // arrays_in(records.schema), 1)
-        self._ahead = Ahead[Made](threads, depth=threads)
+        self._step_rows = max(_STEP_VALUES // arrays_in(self._records.schema), 1)
+        self._threads = EncoderThreads[Encoded](threads, depth=threads, write=self._output.write)
 
     def write(self, window: AnyWindow) -> None:
         self._records.check(window)
-        bounds = counted_bounds(window)
+        bounds = window.counted_bounds
         for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(bounds):
             is_long = bounds[last] - bounds[first] > _ALONE_BYTES
-            if is_long:
-                self._put(self._ahead.drain())
-            self._put(self._ahead.call(self._step, window.slice(first, last)))
-            if is_long:
-                self._put(self._ahead.drain())
+            call = self._threads.call_alone if is_long else self._threads.call
+            call(self._step, window.slice(first, last))
 
     def flush(self) -> int:
-        self._put(self._ahead.drain())
-        return self._output.flush() + len(self._head)
+        self._threads.drain()
+        return self._output.flush()
 
     def finish(self) -> None:
-        self._put(self._ahead.rest())
-        self._write_head()
+        self._threads.finish()
         self._output.finish()
 
     def abort(self) -> None:
-        with contextlib.suppress(Exception):
-            self._ahead.stop()
+        self._threads.abort()
         self._output.abort()
 
-    def _step(self, window: AnyWindow) -> Made:
+    def _step(self, window: AnyWindow) -> Encoded:
         rows = self._records.batch(window)
         try:
             return self._encode(rows)
         except ValueUnfit as unfit:
-            row = first_bad(len(rows), lambda count: self._is_unfit(rows.slice(0, count)))
-            one = rows.slice(row, 1)
-            name = next(name for name in one.schema.names if self._is_unfit(one.select([name])))
-            where = self._target.locate(int(window.keys[row]))
-            message = f"{where}: `{name}`: {unfit.message}"
-            raise RowUnfit(message, hint=unfit.hint.format(name=name)) from unfit
+            raise self._row_unfit(rows, window.keys) from unfit
 
-    def _is_unfit(self, rows: pa.RecordBatch) -> bool:
+    def _row_unfit(self, rows: pa.RecordBatch, keys: U64) -> RowUnfit:
+        """The error for the first value, row by row and then column by column."""
+        row = first_bad(len(rows), lambda count: self._flaw_in(rows.slice(0, count)) is not None)
+        one = rows.slice(row, 1)
+        flaws = ((name, self._flaw_in(one.select([name]))) for name in one.schema.names)
+        name, unfit = next((name, flaw) for name, flaw in flaws if flaw is not None)
+        where = self._locate(int(keys[row]))
+        return RowUnfit(
+            f"{where}: {unfit.message.format(name=name)}", hint=unfit.hint.format(name=name)
+        )
+
+    def _flaw_in(self, rows: pa.RecordBatch) -> ValueUnfit | None:
         try:
             self._encode(rows)
-        except ValueUnfit:
-            return True
-        return False
-
-    def _put(self, texts: Iterator[Made]) -> None:
-        for text in texts:
-            self._write_head()
-            self._output.write(text)
-
-    def _write_head(self) -> None:
-        """With the first rows and no earlier: a run that fails leaves a pipe empty."""
-        if self._head:
-            self._output.write(self._head)
-            self._head = b""
+        except ValueUnfit as unfit:
+            return unfit
+        return None

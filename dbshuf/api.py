@@ -20,7 +20,7 @@ from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
-from dbshuf.plan.plan import make_plan
+from dbshuf.plan.make_plan import make_plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
 

@@ -10,7 +10,7 @@ from dbshuf.base.progress import NO_PROGRESS
 from dbshuf.errors import CheckFailed, QueryFailed, QueryTooLarge, StoreInvalid
 from dbshuf.options import Options
 from dbshuf.pipeline.shuffle import run
-from dbshuf.plan.plan import make_plan
+from dbshuf.plan.make_plan import make_plan
 from dbshuf.query.whole import WholeQuery
 
 QUERIES = [

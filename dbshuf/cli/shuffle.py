@@ -24,7 +24,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     if fd == 1:
         need_stdout(hint="name a file with --output")
     from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.plan import make_plan
+    from dbshuf.plan.make_plan import make_plan
 
     mode = _progress_mode(given, fd)
     reporter = open_progress(mode, sys.stderr)

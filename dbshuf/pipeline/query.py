@@ -14,7 +14,8 @@ from dbshuf.base.temporary import private_folder
 from dbshuf.base.window import RowWindow
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_feed
-from dbshuf.plan.plan import Plan, make_plan
+from dbshuf.plan.make_plan import make_plan
+from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
 
 

@@ -1,48 +1,24 @@
-"""Options to a plan: every decision and every check that needs no work yet."""
+"""The plan: everything that is decided before a run, to do it and to show it."""
 
-import secrets
-import shutil
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
-from dbshuf.base.layout import MERGE_ROWS, SLACK_BYTES, Layout
+from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
-from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
-from dbshuf.base.rows import fixed_bytes
-from dbshuf.errors import UsageError
-from dbshuf.options import ALIASES, Options, check_options, terminator_of
-from dbshuf.plan.memory import least_cap, longest_line, stored_bytes
+from dbshuf.plan.memory import longest_line
 from dbshuf.plan.row_plan import (
-    ROW_QUERY_BYTES,
     Shape,
-    check_sql_early,
-    make_shape,
-    memory_cap,
 )
-from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
-from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.plan.strategy import (
-    DUCKDB_BYTES,
-    FED_SHARE,
     READING_SHARE,
-    STORE_SHARE,
     choose_strategy,
-    duckdb_bytes,
-    merge_fits,
-    unloaded_bytes,
+    statement_share,
 )
-from dbshuf.sink import Target, check_schema, check_target, format_of, sink_memory_bytes
-from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs
-from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
-from dbshuf.source.hive import with_folder_keys
+from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.source.input import Input
-from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.survey import Survey, survey_inputs
-from dbshuf.source.tables.opening import tables_of_inputs
-from dbshuf.units import GIB, MIB, human, parse_bytes
+from dbshuf.source.survey import Survey
+from dbshuf.units import GIB, MIB, human
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +26,6 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
-_WIDE_BYTES = 4 * MIB  # of a row of a store, for which the sink has room in any plan
 
 
 @dataclass(frozen=True)
@@ -126,7 +101,11 @@ class Plan:
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
         asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
         base = self.layout.base_bytes if base is None else base
-        share = _share(self.shape) if self.is_one_statement else READING_SHARE
+        share = (
+            statement_share(is_fed=self.shape.whole_query is not None)
+            if self.is_one_statement
+            else READING_SHARE
+        )
         return choose_strategy(
             asked,
             cap,
@@ -218,325 +197,6 @@ class Plan:
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
-
-
-def make_plan(options: Options) -> Plan:
-    """Decide how to do what the options ask for; raise what can be known to fail.
-
-    Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
-    """
-    check_options(options)
-    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
-    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
-    if not options.is_answer:
-        options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
-    threads = options.threads or usable_cores()
-    read = _inputs(options)
-    shape, inputs = read.shape, read.inputs
-    cap = memory_cap(options)
-    target = _target(options, read, seed, cap)
-    check_target(target)
-    check_schema(target)
-    survey = _survey(read)
-    release_unused()
-    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
-    if shape.whole_query is not None:  # what reads for it is in the base
-        survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
-    chosen = _Chosen.make(
-        options.strategy, cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
-    )
-    otherwise = None
-    if _is_one_statement(options, read):
-        base = held + _sinks(target)
-        chosen, otherwise = _as_one(options, read, chosen, cap=cap, base=base, threads=threads)
-    temp_dir = temp_folder(options.temp_dir, target)
-    plan = Plan(
-        inputs=inputs,
-        store=read.store,
-        shape=shape,
-        survey=chosen.survey,
-        target=target,
-        seed=seed,
-        terminator=read.terminator,
-        header=read.header,
-        strategy=chosen.strategy,
-        reason=chosen.reason,
-        is_auto=options.strategy == "auto",
-        threads=threads,
-        memory_bytes=cap,
-        layout=chosen.layout,
-        duckdb_bytes=chosen.duckdb_bytes,
-        temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(survey, chosen.strategy, chosen.layout),
-        output_bytes=output_bytes(survey, target),
-        temp_free_bytes=shutil.disk_usage(temp_dir).free,
-        output_free_bytes=None if target.path is None else free_near(target.path),
-        tables=read.tables,
-        is_one_statement=chosen.is_one_statement,
-    )
-    if otherwise is not None:
-        plan = replace(plan, otherwise=otherwise.in_place_of(plan))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
-        check_space(
-            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
-        )
-    return plan
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """How rows are ordered, and with what memory; the fields are those of a plan."""
-
-    strategy: str
-    reason: str
-    layout: Layout
-    survey: Survey
-    duckdb_bytes: int
-    is_one_statement: bool = False
-
-    @classmethod
-    def make(
-        cls,
-        asked: str,
-        cap: int,
-        base: int,
-        survey: Survey,
-        threads: int,
-        *,
-        copies: float,
-        limit: int = 0,
-        share: float = READING_SHARE,
-    ) -> "_Chosen":
-        strategy, reason, layout = choose_strategy(
-            asked, cap, base, survey, threads, copies=copies, reading_share=share
-        )
-        limit = limit or duckdb_bytes(cap, base, survey, share)
-        return cls(strategy, reason, layout, survey, limit)
-
-    def in_place_of(self, plan: Plan) -> Plan:
-        """Return a plan with this order instead of its own."""
-        return replace(
-            plan,
-            strategy=self.strategy,
-            reason=self.reason,
-            layout=self.layout,
-            survey=self.survey,
-            duckdb_bytes=self.duckdb_bytes,
-            is_one_statement=False,
-        )
-
-
-def _is_one_statement(options: Options, read: "_Read") -> bool:
-    """Whether DuckDB may order the rows in the statement that makes them."""
-    if options.strategy not in ("auto", "spill") or options.is_answer:
-        return False
-    if read.shape.whole_query is not None:
-        return read.shape.whole_query.is_orderable
-    return read.store is not None and read.shape.row_query is None
-
-
-def _as_one(
-    options: Options, read: "_Read", chosen: _Chosen, *, cap: int, base: int, threads: int
-) -> tuple[_Chosen, _Chosen | None]:
-    """Return how the rows are ordered by one statement, or why not, and how where that fails."""
-    survey = chosen.survey if read.shape.whole_query is None else _of_result(read, chosen.survey)
-    is_auto = options.strategy == "auto"
-    width = f"{survey.mean_line_bytes:.0f} bytes"
-    if is_auto and not merge_fits(cap, base, survey):
-        reason = f"rows of about {width} are too wide for DuckDB's merge of {MERGE_ROWS:,} rows"
-        return replace(chosen, reason=reason), None
-    if is_auto and read.shape.whole_query is None and survey.longest_line_bytes > _WIDE_BYTES:
-        reason = f"a row of {human(survey.longest_line_bytes)} is too wide for DuckDB's merge"
-        return replace(chosen, reason=reason), None
-    if is_auto and any(one.pipe is not None for one in read.inputs):
-        reason = "a pipe cannot be read again, should its rows be too wide for DuckDB's merge"
-        return replace(chosen, reason=reason), None
-    share = _share(read.shape)
-    one = _Chosen.make("spill", cap, base, survey, threads, copies=read.shape.copies, share=share)
-    reason = f"one DuckDB statement makes and orders rows of about {width}"
-    one = replace(one, reason=reason if is_auto else one.reason, is_one_statement=True)
-    return one, chosen if is_auto else None
-
-
-def _share(shape: Shape) -> float:
-    """Return the share of memory that stays beside a statement, to read with."""
-    return STORE_SHARE if shape.whole_query is None else FED_SHARE
-
-
-def _of_result(read: "_Read", survey: Survey) -> Survey:
-    """Return a survey whose rows are as wide as those of --sql, as far as one can tell.
-
-    A text of the result is taken to be as long as what a row of the input has for each of its.
-    """
-    shape = read.shape
-    if shape.schema is None or shape.whole_query is None:
-        return survey
-    texts = max(shape.whole_query.texts, 1)
-    widths = [fixed_bytes(field.type) for field in shape.schema]
-    width = sum(survey.mean_line_bytes / texts if one is None else one for one in widths)
-    return replace(survey, mean_line_bytes=max(width, 1.0))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What is read: inputs, or a store of them."""
-
-    inputs: tuple[Input, ...]
-    store: "StoreInfo | None"
-    shape: Shape
-    terminator: bytes
-    header: bytes
-    tables: tuple[str, ...] = ()
-
-
-def _inputs(options: Options) -> _Read:
-    if options.store is not None:
-        from dbshuf.store.schema import open_store
-
-        store = open_store(options.store)
-        shape = make_shape(options, store.inputs, "lines", columns=store.written)
-        return _Read(store.inputs, store, shape, store.terminator, store.header)
-    terminator = terminator_of(options)
-    check_sql_early(options)
-    inputs = resolve_inputs(options.inputs, options.include, options.exclude)
-    kind = _kind(options, inputs)
-    rows = "lines" if kind in TEXT_KINDS else None
-    inputs = with_folder_keys(inputs, options.hive, rows=rows)
-    header = common_header(inputs, options.header, terminator)
-    tables: tuple[str, ...] = ()
-    if kind in DATABASES and options.table is None:
-        tables = tables_of_inputs(inputs, kind)
-    return _Read(inputs, None, make_shape(options, inputs, kind), terminator, header, tables)
-
-
-def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
-    """Return what the inputs hold, as asked or by their first bytes."""
-    kind = "lines"
-    if options.input_format != "lines":
-        kind = kind_of_inputs(inputs, options.input_format, table=options.table)
-    if kind != "lines" and options.header:
-        raise UsageError(f"--header is for lines, and the inputs are {kind}")
-    if kind in ENCODED_KINDS and not options.binary:
-        check_encoding(inputs, kind)
-    return kind
-
-
-def _survey(read: _Read) -> Survey:
-    shape = read.shape
-    columns = 0 if shape.schema is None else len(shape.schema)
-    if read.store is not None:
-        survey = read.store.survey()
-    else:
-        survey = survey_inputs(
-            read.inputs,
-            shape.kind,
-            terminator=read.terminator,
-            table=shape.table,
-            schema=shape.asked,
-        )
-    if shape.whole_query is not None:
-        return replace(survey, text_bytes=None, is_exact=False, columns=columns)
-    return replace(survey, is_exact=survey.is_exact and not columns, columns=columns)
-
-
-def _with_room(
-    target: Target, shape: Shape, survey: Survey, cap: int, held: int
-) -> tuple[Target, int, int]:
-    """Return the target, DuckDB's memory limit (bytes, 0: none), and the base of the plan.
-
-    Where that leaves less than twice what one worker needs, one thread encodes groups.
-    """
-    for one in (target, replace(target, memory_bytes=0)):
-        engine_bytes, base = _engine(shape, cap, held + _sinks(one))
-        if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
-            break
-    return one, engine_bytes, base
-
-
-def _sinks(target: Target) -> int:
-    """Return the memory (bytes) of all sinks of a target."""
-    return sink_memory_bytes(target) * max(len(target.split_names), 1)
-
-
-def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
-    """Return DuckDB's memory limit (bytes, 0: none), and the base with DuckDB in it."""
-    if shape.whole_query is not None:
-        limit = max((cap - base - DUCKDB_BYTES) // 2, ROW_QUERY_BYTES)
-        return limit, base + DUCKDB_BYTES + limit
-    if shape.row_query is not None:
-        return 0, base + ROW_QUERY_BYTES
-    return 0, base
-
-
-def _temp_bytes(survey: Survey, strategy: str, layout: Layout) -> int | None:
-    """Return what a run writes to its temporary directory, as far as one can tell."""
-    if strategy == "memory":
-        return 0
-    if survey.text_bytes is None:
-        return None
-    passes = 2 if layout.is_split else 1
-    return max(stored_bytes(survey) * passes - layout.store_bytes, 0)
-
-
-def _target(options: Options, read: _Read, seed: str, cap: int) -> Target:
-    inputs, shape = read.inputs, read.shape
-    path = None if options.output in (None, "-") else Path(str(options.output))
-    as_format = format_of(path, options.format, options.compression)
-    words = seed_words(seed)
-    shard_bytes = options.shard_bytes
-    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
-    return Target(
-        path=path,
-        format=as_format,
-        header=read.header,
-        terminator=read.terminator,
-        binary=options.binary,
-        shards=_shards(options, path),
-        shard_bytes=None if shard_bytes is None else parse_bytes(shard_bytes, "--shard-bytes"),
-        shard_rows=options.shard_rows,
-        force=options.force,
-        seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
-        threads=options.threads,
-        memory_bytes=cap,
-        schema=shape.schema,
-        written=shape.written,
-        holds_json=shape.keeps_json,
-        compression=options.compression,
-        row_group_bytes=None
-        if options.row_group_bytes is None
-        else parse_bytes(options.row_group_bytes, "--row-group-bytes"),
-        split_names=() if splits is None else splits.names,
-        member_of=None
-        if splits is None
-        else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
-    )
-
-
-def _shards(options: Options, path: Path | None) -> int | None:
-    """Return --shards, or 1 for splits that go to directories uncut."""
-    is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
-    is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
-    return 1 if options.split is not None and is_folder and not is_cut else options.shards
-
-
-def _readers(read: _Read, survey: Survey, threads: int) -> int:
-    """The memory (bytes) of what reads beside workers; a worker's part of a layout is not."""
-    if read.store is not None:
-        return read.store.reader_bytes() * (threads + 1)
-    if read.shape.whole_query is not None and not read.shape.is_text:
-        return survey.reader_bytes * threads
-    windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
-    return sum(windows[: threads + 1])
-
-
-def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:
-    """Name the row that has a key, for messages."""
-    row = id_of(key, words)
-    if row >> POSITION_BITS >= len(inputs):  # a query gave the id
-        return f"the row with the id {row}"
-    return f"`{inputs[row >> POSITION_BITS].name}` at {unit} {row % POSITION_LIMIT}"
 
 
 def _longest(layout: Layout, target: Target) -> int:

@@ -51,6 +51,11 @@ def choose_strategy(
     return strategy, reason if asked == "auto" else "asked for", layout
 
 
+def statement_share(*, is_fed: bool) -> float:
+    """Return the share of memory that stays beside a statement, to read with."""
+    return FED_SHARE if is_fed else STORE_SHARE
+
+
 def _mib(size: int) -> str:
     return f"{-(-size // MIB)}MiB"
 

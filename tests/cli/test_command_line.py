@@ -38,7 +38,7 @@ def library(monkeypatch):
     """Put the stand-ins where the commands look, and signal handlers back afterwards."""
     stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = {number: signal.getsignal(number) for number in stops}
-    for name in ("dbshuf.plan.plan", "dbshuf.pipeline.shuffle"):
+    for name in ("dbshuf.plan.make_plan", "dbshuf.pipeline.shuffle"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     names: dict[str, object] = {"__name__": "stand_ins"}
     monkeypatch.setitem(sys.modules, "stand_ins", ModuleType("stand_ins"))
@@ -65,7 +65,7 @@ def run(library, monkeypatch, capsys):
 def seen(library, monkeypatch):
     """Return the list of Options that commands ask plans for."""
     options: list[object] = []
-    plan = sys.modules["dbshuf.plan.plan"]
+    plan = sys.modules["dbshuf.plan.make_plan"]
     make_plan = plan.make_plan
 
     def record(given):

@@ -35,10 +35,11 @@ def run(plan, progress):
     progress.advance(100)
     return Result()
 
-plan, pipeline = types.ModuleType("dbshuf.plan.plan"), types.ModuleType("dbshuf.pipeline.shuffle")
+plan = types.ModuleType("dbshuf.plan.make_plan")
+pipeline = types.ModuleType("dbshuf.pipeline.shuffle")
 plan.make_plan = Plan
 pipeline.Result, pipeline.run = Result, run
-sys.modules["dbshuf.plan.plan"], sys.modules["dbshuf.pipeline.shuffle"] = plan, pipeline
+sys.modules["dbshuf.plan.make_plan"], sys.modules["dbshuf.pipeline.shuffle"] = plan, pipeline
 """
 
 

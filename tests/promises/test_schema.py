@@ -145,7 +145,7 @@ def exported(store, out):
     from dbshuf.base.progress import NO_PROGRESS
     from dbshuf.options import Options
     from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.plan import make_plan
+    from dbshuf.plan.make_plan import make_plan
 
     options = Options(inputs=(), store=str(store), output=str(out), seed="1", memory=MEMORY)
     run(make_plan(options), NO_PROGRESS)

@@ -1,0 +1,154 @@
+"""Options to a plan: every decision and every check that needs no work yet."""
+
+import secrets
+import shutil
+from dataclasses import replace
+
+from dbshuf.base.layout import SLACK_BYTES, Layout
+from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.memory import least_cap, stored_bytes
+from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement
+from dbshuf.plan.plan import Plan
+from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
+from dbshuf.plan.row_plan import (
+    ROW_QUERY_BYTES,
+    Shape,
+    memory_cap,
+)
+from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
+from dbshuf.plan.strategy import (
+    DUCKDB_BYTES,
+    unloaded_bytes,
+)
+from dbshuf.plan.target import target_of
+from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
+from dbshuf.source.survey import Survey
+
+
+def make_plan(options: Options) -> Plan:
+    """Decide how to do what the options ask for; raise what can be known to fail.
+
+    Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
+    """
+    check_options(options)
+    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
+    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    if not options.is_answer:
+        options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
+    threads = options.threads or usable_cores()
+    read = what_is_read(options)
+    shape, inputs = read.shape, read.inputs
+    cap = memory_cap(options)
+    target = target_of(options, read, seed, cap)
+    check_target(target)
+    check_schema(target)
+    survey = survey_of(read)
+    release_unused()
+    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if shape.whole_query is not None:  # what reads for it is in the base
+        survey = replace(survey, reader_bytes=0)
+    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+    chosen = Ordering.make(
+        options.strategy, cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
+    )
+    otherwise = None
+    if is_one_statement(options, read):
+        base = held + sink_bytes_of(target)
+        chosen, otherwise = as_one_statement(
+            options, read, chosen, cap=cap, base=base, threads=threads
+        )
+    temp_dir = temp_folder(options.temp_dir, target)
+    plan = Plan(
+        inputs=inputs,
+        store=read.store,
+        shape=shape,
+        survey=chosen.survey,
+        target=target,
+        seed=seed,
+        terminator=read.terminator,
+        header=read.header,
+        strategy=chosen.strategy,
+        reason=chosen.reason,
+        is_auto=options.strategy == "auto",
+        threads=threads,
+        memory_bytes=cap,
+        layout=chosen.layout,
+        duckdb_bytes=chosen.duckdb_bytes,
+        temp_dir=temp_dir,
+        temp_bytes=_temp_bytes(survey, chosen.strategy, chosen.layout),
+        output_bytes=output_bytes(survey, target),
+        temp_free_bytes=shutil.disk_usage(temp_dir).free,
+        output_free_bytes=None if target.path is None else free_near(target.path),
+        tables=read.tables,
+        is_one_statement=chosen.is_one_statement,
+    )
+    if otherwise is not None:
+        plan = replace(plan, otherwise=_otherwise(plan, otherwise))
+    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+        check_space(
+            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
+        )
+    return plan
+
+
+def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
+    """Return a plan with this order instead of its own."""
+    return replace(
+        plan,
+        strategy=chosen.strategy,
+        reason=chosen.reason,
+        layout=chosen.layout,
+        survey=chosen.survey,
+        duckdb_bytes=chosen.duckdb_bytes,
+        is_one_statement=False,
+    )
+
+
+def _with_room(
+    target: Target, shape: Shape, survey: Survey, cap: int, held: int
+) -> tuple[Target, int, int]:
+    """Return the target, DuckDB's memory limit (bytes, 0: none), and the base of the plan.
+
+    Where that leaves less than twice what one worker needs, one thread encodes groups.
+    """
+    for one in (target, replace(target, memory_bytes=0)):
+        engine_bytes, base = _engine(shape, cap, held + sink_bytes_of(one))
+        if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
+            break
+    return one, engine_bytes, base
+
+
+def sink_bytes_of(target: Target) -> int:
+    """Return the memory (bytes) of all sinks of a target."""
+    return sink_memory_bytes(target) * max(len(target.split_names), 1)
+
+
+def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
+    """Return DuckDB's memory limit (bytes, 0: none), and the base with DuckDB in it."""
+    if shape.whole_query is not None:
+        limit = max((cap - base - DUCKDB_BYTES) // 2, ROW_QUERY_BYTES)
+        return limit, base + DUCKDB_BYTES + limit
+    if shape.row_query is not None:
+        return 0, base + ROW_QUERY_BYTES
+    return 0, base
+
+
+def _temp_bytes(survey: Survey, strategy: str, layout: Layout) -> int | None:
+    """Return what a run writes to its temporary directory, as far as one can tell."""
+    if strategy == "memory":
+        return 0
+    if survey.text_bytes is None:
+        return None
+    passes = 2 if layout.is_split else 1
+    return max(stored_bytes(survey) * passes - layout.store_bytes, 0)
+
+
+def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
+    """The memory (bytes) of what reads beside workers; a worker's part of a layout is not."""
+    if read.store is not None:
+        return read.store.reader_bytes() * (threads + 1)
+    if read.shape.whole_query is not None and not read.shape.is_text:
+        return survey.reader_bytes * threads
+    windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
+    return sum(windows[: threads + 1])

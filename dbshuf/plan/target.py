@@ -1,0 +1,62 @@
+"""What is written, as the options ask for it."""
+
+from functools import partial
+from pathlib import Path
+
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
+from dbshuf.options import Options
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.splits import member_of, parse_splits
+from dbshuf.sink import Target, format_of
+from dbshuf.source.input import Input
+from dbshuf.units import parse_bytes
+
+
+def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
+    inputs, shape = read.inputs, read.shape
+    path = None if options.output in (None, "-") else Path(str(options.output))
+    as_format = format_of(path, options.format, options.compression)
+    words = seed_words(seed)
+    shard_bytes = options.shard_bytes
+    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
+    return Target(
+        path=path,
+        format=as_format,
+        header=read.header,
+        terminator=read.terminator,
+        binary=options.binary,
+        shards=_shards(options, path),
+        shard_bytes=None if shard_bytes is None else parse_bytes(shard_bytes, "--shard-bytes"),
+        shard_rows=options.shard_rows,
+        force=options.force,
+        seed=seed,
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
+        threads=options.threads,
+        memory_bytes=cap,
+        schema=shape.schema,
+        written=shape.written,
+        holds_json=shape.keeps_json,
+        compression=options.compression,
+        row_group_bytes=None
+        if options.row_group_bytes is None
+        else parse_bytes(options.row_group_bytes, "--row-group-bytes"),
+        split_names=() if splits is None else splits.names,
+        member_of=None
+        if splits is None
+        else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
+    )
+
+
+def _shards(options: Options, path: Path | None) -> int | None:
+    """Return --shards, or 1 for splits that go to directories uncut."""
+    is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
+    is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
+    return 1 if options.split is not None and is_folder and not is_cut else options.shards
+
+
+def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:
+    """Name the row that has a key, for messages."""
+    row = id_of(key, words)
+    if row >> POSITION_BITS >= len(inputs):  # a query gave the id
+        return f"the row with the id {row}"
+    return f"`{inputs[row >> POSITION_BITS].name}` at {unit} {row % POSITION_LIMIT}"

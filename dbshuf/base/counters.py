@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dbshuf.base.key import U64
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Tally:
         self.key_sum = (self.key_sum + int(np.add.reduce(keys))) % (1 << 64)
         self.longest_bytes = max(self.longest_bytes, int(sizes.max(initial=0)))
 
-    def add_window(self, window: AnyWindow) -> None:
+    def add_window(self, window: Window) -> None:
         """Count the rows of a window."""
         self.rows += window.rows
         self.text_bytes += window.text_bytes

@@ -8,71 +8,53 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.key import U64
-from dbshuf.base.rows import arrow_numbers
+from dbshuf.base.rows import arrow_numbers, row_bytes
 
 Bounds = npt.NDArray[np.signedinteger[Any]]  # int32 or int64
 Places = npt.NDArray[np.intp]
 
 
+_LINE = pa.schema([("line", pa.binary())])
+_LONG_LINE = pa.schema([("line", pa.large_binary())])
+
+
 @dataclass(frozen=True)
 class Window:
-    """Consecutive lines of the output.
+    """Consecutive rows of the output, typed rows or lines.
 
-    lines       pyarrow binary array, shape (rows,); every value ends with its terminator
-    keys        uint64, shape (rows,), ascending, also from one window to the next
-    text_bytes  sum of the values' lengths
-    """
-
-    lines: pa.Array
-    keys: U64
-    text_bytes: int
-
-    @property
-    def rows(self) -> int:
-        """Number of lines."""
-        return len(self.keys)
-
-    @property
-    def bounds(self) -> Bounds:
-        """The lines' places in their data buffer, shape (rows + 1,); nothing is copied."""
-        offsets = self.lines.buffers()[1]
-        if offsets is None:
-            return np.zeros(1, np.int32)
-        wide = pa.types.is_large_binary(self.lines.type)
-        bounds: Bounds = np.frombuffer(offsets, np.int64 if wide else np.int32)
-        return bounds[self.lines.offset : self.lines.offset + len(self.lines) + 1]
-
-    @property
-    def counted_bounds(self) -> Bounds:
-        """The same, as cuts of the output count a row: its bytes and one for its terminator."""
-        return self.bounds
-
-    def take(self, rows: Places) -> "Window":
-        """Return the rows of these numbers, ascending; copied."""
-        sizes = np.diff(self.bounds).take(rows)
-        lines = self.lines.take(arrow_numbers(rows))
-        return Window(lines, self.keys.take(rows), int(sizes.sum(dtype=np.int64)))
-
-    def slice(self, first: int, last: int) -> "Window":
-        """Return rows [first, last); nothing is copied."""
-        bounds = self.bounds
-        size = int(bounds[last]) - int(bounds[first])
-        return Window(self.lines.slice(first, last - first), self.keys[first:last], size)
-
-
-@dataclass(frozen=True)
-class RowWindow:
-    """Consecutive typed rows of the output.
-
-    batch   pyarrow RecordBatch, shape (rows,), of the schema that the plan promised
-    keys    uint64, shape (rows,), ascending, also from one window to the next
-    bounds  int64, shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes
-            of row r, as `rows.row_bytes` counts them
+    batch     pyarrow RecordBatch, shape (rows,), of the schema that the plan promised; of lines
+              one binary column, whose values end with their terminators
+    keys      uint64, shape (rows,), ascending, also from one window to the next
+    bounds    shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes of row r, as
+              `rows.row_bytes` counts them; of lines also their places in the data buffer
+    is_lines  which of the two
     """
 
     batch: pa.RecordBatch
     keys: U64
     bounds: Bounds
+    is_lines: bool = False
+
+    @classmethod
+    def of_lines(cls, lines: pa.Array, keys: U64) -> "Window":
+        """Return a window of lines: a binary or large_binary array; nothing is copied."""
+        is_long = pa.types.is_large_binary(lines.type)
+        batch = pa.RecordBatch.from_arrays([lines], schema=_LONG_LINE if is_long else _LINE)
+        offsets = lines.buffers()[1]
+        if offsets is None:
+            return cls(batch, keys, np.zeros(1, np.int32), is_lines=True)
+        bounds: Bounds = np.frombuffer(offsets, np.int64 if is_long else np.int32)
+        return cls(batch, keys, bounds[lines.offset :][: len(lines) + 1], is_lines=True)
+
+    @classmethod
+    def of_rows(cls, batch: pa.RecordBatch, keys: U64) -> "Window":
+        """Return a window of typed rows."""
+        return cls(batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]))
+
+    @property
+    def lines(self) -> pa.Array:
+        """The lines, of a window of lines."""
+        return self.batch.column(0)
 
     @property
     def rows(self) -> int:
@@ -86,25 +68,28 @@ class RowWindow:
 
     @property
     def counted_bounds(self) -> Bounds:
-        """As those of lines: a run of rows with the one column `line` has the same cuts."""
-        return self.bounds + np.arange(self.rows + 1)
+        """As cuts of the output count a row: a line's bytes; of a row one more, for its end.
 
-    def take(self, rows: Places) -> "RowWindow":
+        So a run of rows with the one column `line` has the cuts of a run of lines.
+        """
+        return self.bounds if self.is_lines else self.bounds + np.arange(self.rows + 1)
+
+    def take(self, rows: Places) -> "Window":
         """Return the rows of these numbers, ascending; copied."""
+        batch, keys = self.batch.take(arrow_numbers(rows)), self.keys.take(rows)
+        if self.is_lines:
+            return Window.of_lines(batch.column(0), keys)
         sizes = np.diff(self.bounds).take(rows)
-        bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        return RowWindow(self.batch.take(arrow_numbers(rows)), self.keys.take(rows), bounds)
+        return Window(batch, keys, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]))
 
-    def slice(self, first: int, last: int) -> "RowWindow":
+    def slice(self, first: int, last: int) -> "Window":
         """Return rows [first, last); nothing is copied."""
-        return RowWindow(
+        return Window(
             self.batch.slice(first, last - first),
             self.keys[first:last],
             self.bounds[first : last + 1],
+            self.is_lines,
         )
-
-
-AnyWindow = Window | RowWindow
 
 
 def text_of(window: Window) -> memoryview:

@@ -28,7 +28,7 @@ from dbshuf.base.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
 from dbshuf.base.rows import I64, Rows
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
 from dbshuf.order.run_format import (
     Bucket,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
-Put = Callable[[AnyWindow, int], None]
+Put = Callable[[Window, int], None]
 _INT32_BYTES = 1 << 31  # where Arrow's offsets end
 
 
@@ -159,7 +159,7 @@ class PartitionOrder:
 
         run_workers(min(self._layout.workers, feed.most_workers), work, end)
 
-    def windows(self) -> Iterator[AnyWindow]:
+    def windows(self) -> Iterator[Window]:
         """Yield all rows in key order; close the generator to stop early."""
         layout = self._layout
         budget = Budget(layout.sort_bytes)

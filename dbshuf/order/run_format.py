@@ -19,7 +19,7 @@ from dbshuf.base.key import U64
 from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.base.line_batch import I32
 from dbshuf.base.rows import I64, arrow_numbers, row_bytes
-from dbshuf.base.window import AnyWindow, RowWindow, Window
+from dbshuf.base.window import Window
 
 Index = npt.NDArray[np.integer]
 OrderOf = Callable[[U64], Index]  # the rows of keys, as the keys ascend
@@ -136,7 +136,7 @@ class Bucket(Protocol):
     def cargo(self) -> Cargo:
         """Return the rows, to be stored again."""
 
-    def windows(self, order_of: OrderOf) -> Iterator[AnyWindow]:
+    def windows(self, order_of: OrderOf) -> Iterator[Window]:
         """Yield the rows in key order; `order_of` says of keys how they ascend."""
 
 
@@ -180,7 +180,7 @@ class LineBucket:
             stop = next_window(text_ends, row)
             lines = self._lines.take(arrow_numbers(elements[row:stop]))
             # A copy of the keys, lest a window that waits keeps those of the whole bucket.
-            yield Window(lines, keys[row:stop].copy(), int(text_ends[stop] - text_ends[row]))
+            yield Window.of_lines(lines, keys[row:stop].copy())
             row = stop
 
 
@@ -199,7 +199,7 @@ class RowBucket:
     def cargo(self) -> RowCargo:
         return RowCargo(self._keys, joined(self._batches, self._schema))
 
-    def windows(self, order_of: OrderOf) -> Iterator[RowWindow]:
+    def windows(self, order_of: OrderOf) -> Iterator[Window]:
         order = order_of(self._keys)
         keys = self._keys.take(order)
         ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
@@ -214,7 +214,7 @@ class RowBucket:
                 for values, is_in_place in columns
             ]
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-            yield RowWindow(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
+            yield Window(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
             row = stop
 
     def _column(self, number: int) -> tuple[pa.Array, bool]:

@@ -17,9 +17,9 @@ from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import Rows, row_bytes
+from dbshuf.base.rows import Rows
 from dbshuf.base.statements import quoted, statement
-from dbshuf.base.window import AnyWindow, RowWindow, Window
+from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.errors import StrategyUnfit, TempSpaceShort
 from dbshuf.order.run_format import next_window
@@ -59,7 +59,7 @@ def spill_order(
     *,
     read: Tally,
     on_read: Callable[[], None],
-) -> Iterator[AnyWindow]:
+) -> Iterator[Window]:
     """Yield all rows in key order.
 
     read     is complete once the first window comes
@@ -212,18 +212,16 @@ class _Rows:
             row = stop
 
 
-def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[AnyWindow]:
+def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[Window]:
     if not batch.num_rows:
         return
     keys = batch.column(0).to_numpy()
     if schema is None:
         lines = batch.column(1)
-        offsets = np.frombuffer(lines.buffers()[1], np.int32)
-        size = int(offsets[lines.offset + len(lines)]) - int(offsets[lines.offset])
-        yield Window(lines, keys, size)
+        yield Window.of_lines(lines, keys)
         return
     rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
-    yield RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
+    yield Window.of_rows(rows, keys)
 
 
 def _explained(error: Exception, spill: Spill) -> Exception:

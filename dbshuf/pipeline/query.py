@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from dbshuf.base.messages import printable
 from dbshuf.base.progress import Progress
-from dbshuf.base.rows import Rows, row_bytes
+from dbshuf.base.rows import Rows
 from dbshuf.base.temporary import private_folder
-from dbshuf.base.window import RowWindow
+from dbshuf.base.window import Window
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_feed
 from dbshuf.plan.make_plan import make_plan
@@ -66,8 +66,7 @@ def write_answer(plan: Plan, reporter: Progress) -> int:
             for batch in batches:
                 # To a sink keys are places in the order; here the order is that of the rows.
                 keys = np.arange(sink.rows, sink.rows + batch.num_rows, dtype=np.uint64)
-                bounds = np.concatenate([[0], np.cumsum(row_bytes(batch))])
-                sink.write(RowWindow(batch, keys, bounds))
+                sink.write(Window.of_rows(batch, keys))
         sink.finish()
     except BaseException:
         sink.abort()

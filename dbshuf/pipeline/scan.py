@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8, aligned_buffer
@@ -22,8 +21,8 @@ from dbshuf.base.key import U64
 from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import Batch
 from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import Rows, arrow_numbers, row_bytes
-from dbshuf.base.window import RowWindow
+from dbshuf.base.rows import Rows, arrow_numbers
+from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.pipeline.verify import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
@@ -187,7 +186,7 @@ class SqlFeed:
         self._is_done = self._is_all_read = False
         self._fed_rows = 0
 
-    def windows(self) -> Iterator[RowWindow]:
+    def windows(self) -> Iterator[Window]:
         """Yield the rows in the order of the seed.
 
         Raises  CheckFailed if the query keeps all rows and there are not as many; what the
@@ -196,7 +195,7 @@ class SqlFeed:
         rows = 0
         for keys, batch in self._rows:
             rows += len(keys)
-            yield RowWindow(batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]))
+            yield Window.of_rows(batch, keys)
         if self._query.keeps_rows:
             check_rows(rows, self._fed_rows)
 

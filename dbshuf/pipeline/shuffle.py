@@ -14,7 +14,7 @@ from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.errors import MergeTooSmall, QueryTooLarge
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
@@ -81,7 +81,7 @@ def run(plan: Plan, reporter: Progress) -> Result:
 
 def ordered(
     plan: Plan, reporter: Progress, written: Tally, done: list[str] | None = None
-) -> Generator[AnyWindow]:
+) -> Generator[Window]:
     """Yield all rows in key order, checked; closing it removes all temporary data.
 
     written  counts what was yielded
@@ -109,7 +109,7 @@ def _windows(
     reporter: Progress,
     *,
     done: list[str],
-) -> Generator[AnyWindow]:
+) -> Generator[Window]:
     """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
     if plan.otherwise is None:
         yield from _tried(plan, words, folder, read, reporter)
@@ -136,7 +136,7 @@ def _windows(
 
 def _tried(
     plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
-) -> Generator[AnyWindow]:
+) -> Generator[Window]:
     """Order the rows as the plan says; `read` is complete with the first window, or the last."""
 
     def advance(count: int) -> None:
@@ -175,7 +175,7 @@ def _tried(
 
 def _statement(
     plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
-) -> Generator[AnyWindow]:
+) -> Generator[Window]:
     """Yield the rows of the one statement that makes and orders them."""
     if plan.shape.whole_query is None:
         from dbshuf.store.read import ordered_store
@@ -196,8 +196,8 @@ def _statement(
 
 
 def _counted(
-    windows: Iterator[AnyWindow], read: Tally, on_read: Callable[[], None]
-) -> Generator[AnyWindow]:
+    windows: Iterator[Window], read: Tally, on_read: Callable[[], None]
+) -> Generator[Window]:
     """Count windows as DuckDB hands them over: what went into its statement nobody saw."""
     is_first = True
     for window in windows:

@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed, QueryFailed
 
 _BUG = "this is a bug in dbshuf or a fault of the machine"
 
 
 def checked(
-    windows: Iterator[AnyWindow], written: Tally, given_id: Callable[[int], int] | None = None
-) -> Iterator[AnyWindow]:
+    windows: Iterator[Window], written: Tally, given_id: Callable[[int], int] | None = None
+) -> Iterator[Window]:
     """Pass windows on, counted.
 
     given_id  turns a key into its row id, if a query gave the ids

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from dbshuf.base.key import U64, ids_of, row_keys
 from dbshuf.base.rows import I64, Rows
-from dbshuf.base.window import AnyWindow, Window
+from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
 from dbshuf.query.relation import LINES, LineRelation, RowRelation, place_of, with_place
 from dbshuf.source.input import Input
@@ -78,7 +78,7 @@ def member_of(
     *,
     schema: pa.Schema | None,
     by: str | None,
-) -> Callable[[AnyWindow], I64]:
+) -> Callable[[Window], I64]:
     """Return what tells the split of every row of a window.
 
     words   of the seed of the order, which turn a key back into its id
@@ -110,9 +110,9 @@ class _ByValue:
         self._lines = LineRelation(inputs, query.columns, strict=False)
         self._rows = RowRelation(inputs, query.columns)
 
-    def __call__(self, window: AnyWindow) -> I64:
+    def __call__(self, window: Window) -> I64:
         ids = ids_of(window.keys, self._words)
-        if isinstance(window, Window):
+        if window.is_lines:
             relation = self._lines.of_lines(window.lines, window.bounds, ids)
         else:
             relation = self._rows.of(Rows(window.batch, ids))

@@ -2,7 +2,7 @@
 
 import os
 
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
 from dbshuf.sink.publish import HiddenDirectory, shard_names
 from dbshuf.sink.raw_file import DiskFile
@@ -53,7 +53,7 @@ class ShardSink(PlacedSink):
             measure=self._measure,
         )
 
-    def encode(self, window: AnyWindow) -> None:
+    def encode(self, window: Window) -> None:
         for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
             self._open(shard).write(window.slice(first, last))
 

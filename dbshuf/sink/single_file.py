@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.sink.publish import Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
@@ -14,7 +14,7 @@ from dbshuf.sink.target import Target
 class Encoder(Protocol):
     """Turns windows into the bytes of one file."""
 
-    def write(self, window: AnyWindow) -> None:
+    def write(self, window: Window) -> None:
         """Take the next rows."""
 
     def flush(self) -> int:
@@ -76,7 +76,7 @@ class PlacedSink(ABC):
         self.rows = 0
 
     @abstractmethod
-    def encode(self, window: AnyWindow) -> None:
+    def encode(self, window: Window) -> None:
         """Take the next rows."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class PlacedSink(ABC):
     def stop(self) -> None:
         """End the encoders; never raises."""
 
-    def write(self, window: AnyWindow) -> None:
+    def write(self, window: Window) -> None:
         self.encode(window)
         self.text_bytes += window.text_bytes
         self.rows += window.rows
@@ -115,7 +115,7 @@ class FileSink(PlacedSink):
             place.discard()
             raise
 
-    def encode(self, window: AnyWindow) -> None:
+    def encode(self, window: Window) -> None:
         self._encoder.write(window)
 
     def complete(self) -> None:

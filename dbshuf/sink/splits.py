@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.sink.publish import HiddenDirectory, Place
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
@@ -41,7 +41,7 @@ class SplitSink(PlacedSink):
             self.abort()
             raise
 
-    def encode(self, window: AnyWindow) -> None:
+    def encode(self, window: Window) -> None:
         members = self._member_of(window)
         for number, part in enumerate(self._parts):
             rows = np.flatnonzero(members == number)

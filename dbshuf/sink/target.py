@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from dbshuf.base.window import AnyWindow
+    from dbshuf.base.window import Window
 
     Members = npt.NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class Target:
     compression: str | None = None
     row_group_bytes: int | None = None
     split_names: tuple[str, ...] = ()
-    member_of: "Callable[[AnyWindow], Members] | None" = None
+    member_of: "Callable[[Window], Members] | None" = None
 
     @property
     def files(self) -> list[Path]:
@@ -123,7 +123,7 @@ class Sink(Protocol):
     text_bytes: int
     rows: int
 
-    def write(self, window: "AnyWindow") -> None:
+    def write(self, window: "Window") -> None:
         """Take the next rows; the window is the sink's, and nothing writes to its memory."""
 
     def finish(self) -> None:

@@ -20,7 +20,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import I32, Arena, Batch
 from dbshuf.base.rows import Rows, row_bytes
 from dbshuf.base.statements import filled, identifier, ordered_result, statement
-from dbshuf.base.window import AnyWindow, RowWindow, Window
+from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, MemoryTooSmall, MergeTooSmall, StoreInvalid
 from dbshuf.query.relation import place_of
@@ -314,7 +314,7 @@ class StoreRows(_Reader):
 
 def ordered_store(
     info: StoreInfo, words: tuple[int, int], folder: Path, *, memory_bytes: int, threads: int
-) -> Generator[AnyWindow]:
+) -> Generator[Window]:
     """Yield all rows of a store in the order of a seed: one statement, which spills.
 
     words         of the seed
@@ -362,7 +362,7 @@ def _ordered_text(
     return ended, {**ends, "terminator": end}
 
 
-def _window(batch: pa.RecordBatch, info: StoreInfo) -> AnyWindow:
+def _window(batch: pa.RecordBatch, info: StoreInfo) -> Window:
     """Return ordered rows, and raise StoreInvalid if one of them has no id."""
     if batch.column(0).null_count:
         raise StoreInvalid(
@@ -373,8 +373,7 @@ def _window(batch: pa.RecordBatch, info: StoreInfo) -> AnyWindow:
         pairs = zip(batch.columns[1:], info.schema.types, strict=True)
         arrays = [restored(*pair) for pair in pairs]
         rows = pa.RecordBatch.from_arrays(arrays, schema=info.schema)
-        return RowWindow(rows, keys, np.concatenate([[0], np.cumsum(row_bytes(rows))]))
+        return Window.of_rows(rows, keys)
     text = batch.column(1)
     lines = pa.Array.from_buffers(pa.binary(), len(text), text.buffers(), offset=text.offset)
-    ends = np.frombuffer(lines.buffers()[1], np.int32)
-    return Window(lines, keys, int(ends[lines.offset + len(lines)]) - int(ends[lines.offset]))
+    return Window.of_lines(lines, keys)

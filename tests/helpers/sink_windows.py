@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from dbshuf.base.rows import row_bytes
-from dbshuf.base.window import AnyWindow, RowWindow, Window
+from dbshuf.base.window import Window
 from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.formats import parquet
 
@@ -56,14 +56,13 @@ def windows_of(
     ends = sorted({min(cut, len(lines)) for cut in cuts} | {len(lines)})
     first = 0
     for end in ends:
-        size = sum(map(len, lines[first:end]))
-        yield Window(array.slice(1 + first, end - first), all_keys[first:end], size)
+        yield Window.of_lines(array.slice(1 + first, end - first), all_keys[first:end])
         first = end
 
 
 def row_windows_of(
     rows: pa.RecordBatch, cuts: Iterable[int] = (), *, keys: Sequence[int] | None = None
-) -> Iterator[RowWindow]:
+) -> Iterator[Window]:
     """Cut typed rows into windows; the batches are slices, with other rows around them."""
     around = pa.concat_batches([rows.slice(0, 1), rows, rows.slice(0, 1)])
     first_row = min(len(rows), 1)
@@ -72,11 +71,11 @@ def row_windows_of(
     first = 0
     for end in sorted({min(cut, len(rows)) for cut in cuts} | {len(rows)}):
         batch = around.slice(first_row + first, end - first)
-        yield RowWindow(batch, all_keys[first:end], bounds[first : end + 1])
+        yield Window(batch, all_keys[first:end], bounds[first : end + 1])
         first = end
 
 
-def write_all(target: Target, windows: Iterable[AnyWindow]) -> Sink:
+def write_all(target: Target, windows: Iterable[Window]) -> Sink:
     """Write windows to a target and publish them."""
     sink = open_sink(target)
     try:

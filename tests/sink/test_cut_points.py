@@ -133,4 +133,4 @@ def test_a_typed_row_counts_as_the_line_that_it_would_be(lines, cuts, most_bytes
 def test_a_window_without_rows_has_one_bound():
     """Arrow may leave out the buffers of an empty array."""
     for empty in (pa.array([], pa.binary()), pa.array([b"a\n"], pa.binary()).slice(1, 0)):
-        assert len(Window(empty, np.zeros(0, np.uint64), 0).counted_bounds) == 1
+        assert len(Window.of_lines(empty, np.zeros(0, np.uint64)).counted_bounds) == 1

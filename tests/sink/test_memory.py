@@ -47,7 +47,7 @@ else:
     noise[size - 1 :: size] = 10
     places = pa.py_buffer(np.arange(0, (rows + 1) * size, size, dtype=np.int32))
     lines = pa.Array.from_buffers(pa.binary(), rows, [None, places, pa.py_buffer(noise)])
-    whole = Window(lines, np.arange(rows, dtype=np.uint64), rows * size)
+    whole = Window.of_lines(lines, np.arange(rows, dtype=np.uint64))
     step = max(4_000_000 // size, 1)
     windows = [whole.slice(at, min(at + step, rows)) for at in range(0, rows, step)]
 target = target_of(None, form, **options)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 
 from dbshuf.base.key import ORDER_VERSION
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import EncoderThreads
 from dbshuf.sink.formats.record_batches import Records, arrays_in
@@ -27,7 +27,7 @@ PIECE_BYTES = 1 * MIB
 
 _OFFSET_BYTES = 4  # of a value in an array; 8 where Arrow calls it large
 
-Piece = list[AnyWindow]  # its rows: slices of windows, one after the other
+Piece = list[Window]  # its rows: slices of windows, one after the other
 Group = list[Piece]
 Encoded = TypeVar("Encoded")
 
@@ -60,7 +60,7 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
         """Have a group encoded."""
         self._threads.call(self._encode, group)
 
-    def write(self, window: AnyWindow) -> None:
+    def write(self, window: Window) -> None:
         for group in self._groups.add(window):
             self._begin(group)
 
@@ -110,7 +110,7 @@ class Groups:
         self._piece_cut = SizeCut(self._piece_bytes, None)
         self._group: Group = []
 
-    def add(self, window: AnyWindow) -> Iterator[Group]:
+    def add(self, window: Window) -> Iterator[Group]:
         """Take the next rows; yield the groups that are full."""
         bounds = window.counted_bounds
         for group, first, last in self._cut.runs(bounds, window.keys):

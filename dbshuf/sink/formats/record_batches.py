@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.nested_types import types_within
-from dbshuf.base.window import RowWindow, Window, text_of
+from dbshuf.base.window import Window, text_of
 from dbshuf.errors import LineTooLong, NotUtf8
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB, human
@@ -20,7 +20,7 @@ _DECODE_BYTES = 1 * MIB
 
 
 class Records(Protocol):
-    """What makes batches: of a Window for lines, of a RowWindow for typed rows; in any thread."""
+    """What makes batches: of a window; in any thread."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -115,7 +115,7 @@ class TypedRows:
         columns = () if takes_any_bytes else enumerate(self.schema)
         self._texts = [number for number, field in columns if _holds_text(field.type)]
 
-    def check(self, window: RowWindow) -> None:
+    def check(self, window: Window) -> None:
         """Raise NotUtf8 unless all text is UTF-8."""
         for number in self._texts:
             column = window.batch.column(number)
@@ -127,7 +127,7 @@ class TypedRows:
                     hint="take it as BLOB with --select",
                 )
 
-    def batch(self, window: RowWindow) -> pa.RecordBatch:
+    def batch(self, window: Window) -> pa.RecordBatch:
         """Return the rows; nothing is copied."""
         return pa.RecordBatch.from_arrays(window.batch.columns, schema=self.schema)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
-from dbshuf.base.window import AnyWindow
+from dbshuf.base.window import Window
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import Encoded, EncoderThreads
@@ -108,7 +108,7 @@ class RowTextEncoder:
         self._step_rows = max(_STEP_VALUES // arrays_in(self._records.schema), 1)
         self._threads = EncoderThreads[Encoded](threads, depth=threads, write=self._output.write)
 
-    def write(self, window: AnyWindow) -> None:
+    def write(self, window: Window) -> None:
         self._records.check(window)
         bounds = window.counted_bounds
         for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(bounds):
@@ -128,7 +128,7 @@ class RowTextEncoder:
         self._threads.abort()
         self._output.abort()
 
-    def _step(self, window: AnyWindow) -> Encoded:
+    def _step(self, window: Window) -> Encoded:
         rows = self._records.batch(window)
         try:
             return self._encode(rows)

@@ -15,22 +15,24 @@ SCAN_BYTES = 256 << 10  # the terminator mask of one step stays in the L2 cache
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Complete lines, valid until the worker that owns the buffer reads on.
+class LineBatch:
+    """Complete lines, or some of them, valid until the worker that owns the buffer reads on.
 
     buffer    uint8; the lines lie in it one after the other
     offsets   int32, shape (rows + 1,): line r is buffer[offsets[r]:offsets[r + 1]],
               its terminator included
     origins   (first row, id of the byte buffer[0] for these rows), one an input
+    kept      int64, ascending: the rows that are left of these lines; None: all
     """
 
     buffer: U8
     offsets: I32
     origins: tuple[tuple[int, int], ...]
+    kept: npt.NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
-        """Number of lines."""
+        """Number of lines, kept or not; so for what follows."""
         return len(self.offsets) - 1
 
     @property

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.key import U64
-from dbshuf.base.rows import arrow_numbers, row_bytes
+from dbshuf.base.row_batch import arrow_numbers, row_bytes
 
 Bounds = npt.NDArray[np.signedinteger[Any]]  # int32 or int64
 Places = npt.NDArray[np.intp]
@@ -26,7 +26,7 @@ class Window:
               one binary column, whose values end with their terminators
     keys      uint64, shape (rows,), ascending, also from one window to the next
     bounds    shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes of row r, as
-              `rows.row_bytes` counts them; of lines also their places in the data buffer
+              `row_batch.row_bytes` counts them; of lines also their places in the data buffer
     is_lines  which of the two
     """
 

@@ -25,9 +25,9 @@ from dbshuf.base.block_io import ALIGN, U8, aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import ENGINE_BYTES, PIECE_ROW_BYTES, SORT_BYTES, WINDOW_BYTES, Layout
-from dbshuf.base.line_batch import Batch
-from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import I64, Rows
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import I64, RowBatch
+from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
 from dbshuf.order.run_format import (
@@ -135,7 +135,7 @@ class PartitionOrder:
         self._sorters: Future[Sorters] = loader.submit(_open_sorters, layout)
         loader.shutdown(wait=False)
 
-    def fill(self, feed: Feed) -> None:
+    def fill(self, feed: Scan) -> None:
         """Key and store all rows of a feed."""
         stop, lock = threading.Event(), threading.Lock()
         count, size = self._layout.workers, self._layout.bucket_bytes
@@ -268,18 +268,16 @@ def _open_sorters(layout: Layout) -> "Sorters":
     return Sorters(layout.workers, layout.sort_bytes + layout.workers * ENGINE_BYTES)
 
 
-def keyed(batch: Batch | Kept | Rows, words: tuple[int, int], tally: Tally) -> Cargo:
+def keyed(batch: LineBatch | RowBatch, words: tuple[int, int], tally: Tally) -> Cargo:
     """Give every row of a batch its key, and count the rows."""
-    if isinstance(batch, Rows):
+    if isinstance(batch, RowBatch):
         keys, sizes = batch.ids.copy(), batch.sizes
         mix_ids(keys, words)
         tally.add(keys, sizes)
         return RowCargo(keys, batch.batch)
-    kept = batch.kept if isinstance(batch, Kept) else None
-    lines = batch.batch if isinstance(batch, Kept) else batch
-    keys, lengths = lines.ids(), np.diff(lines.offsets)
-    if kept is not None:
-        keys, lengths = keys.take(kept), lengths.take(kept)
+    keys, lengths = batch.ids(), np.diff(batch.offsets)
+    if batch.kept is not None:
+        keys, lengths = keys.take(batch.kept), lengths.take(batch.kept)
     mix_ids(keys, words)
     tally.add(keys, lengths)
-    return LineCargo(keys, lengths, lines.lines(), kept)
+    return LineCargo(keys, lengths, batch.lines(), batch.kept)

@@ -18,7 +18,7 @@ from dbshuf.base.block_io import U8
 from dbshuf.base.key import U64
 from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.base.line_batch import I32
-from dbshuf.base.rows import I64, arrow_numbers, row_bytes
+from dbshuf.base.row_batch import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import Window
 
 Index = npt.NDArray[np.integer]

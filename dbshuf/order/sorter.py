@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.key import U64
-from dbshuf.base.rows import I64, arrow_numbers
+from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import statement
 
 U32 = npt.NDArray[np.uint32]

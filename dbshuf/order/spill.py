@@ -15,9 +15,9 @@ from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import merge_threads
-from dbshuf.base.line_batch import Batch
-from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import Rows
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch
+from dbshuf.base.scan import Scan
 from dbshuf.base.statements import quoted, statement
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
@@ -53,7 +53,7 @@ class Spill:
 
 def spill_order(
     spill: Spill,
-    feed: Feed,
+    feed: Scan,
     words: tuple[int, int],
     folder: Path,
     *,
@@ -132,7 +132,7 @@ class _Rows:
     """
 
     def __init__(
-        self, spill: Spill, feed: Feed, words: tuple[int, int], columns: pa.Schema, read: Tally
+        self, spill: Spill, feed: Scan, words: tuple[int, int], columns: pa.Schema, read: Tally
     ) -> None:
         self.schema = pa.schema([("dbshuf key", pa.uint64()), *columns])
         self.rows = self._rows()
@@ -188,14 +188,13 @@ class _Rows:
         except Stopped:
             pass
 
-    def _pieces(self, batch: Batch | Kept | Rows) -> Iterator[pa.RecordBatch]:
-        if isinstance(batch, Rows):
+    def _pieces(self, batch: LineBatch | RowBatch) -> Iterator[pa.RecordBatch]:
+        if isinstance(batch, RowBatch):
             ids, sizes = batch.ids, batch.sizes
             arrays = batch.batch.columns
         else:
-            lines = batch.batch if isinstance(batch, Kept) else batch
-            ids, sizes, line = lines.ids(), np.diff(lines.offsets), lines.lines()
-            if isinstance(batch, Kept):
+            ids, sizes, line = batch.ids(), np.diff(batch.offsets), batch.lines()
+            if batch.kept is not None:
                 ids, sizes = ids.take(batch.kept), sizes.take(batch.kept)
                 line = line.take(pa.array(batch.kept))
             arrays = [line]

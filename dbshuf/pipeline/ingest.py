@@ -46,9 +46,9 @@ from dbshuf.pipeline.ingest_input import (
     digest_of,
     make_room,
     note_columns,
-    open_feed,
+    open_scan,
 )
-from dbshuf.pipeline.scan import TableFeed
+from dbshuf.pipeline.scan import TableScan
 from dbshuf.query.json_scan import json_structure
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
@@ -357,7 +357,7 @@ class _Ingest:
     def _add(self, one: Input, connection: duckdb.DuckDBPyConnection) -> SourceInfo:
         """Add one input in one transaction."""
         info, (path, table), ordinal = self._info, self._key(one), len(self._known)
-        feed = open_feed(
+        feed = open_scan(
             info,
             one,
             self._room,
@@ -371,7 +371,7 @@ class _Ingest:
             source = one.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             with _transaction(connection):
                 intake.append(connection, source)
-                if isinstance(feed, TableFeed):
+                if isinstance(feed, TableScan):
                     self._info = note_columns(info, feed.written, connection)
                 there = SourceInfo(
                     ordinal=ordinal,

@@ -15,14 +15,14 @@ import pyarrow as pa
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.layout import MOST_LONG_BYTES, probe_layout
-from dbshuf.base.line_batch import Batch
+from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.process_memory import release_unused, resident_bytes
-from dbshuf.base.reader import Feed
-from dbshuf.base.rows import I64, Rows, row_bytes
+from dbshuf.base.row_batch import I64, RowBatch, row_bytes
+from dbshuf.base.scan import Scan
 from dbshuf.base.statements import filled, identifier, statement
 from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.options import SAME
-from dbshuf.pipeline.scan import Advance, LineFeed, TableFeed
+from dbshuf.pipeline.scan import Advance, LineScan, TableScan
 from dbshuf.query.relation import LineRelation
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input, open_raw, unreadable
@@ -137,7 +137,7 @@ class Intake:
     failure  what went wrong; DuckDB would bury it in an error of its own
     """
 
-    def __init__(self, info: StoreInfo, one: Input, ordinal: int, feed: Feed, room: Room) -> None:
+    def __init__(self, info: StoreInfo, one: Input, ordinal: int, feed: Scan, room: Room) -> None:
         """Read `one` from `feed`, which takes it for its first input."""
         self.rows = self.text_bytes = self.longest_bytes = self.vector_bytes = 0
         self._begun_bytes = 0  # of a vector that is not full
@@ -211,8 +211,8 @@ class Intake:
     def _batches(self) -> Generator[pa.RecordBatch]:
         try:
             for item in self._feed.batches(aligned_buffer(_BUFFER_BYTES)):
-                assert isinstance(item, Batch | Rows)
-                ids = item.ids if isinstance(item, Rows) else item.ids()
+                assert isinstance(item, LineBatch | RowBatch)
+                ids = item.ids if isinstance(item, RowBatch) else item.ids()
                 columns, sizes = self._columns(item)
                 self._count(sizes)
                 arrays = [pa.array(ids + self._origin), *columns]
@@ -249,9 +249,9 @@ class Intake:
             hint=f"pass --memory {least} or more",
         )
 
-    def _columns(self, item: Batch | Rows) -> tuple[list[pa.Array], I64]:
+    def _columns(self, item: LineBatch | RowBatch) -> tuple[list[pa.Array], I64]:
         """Return the columns of a batch, without its memory, and the bytes of each row."""
-        if isinstance(item, Rows):
+        if isinstance(item, RowBatch):
             batch = item.batch.select(self._schema.names[1:])
             return batch.columns, row_bytes(batch)
         try:
@@ -262,7 +262,7 @@ class Intake:
             ) from None
 
 
-def open_feed(
+def open_scan(
     info: StoreInfo,
     one: Input,
     room: Room,
@@ -271,7 +271,7 @@ def open_feed(
     query: "RowQuery | None",
     table: str | None,
     schema: str,
-) -> Feed:
+) -> Scan:
     """Return what reads one input, as the first of a run.
 
     query   of JSON lines
@@ -295,9 +295,9 @@ def open_feed(
         cap_for_line=room.cap_for_line,
     )
     if query is None:
-        return LineFeed(source, [first], advance)
+        return LineScan(source, [first], advance)
     relation = LineRelation([first], query.columns, strict=True)
-    return LineFeed(source, [first], advance, query=query, relation=relation)
+    return LineScan(source, [first], advance, query=query, relation=relation)
 
 
 def _check_header(info: StoreInfo, one: Input) -> None:
@@ -313,7 +313,7 @@ def _check_header(info: StoreInfo, one: Input) -> None:
 
 def _table_feed(
     info: StoreInfo, one: Input, advance: Advance, *, table: str | None, schema: str
-) -> Feed:
+) -> Scan:
     from dbshuf.source.schema.plain import check_alike
     from dbshuf.source.schema.union import check_fits
     from dbshuf.source.tables.aligned import with_kinds_of
@@ -337,7 +337,7 @@ def _table_feed(
     except BaseException:
         source.close()
         raise
-    return TableFeed(source if schema == SAME else opened(kept), [one], advance)
+    return TableScan(source if schema == SAME else opened(kept), [one], advance)
 
 
 def note_columns(

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from dbshuf.base.messages import printable
 from dbshuf.base.progress import Progress
-from dbshuf.base.rows import Rows
+from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.window import Window
 from dbshuf.options import Options
-from dbshuf.pipeline.scan import open_feed
+from dbshuf.pipeline.scan import open_scan
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -48,9 +48,9 @@ def answered(plan: Plan, reporter: Progress) -> Generator[pa.RecordBatch]:
     """
     with private_folder(plan.temp_dir) as folder:
         reporter.stage("read", plan.survey.text_bytes)
-        with contextlib.closing(open_feed(plan, folder, reporter.advance)) as feed:
+        with contextlib.closing(open_scan(plan, folder, reporter.advance)) as feed:
             for rows in feed.batches(np.empty(0, np.uint8)):
-                assert isinstance(rows, Rows)
+                assert isinstance(rows, RowBatch)
                 yield rows.batch
             feed.check()
 

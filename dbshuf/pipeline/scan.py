@@ -1,9 +1,8 @@
 """Source and query in one: what the order stage is fed with, by several workers at once.
 
-LineFeed    lines                          Batch
-QueryFeed   lines or rows through --where  Kept, and through --select  Rows
-TableFeed   rows of tables                 Rows
-SqlFeed     the rows of one --sql          Rows
+LineScan    lines                          LineBatch
+TableScan   rows of tables                 RowBatch
+SqlScan     the rows of one --sql          RowBatch
 """
 
 import contextlib
@@ -19,9 +18,9 @@ import pyarrow as pa
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.key import U64
 from dbshuf.base.layout import Layout, merge_threads
-from dbshuf.base.line_batch import Batch
-from dbshuf.base.reader import Feed, Kept
-from dbshuf.base.rows import Rows, arrow_numbers
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.pipeline.verify import check_read, check_rows
@@ -41,7 +40,7 @@ Advance = Callable[[int], None]
 _SQL_BUFFER_BYTES = 4 * MIB  # read at a time for --sql, by each of the threads that read
 
 
-class LineFeed:
+class LineScan:
     """Lines, through --where and --select if there is a query."""
 
     def __init__(
@@ -54,14 +53,14 @@ class LineFeed:
         relation: LineRelation | None = None,
         most_workers: int = 1 << 10,
     ) -> None:
-        """Feed from `source`; `relation` makes what the query sees of lines."""
+        """Scan from `source`; `relation` makes what the query sees of lines."""
         self.most_workers = most_workers
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
         self._seen_bytes = 0
         self._lock = threading.Lock()
 
-    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         seen_bytes = 0
         evaluator = None if self._query is None else self._query.evaluator()
         try:
@@ -75,9 +74,9 @@ class LineFeed:
                     place = _placer(ids, self._inputs, "byte")
                     kept, columns = evaluator.run(self._relation.of(batch), place)
                     if columns is not None:
-                        yield Rows(columns, ids.take(kept))
+                        yield RowBatch(columns, ids.take(kept))
                     else:
-                        yield batch if len(kept) == len(ids) else Kept(batch, kept)
+                        yield batch if len(kept) == len(ids) else replace(batch, kept=kept)
                 self._advance(batch.text_bytes)
                 del batch
         finally:
@@ -97,7 +96,7 @@ class LineFeed:
         self._source.close()
 
 
-class TableFeed:
+class TableScan:
     """Typed rows, through --where and --select if there is a query."""
 
     def __init__(
@@ -109,7 +108,7 @@ class TableFeed:
         query: "RowQuery | None" = None,
         relation: RowRelation | None = None,
     ) -> None:
-        """Feed from `source`; `relation` makes what the query sees of rows."""
+        """Scan from `source`; `relation` makes what the query sees of rows."""
         self.most_workers = 1 << 10
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
@@ -119,7 +118,7 @@ class TableFeed:
         """The columns of the source, as an output is to have them."""
         return self._source.written
 
-    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = None if self._query is None else self._query.evaluator()
         try:
             for rows in self._source.batches():
@@ -131,7 +130,7 @@ class TableFeed:
                     place = _placer(rows.ids, self._inputs, "row")
                     kept, columns = evaluator.run(self._relation.of(rows), place)
                     taken = rows.batch.take(arrow_numbers(kept)) if columns is None else columns
-                    yield Rows(taken, rows.ids.take(kept))
+                    yield RowBatch(taken, rows.ids.take(kept))
                     del taken, columns
                 del rows
                 self._advance(size)
@@ -151,12 +150,12 @@ class TableFeed:
         self._source.close()
 
 
-class SqlFeed:
+class SqlScan:
     """The rows of one --sql over all that another feed has."""
 
     def __init__(
         self,
-        feed: Feed,
+        feed: Scan,
         to_relation: "Callable[[Any], pa.RecordBatch]",
         query: "WholeQuery",
         *,
@@ -199,7 +198,7 @@ class SqlFeed:
         if self._query.keeps_rows:
             check_rows(rows, self._fed_rows)
 
-    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         while True:
             with self._lock:
                 rows = None if self._is_done else next(self._rows, None)
@@ -274,7 +273,7 @@ class SqlFeed:
         self._feed.close()
 
 
-def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
+def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     """Return what reads the inputs of a plan; `advance` is told the bytes that were read.
 
     folder  for what --sql spills
@@ -286,7 +285,7 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
     layout = plan.layout
     if outer is not None:
         layout = replace(layout, buffer_bytes=min(layout.buffer_bytes, _SQL_BUFFER_BYTES))
-    feed: Feed
+    feed: Scan
     to_relation: Callable[[Any], pa.RecordBatch]
     if inner is not None:
         from dbshuf.query.evaluator import Spare
@@ -294,7 +293,7 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         inner.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
-        feed = LineFeed(
+        feed = LineScan(
             _line_source(plan, layout),
             inputs,
             advance,
@@ -305,13 +304,13 @@ def open_feed(plan: "Plan", folder: Path, advance: Advance) -> Feed:
         to_relation = lines.of
     else:
         rows = RowRelation(inputs, columns)
-        feed = TableFeed(_row_source(plan, layout), inputs, advance, query=inner, relation=rows)
+        feed = TableScan(_row_source(plan, layout), inputs, advance, query=inner, relation=rows)
         to_relation = rows.of
     if outer is None:
         return feed
     if inner is not None:  # typed rows out of JSON lines
         to_relation = RowRelation(inputs, outer.columns).of
-    return SqlFeed(
+    return SqlScan(
         feed,
         to_relation,
         outer,

@@ -18,7 +18,7 @@ from dbshuf.base.window import Window
 from dbshuf.errors import MergeTooSmall, QueryTooLarge
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import SqlFeed, open_feed
+from dbshuf.pipeline.scan import SqlScan, open_scan
 from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -150,7 +150,7 @@ def _tried(
     if plan.is_one_statement:
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
-    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
+    with contextlib.closing(open_scan(plan, folder, advance)) as feed:
         if plan.strategy == "spill":
             from dbshuf.order.spill import Spill, spill_order
 
@@ -189,8 +189,8 @@ def _statement(
             threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads),
         )
         return
-    with contextlib.closing(open_feed(plan, folder, advance)) as feed:
-        assert isinstance(feed, SqlFeed)
+    with contextlib.closing(open_scan(plan, folder, advance)) as feed:
+        assert isinstance(feed, SqlScan)
         yield from feed.windows()
         feed.check()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dbshuf.base.layout import MERGE_ROWS, Layout
-from dbshuf.base.rows import fixed_bytes
+from dbshuf.base.row_batch import fixed_bytes
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.strategy import (

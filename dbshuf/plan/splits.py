@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import U64, ids_of, row_keys
-from dbshuf.base.rows import I64, Rows
+from dbshuf.base.row_batch import I64, RowBatch
 from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
 from dbshuf.query.relation import LINES, LineRelation, RowRelation, place_of, with_place
@@ -115,7 +115,7 @@ class _ByValue:
         if window.is_lines:
             relation = self._lines.of_lines(window.lines, window.bounds, ids)
         else:
-            relation = self._rows.of(Rows(window.batch, ids))
+            relation = self._rows.of(RowBatch(window.batch, ids))
         hashes = self._evaluator.run(
             relation, lambda row: place_of(int(ids[row]), self._inputs, "position")
         )

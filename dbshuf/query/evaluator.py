@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.rows import arrow_numbers
+from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.errors import DbshufError, QueryFailed
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import NOTHING, close_fence, connect

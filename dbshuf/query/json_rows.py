@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.rows import I64, arrow_numbers
+from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.query.evaluator import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64
-from dbshuf.base.line_batch import Batch
-from dbshuf.base.rows import Rows, arrow_numbers
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.window import Bounds
 from dbshuf.errors import NotUtf8
 from dbshuf.source.input import Input
@@ -54,7 +54,7 @@ class LineRelation:
         self._inputs, self._columns, self._strict = inputs, columns, strict
         self._counted: dict[int, int] = {}  # lines so far of each input, for line_number
 
-    def of(self, batch: Batch) -> pa.RecordBatch:
+    def of(self, batch: LineBatch) -> pa.RecordBatch:
         """Return the lines of a batch as rows, copied. Raises NotUtf8."""
         return self.of_lines(batch.lines(), batch.offsets, batch.ids())
 
@@ -117,7 +117,7 @@ class RowRelation:
     def __init__(self, inputs: Sequence[Input], columns: frozenset[str]) -> None:
         self._inputs, self._columns = inputs, columns
 
-    def of(self, rows: Rows) -> pa.RecordBatch:
+    def of(self, rows: RowBatch) -> pa.RecordBatch:
         """Return the columns that are named; nothing is copied."""
         own = [name for name in rows.batch.schema.names if name in self._columns]
         made = {name: rows.batch.column(name) for name in own}

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.rows import I64, arrow_numbers
+from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.binding import Binder, Result, check_plan

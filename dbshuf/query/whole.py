@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import U64, seed_words
-from dbshuf.base.rows import Rows, fixed_bytes
+from dbshuf.base.row_batch import RowBatch, fixed_bytes
 from dbshuf.base.statements import Filled, identifier, ordered_result, statement
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, QueryTooLarge, TempSpaceShort
@@ -142,7 +142,7 @@ class WholeQuery:
 
     def rows(
         self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path
-    ) -> Generator[Rows, None, None]:
+    ) -> Generator[RowBatch, None, None]:
         """Run the query and yield its rows, in DuckDB's order.
 
         feed          starts the one pass over `lines`; called at most once, in another
@@ -197,7 +197,7 @@ class WholeQuery:
             hint="give every row an id, for example min(id) AS id, or leave `id` out",
         )
 
-    def _numbered(self, batch: pa.RecordBatch, count: int) -> Rows:
+    def _numbered(self, batch: pa.RecordBatch, count: int) -> RowBatch:
         def place(row: int) -> str:
             return f"row {count + row} of the result"
 
@@ -211,7 +211,7 @@ class WholeQuery:
                 nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
                 raise self._no_id(place(int(nulls[0])))
             ids = column.to_numpy()
-        return Rows(rows, ids)
+        return RowBatch(rows, ids)
 
 
 class _Pass:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.rows import I64, row_bytes
+from dbshuf.base.row_batch import I64, row_bytes
 from dbshuf.errors import DbshufError
 from dbshuf.options import SAME
 from dbshuf.source.formats import DELIMITED, NAMES, TEXT_KINDS
@@ -154,7 +154,7 @@ def _of_rows(
 ) -> Survey:
     """Sample typed rows.
 
-    Returns  text_bytes counts rows as `rows.row_bytes` does and some more for their columns;
+    Returns  text_bytes counts rows as `row_batch.row_bytes` does and some more for their columns;
              estimated from file sizes for CSV and TSV, None where neither their rows nor
              their sizes are known
     """

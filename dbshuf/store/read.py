@@ -17,8 +17,8 @@ import pyarrow as pa
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.key import POSITION_BITS, U64
 from dbshuf.base.layout import Layout
-from dbshuf.base.line_batch import I32, Arena, Batch
-from dbshuf.base.rows import Rows, row_bytes
+from dbshuf.base.line_batch import I32, Arena, LineBatch
+from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.base.statements import filled, identifier, ordered_result, statement
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
@@ -176,7 +176,7 @@ class StoreLines(_Reader):
             buffer = aligned_buffer(self._layout.buffer_bytes)
         return Arena(buffer, self._layout.piece_rows)
 
-    def batches(self, arena: Arena) -> Iterator[Batch]:
+    def batches(self, arena: Arena) -> Iterator[LineBatch]:
         """Yield batches until no worker has any left to take.
 
         Raises  LineTooLong, MemoryTooSmall, StoreInvalid; Stopped after `stop`
@@ -201,14 +201,14 @@ class StoreLines(_Reader):
         if filling.rows:
             yield filling.batch()
 
-    def _long_line(self, row: int, line: U8) -> Batch:
+    def _long_line(self, row: int, line: U8) -> LineBatch:
         if len(line) > self._longest_bytes:
             raise LineTooLong(
                 f"{place_of(row, self.info.inputs)}: a line of {human(len(line))}"
                 f" ({len(line)} bytes), too long for --memory",
                 hint=f"this line needs --memory {-(-self._cap_for_line(len(line)) // MIB)}MiB",
             )
-        return Batch(line, np.array([0, len(line)], np.int32), ((0, row),))
+        return LineBatch(line, np.array([0, len(line)], np.int32), ((0, row),))
 
 
 class _Filling:
@@ -251,10 +251,10 @@ class _Filling:
             starts = np.concatenate([[0], starts])
         self._origins += [(self.rows + int(at), int(origins[at])) for at in starts]
 
-    def batch(self) -> Batch:
+    def batch(self) -> LineBatch:
         """Return what is there, valid until `clear`."""
         offsets = self._arena.offsets[: self.rows + 1]
-        return Batch(self._arena.buffer, offsets, tuple(self._origins))
+        return LineBatch(self._arena.buffer, offsets, tuple(self._origins))
 
 
 class StoreRows(_Reader):
@@ -282,7 +282,7 @@ class StoreRows(_Reader):
         columns = [identifier(name) for name in (info.id_column, *self.schema.names)]
         self._query = filled("duckdb", "store_rows", id=columns[0], columns=", ".join(columns)).text
 
-    def batches(self) -> Iterator[Rows]:
+    def batches(self) -> Iterator[RowBatch]:
         """Yield rows until none are left for this worker: about batch_bytes at a time.
 
         Raises  MemoryTooSmall, StoreInvalid; Stopped after `stop`
@@ -305,11 +305,11 @@ class StoreRows(_Reader):
         pairs = zip(piece.columns[1:], self.schema.types, strict=True)
         return pa.RecordBatch.from_arrays([restored(*pair) for pair in pairs], schema=self.schema)
 
-    def _cut(self, held: list[tuple[U64, pa.RecordBatch]]) -> Iterator[Rows]:
+    def _cut(self, held: list[tuple[U64, pa.RecordBatch]]) -> Iterator[RowBatch]:
         """Yield what is held, at most batch_bytes but at least one row at a time."""
         ids = np.concatenate([ids for ids, _ in held])
         batch = pa.concat_batches([batch for _, batch in held])
-        yield from Rows(batch, ids).cut(self._batch_bytes)
+        yield from RowBatch(batch, ids).cut(self._batch_bytes)
 
 
 def ordered_store(

@@ -78,7 +78,7 @@ class SourceInfo:
     size_bytes     of the file when it was read, and its time of change
     digest         SHA-256 of the file, hexadecimal
     rows           in `lines`
-    text_bytes     of lines with their terminators, of typed rows as `rows.row_bytes` counts
+    text_bytes     of lines with their terminators, of typed rows as `row_batch.row_bytes` counts
     longest_bytes  of a line or row
     vector_bytes   of so many rows as DuckDB decodes at a time, at most
     """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from dbshuf.base.rows import row_bytes
+from dbshuf.base.row_batch import row_bytes
 from dbshuf.base.window import Window
 from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.formats import parquet

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from dbshuf.base.rows import row_bytes
+from dbshuf.base.row_batch import row_bytes
 from dbshuf.base.workers import Stopped
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.inputs import resolve_inputs

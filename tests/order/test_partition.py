@@ -18,7 +18,7 @@ from dbshuf.order import partition
 from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import LineFeed
+from dbshuf.pipeline.scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.lines.reader import LineSource
@@ -57,7 +57,7 @@ def shuffled(paths, folder, **changes):
     store = Store(layout.store_bytes, folder / "rows")
     try:
         order = PartitionOrder(layout, seed_words("42"), store)
-        feed = LineFeed(source, inputs, lambda _: None)
+        feed = LineScan(source, inputs, lambda _: None)
         order.fill(feed)
         feed.check()
         return b"".join(bytes(text_of(window)) for window in order.windows())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import row_keys, seed_words
 from dbshuf.base.layout import Layout
-from dbshuf.base.rows import Rows, row_bytes
+from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.errors import StrategyUnfit
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
@@ -75,7 +75,7 @@ class Feed:
         for first in range(0, len(self.ids), self._size):
             part = self.whole.slice(first, self._size)
             for batch in part.to_batches():
-                yield Rows(batch, self.ids[first : first + self._size])
+                yield RowBatch(batch, self.ids[first : first + self._size])
 
     def expected(self):
         return self.whole.take(pa.array(np.argsort(row_keys(self.ids, "42"))))
@@ -149,7 +149,7 @@ def test_texts_that_are_all_empty_may_follow_others(tmp_path):
         def batches(self, buffer):
             for first in range(0, len(ids), 100):
                 batch = pa.record_batch([texts[first : first + 100]], names=["t"])
-                yield Rows(batch, ids[first : first + 100])
+                yield RowBatch(batch, ids[first : first + 100])
 
         def check(self):
             pass

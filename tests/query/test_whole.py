@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort
@@ -237,10 +238,13 @@ def test_a_full_temporary_directory_is_told_from_full_memory(tmp_path):
         assert f"`{tmp_path}` is full" in error.message
 
 
+IMPORTED = (str(Path(__file__).parent), str(HELPERS))
+
+
 INTERRUPT = """
 import os, signal, sys, threading
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_whole import LINES, WholeQuery, endless
 started, closed = threading.Event(), []
 def feed():
@@ -261,7 +265,7 @@ except KeyboardInterrupt:
 def test_an_interrupt_ends_a_query_that_gives_nothing_yet(tmp_path):
     """Ctrl-C while DuckDB is still reading."""
     ran = subprocess.run(
-        [sys.executable, "-c", INTERRUPT, str(tmp_path), str(Path(__file__).parent)],
+        [sys.executable, "-c", INTERRUPT, str(tmp_path), *IMPORTED],
         capture_output=True,
         text=True,
         timeout=60,

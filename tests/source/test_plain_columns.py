@@ -6,7 +6,7 @@ import decimal
 import pyarrow as pa
 import pytest
 
-from dbshuf.base.rows import row_bytes
+from dbshuf.base.row_batch import row_bytes
 from dbshuf.errors import InputBroken, NotUtf8, SchemaMismatch
 from dbshuf.source.schema.plain import check_alike, plain_batch, plain_schema
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typed_sources import expected, piped, read, read_rows
 
-from dbshuf.base.rows import row_bytes
+from dbshuf.base.row_batch import row_bytes
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds, InputBroken, InputChanged, SchemaMismatch
 from dbshuf.source.inputs import resolve_inputs

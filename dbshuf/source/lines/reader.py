@@ -13,7 +13,7 @@ import numpy as np
 
 from dbshuf.base.block_io import ALIGN, U8, aligned_buffer, round_up
 from dbshuf.base.layout import MOST_LONG_BYTES, Layout
-from dbshuf.base.line_batch import Arena, Batch, origin_of
+from dbshuf.base.line_batch import Arena, LineBatch, origin_of
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong
 from dbshuf.source.input import Input, check_unchanged
@@ -76,7 +76,7 @@ class LineSource:
             buffer = aligned_buffer(self._layout.buffer_bytes)
         return Arena(buffer, self._layout.piece_rows)
 
-    def batches(self, arena: Arena) -> Iterator[Batch]:
+    def batches(self, arena: Arena) -> Iterator[LineBatch]:
         """Yield batches until no worker has any left to take.
 
         Raises  LineTooLong, InputUnreadable, InputBroken, InputChanged, InputBeyondBounds;
@@ -154,7 +154,7 @@ class LineSource:
                 self._idle.appendleft(stream)
             self._changed.notify_all()
 
-    def _stream_batches(self, stream: Stream, arena: Arena) -> Iterator[Batch]:
+    def _stream_batches(self, stream: Stream, arena: Arena) -> Iterator[LineBatch]:
         """One buffer of lines from one stream, or from several that end within it.
 
         A stream that goes on in this very buffer stays here, for as many buffers as it does.
@@ -186,7 +186,7 @@ class LineSource:
                 self._give_back(held)
         yield from self._split(arena, regions, end)
 
-    def _long_stream_line(self, stream: Stream) -> Iterator[Batch]:
+    def _long_stream_line(self, stream: Stream) -> Iterator[LineBatch]:
         """Lines of a stream whose first one is longer than a worker's arena."""
         with self._long.taken() as larger:
             filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
@@ -203,7 +203,7 @@ class LineSource:
             sizes.append(2 * sizes[-1])
         return [min(size, self._long_room + ALIGN) for size in sizes]
 
-    def _split(self, arena: Arena, regions: list[tuple[int, int]], end: int) -> Iterator[Batch]:
+    def _split(self, arena: Arena, regions: list[tuple[int, int]], end: int) -> Iterator[LineBatch]:
         """Cut buffer[first region:end] into batches of as many rows as the arena holds."""
         begin = regions[0][0] if regions else end
         while begin < end:
@@ -213,10 +213,10 @@ class LineSource:
                 (int(np.searchsorted(offsets, at)), origin)
                 for at, origin in _last_per_place(inside)
             )
-            yield Batch(arena.buffer, offsets, origins)
+            yield LineBatch(arena.buffer, offsets, origins)
             begin = stop
 
-    def _file_batches(self, ranges: Sequence[FileRange], arena: Arena) -> Iterator[Batch]:
+    def _file_batches(self, ranges: Sequence[FileRange], arena: Arena) -> Iterator[LineBatch]:
         if not ranges[0].is_whole:
             yield from self._range_batches(ranges[0], arena)
             return
@@ -230,7 +230,7 @@ class LineSource:
                 self._unterminated[part.input.ordinal] = 1
         yield from self._split(arena, regions, end)
 
-    def _range_batches(self, part: FileRange, arena: Arena) -> Iterator[Batch]:
+    def _range_batches(self, part: FileRange, arena: Arena) -> Iterator[LineBatch]:
         """The lines that start in one range of a large file."""
         with opened_range(part, self._terminator, self._room) as reader:
             position = part.start if part.is_first else reader.line_start(arena)

@@ -1,6 +1,6 @@
 """Columns as they are read to columns of plain types: one schema for the rows of all inputs.
 
-Plain are the types that can be gathered, counted by `rows.row_bytes`, stored and written:
+Plain are the types that can be gathered, counted by `row_batch.row_bytes`, stored and written:
 dictionaries and run-end encodings are decoded, views and large strings, binaries and
 lists become the usual ones. Fields may be null and carry no metadata.
 """

@@ -1,6 +1,6 @@
 """Typed rows from Parquet, CSV, TSV, Arrow IPC and databases, by several workers at once.
 
-    inputs -> kind -> TableInput, one an input -> parts -> batches as read -> Rows
+    inputs -> kind -> TableInput, one an input -> parts -> batches as read -> RowBatch
 
 A worker takes a part, reads about a batch of rows from it and puts it back, so that the
 others can go on with it. Which worker reads what is left to chance; a row's id is not.
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT
-from dbshuf.base.rows import Rows
+from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
@@ -35,7 +35,7 @@ class TableSource:
     written     the same columns, as an output is to have them
     rows        how many there are; None where only reading tells
     seen_rows   given out so far
-    seen_bytes  of those rows, as `rows.row_bytes` counts them
+    seen_bytes  of those rows, as `row_batch.row_bytes` counts them
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TableSource:
         self._busy: set[_Reading] = set()
         self._is_stopped = False
 
-    def batches(self) -> Iterator[Rows]:
+    def batches(self) -> Iterator[RowBatch]:
         """Yield rows until none are left for this worker: about batch_bytes at a time.
 
         Raises  InputBroken, InputUnreadable, InputChanged, InputBeyondBounds, NotUtf8,
@@ -157,10 +157,10 @@ class TableSource:
             )
         return first_row, pieces
 
-    def _cut(self, batch: pa.RecordBatch, source: Input, first_row: int) -> Iterator[Rows]:
+    def _cut(self, batch: pa.RecordBatch, source: Input, first_row: int) -> Iterator[RowBatch]:
         """Yield rows of a batch, at most batch_bytes but at least one row at a time."""
         start = (source.ordinal << POSITION_BITS) + first_row
-        rows = Rows(batch, np.arange(start, start + len(batch), dtype=np.uint64))
+        rows = RowBatch(batch, np.arange(start, start + len(batch), dtype=np.uint64))
         size = int(rows.sizes.sum())
         with self._changed:
             self.seen_rows += len(batch)

@@ -1,26 +1,14 @@
 """What gives the rows of a run to the workers that order them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from dbshuf.base.block_io import U8
-from dbshuf.base.line_batch import Batch
-from dbshuf.base.rows import I64, Rows
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Some of the lines of a batch.
-
-    kept  int64, ascending: their row numbers in the batch
-    """
-
-    batch: Batch
-    kept: I64
-
-
-class Feed(Protocol):
+class Scan(Protocol):
     """Where rows come from.
 
     most_workers  how many may call `batches` at once
@@ -28,7 +16,7 @@ class Feed(Protocol):
 
     most_workers: int
 
-    def batches(self, buffer: U8) -> Iterator[Batch | Kept | Rows]:
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         """Yield rows until none are left for this worker; those of one call share `buffer`."""
 
     def check(self) -> None:

@@ -17,7 +17,7 @@ I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowBatch:
     """Some rows, in any order.
 
     batch  pyarrow RecordBatch, shape (rows,); plain types: no dictionaries, no views
@@ -32,7 +32,7 @@ class Rows:
         """Bytes of every row, as `row_bytes` counts them."""
         return row_bytes(self.batch)
 
-    def cut(self, most_bytes: int) -> "Iterator[Rows]":
+    def cut(self, most_bytes: int) -> "Iterator[RowBatch]":
         """Yield the rows again, at most so many bytes but at least one row at a time."""
         if int(self.sizes.sum()) <= most_bytes:
             if len(self.ids):
@@ -43,7 +43,7 @@ class Rows:
         while begin < len(self.ids):
             fitting = int(np.searchsorted(ends, before + most_bytes, "right"))
             end = max(fitting, begin + 1)
-            yield Rows(self.batch.slice(begin, end - begin), self.ids[begin:end])
+            yield RowBatch(self.batch.slice(begin, end - begin), self.ids[begin:end])
             begin, before = end, int(ends[end - 1])
 
 

@@ -131,10 +131,6 @@ class StrategyUnfit(DbshufError):
     exit_code = 16
 
 
-class MergeTooSmall(StrategyUnfit):
-    """DuckDB's merge had too little memory for rows that turned out wider than they seemed."""
-
-
 class InputChanged(DbshufError):
     """An input changed while it was read."""
 
@@ -157,10 +153,6 @@ class QueryFailed(DbshufError):
     """An SQL text is sound, but fails on a row of the input."""
 
     exit_code = 20
-
-
-class QueryTooLarge(QueryFailed):
-    """DuckDB had too little memory for a SELECT, or for the order that its statement has."""
 
 
 class SchemaMismatch(DbshufError):

@@ -14,8 +14,8 @@ from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
+from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
-from dbshuf.errors import MergeTooSmall, QueryTooLarge
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.scan import SqlScan, open_scan

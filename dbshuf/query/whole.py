@@ -13,8 +13,9 @@ import pyarrow as pa
 from dbshuf.base.key import U64, seed_words
 from dbshuf.base.row_batch import RowBatch, fixed_bytes
 from dbshuf.base.statements import Filled, identifier, ordered_result, statement
+from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, QueryTooLarge, TempSpaceShort
+from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, TempSpaceShort
 from dbshuf.query.binding import FEED, SCAN, Binder, feed_names, make_view
 from dbshuf.query.evaluator import check_wide, row_column
 from dbshuf.query.fence import Allowed, check_tables, close_fence, connect, macros_for

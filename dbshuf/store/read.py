@@ -20,9 +20,10 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import I32, Arena, LineBatch
 from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.base.statements import filled, identifier, ordered_result, statement
+from dbshuf.base.too_wide import MergeTooSmall
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import LineTooLong, MemoryTooSmall, MergeTooSmall, StoreInvalid
+from dbshuf.errors import LineTooLong, MemoryTooSmall, StoreInvalid
 from dbshuf.query.relation import place_of
 from dbshuf.store.schema import (
     BESIDE_BYTES,

@@ -27,18 +27,18 @@ def corpus(tmp_path_factory):
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_sql_that_keeps_everything_changes_nothing(corpus, tmp_path, way):
     """Row by row, or through one query over files of several buffers: the bytes of a plain run."""
-    plain = dbshuf.shuffle(corpus, tmp_path / "plain.txt", seed=1, memory="1GB")
-    found = dbshuf.shuffle(corpus, tmp_path / "sql.txt", seed=1, memory="1GB", **way)
+    plain = dbshuf.shuffle(corpus, tmp_path / "plain.txt", seed=1, memory="4GB")
+    found = dbshuf.shuffle(corpus, tmp_path / "sql.txt", seed=1, memory="4GB", **way)
     assert found.rows == plain.rows == 60_000
     assert (tmp_path / "sql.txt").read_bytes() == (tmp_path / "plain.txt").read_bytes()
 
 
 def test_sql_that_keeps_all_rows_of_a_table_changes_nothing(corpus, tmp_path):
     """Parquet in row groups, straight and through a query."""
-    dbshuf.shuffle(corpus, tmp_path / "in.parquet", seed=2, memory="1GB")
-    dbshuf.shuffle(tmp_path / "in.parquet", tmp_path / "plain.parquet", seed=1, memory="1GB")
+    dbshuf.shuffle(corpus, tmp_path / "in.parquet", seed=2, memory="4GB")
+    dbshuf.shuffle(tmp_path / "in.parquet", tmp_path / "plain.parquet", seed=1, memory="4GB")
     sql = "select id, line from lines"
-    dbshuf.shuffle(tmp_path / "in.parquet", tmp_path / "sql.parquet", seed=1, memory="1GB", sql=sql)
+    dbshuf.shuffle(tmp_path / "in.parquet", tmp_path / "sql.parquet", seed=1, memory="4GB", sql=sql)
     plain, found = (pq.read_table(tmp_path / name) for name in ("plain.parquet", "sql.parquet"))
     assert found.column("line").equals(plain.column("line"))
 
@@ -46,4 +46,4 @@ def test_sql_that_keeps_all_rows_of_a_table_changes_nothing(corpus, tmp_path):
 def test_a_limit_is_content_with_less_than_all_rows(corpus, tmp_path):
     """The check that everything was read is for queries that read everything."""
     sql = "select id, line from lines limit 10"
-    assert dbshuf.shuffle(corpus, tmp_path / "o.txt", seed=1, memory="1GB", sql=sql).rows == 10
+    assert dbshuf.shuffle(corpus, tmp_path / "o.txt", seed=1, memory="4GB", sql=sql).rows == 10

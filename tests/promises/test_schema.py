@@ -21,7 +21,7 @@ from dbshuf.base.thrift import BINARY, I32, LIST, STRUCT, Reader, value_bytes
 from dbshuf.errors import InputUnreadable
 from dbshuf.pipeline.ingest import ingest
 
-MEMORY = "1GB"
+MEMORY = "4GB"  # of the whole process, and here that is the test run with all it has loaded
 OWN = (b"dbshuf.seed", b"dbshuf.order_version")
 
 field = pa.field
@@ -137,7 +137,7 @@ def test_spill_keeps_what_is_not_null_and_what_is_said_of_it(tmp_path):
     large = field("s", pa.large_string())
     schema = pa.schema([field("n", pa.int64(), False, {"unit": "s"}), large])
     source = write(tmp_path / "in.parquet", table(schema, [1, "a"], [2, None]))
-    dbshuf.shuffle(source, tmp_path / "out.parquet", seed=1, memory="2GB", strategy="spill")
+    dbshuf.shuffle(source, tmp_path / "out.parquet", seed=1, memory="4GB", strategy="spill")
     assert_same(read(tmp_path / "out.parquet"), read(source))
 
 

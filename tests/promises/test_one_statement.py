@@ -7,7 +7,8 @@ import pytest
 
 import dbshuf
 from dbshuf.base.progress import NO_PROGRESS
-from dbshuf.errors import CheckFailed, QueryFailed, QueryTooLarge, StoreInvalid
+from dbshuf.base.too_wide import QueryTooLarge
+from dbshuf.errors import CheckFailed, QueryFailed, StoreInvalid
 from dbshuf.options import Options
 from dbshuf.pipeline.shuffle import run
 from dbshuf.plan.make_plan import make_plan
@@ -38,7 +39,7 @@ def corpus(tmp_path):
 def shuffled(corpus, name, **options):
     """The bytes of an output, and what was done."""
     output = corpus.parent / name
-    done = dbshuf.shuffle(corpus, output, seed=5, memory="1GB", format="jsonl", **options)
+    done = dbshuf.shuffle(corpus, output, seed=5, memory="4GB", format="jsonl", **options)
     return output.read_bytes(), done
 
 
@@ -68,7 +69,7 @@ def planned(corpus, **options):
 
 def test_a_plan_says_what_orders_the_result_and_why(corpus):
     """For people and for programs."""
-    plan = planned(corpus, sql=QUERIES[0], memory="1GB")
+    plan = planned(corpus, sql=QUERIES[0], memory="4GB")
     assert "spill: one DuckDB statement makes and orders rows" in plan.describe()
     told = plan.to_json()
     assert (told["strategy"], told["buckets"]) == ("spill", 1)
@@ -76,7 +77,7 @@ def test_a_plan_says_what_orders_the_result_and_why(corpus):
     assert told["memory"]["duckdb_bytes"] > 400_000_000
     wide = corpus.parent / "wide.txt"
     wide.write_text(("y" * 20_000 + "\n") * 100)
-    told = planned(wide, sql=QUERIES[0], memory="1GB").to_json()
+    told = planned(wide, sql=QUERIES[0], memory="4GB").to_json()
     assert told["strategy"] == "partition"
     assert "too wide for DuckDB's merge" in told["reason"]
 
@@ -147,7 +148,7 @@ def test_a_row_without_an_id_and_an_id_of_two_rows_are_errors(corpus):
 def store(corpus):
     """The same lines in a store."""
     path = corpus.parent / "s.duckdb"
-    dbshuf.ingest(path, corpus, memory="1GB")
+    dbshuf.ingest(path, corpus, memory="4GB")
     return path
 
 
@@ -160,7 +161,7 @@ def exported(store, name, **options):
 
 def test_an_export_is_one_statement_with_the_bytes_of_a_shuffle(corpus, store):
     """Of its inputs; and `auto` says so."""
-    dbshuf.shuffle(corpus, corpus.parent / "plain.txt", seed=5, memory="1GB")
+    dbshuf.shuffle(corpus, corpus.parent / "plain.txt", seed=5, memory="4GB")
     plain = (corpus.parent / "plain.txt").read_bytes()
     for strategy in ("auto", "spill", "memory", "partition"):
         done, found = exported(store, "out.txt", strategy=strategy, force=True)
@@ -198,7 +199,7 @@ def test_typed_rows_of_a_store_leave_as_they_are(tmp_path):
         }
     )
     pq.write_table(table, tmp_path / "in.parquet")
-    dbshuf.ingest(tmp_path / "s.duckdb", tmp_path / "in.parquet", memory="1GB")
+    dbshuf.ingest(tmp_path / "s.duckdb", tmp_path / "in.parquet", memory="4GB")
     done, one = exported(tmp_path / "s.duckdb", "one.parquet")
     assert done.strategy == "spill"
     _, parted = exported(tmp_path / "s.duckdb", "parted.parquet", strategy="partition")

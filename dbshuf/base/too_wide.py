@@ -1,0 +1,14 @@
+"""Errors after which a run begins anew with another strategy.
+
+To a user they are what they derive from, so they have no exit code of their own.
+"""
+
+from dbshuf.errors import QueryFailed, StrategyUnfit
+
+
+class MergeTooSmall(StrategyUnfit):
+    """DuckDB's merge had too little memory for rows that turned out wider than they seemed."""
+
+
+class QueryTooLarge(QueryFailed):
+    """DuckDB had too little memory for a SELECT, or for the order that its statement has."""

@@ -131,68 +131,32 @@ def check_sql_early(options: Options) -> None:
 def _queried(
     options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
 ) -> Shape:
-    from dbshuf.base.json_values import marked
     from dbshuf.query.relation import LINES, with_place
 
     structure, keeps_json = None, False
     relation, schema, written = LINES, None, None
     if kind == "json":
-        threads = options.threads or 2
-        is_as_read = options.select is None and options.sql is None
-        keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
-        structure = json_structure(
-            inputs,
-            terminator_of(options),
-            threads=threads,
-            needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
-            are_columns=not keeps_json or options.where is not None,
-            memory_bytes=memory_cap(options),
-        )
+        structure, keeps_json = _json(options, inputs)
     elif kind != "lines":
-        written = columns
-        if columns is None:
-            schema, written = _table_schema(options, inputs, kind)
-        else:
-            from dbshuf.source.schema.plain import plain_schema
-
-            schema = plain_schema(columns, "the store")
+        schema, written = _own_columns(options, inputs, kind, columns)
         relation = with_place(schema)
-    row_query = None
-    if options.where is not None or options.select is not None or structure is not None:
-        from dbshuf.query.row_filter import RowQuery
-
-        row_query = RowQuery(
-            options.where,
-            options.select,
-            relation,
-            json_structure=structure,
-            keeps_json=keeps_json,
-            seed=options.seed,
-        )
+    row_query = _row_query(options, relation, structure, keeps_json=keeps_json)
+    if row_query is not None:
         schema = schema if row_query.schema is None else row_query.schema
         if structure is not None and not keeps_json and _is_to_json(options):
+            from dbshuf.base.json_values import marked
+
             written = marked(row_query.of_json, structure)
         is_whole = options.select is None
         written = _filtered(written) if is_whole else _narrowed(written, schema, row_query.passed)
-    whole_query = None
-    if options.sql is not None:
-        from dbshuf.query.whole import WholeQuery
-
-        seen = relation if schema is None else with_place(schema)
-        whole_query = WholeQuery(
-            options.sql,
-            seen,
-            allow_files=options.allow_files,
-            id_is_data=options.is_answer or _has_id(schema),
-            seed=options.seed,
-            option="query" if options.is_answer else "--sql",
-        )
+    seen = relation if schema is None else with_place(schema)
+    whole_query = _whole_query(options, seen, id_is_data=options.is_answer or _has_id(schema))
+    if whole_query is not None:
         schema = whole_query.schema
         written = _narrowed(written, schema, whole_query.passed)
     if schema is not None and not schema.names:  # JSON lines of which there is none
         schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
-    is_strict = makes_text and not options.binary
     return Shape(
         kind=kind,
         table=options.table,
@@ -200,9 +164,72 @@ def _queried(
         row_query=row_query,
         whole_query=whole_query,
         schema=schema,
-        is_strict=is_strict,
+        is_strict=makes_text and not options.binary,
         written=written,
         keeps_json=keeps_json,
+    )
+
+
+def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
+    """Return the structure of JSON lines, and whether they are written as they are."""
+    is_as_read = options.select is None and options.sql is None
+    keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
+    structure = json_structure(
+        inputs,
+        terminator_of(options),
+        threads=options.threads or 2,
+        needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
+        are_columns=not keeps_json or options.where is not None,
+        memory_bytes=memory_cap(options),
+    )
+    return structure, keeps_json
+
+
+def _own_columns(
+    options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None"
+) -> "tuple[pa.Schema, pa.Schema]":
+    """Return the columns of typed rows, and as an output is to have them.
+
+    columns  of a store
+    """
+    if columns is None:
+        return _table_schema(options, inputs, kind)
+    from dbshuf.source.schema.plain import plain_schema
+
+    return plain_schema(columns, "the store"), columns
+
+
+def _row_query(
+    options: Options, relation: "pa.Schema", structure: str | None, *, keeps_json: bool
+) -> "RowQuery | None":
+    """Return what --where, --select and the columns of JSON lines ask for."""
+    if options.where is None and options.select is None and structure is None:
+        return None
+    from dbshuf.query.row_filter import RowQuery
+
+    return RowQuery(
+        options.where,
+        options.select,
+        relation,
+        json_structure=structure,
+        keeps_json=keeps_json,
+        seed=options.seed,
+    )
+
+
+def _whole_query(options: Options, seen: "pa.Schema", *, id_is_data: bool) -> "WholeQuery | None":
+    """Return what --sql asks for."""
+    if options.sql is None:
+        return None
+    from dbshuf.query.whole import WholeQuery
+
+    return WholeQuery(
+        options.sql,
+        seen,
+        allow_files=options.allow_files,
+        id_is_data=id_is_data,
+        seed=options.seed,
+        option="query" if options.is_answer else "--sql",
     )
 
 

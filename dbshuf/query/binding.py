@@ -14,16 +14,12 @@ from dbshuf.errors import QueryInvalid
 from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
 from dbshuf.query.parse import Node, SqlText, walk
 from dbshuf.query.relation import place_names
+from dbshuf.query.result_types import Result, check_type
 
 FEED = "chunk"  # the relation that `lines` is a view of
 SCAN = "PYTHON_ARROW_SCAN"
 # A list of many constants is looked up as a join with them: it keeps rows and their order.
 _ROW_LOCAL = {"PROJECTION", "FILTER", "EMPTY_RESULT", "DUMMY_SCAN", "HASH_JOIN", "COLUMN_DATA_SCAN"}
-_UNFIT = {  # types that Arrow or Parquet does not have, or not with all values
-    "time with time zone": "VARCHAR", "bit": "VARCHAR", "bignum": "VARCHAR", "union": "VARCHAR",
-    "interval": "VARCHAR", "variant": "JSON", "geometry": "VARCHAR", "enum": "VARCHAR",
-    "uhugeint": "DECIMAL(38, 0)",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class Binder:
             raise sql.failed(error, start) from None
         return self._planned(json.loads(rows[0][1]))
 
-    def result(self, sql: SqlText, query: str, tree: object) -> "Result":
+    def result(self, sql: SqlText, query: str, tree: object) -> Result:
         """Return the columns of a query that has been bound. Raises QueryInvalid."""
         try:
             relation = self.connection.sql(query)
@@ -117,7 +113,7 @@ class Binder:
                 hint="name the other columns one by one",
             )
         for name, kind in kinds.items():
-            _check_type(sql, name, kind, kind)
+            check_type(sql, name, kind, kind)
         wide = [name for name, kind in kinds.items() if kind.id == "hugeint"]
         return Result(schema.remove_metadata(), tuple(wide), {n: str(k) for n, k in kinds.items()})
 
@@ -158,20 +154,6 @@ class Binder:
                 columns |= names if known else set(self.types)
                 scans += 2 if is_repeated else 1
         return Bound(frozenset(columns), scans, frozenset(operators))
-
-
-@dataclass(frozen=True)
-class Result:
-    """The columns of a result.
-
-    schema  plain Arrow types, the same for every batch
-    wide    columns of type HUGEINT: Arrow has no type that holds all its values
-    types   column -> SQL type
-    """
-
-    schema: pa.Schema
-    wide: tuple[str, ...]
-    types: Mapping[str, str]
 
 
 def _operators(nodes: list[Node], is_repeated: bool) -> Iterator[tuple[Node, bool]]:
@@ -227,30 +209,6 @@ def _check_names(relation: pa.Schema, option: str) -> None:
             raise QueryInvalid(
                 f"{option}: SQL takes the columns `{other}` and `{name}` of the input for one"
             )
-
-
-def _check_type(sql: SqlText, name: str, kind: Any, whole: Any) -> None:
-    """Raise QueryInvalid for a type, or one inside it, that the outputs do not have."""
-    text = str(kind).lower()
-    unfit = _UNFIT.get(kind.id) or _UNFIT.get(text)
-    if kind.id == "hugeint" and kind is not whole:
-        unfit = "DECIMAL(38, 0)"
-    if unfit:
-        raise sql.invalid(
-            f"the column `{name}` of the result is {whole}, which no output can hold",
-            hint=f"cast it, for example to {unfit}",
-        )
-    children = [] if kind.id in ("decimal", "enum") else _children(kind)
-    for child in children:
-        _check_type(sql, name, child, whole)
-
-
-def _children(kind: Any) -> list[Any]:
-    try:
-        found = kind.children
-    except duckdb.Error:
-        return []
-    return [child for _, child in found if not isinstance(child, int | str | list)]
 
 
 assert RELATION == "lines"  # as sql/duckdb/*.sql name it

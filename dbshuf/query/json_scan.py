@@ -15,6 +15,7 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.query.evaluator import Spare
+    from dbshuf.source.lines.reader import LineSource
 
 _LINE_SHARE = 8  # of the memory: a line is held by the reader, by chunks ahead, and by SQL
 _READING_BYTES = 64 * MIB  # buffers and chunks of usual lines
@@ -40,7 +41,6 @@ def json_structure(
     """
     from dbshuf.query.json_columns import infer_json_structure
     from dbshuf.query.relation import LineRelation
-    from dbshuf.source.lines.reader import LineSource
 
     piped = next((one for one in inputs if one.pipe is not None), None)
     if piped is not None:
@@ -49,19 +49,8 @@ def json_structure(
             hint="write it to a file first, or take fields out of `line` with --select",
         )
     numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
-    layout = probe_layout()
-    spare, line_bytes = None, layout.long_bytes
-    if memory_bytes is not None:
-        line_bytes = max(line_bytes, memory_bytes // _LINE_SHARE)
-        spare = _spare(memory_bytes)
-    source = LineSource(
-        numbered,
-        terminator=terminator,
-        header_bytes=0,
-        layout=layout,
-        longest_bytes=line_bytes,
-        cap_for_line=lambda length: _LINE_SHARE * length + MIB,
-    )
+    spare = None if memory_bytes is None else _spare(memory_bytes)
+    source = _lines_of(numbered, terminator, memory_bytes)
     relation = LineRelation(numbered, frozenset(["line", "source", "position"]), strict=True)
     chunks = map(relation.of, source.batches(source.new_arena()))
     has_object = False
@@ -88,6 +77,24 @@ def json_structure(
             hint="without --from json the lines are taken as they are",
         )
     return structure
+
+
+def _lines_of(inputs: Sequence[Input], terminator: bytes, memory_bytes: int | None) -> "LineSource":
+    """Return the lines of the inputs, of any length that the memory has room for."""
+    from dbshuf.source.lines.reader import LineSource
+
+    layout = probe_layout()
+    line_bytes = layout.long_bytes
+    if memory_bytes is not None:
+        line_bytes = max(line_bytes, memory_bytes // _LINE_SHARE)
+    return LineSource(
+        inputs,
+        terminator=terminator,
+        header_bytes=0,
+        layout=layout,
+        longest_bytes=line_bytes,
+        cap_for_line=lambda length: _LINE_SHARE * length + MIB,
+    )
 
 
 def _spare(memory_bytes: int) -> "Spare":

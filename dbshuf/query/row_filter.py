@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier
 from dbshuf.errors import QueryInvalid
-from dbshuf.query.binding import Binder, Result, check_plan
+from dbshuf.query.binding import Binder, check_plan
 from dbshuf.query.evaluator import (
     ChunkDatabase,
     ChunkRunner,
@@ -26,6 +26,7 @@ from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.json_rows import TEXTS, JsonRows, decoded, object_texts, without_marks
 from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk, without_places
+from dbshuf.query.result_types import Result
 from dbshuf.query.star_columns import own_stars, passed_columns
 from dbshuf.units import MIB
 

@@ -38,6 +38,7 @@ def ingest(given: IngestArguments) -> None:
             memory=given.memory,
             threads=given.threads,
             temp_dir=given.temp_dir,
+            pack=given.pack,
             progress=reporter,
         )
     finally:

@@ -155,7 +155,7 @@ def store(corpus):
 def exported(store, name, **options):
     """The bytes of an export, and the plan of it."""
     output = store.parent / name
-    given = {"store": str(store), "output": str(output), "seed": "5", "memory": "1GB", **options}
+    given = {"store": str(store), "output": str(output), "seed": "5", "memory": "4GB", **options}
     return run(make_plan(Options(**given)), NO_PROGRESS), output.read_bytes()
 
 

@@ -142,17 +142,20 @@ def test_open_store_says_what_it_holds(store):
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-def test_lines_are_packed_as_fsst_which_every_duckdb_since_1_2_reads(calls, tmp_path):
-    """It takes a third less time than what later files hold, also in a store that grows."""
+@pytest.mark.parametrize(("pack", "method"), [(False, "Uncompressed"), (True, "FSST")])
+def test_lines_are_packed_where_asked_as_every_duckdb_since_1_2_reads(
+    calls, pack, method, tmp_path
+):
+    """FSST takes a third less time than what later files hold, also in a store that grows."""
     path = tmp_path / "s.duckdb"
     for call in range(calls):
         text = b"".join(b"line %d of %d\n" % (n * 7919, call) for n in range(30_000))
-        ingest(path, written(tmp_path, **{f"t{call}": text}))
+        ingest(path, written(tmp_path, **{f"t{call}": text}), pack=pack)
     version = "select tags['storage_version'] from duckdb_databases() where database_name = 's'"
     assert ask(path, version) == [("v1.2.0+",)]
     packed = """select distinct compression from pragma_storage_info('lines')
         where column_name = 'line' and segment_type = 'VARCHAR'"""
-    assert ask(path, packed) == [("FSST",)]
+    assert ask(path, packed) == [(method,)]
 
 
 def test_a_store_that_moved_is_the_same_store(store, tmp_path):

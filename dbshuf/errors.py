@@ -23,7 +23,11 @@
     ├── SchemaMismatch       21  the rows of two inputs have different columns
     ├── RowUnfit             22  the output's format cannot hold the rows
     ├── StoreInvalid         23  a database is no store, or an input of it has changed
-    └── TempUnusable         24  the temporary directory cannot be written or read
+    ├── TempUnusable         24  the temporary directory cannot be written or read
+    ├── RemoteDenied         25  a remote host refuses the credentials
+    ├── RemoteFailed         26  a remote host fails, after all attempts
+    ├── ExtraMissing         27  a package or program is not installed
+    └── EngineFailed         28  the cluster that orders the rows fails
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -177,3 +181,27 @@ class TempUnusable(DbshufError):
     """The temporary directory cannot be written, or read back."""
 
     exit_code = 24
+
+
+class RemoteDenied(DbshufError):
+    """A remote host refuses the credentials, or wants some."""
+
+    exit_code = 25
+
+
+class RemoteFailed(DbshufError):
+    """A remote host does not do what is asked, after all attempts."""
+
+    exit_code = 26
+
+
+class ExtraMissing(DbshufError):
+    """A package or program is not installed that only this kind of run needs."""
+
+    exit_code = 27
+
+
+class EngineFailed(DbshufError):
+    """The cluster that orders the rows fails, or loses what it needs."""
+
+    exit_code = 28

@@ -59,7 +59,13 @@ class SqlOptions(TypedDict, total=False):
     sql: str | None
 
 
-class StreamOptions(QueryOptions, SqlOptions, total=False):
+class EngineOptions(TypedDict, total=False):
+    """What orders the rows; as on the command line."""
+
+    engine: str
+
+
+class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
@@ -82,7 +88,7 @@ class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
 
-class ExportOptions(SqlOptions, OutputOptions, total=False):
+class ExportOptions(SqlOptions, OutputOptions, EngineOptions, total=False):
     """Options of `export` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]

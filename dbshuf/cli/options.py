@@ -12,6 +12,7 @@ import typer
 from dbshuf.cli.option_types import (
     answer_formats,
     compressions,
+    engines,
     flag,
     formats,
     group,
@@ -104,6 +105,16 @@ class Ordering:
             strategies,
         ),
     ] = "auto"
+    engine: Annotated[
+        str,
+        value(
+            "--engine",
+            "NAME",
+            "Let NAME order the rows: duckdb, sqlite or spark; the output is the same.",
+            "duckdb",
+            engines,
+        ),
+    ] = "duckdb"
 
 
 @group

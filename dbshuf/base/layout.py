@@ -25,6 +25,7 @@ PIECE_ROW_BYTES = 56
 # For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
 # tests/bench/runs/ stay below the cap with it.
 SLACK_BYTES = 40 * MIB
+VECTOR_ROWS = 2048  # that DuckDB makes at once, and packs (2.0.1)
 MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
 MOST_LONG_BYTES = 1 << 30  # offsets are int32
 LEAST_PIECE_ROWS = 1 << 15

@@ -16,6 +16,7 @@ from dbshuf.base.statements import filled, shuffle_key, statement
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
+from dbshuf.query.json_keys import without_note
 from dbshuf.query.json_scan import json_structure
 from dbshuf.query.relation import LINES
 from dbshuf.source.formats import TEXT_KINDS
@@ -111,7 +112,7 @@ def _row_columns(inputs: Sequence[Input], kind: str, options: InputOptions) -> _
     if kind == "lines":
         return _RowColumns()
     if kind == "json":
-        structure = json_structure(inputs, options.terminator)
+        structure = without_note(json_structure(inputs, options.terminator))
         row = json_rows(structure).schema
         return _RowColumns(row, row, structure)
     seen = inputs[:1] if options.schema == SAME else inputs

@@ -50,6 +50,7 @@ from dbshuf.pipeline.ingest_input import (
     open_scan,
 )
 from dbshuf.pipeline.scan import TableScan
+from dbshuf.query.evaluator import Spare
 from dbshuf.query.json_keys import TWICE
 from dbshuf.query.json_scan import json_structure
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
@@ -146,6 +147,7 @@ def ingest(
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
+    asked = replace(asked, memory_bytes=cap)
     temp = _temp_folder(path, temp_dir)
     remove_leftovers([temp, path.absolute().parent])
     found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
@@ -295,6 +297,7 @@ class _Ingest:
                 has_twice = self._check_structure(found, pending)
                 kept = json.loads(self._info.json_structure)
                 self._query = json_rows(json.dumps(kept | has_twice, ensure_ascii=False))
+                self._query.has_spare(Spare(self._room.spare_bytes, self._room.cap_for_spare))
             self._progress.stage("ingest", _text_bytes(pending))
             done = [self._one(one, connection) for one in found]
             connection.execute("CHECKPOINT dbshuf")
@@ -318,7 +321,13 @@ class _Ingest:
         kept = json.loads(self._info.json_structure or "{}")
         new: dict[str, Any] = {}
         for some in (pending, found) if pending else ():
-            new = json.loads(json_structure(some, self._info.terminator, needs="nothing"))
+            structure = json_structure(
+                some,
+                self._info.terminator,
+                needs="nothing",
+                memory_bytes=self._asked.memory_bytes,
+            )
+            new = json.loads(structure)
             note = {TWICE: new.pop(TWICE)} if TWICE in new else {}
             if fits(new, kept):
                 return note

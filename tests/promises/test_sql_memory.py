@@ -236,3 +236,17 @@ def test_a_select_with_too_wide_rows_is_told_the_cap_that_does(measured, home):
     ran = measured(*line, "--memory", f"{cap}MiB")
     assert ran.code == 0, ran.err
     assert ran.peak_rss_bytes <= cap << 20
+
+
+def test_one_row_of_40_mb_goes_into_a_store_and_a_larger_one_is_told_its_cap(measured, home):
+    """As in a shuffle: it may take what the cap has left."""
+    for size, name in ((40_000_000, "fits.jsonl"), (100_000_000, "large.jsonl")):
+        (home / name).write_text('{"t":null}\n{"t":"' + "x" * size + '"}\n{"t":null}\n')
+    ran = measured("ingest", "rows.db", "fits.jsonl", *FROM_JSON, "--memory", "2GB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 2_000_000_000
+    assert "3 rows" in ran.err
+    ran = measured("ingest", "other.db", "large.jsonl", *FROM_JSON, "--memory", "1GB")
+    assert ran.code in (9, 20), ran.err
+    assert ran.peak_rss_bytes <= 1_000_000_000
+    assert re.search(r"--memory \d+MiB", ran.err), ran.err

@@ -18,6 +18,11 @@ def _row_frame_bytes(target: Target) -> int:
     return sum(len(name.encode()) + 8 for name in names) + 1
 
 
+def _hidden(target: Target) -> HiddenDirectory:
+    assert target.path is not None
+    return HiddenDirectory(target.path, force=target.force, marker=target.marker)
+
+
 class ShardSink(PlacedSink):
     """Rows to shards by range of the key, or by size; one file is open at a time.
 
@@ -32,7 +37,7 @@ class ShardSink(PlacedSink):
         assert target.path is not None
         self._target = target
         self._cut = self._cut_of(target)
-        self._directory = directory or HiddenDirectory(target.path, force=target.force)
+        self._directory = directory or _hidden(target)
         super().__init__([self._directory])
         self._folder = folder
         self._files: list[int] = []

@@ -27,7 +27,7 @@ class SplitSink(PlacedSink):
         super().__init__(places)
         try:
             if target.in_shards:
-                directory = HiddenDirectory(target.path, force=target.force)
+                directory = HiddenDirectory(target.path, force=target.force, marker=target.marker)
                 places.append(directory)
             for name in target.split_names:
                 part: PlacedSink

@@ -11,7 +11,6 @@ Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what progra
 STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
-_UNBUILT_ENGINES = ("sqlite",)
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -68,6 +67,11 @@ def check_options(options: Options) -> None:
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )
     check_engine(options.engine)
+    if options.engine != "duckdb" and options.strategy != "auto":
+        raise UsageError(
+            f"--strategy {options.strategy} is one of DuckDB's, and --engine is {options.engine}",
+            hint="leave out one of the two",
+        )
     check_spark_options(options)
     check_schema_option(options.schema)
     for name, value, least in (
@@ -122,11 +126,9 @@ def check_output_name(name: str | None) -> None:
 
 
 def check_engine(engine: str) -> None:
-    """Raise UsageError for an --engine that is none, or not there yet."""
+    """Raise UsageError for an --engine that is none."""
     if engine not in ENGINES:
         raise UsageError(f"--engine `{engine}` is unknown", hint=f"one of {', '.join(ENGINES)}")
-    if engine in _UNBUILT_ENGINES:
-        raise UsageError(f"--engine {engine} is not there yet", hint="leave it out: DuckDB orders")
 
 
 def check_spark_options(options: Options) -> None:
@@ -145,10 +147,6 @@ def check_spark_options(options: Options) -> None:
                 f"--spark-conf `{pair}` is no setting of Spark",
                 hint="as in --spark-conf spark.executor.cores=4",
             )
-    if options.strategy != "auto":
-        raise UsageError(
-            "--strategy is for --engine duckdb: Spark has its own way", hint="leave it out"
-        )
 
 
 def check_schema_option(schema: str) -> None:

@@ -104,7 +104,7 @@ def test_the_parts_of_memory_come_to_no_more_than_all_of_it(cap):
         (["in.txt", "--where", "line_number > 2"], 2, "position"),
         (["in.sqlite", "--table", "t"], 2, "Parquet"),
         (["-"], 2, "file"),
-        (["in.txt", "--strategy", "memory"], 2, "leave it out"),
+        (["in.txt", "--strategy", "memory"], 2, "leave out one"),
         (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
         (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
         (["in.txt", "--memory", "300MB"], 11, "least"),

@@ -34,7 +34,7 @@ from dbshuf.errors import (
 from dbshuf.options import (
     SAME,
     Names,
-    check_output_name,
+    check_local_name,
     check_schema_option,
     check_texts,
     names_of,
@@ -137,7 +137,7 @@ def ingest(
     started = time.monotonic()
     path = Path(store)
     check_texts(**{"--from": input_format, "--table": table})
-    check_output_name(os.fspath(store))
+    check_local_name(os.fspath(store))
     asked = InputOptions(zero_terminated, header, binary, input_format, table, schema, pack)
     check_schema_option(schema)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):

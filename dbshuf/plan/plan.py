@@ -15,7 +15,7 @@ from dbshuf.plan.strategy import (
     choose_strategy,
     statement_share,
 )
-from dbshuf.sink import Target, sink_memory_bytes
+from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
 from dbshuf.units import GIB, MIB, human
@@ -161,7 +161,22 @@ class Plan:
                 "format": self.target.format,
                 "needed_bytes": self.output_bytes,
                 "free_bytes": self.output_free_bytes,
-            },
+            }
+            | ({"upload": self.upload} if self.upload else {}),
+        }
+
+    @property
+    def upload(self) -> dict[str, Any] | None:
+        """How the output goes to an object store: None if it does not."""
+        if not isinstance(self.target.path, RemotePath):
+            return None
+        sizes, size = upload_sizes(self.target), self.output_bytes
+        objects = self.target.shards or 1
+        return {
+            "part_bytes": sizes.part_bytes,
+            "parts": None if size is None else objects * sizes.parts_of(size // objects),
+            "parts_at_once": sizes.ahead,
+            "waits_in_temp": self.target.waits_in_temp,
         }
 
     def describe(self) -> str:
@@ -194,6 +209,7 @@ class Plan:
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
+            *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
@@ -208,6 +224,13 @@ def _longest(layout: Layout, target: Target) -> int:
 def _space(place: str, needed: int | None, free: int | None) -> str:
     wanted = "unknown" if needed is None else human(needed)
     return f"{place}: {wanted} needed" + ("" if free is None else f", {human(free)} free")
+
+
+def _upload(upload: dict[str, Any]) -> str:
+    parts = "" if upload["parts"] is None else f"about {upload['parts']:,} "
+    waiting = ", after all shards are made: they wait in temp" * upload["waits_in_temp"]
+    size = f"parts of {human(upload['part_bytes'])}"
+    return f"{parts}{size}, {upload['parts_at_once']} at once{waiting}"
 
 
 def _listed(columns: list[dict[str, str]]) -> str:

@@ -107,7 +107,7 @@ class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
     def __init__(self, target: Target) -> None:
-        place = place_of(target.path)
+        place = place_of(target)
         super().__init__([place])
         try:
             self._encoder = open_encoder(place.output, target)

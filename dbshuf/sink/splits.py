@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
-from dbshuf.sink.publish import HiddenDirectory, Place
+from dbshuf.sink.publish import Place, directory_of
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
@@ -27,7 +27,7 @@ class SplitSink(PlacedSink):
         super().__init__(places)
         try:
             if target.in_shards:
-                directory = HiddenDirectory(target.path, force=target.force)
+                directory = directory_of(target)
                 places.append(directory)
             for name in target.split_names:
                 part: PlacedSink

@@ -45,7 +45,7 @@ class Upload(Protocol):
 
     token: str
 
-    def put_part(self, number: int, data: bytes | memoryview) -> None:
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Send a part, numbered from 0; again under the same number replaces it.
 
         All parts but the last have `part_bytes`. The caller may reuse `data` afterwards.

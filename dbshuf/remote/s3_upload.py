@@ -151,12 +151,12 @@ class S3Upload:
         """Ask the bucket for the parts that there are."""
         found: dict[int, str] = {}
         last = 0
+
+        def work(client: Any, at: dict[str, str]) -> Any:
+            return client.list_parts(UploadId=self.token, PartNumberMarker=last, **at)
+
         while True:
-            page = self._call(
-                lambda client, at, after=last: client.list_parts(  # type: ignore[misc]
-                    UploadId=self.token, PartNumberMarker=after, **at
-                )
-            )
+            page = self._call(work)
             for part in page.get("Parts", []):
                 found[part["PartNumber"] - 1] = part["ETag"]
             if not page.get("IsTruncated"):
@@ -235,33 +235,35 @@ def _code(error: Exception) -> str:
 def _fault(error: Exception, name: str) -> Fault:
     """Say what an error of botocore is. Its own text is not shown: it may quote what was sent."""
     import botocore.exceptions as known
+    from botocore.parsers import ResponseParserError
 
+    kind = type(error).__name__
     if isinstance(error, known.ClientError):
-        code = _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        reason = f"{status} {code}" if code != str(status) else code
-        if status in TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
-            return Fault(reason)
-        if code == "NoSuchBucket":
-            return Fault(reason, InputMissing(f"`{name}`: there is no such bucket"))
-        if status in _DENIED:
-            return Fault(
-                reason,
-                RemoteDenied(
-                    f"`{name}`: {reason}: the credentials do not permit it",
-                    hint="see AWS_ACCESS_KEY_ID, AWS_PROFILE, and the bucket's policy",
-                ),
-            )
-        return Fault(reason, RemoteFailed(f"`{name}`: {reason}, 1 attempt"))
+        return _fault_of_answer(error.response, name)
     if isinstance(error, (known.NoCredentialsError, known.CredentialRetrievalError)):
-        return Fault("", RemoteDenied(f"`{name}`: no credentials: {type(error).__name__}"))
-    if isinstance(error, (known.HTTPClientError, known.ConnectionError)) or not isinstance(
-        error, known.BotoCoreError
-    ):
-        return Fault(_WORDS.get(type(error).__name__, type(error).__name__))
-    if "ParserError" in type(error).__name__:
-        return Fault("an answer that is no S3")
-    return Fault("", RemoteFailed(f"`{name}`: {type(error).__name__}"))
+        return Fault("", RemoteDenied(f"`{name}`: no credentials: {kind}"))
+    if isinstance(error, (known.HTTPClientError, known.ConnectionError, OSError)):
+        return Fault(_WORDS.get(kind, kind))
+    if isinstance(error, ResponseParserError):  # what stands before a server answers for it
+        return Fault("an answer that is not from S3")
+    if isinstance(error, known.BotoCoreError):
+        return Fault("", RemoteFailed(f"`{name}`: {kind}, 1 attempt"))
+    raise error
+
+
+def _fault_of_answer(response: dict[str, Any], name: str) -> Fault:
+    """Say what a server's answer of an error is."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    reason = code if code == str(status) else f"{status} {code}"
+    if status in TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+        return Fault(reason)
+    if code == "NoSuchBucket":
+        return Fault(reason, InputMissing(f"`{name}`: there is no such bucket"))
+    if status in _DENIED:
+        hint = "see AWS_ACCESS_KEY_ID, AWS_PROFILE, and the bucket's policy"
+        return Fault(reason, RemoteDenied(f"`{name}`: {reason}", hint=hint))
+    return Fault(reason, RemoteFailed(f"`{name}`: {reason}, 1 attempt"))
 
 
 _WORDS = {

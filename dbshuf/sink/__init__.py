@@ -31,8 +31,8 @@ __all__ = [
     "format_of",
     "open_sink",
     "output_path",
-    "upload_sizes",
     "sink_memory_bytes",
+    "upload_sizes",
 ]
 
 

@@ -1,6 +1,7 @@
 """Which format an output has: by its name, by --format, by --compression."""
 
 import os
+
 from dbshuf.errors import UsageError
 from dbshuf.sink.remote_path import OutputPath
 

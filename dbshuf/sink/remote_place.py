@@ -19,6 +19,7 @@ import posixpath
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -232,7 +233,7 @@ class RemoteDirectory:
             done.append(name)
 
         try:
-            in_parallel([lambda name=name: complete(name) for name in self._shown], raises=True)
+            in_parallel([partial(complete, name) for name in self._shown], raises=True)
         except BaseException:
             with contextlib.suppress(Exception):
                 self._delete([name for name in done if name not in old])
@@ -240,7 +241,7 @@ class RemoteDirectory:
 
     def _delete(self, names: Iterable[str]) -> None:
         delete = self._uploads.store.delete
-        in_parallel([lambda n=name: delete(self._prefix + n) for name in names], raises=True)
+        in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
 
     def _old_shards(self) -> Iterable[str]:
         """Yield the names of shards in the folders that are written."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.errors import UsageError
 from dbshuf.sink.output_format import NAMES
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from dbshuf.base.window import Window
 
     Members = npt.NDArray[np.int64]
-
-Named = TypeVar("Named", Path, RemotePath)
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def check_schema(target: Target) -> None:
     check_columns(target.schema, kind)
 
 
-def split_path(path: Named, name: str) -> Named:
+def split_path(path: OutputPath, name: str) -> OutputPath:
     """Return the path of a split's file: `out.train.txt.gz` for `out.txt.gz`."""
     suffixes = path.suffixes[-2:] if path.suffix.lower() in {".gz", ".zst"} else path.suffixes[-1:]
     suffix = "".join(suffixes)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbshuf.base.remote_names import is_remote_output, remote_hint, why_not_written
+from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url, why_not_written
 from dbshuf.errors import OutputUnwritable, UsageError
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
@@ -112,7 +112,7 @@ def check_output_name(name: str | None) -> None:
     why = why_not_written(name)
     if why:
         raise OutputUnwritable(
-            f"`{name}` is no place for an output: {why}",
+            f"`{shown_url(name)}` is no place for an output: {why}",
             hint=remote_hint(name, "write a file here, and upload it"),
         )
 
@@ -121,7 +121,7 @@ def check_local_name(name: str) -> None:
     """Raise OutputUnwritable for a URL where only a file will do."""
     if is_remote_output(name):
         raise OutputUnwritable(
-            f"`{name}`: a store is a file on this machine",
+            f"`{shown_url(name)}`: a store is a file on this machine",
             hint=remote_hint(name, "make it here, and upload it"),
         )
 

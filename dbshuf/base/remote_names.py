@@ -5,7 +5,9 @@ import re
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = "file://"
-WRITTEN_SCHEMES = ("s3", "gs")
+_USER_INFO = re.compile(r"//[^/@]*@")
+_WRITTEN = ("s3", "gs")
+_ALIASES = ("s3a", "s3n", "gcs")
 _NOT_WRITTEN = {
     "http": "a web server shows what it is given at once, and takes no parts",
     "https": "a web server shows what it is given at once, and takes no parts",
@@ -23,17 +25,17 @@ def is_remote_output(name: str) -> bool:
     return is_remote(name) and not os.path.isdir(os.path.dirname(name))
 
 
-def scheme_of(name: str) -> str:
-    """Return the scheme of a URL in lower case: `s3`."""
-    return name.partition("://")[0].lower()
+def shown_url(name: str) -> str:
+    """Return a URL without what may be secret: a user's name and password, a query."""
+    return _USER_INFO.sub("//", name, count=1).partition("?")[0]
 
 
 def why_not_written(name: str) -> str:
     """Return why no output can have a URL; empty where one can."""
-    scheme = scheme_of(name)
-    if scheme in WRITTEN_SCHEMES:
+    scheme = name.partition("://")[0].lower()
+    if scheme in _WRITTEN + _ALIASES:
         return ""
-    known = ", ".join(f"{one}://" for one in WRITTEN_SCHEMES)
+    known = ", ".join(f"{one}://" for one in _WRITTEN)
     return _NOT_WRITTEN.get(scheme, f"outputs are files here, or objects of {known}")
 
 

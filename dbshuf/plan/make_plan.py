@@ -23,6 +23,7 @@ from dbshuf.plan.strategy import (
 )
 from dbshuf.plan.target import target_of
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
+from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 
 
@@ -151,6 +152,11 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
     if read.store is not None:
         return read.store.reader_bytes() * (threads + 1)
     if read.shape.whole_query is not None and not read.shape.is_text:
-        return survey.reader_bytes * threads
+        return survey.reader_bytes * threads + _in_flight(read)
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
-    return sum(windows[: threads + 1])
+    return sum(windows[: threads + 1]) + _in_flight(read)
+
+
+def _in_flight(read: ReadPlan) -> int:
+    """The memory (bytes) of answers that come from elsewhere."""
+    return IN_FLIGHT_BYTES if any(one.remote is not None for one in read.inputs) else 0

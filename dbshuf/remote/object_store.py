@@ -84,6 +84,12 @@ class ObjectStore(Protocol):
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a small object whole, in place of what had its name."""
 
+    def prepare_uploads(self) -> None:
+        """Load what writing needs, before the memory that a run has is counted.
+
+        Raises  ExtraMissing too
+        """
+
     def start_upload(self, key: str) -> Upload:
         """Begin an object that is written in parts."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from dbshuf.base.remote_names import is_remote_output
-from dbshuf.errors import UsageError
+from dbshuf.remote.names import remote_name
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,5 @@ def output_path(name: str) -> OutputPath:
     """Return what the name of an output names. Raises UsageError for a URL without a bucket."""
     if not is_remote_output(name):
         return Path(name)
-    scheme, _, rest = name.partition("://")
-    bucket, _, key = rest.partition("/")
-    if not bucket:
-        raise UsageError(f"`{name}` names no bucket", hint="as in s3://bucket/out.parquet")
-    return RemotePath(f"{scheme.lower()}://{bucket}", key)
+    found = remote_name(name)
+    return RemotePath(found.root, found.key)

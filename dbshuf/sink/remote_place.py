@@ -53,19 +53,18 @@ def check_remote(target: "Target") -> None:
         raise OutputUnwritable(
             f"`{path}` names no object", hint="name one in it, or cut the output into shards"
         )
-    store = open_store(path.root)
-    try:
-        if target.in_shards and not target.force:
-            _refuse_content(store, path)
-    finally:
-        store.close()
+    store, _ = open_store(str(path))
+    store.prepare_uploads()
+    if target.in_shards and not target.force:
+        _refuse_content(store, path)
 
 
 class _Uploads:
     """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
 
     def __init__(self, path: RemotePath, sizes: UploadSizes, *, open_files: int) -> None:
-        self.store = open_store(path.root)
+        self.store, _ = open_store(str(path))
+        self.store.prepare_uploads()
         self._root = path.root
         self._files: list[RemoteFile] = []
         self._adopted: list[Upload] = []
@@ -111,7 +110,6 @@ class _Uploads:
         """Let go of what was completed."""
         self.sender.close()
         _begun.discard(self)
-        self.store.close()
 
     def abort(self) -> None:
         """Remove all that was not completed; never raises; after `close` it does nothing."""
@@ -123,8 +121,6 @@ class _Uploads:
             in_parallel([upload.abort for upload in [*uploads, *self._adopted]])
             self.sender.close()
         _begun.discard(self)
-        with contextlib.suppress(Exception):
-            self.store.close()
 
 
 class RemotePlace:

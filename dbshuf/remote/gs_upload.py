@@ -217,16 +217,17 @@ class _Tokens:
 
     def _fresh(self) -> dict[str, str]:
         import google.auth
-        from google.auth.transport.urllib3 import Request
+        import google.auth.transport.urllib3
 
+        auth: Any = google.auth  # half of it has types
         if self._credentials is None:
             named = os.environ.get("GOOGLE_SERVICE_ACCOUNT")
             if named:
-                self._credentials, _ = google.auth.load_credentials_from_file(named, [_SCOPE])
+                self._credentials, _ = auth.load_credentials_from_file(named, [_SCOPE])
             else:
-                self._credentials, _ = google.auth.default([_SCOPE])
+                self._credentials, _ = auth.default([_SCOPE])
         if not self._credentials.valid:
-            self._credentials.refresh(Request(self._http))
+            self._credentials.refresh(auth.transport.urllib3.Request(self._http))
         return {"Authorization": f"Bearer {self._credentials.token}"}
 
 

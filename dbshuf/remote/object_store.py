@@ -38,12 +38,14 @@ class ObjectReader(Protocol):
 
 
 class Upload(Protocol):
-    """An object that nobody sees until it is complete.
+    """An object that nobody sees until it is complete."""
 
-    token  text with which `ObjectStore.resume_upload` in another process has it again
-    """
+    @property
+    def token(self) -> str:
+        """Text with which `ObjectStore.resume_upload` in another process has it again.
 
-    token: str
+        It is asked for after the last part, and may be as secret as a password.
+        """
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Send a part, numbered from 0; again under the same number replaces it.

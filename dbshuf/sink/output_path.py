@@ -8,7 +8,6 @@ The checks, the making and the question of room all ask here, so that they agree
 
 import fcntl
 import os
-import re
 import shlex
 import stat
 from pathlib import Path
@@ -17,13 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
 from dbshuf.sink.remote_path import OutputPath, RemotePath
+from dbshuf.sink.shard_names import HIDDEN_PREFIX, is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
-HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
-
-_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 _MOST_LINKS = 40  # that the kernel follows, too
 
 
@@ -248,7 +245,3 @@ def refuse_content(directory: Path, *, force: bool) -> None:
 
 def shards_in(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if is_shard_name(name)]
-
-
-def is_shard_name(name: str) -> bool:
-    return _SHARD_NAME.fullmatch(name) is not None

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.sink.output_path import (
-    HIDDEN_PREFIX,
     Found,
     can_be_replaced,
     find,
@@ -34,6 +33,7 @@ from dbshuf.sink.output_path import (
 )
 from dbshuf.sink.raw_file import ByteOutput, DiskFile, MeasuredOutput, OpenFile, in_words
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.shard_names import HIDDEN_PREFIX
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -209,12 +209,6 @@ class HiddenDirectory:
 
     def discard(self) -> None:
         remove(self._hidden)
-
-
-def shard_names(count: int, form: str) -> list[str]:
-    """Return the names of `count` shards; in byte order they are in the order's order."""
-    width = max(5, len(str(count)))
-    return [f"part-{i:0{width}d}-of-{count:0{width}d}.{form}" for i in range(count)]
 
 
 def _make_folder(folder: Path) -> None:

@@ -28,10 +28,10 @@ from dbshuf.errors import InputMissing, OutputExists, OutputUnwritable
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
-from dbshuf.sink.output_path import HIDDEN_PREFIX, is_shard_name
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import PartSender, RemoteFile
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.shard_names import HIDDEN_PREFIX, is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target

@@ -4,8 +4,9 @@ import os
 
 from dbshuf.base.window import Window
 from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
-from dbshuf.sink.publish import Directory, directory_of, shard_names
+from dbshuf.sink.publish import Directory, directory_of
 from dbshuf.sink.raw_file import MeasuredOutput
+from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.single_file import Encoder, PlacedSink, open_encoder
 from dbshuf.sink.target import Target
 

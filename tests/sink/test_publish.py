@@ -15,7 +15,7 @@ from sink_windows import target_of, windows_of, write_all
 
 from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
 from dbshuf.sink import FORMATS, check_target, open_sink
-from dbshuf.sink.output_path import HIDDEN_PREFIX
+from dbshuf.sink.shard_names import HIDDEN_PREFIX
 
 LINES = [b"%d\n" % i for i in range(1000)]
 TEXT = b"".join(LINES)

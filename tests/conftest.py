@@ -23,10 +23,12 @@ from hypothesis import settings
 from remote_fixtures import (  # noqa: F401
     bucket,
     clean_settings,
+    gs_bucket,
     moto,
     new_bucket,
     proxy,
     seaweed,
+    web,
 )
 
 # One set of examples everywhere, and none that fails for being slow.

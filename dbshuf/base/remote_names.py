@@ -6,8 +6,8 @@ import re
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = "file://"
 _USER_INFO = re.compile(r"//[^/@]*@")
-_WRITTEN = ("s3", "gs")
-_ALIASES = ("s3a", "s3n", "gcs")
+_WRITTEN = ("s3", "gs", "abfs")
+_ALIASES = ("s3a", "s3n", "gcs", "abfss", "az", "adl")
 _NOT_WRITTEN = {
     "http": "a web server shows what it is given at once, and takes no parts",
     "https": "a web server shows what it is given at once, and takes no parts",

@@ -11,30 +11,17 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from dbshuf.errors import DbshufError, ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted
+from dbshuf.errors import RemoteDenied, RemoteFailed
+from dbshuf.remote.plain_http import PlainHttp, Refused, missing
 from dbshuf.units import KIB
 
-T = TypeVar("T")
-
 _CHUNK_BYTES = 256 * KIB
-_CONNECT_S, _READ_S = 10, 60
-_CONNECTIONS = 16
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-_UNFINISHED = 308
+_UNFINISHED, _CANCELLED = 308, 499
 _HINT = "see GOOGLE_APPLICATION_CREDENTIALS, and who may write to the bucket"
-
-
-class _Refused(Exception):
-    """An answer that is no success; `status` says why."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(str(status))
-        self.status = status
 
 
 class GsUploads:
@@ -47,15 +34,9 @@ class GsUploads:
     most_parts = 1 << 30  # a session counts bytes alone, 5 TiB
 
     def __init__(self, bucket: str) -> None:
-        try:
-            import urllib3
-        except ImportError as error:
-            raise _missing(error) from None
-        self._root = f"gs://{bucket}"
+        self.http = PlainHttp(f"gs://{bucket}", _HINT)
         self._base = f"{_endpoint()}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
-        timeout = urllib3.Timeout(connect=_CONNECT_S, read=_READ_S)
-        self._http = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=timeout, retries=False)
-        self._tokens = _Tokens(self._http)
+        self._tokens = _Tokens(self.http)
 
     def start_upload(self, key: str) -> "GsUpload":
         """Begin an object; nobody sees it before it is complete."""
@@ -73,26 +54,13 @@ class GsUploads:
 
     def close(self) -> None:
         """Let go of connections."""
-        self._http.clear()
+        self.http.pool.clear()
 
     def _post(self, key: str, kind: str, data: bytes) -> Any:
         url = f"{self._base}?uploadType={kind}&name={quote(key, safe='')}"
         what = {"Content-Type": "application/octet-stream"}
-        return self.call(
-            key, lambda: self.request("POST", url, data, {**what, **self._tokens.headers()})
-        )
-
-    def request(self, method: str, url: str, data: Any, headers: dict[str, str]) -> Any:
-        """Send a request and return the answer, one of success or of a session that goes on."""
-        answer = self._http.request(method, url, body=data, headers=headers, redirect=False)
-        if answer.status not in (200, 201, 204, 499, _UNFINISHED):
-            raise _Refused(answer.status)
-        return answer
-
-    def call(self, key: str, work: Callable[[], T], stop: threading.Event | None = None) -> T:
-        """Return what `work` returns, tried again where a fault may pass."""
-        name = f"{self._root}/{key}"
-        return attempted(work, name, lambda error: _fault(error, name), stop)
+        http, tokens = self.http, self._tokens
+        return http.call(key, lambda: http.request("POST", url, data, {**what, **tokens.headers()}))
 
 
 class GsUpload:
@@ -149,10 +117,10 @@ class GsUpload:
                 answer = self._put(bytes(data[self._at - begin :]), span)
                 had = _persisted(answer)
                 if had <= self._at:
-                    raise _Refused(503)  # nothing of it was kept
+                    raise Refused(503)  # nothing of it was kept
                 self._at = had
 
-        self._uploads.call(self._key, work, self._stop)
+        self._uploads.http.call(self._key, work, self._stop)
 
     def complete(self) -> None:
         """Send what is left, with the size: that shows the object."""
@@ -161,9 +129,9 @@ class GsUpload:
 
         def work() -> None:
             if self._put(self._tail, span).status == _UNFINISHED:
-                raise _Refused(503)
+                raise Refused(503)
 
-        self._uploads.call(self._key, work)
+        self._uploads.http.call(self._key, work)
         self._is_over = True
 
     def abort(self) -> None:
@@ -174,13 +142,14 @@ class GsUpload:
         self._stop.set()
         with contextlib.suppress(Exception), self._turn:
             self._turn.notify_all()
-            self._uploads.request("DELETE", self._session, None, {"Content-Length": "0"})
+            self._uploads.http.request("DELETE", self._session, None, {}, (_CANCELLED,))
 
     def _persisted(self) -> int:
         return _persisted(self._put(b"", "bytes */*"))
 
     def _put(self, data: bytes, span: str) -> Any:
-        return self._uploads.request("PUT", self._session, data, {"Content-Range": span})
+        headers = {"Content-Range": span}
+        return self._uploads.http.request("PUT", self._session, data, headers, (_UNFINISHED,))
 
 
 def _persisted(answer: Any) -> int:
@@ -193,7 +162,7 @@ def _persisted(answer: Any) -> int:
 class _Tokens:
     """The bearer token of the credentials in force, fetched anew before it expires."""
 
-    def __init__(self, http: Any) -> None:
+    def __init__(self, http: PlainHttp) -> None:
         self._http = http
         self._lock = threading.Lock()
         self._credentials: Any = None
@@ -209,7 +178,7 @@ class _Tokens:
             try:
                 return self._fresh()
             except ImportError as error:
-                raise _missing(error) from None
+                raise missing(error, self._http.root) from None
             except Exception as error:
                 raise RemoteDenied(
                     f"gs: the credentials cannot be used: {type(error).__name__}", hint=_HINT
@@ -227,7 +196,7 @@ class _Tokens:
             else:
                 self._credentials, _ = auth.default([_SCOPE])
         if not self._credentials.valid:
-            self._credentials.refresh(auth.transport.urllib3.Request(self._http))
+            self._credentials.refresh(auth.transport.urllib3.Request(self._http.pool))
         return {"Authorization": f"Bearer {self._credentials.token}"}
 
 
@@ -236,29 +205,3 @@ def _endpoint() -> str:
     if emulator:
         return (emulator if "://" in emulator else f"http://{emulator}").rstrip("/")
     return os.environ.get("GOOGLE_BASE_URL", "https://storage.googleapis.com").rstrip("/")
-
-
-def _missing(error: ImportError) -> ExtraMissing:
-    return ExtraMissing(
-        f"writing to gs:// needs {error.name}, which is not installed",
-        hint="pip install 'dbshuf[remote]'",
-    )
-
-
-def _fault(error: Exception, name: str) -> Fault:
-    """Say what a failure is, without the URI of the session that its own text may hold."""
-    if isinstance(error, _Refused):
-        status = error.status
-        if status in TRANSIENT_STATUSES:
-            return Fault(str(status))
-        wrong: DbshufError = RemoteFailed(f"`{name}`: {status}, 1 attempt")
-        if status in (401, 403):
-            wrong = RemoteDenied(f"`{name}`: {status}", hint=_HINT)
-        elif status == 404:
-            wrong = InputMissing(f"`{name}`: there is no such bucket")
-        return Fault(str(status), wrong)
-    from urllib3.exceptions import HTTPError
-
-    if isinstance(error, (HTTPError, OSError)):
-        return Fault(f"no answer ({type(error).__name__})")
-    raise error

@@ -118,7 +118,7 @@ def _abfs(name: RemoteName) -> ObjectStore:
     needed("obstore", "abfs")
     from obstore.store import AzureStore
 
-    from dbshuf.remote.bucket import BucketStore
+    from dbshuf.remote.bucket import BucketStore, Uploads
 
     container, _, host = name.bucket.partition("@")
     settings: dict[str, Any] = {}
@@ -129,7 +129,13 @@ def _abfs(name: RemoteName) -> ObjectStore:
         settings["skip_signature"] = True
     endpoint = os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT", "")
     made = _made("abfs", lambda: AzureStore(container, **_connection(endpoint), **settings))
-    return BucketStore(made, name.root)
+
+    def uploads() -> Uploads:
+        from dbshuf.remote.abfs_upload import AbfsUploads
+
+        return AbfsUploads(made, name.root)
+
+    return BucketStore(made, name.root, uploads)
 
 
 def _connection(endpoint: str) -> dict[str, Any]:

@@ -92,9 +92,7 @@ class RemoteListing(Listing):
             else:
                 self._left_out["excluded"] += 1
         if not taken:
-            raise self._nothing(
-                f"no object matches `{self._name}`", "hidden names need a dot there"
-            )
+            raise self._nothing(f"no object matches `{self._name}`", "hidden ones need a dot there")
         return taken
 
 

@@ -109,6 +109,7 @@ def fault_proxy(target: str) -> Iterator[FaultProxy]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # else the head and the body go apart, and wait for each other
     owner: FaultProxy
 
     def handle_one(self) -> None:

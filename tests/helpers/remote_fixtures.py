@@ -3,12 +3,15 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from remote_servers import S3Server, moto_server, seaweed_server
+from web_server import WebServer, web_server
+
+from dbshuf.remote import opening
 
 # Where clients look for credentials and settings; none of the machine's own may reach a test.
 _SETTINGS = ("AWS_", "GOOGLE_", "GCS_", "AZURE_", "HF_", "STORAGE_EMULATOR", "http_proxy")
@@ -21,13 +24,15 @@ class Bucket:
     name: str
     server: S3Server
     client: Any
+    scheme: str = "s3"
+    acl: str = "private"
 
     @property
     def url(self) -> str:
-        return f"s3://{self.name}"
+        return f"{self.scheme}://{self.name}"
 
     def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+        self.client.put_object(Bucket=self.name, Key=key, Body=data, ACL=self.acl)
 
     def get(self, key: str) -> bytes:
         return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
@@ -53,6 +58,8 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> No
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HF_HOME", str(nowhere))
+    opening._store.cache_clear()  # stores of the test before
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +104,17 @@ def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     with fault_proxy(bucket.server.url) as one:
         monkeypatch.setenv("AWS_ENDPOINT_URL", one.url)
         yield one
+
+
+@pytest.fixture
+def gs_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket as Google's clients see it: their XML speaks S3's language, so moto answers it."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.server.url)
+    return replace(bucket, scheme="gs", acl="public-read")
+
+
+@pytest.fixture
+def web(clean_settings: None) -> Iterator[WebServer]:
+    """A web server of this test."""
+    with web_server() as server:
+        yield server

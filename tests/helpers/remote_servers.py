@@ -118,6 +118,6 @@ def seaweed_server(folder: Path) -> Iterator[S3Server]:
     command += [f"-s3.port.grpc={free_port()}"]
     for name in ("master", "volume", "filer"):
         command += [f"-{name}.port={ports[name]}", f"-{name}.port.grpc={free_port()}"]
-    command += ["-volume.max=20", "-master.volumeSizeLimitMB=64"]
+    command += ["-volume.max=2000", "-master.volumeSizeLimitMB=64"]
     with served(command, ports["s3"], "/", folder) as url:
         yield S3Server(url)

@@ -24,7 +24,7 @@ from sink_windows import (
     write_all,
 )
 
-from dbshuf.sink import FORMATS, open_sink, publish
+from dbshuf.sink import FORMATS, open_sink, shard_names
 
 LINES = [b"%d %s\n" % (i, b"x" * (i % 50)) for i in range(3000)]
 TEXT = b"".join(LINES)

@@ -44,6 +44,9 @@ class MemoryStore:
         with self._lock:
             self._objects[key] = (bytes(data), str(next(self._versions)))
 
+    def prepare_uploads(self) -> None:
+        """Do nothing."""
+
     def start_upload(self, key: str) -> Upload:
         token = f"upload-{next(self._versions)}"
         self.uploads[token] = MemoryUpload(self, key, token)

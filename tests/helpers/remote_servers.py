@@ -115,7 +115,7 @@ def seaweed_server(folder: Path) -> Iterator[S3Server]:
     weed = shutil.which("weed") or os.path.join(os.path.dirname(sys.executable), "weed")
     command = [weed, "-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     command += ["-s3", f"-s3.port={ports['s3']}", "-s3.config=s3.json", f"-dir={folder}"]
-    command += [f"-s3.port.grpc={free_port()}"]
+    command += [f"-s3.port.grpc={free_port()}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     for name in ("master", "volume", "filer"):
         command += [f"-{name}.port={ports[name]}", f"-{name}.port.grpc={free_port()}"]
     command += ["-volume.max=2000", "-master.volumeSizeLimitMB=64"]

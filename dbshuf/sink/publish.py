@@ -70,6 +70,20 @@ class Directory(Place, Protocol):
         """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
 
 
+class FileOf:
+    """A place for one file in a directory, which publishes or discards it with the others."""
+
+    def __init__(self, directory: Directory, name: str) -> None:
+        number, self.output = directory.create(name)
+        directory.name(number, name)
+
+    def publish(self) -> None:
+        """Leave it to the directory."""
+
+    def discard(self) -> None:
+        """Leave it to the directory."""
+
+
 def directory_of(target: "Target") -> Directory:
     """Return the place for the shards of a target."""
     assert target.path is not None

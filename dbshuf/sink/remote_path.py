@@ -35,7 +35,7 @@ class RemotePath:
         return PurePosixPath(self.name).suffixes
 
     def with_name(self, name: str) -> "RemotePath":
-        return replace(self, key=self.key[: len(self.key) - len(self.name)] + name)
+        return replace(self, key=self.parent_prefix + name)
 
     def is_dir(self) -> bool:
         """Whether it is named as a directory is."""
@@ -45,6 +45,11 @@ class RemotePath:
     def prefix(self) -> str:
         """What the keys in it begin with, if it is a directory."""
         return self.key if self.is_dir() else f"{self.key}/"
+
+    @property
+    def parent_prefix(self) -> str:
+        """What the keys begin with that lie beside it, if it is no directory."""
+        return self.key[: len(self.key) - len(self.name)]
 
 
 OutputPath = Path | RemotePath

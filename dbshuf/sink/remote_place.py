@@ -145,13 +145,43 @@ class RemotePlace:
         self._uploads.abort()
 
 
+class RemotePart:
+    """One object of a directory that another process shows: see `RemoteDirectory.adopt`.
+
+    For workers: each writes its shards, and hands their tokens to the driver.
+    """
+
+    def __init__(self, target: "Target", name: str) -> None:
+        path = target.path
+        assert isinstance(path, RemotePath)
+        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        self.output = self._uploads.create(path.prefix + name, is_alone=True)
+
+    @property
+    def token(self) -> str:
+        """What `adopt` takes; after `publish`, and in no message: it may be a secret."""
+        return self.output.started().token
+
+    def publish(self) -> None:
+        """Let go of the upload, which stays as it is until it is adopted."""
+        self._uploads.close()
+
+    def discard(self) -> None:
+        self._uploads.abort()
+
+
 class RemoteDirectory:
-    """Objects below a prefix, all shown by `publish`; the twin of `publish.HiddenDirectory`."""
+    """Objects below a prefix, all shown by `publish`; the twin of `publish.HiddenDirectory`.
+
+    Where the target is a file, they are those of its splits, beside others that stay as they are.
+    """
 
     def __init__(self, target: "Target") -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._path, self._prefix, self._force = path, path.prefix, target.force
+        self._path, self._force = path, target.force
+        self._has_all = target.in_shards  # that may be there
+        self._prefix = path.prefix if self._has_all else path.parent_prefix
         self._names: dict[int, str] = {}
         self._files = 0
         self._shown: dict[str, Upload] = {}  # key -> its upload
@@ -204,9 +234,9 @@ class RemoteDirectory:
         self._uploads.sender.drain()
         for number, file in self._made.items():
             self._shown[self._names[number]] = file.started()
-        if not self._force:
+        if self._has_all and not self._force:
             _refuse_content(self._uploads.store, self._path)
-        old = set(self._old_shards()) if self._force else set()
+        old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
         self._complete(old)
         self._delete([name for name in old if name not in self._shown])
         self._uploads.close()
@@ -246,6 +276,13 @@ class RemoteDirectory:
             for info in self._uploads.store.list(start):
                 if is_shard_name(info.key[len(start) :]):
                     yield info.key[len(self._prefix) :]
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._uploads.store.stat(self._prefix + name)
+        except InputMissing:
+            return False
+        return True
 
     def discard(self) -> None:
         self._uploads.abort()

@@ -6,17 +6,19 @@ It checks no signature. What it answers was compared with Azurite 3.37.0.
 import base64
 import contextlib
 import re
+import secrets
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-ACCOUNT, CONTAINER = "devstoreaccount1", "cont"
+ACCOUNT = "devstoreaccount1"
 KEY = base64.b64encode(b"s3cr3t-that-nobody-may-see-either").decode()
 _ENTRY = (
     "<Blob><Name>{}</Name><Properties><Last-Modified>Thu, 26 Nov 2026 20:00:00 GMT"
-    "</Last-Modified><Etag>0x1</Etag><Content-Length>{}</Content-Length></Properties></Blob>"
+    "</Last-Modified><Etag>0x1</Etag><Content-Length>{}</Content-Length>"
+    "<Content-Type>text/plain</Content-Type></Properties></Blob>"
 )
 
 
@@ -24,6 +26,7 @@ class AzureStandIn:
     """Blobs by name, and the blocks that no list names yet."""
 
     def __init__(self, url: str) -> None:
+        self.container = f"c{secrets.token_hex(6)}"  # stores are kept by their names
         self.blobs: dict[str, bytes] = {}
         self.blocks: dict[tuple[str, str], bytes] = {}
         self.environment = {
@@ -52,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query, name = parse_qs(parts.query), self._name()
         what = query.get("comp", [""])[0]
-        if "sig" not in query or not parts.path.startswith(f"/{ACCOUNT}/{CONTAINER}/"):
+        if "sig" not in query or not parts.path.startswith(f"/{ACCOUNT}/{self.store.container}/"):
             self._answer(403 if "sig" not in query else 404)
         elif what == "block":
             self.store.blocks[name, query["blockid"][0]] = body
@@ -70,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(202)
 
     def _name(self) -> str:
-        return unquote(urlsplit(self.path).path.removeprefix(f"/{ACCOUNT}/{CONTAINER}/"))
+        return unquote(urlsplit(self.path).path.removeprefix(f"/{ACCOUNT}/{self.store.container}/"))
 
     def _answer(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from azure_stand_in import azure_stand_in
+from gs_server import gs_server
 from remote_servers import KEY_ID, SECRET
 
 import dbshuf
 from dbshuf import errors
-from dbshuf.remote import attempts
+from dbshuf.remote import attempts, gs_upload
 
 LINES = b"".join(b"%d some words on a line\n" % i for i in range(20_000))
 FORMATS = ["txt", "txt.gz", "txt.zst", "csv", "tsv.gz", "jsonl.zst", "arrow", "parquet"]
@@ -119,6 +121,33 @@ def test_an_object_is_replaced_as_a_file_is(bucket, source):
     assert len(objects_of(bucket)["out.txt"]) == len(LINES)
 
 
+@pytest.mark.parametrize("cut", [{}, *CUTS])
+def test_abfs_has_them_too(cut, source, home, clean_settings, monkeypatch):
+    """Blocks that no list names are no blob."""
+    (home / "local").mkdir()
+    with azure_stand_in() as azure:
+        for name, value in azure.environment.items():
+            monkeypatch.setenv(name, value)
+        for place in (home / "local", f"abfs://{azure.container}"):
+            dbshuf.shuffle(source, f"{place}/out", seed=7, **cut)
+        assert azure.blobs == files_of(home / "local")
+        if cut:
+            with pytest.raises(errors.OutputExists):
+                dbshuf.shuffle(source, f"abfs://{azure.container}/out", seed=7, **cut)
+
+
+@pytest.mark.parametrize("cut", [{}, *CUTS])
+def test_gs_has_them_too(cut, source, home, gs_bucket, monkeypatch):
+    """Sessions that are not at their end show nothing. What is there is asked in S3's language."""
+    (home / "local").mkdir()
+    with gs_server(gs_bucket.name) as gs:
+        monkeypatch.setattr(gs_upload, "_endpoint", lambda: gs.url)
+        for place in (home / "local", gs_bucket.url):
+            dbshuf.shuffle(source, f"{place}/out", seed=7, **cut)
+        made = files_of(home / "local")
+        assert {name: gs.get(name) for name in made} == made
+
+
 # --- what fails ------------------------------------------------------------------------
 
 
@@ -148,7 +177,9 @@ def test_faults_that_pass_change_nothing(fault, cut, bucket, proxy, source):
 
 @pytest.mark.parametrize("cut", CUTS[:2])
 @pytest.mark.parametrize("mark", ["uploads", "partNumber", "uploadId"])
-def test_faults_that_stay_are_told_and_leave_nothing(mark, cut, bucket, proxy, source, monkeypatch):
+def test_faults_that_stay_are_told_and_leave_nothing(
+    mark, cut, *, bucket, proxy, source, monkeypatch
+):
     """With the object's name, the status and the attempts; the uploads are aborted."""
     monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
     proxy.add(meets=lambda r: of(mark)(r) and r.method != "DELETE", status=503)
@@ -213,7 +244,7 @@ def test_a_row_that_fails_aborts_the_uploads(bucket, corpus):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("cut", [(), ("--shards", "3"), ("--shard-rows", "9000")])
 def test_a_run_that_is_stopped_shows_nothing(
-    number, cut, bucket, proxy, start, source, home, wait_for
+    number, cut, *, bucket, proxy, start, source, home, wait_for
 ):
     """And leaves no upload, unless it is killed."""
     go_on = threading.Event()

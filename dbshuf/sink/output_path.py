@@ -13,10 +13,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
 from dbshuf.sink.remote_path import OutputPath, RemotePath
-from dbshuf.sink.shard_names import HIDDEN_PREFIX, is_shard_name
+from dbshuf.sink.shard_names import is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target

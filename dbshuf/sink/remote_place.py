@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import InputMissing, OutputExists, OutputUnwritable
 from dbshuf.remote.object_store import ObjectStore, Upload
@@ -31,7 +32,7 @@ from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import PartSender, RemoteFile
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.shard_names import HIDDEN_PREFIX, is_shard_name
+from dbshuf.sink.shard_names import is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -193,7 +194,7 @@ class RemoteDirectory:
         try:
             if target.waits_in_temp:
                 assert target.temp_dir is not None
-                self._waiting = claim(target.temp_dir / f".dbshuf-{secrets.token_hex(6)}")
+                self._waiting = claim(hidden_in(target.temp_dir))
                 os.mkdir(self._waiting, 0o700)
             self._try_out()
         except BaseException:

@@ -1,8 +1,6 @@
-"""Names in an output directory: those of shards, and those that do not count as its content."""
+"""Names of shards in an output directory."""
 
 import re
-
-HIDDEN_PREFIX = ".dbshuf-"
 
 _SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 

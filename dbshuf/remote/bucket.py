@@ -146,7 +146,7 @@ class BucketStore:
         status, reason = _status_of(text)
         denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
         explained: Exception
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or status == 404:
             explained = _missing(name, text)
         elif isinstance(error, exceptions.PreconditionError) or status == 416:
             explained = changed(name)

@@ -22,6 +22,7 @@ from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
+from dbshuf.base.remote_names import is_remote
 from dbshuf.base.statements import statement
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import (
@@ -51,6 +52,7 @@ from dbshuf.pipeline.ingest_input import (
 )
 from dbshuf.pipeline.scan import TableScan
 from dbshuf.query.json_scan import json_structure
+from dbshuf.remote.names import shown
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
 from dbshuf.source.hive import with_folder_keys
@@ -203,6 +205,12 @@ def _resolved(
         raise UsageError(
             "a store is made of files, since it must know them again",
             hint="name files, globs or directories; write a stream to a file first",
+        )
+    away = next((name for name in names if is_remote(name) and not os.path.lexists(name)), None)
+    if away is not None:
+        raise UsageError(
+            f"`{shown(away)}`: a store is made of files of this machine",
+            hint="download it first; `dbshuf shuffle` reads it where it is",
         )
     found = resolve_inputs(names, include, exclude)
     pipes = [one for one in found if one.pipe is not None]

@@ -1,5 +1,6 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,6 +196,7 @@ class Plan:
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
@@ -219,6 +221,15 @@ def _longest(layout: Layout, target: Target) -> int:
     """The longest line (bytes) that a layout and the sink of a target can hold."""
     free, held = sink_memory_bytes(target), sink_memory_bytes(target, GIB)
     return longest_line(layout, (held - free) / GIB)
+
+
+def _fetched(inputs: Sequence[Input]) -> str:
+    """Return what would be read from elsewhere; of Parquet files only what is needed."""
+    sizes = [one.size_bytes for one in inputs if one.remote is not None]
+    total = sum(size or 0 for size in sizes)
+    beside = f" and {sizes.count(None):,} of unknown size" if None in sizes else ""
+    plural = "s" * (len(sizes) > 1)
+    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most"
 
 
 def _space(place: str, needed: int | None, free: int | None) -> str:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from dbshuf.base.remote_names import remote_hint
-from dbshuf.errors import UsageError
+from dbshuf.errors import InputUnreadable, UsageError
 
 _ALIASES = {
     "s3a": "s3",
@@ -63,12 +63,15 @@ def shown(url: str) -> str:
 
 
 def remote_name(url: str) -> RemoteName:
-    """Take a URL apart; raises UsageError for one that names nothing that could be read."""
+    """Take a URL apart.
+
+    Raises  InputUnreadable for another scheme, UsageError for one that names nothing there
+    """
     written, _, rest = url.partition("://")
     scheme = _ALIASES.get(written.lower(), written.lower())
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in SCHEMES)
-        raise UsageError(
+        raise InputUnreadable(
             f"`{shown(url)}`: no scheme of that name is read, but {known}",
             hint=remote_hint(url, "download it first, or pipe it in: curl -L URL | dbshuf ..."),
         )

@@ -43,15 +43,22 @@ class RemoteFile:
     def __init__(self, remote: RemoteObject) -> None:
         self._remote, self._size = remote, remote.size_bytes
         self._at = 0
+        self._is_look = False
         self._ahead: list[_Ahead] = []
         self._begins: list[int] = []
         self._end: tuple[int, bytes] = (self._size, b"")
 
-    def expect(self, ranges: Sequence[Range]) -> None:
-        """Be told what will be read: ranges of bytes, each by its own reader."""
+    def expect(self, ranges: Sequence[Range], *, is_look: bool = False) -> None:
+        """Be told what will be read: ranges of bytes, each by its own reader.
+
+        is_look  whether that may be no more than the front of each
+        """
+        self._is_look = is_look
         ordered = sorted(one for one in ranges if 0 <= one[0] < one[1] <= self._size)
         count = max(len(ordered), 1)
         block = max(min(HELD_BYTES // (2 * count), REQUEST_BYTES), _LEAST_BLOCK_BYTES)
+        if is_look:
+            block = _LEAST_BLOCK_BYTES
         self._ahead = [_Ahead(*one, block) for one in _joined(ordered, block)]
         self._begins = [one.begin for one in self._ahead]
         for one in self._ahead:
@@ -114,7 +121,8 @@ class RemoteFile:
         while size:
             number, inside = divmod(start - ahead.begin, ahead.block_bytes)
             block = self._block(ahead, number).result()
-            self._block(ahead, number + 1)
+            if not self._is_look:
+                self._block(ahead, number + 1)
             for old in [one for one in ahead.blocks if one < number]:
                 del ahead.blocks[old]
             piece = block[inside : inside + size]

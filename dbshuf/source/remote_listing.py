@@ -100,7 +100,9 @@ def _matches(globs: Sequence[str], names: Sequence[str]) -> bool:
     """Whether a key is one of a glob's, as `glob.glob` has it for paths."""
     if not globs:
         return not names
-    if globs[0] == "**" and len(globs) > 1:
+    if globs == ["**"]:
+        return not any(name.startswith(".") for name in names)
+    if globs[0] == "**":
         if _matches(globs[1:], names):
             return True
         return len(names) > 1 and not names[0].startswith(".") and _matches(globs, names[1:])

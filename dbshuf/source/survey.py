@@ -215,7 +215,7 @@ class _RowSample:
                 raise read_error(table.input, error, NAMES[self._kind]) from None
 
     def _rows_of(self, part: RowRange, name: str) -> None:
-        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4), part.first_row, 0
+        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4, is_look=True), part.first_row, 0
         pool = pa.default_memory_pool()
         before, highest = pool.bytes_allocated(), pool.max_memory() or 0
         with contextlib.closing(part.read(batch_size)) as pieces:

@@ -1,7 +1,7 @@
 """Hosts that fail: what may pass is tried again within bounds, all else is an error at once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,20 @@ def is_read(request: Request) -> bool:
 @pytest.fixture(params=["s3", "https", "https without ranges"])
 def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> tuple[ObjectStore, FaultProxy]:
+) -> Iterator[tuple[ObjectStore, FaultProxy]]:
     """A store of one object `a`, behind a proxy."""
     monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
     if request.param == "s3":
         bucket: Bucket = request.getfixturevalue("bucket")
         bucket.put("a", DATA)
         proxy: FaultProxy = request.getfixturevalue("proxy")
-        return open_store(bucket.url)[0], proxy
+        yield open_store(bucket.url)[0], proxy
+        return
     web: WebServer = request.getfixturevalue("web")
     web.has_ranges = request.param == "https"
     web.put("a", DATA)
-    before = fault_proxy(web.url)
-    proxy = before.__enter__()
-    request.addfinalizer(lambda: before.__exit__(None, None, None))
-    return open_store(proxy.url + "/")[0], proxy
+    with fault_proxy(web.url) as proxy:
+        yield open_store(proxy.url + "/")[0], proxy
 
 
 def content(store: ObjectStore) -> bytes:
@@ -170,8 +169,12 @@ def test_a_run_outlasts_faults_of_every_kind(
     lines = b"".join(b"%d\n" % n for n in range(800_000))
     for number in range(4):
         bucket.put(f"in/{number}.txt", lines)
-    for status in BUSY:
-        proxy.add(times=2, status=status)
+    for number, status in enumerate(BUSY):
+        proxy.add(
+            times=2,
+            meets=lambda request, name=f"{number}.txt": request.path.endswith(name),
+            status=status,
+        )
     proxy.add(times=2, meets=is_read, is_reset=True)
     proxy.add(times=2, meets=is_read, cut_at=70)
     proxy.add(times=2, meets=is_read, short_by=3)

@@ -88,7 +88,9 @@ class ParquetInput:
                 chunks = _chunks(self.input)[group]
                 size = sum(chunks[leaf].plain_bytes for leaf in columns)
                 if remote is not None:
-                    remote.expect([chunks[leaf].place for leaf in columns])
+                    remote.expect(
+                        [chunks[leaf].place for leaf in columns], is_look=batch_size.is_look
+                    )
             batch_size.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(batch_size.rows, [group], columns, use_threads=False):

@@ -186,9 +186,8 @@ def test_a_prefix_is_a_directory(cli: Cli, bucket: Bucket) -> None:
     for key in ("in/a", "in/deep/b", "in/.hidden", "in/_SUCCESS", "in/_temporary/x", "inner/c"):
         bucket.put(key, f"{key}\n".encode())
     bucket.put("in/deep/", b"")
-    for name in ("in/", "in"):
-        ran = cli("shuffle", f"{bucket.url}/{name}")
-        assert sorted(ran.out.split()) == [b"in/a", b"in/deep/b"], ran.err
+    ran = cli("shuffle", f"{bucket.url}/in/", f"{bucket.url}/in")
+    assert sorted(ran.out.split()) == [b"in/a", b"in/a", b"in/deep/b", b"in/deep/b"], ran.err
     ran = cli("shuffle", f"{bucket.url}/in", "--exclude", "deep/")
     assert ran.out.split() == [b"in/a"]
     ran = cli("shuffle", f"{bucket.url}", "--include", "c")
@@ -200,7 +199,7 @@ def test_globs_match_as_they_do_here(cli: Cli, home: Path, bucket: Bucket) -> No
         (home / key).parent.mkdir(parents=True, exist_ok=True)
         (home / key).write_text(f"{key}\n")
         bucket.put(key, f"{key}\n".encode())
-    for glob in ("g/*.txt", "g/**/*.txt", "g/?.txt", "g/[ab].*", "g/*/d.txt", "g/**", "*/*.csv"):
+    for glob in ("g/*.txt", "g/**/[ade].*", "g/**"):
         remote, local = cli("shuffle", f"{bucket.url}/{glob}"), cli("shuffle", glob)
         assert sorted(remote.out.split()) == sorted(local.out.split()), glob
         assert remote.code == local.code == 0

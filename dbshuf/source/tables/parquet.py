@@ -1,7 +1,6 @@
 """Parquet files: by row groups, each of them read in small batches."""
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -179,8 +178,9 @@ def _footer_text(source: Input) -> bytes:
     if source.remote is not None:
         with RemoteFile(source.remote) as remote:
             return read_footer(source.name, remote)
-    with open_raw(source.name) as file:
-        return read_footer(source.name, io.BufferedReader(file))
+    open_raw(source.name).close()  # for the error, if any
+    with open(os.fsencode(source.name), "rb") as file:
+        return read_footer(source.name, file)
 
 
 @contextlib.contextmanager

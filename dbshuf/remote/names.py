@@ -89,4 +89,6 @@ def remote_name(url: str) -> RemoteName:
         example = "hf://datasets/org/name/data/*.parquet" if scheme == "hf" else f"{scheme}://b/c/"
         raise UsageError(f"`{url}` names no bucket or repository", hint=f"as in {example}")
     root = "/".join(parts[:depth])
+    if not root.isprintable() or " " in root:  # obstore would end the process
+        raise UsageError(f"`{url}`: no bucket has such a name", hint="check it")
     return RemoteName(scheme, f"{scheme}://{root}", parts[depth] if len(parts) > depth else "")

@@ -164,8 +164,10 @@ def of(*marks: str):
     return lambda request: request.method != "GET" and all(one in request.path for one in marks)
 
 
-@pytest.mark.parametrize("cut", CUTS[:2])
-@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"is_reset": True}])
+@pytest.mark.parametrize(
+    ("fault", "cut"),
+    [({"status": 503}, {}), ({"status": 429}, CUTS[1]), ({"is_reset": True}, CUTS[0])],
+)
 def test_faults_that_pass_change_nothing(fault, cut, bucket, proxy, source):
     """Each kind of request may fail twice."""
     for marks in (("uploads",), ("partNumber",), ("uploadId",)):
@@ -241,8 +243,16 @@ def test_a_row_that_fails_aborts_the_uploads(bucket, corpus):
     assert objects_of(bucket) == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("cut", [(), ("--shards", "3"), ("--shard-rows", "9000")])
+@pytest.mark.parametrize(
+    ("number", "cut"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGTERM, ("--shards", "3")),
+        (signal.SIGINT, ("--shard-rows", "9000")),
+        (signal.SIGKILL, ("--shards", "3")),
+        (signal.SIGKILL, ("--shard-rows", "9000")),
+    ],
+)
 def test_a_run_that_is_stopped_shows_nothing(
     number, cut, *, bucket, proxy, start, source, home, wait_for
 ):
@@ -265,6 +275,31 @@ def test_a_run_that_is_stopped_shows_nothing(
         (home.parent / "tmpdir").mkdir()
     else:
         assert bucket.uploads() == []
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_nothing_secret_is_told_also_in_a_traceback(debug, bucket, proxy, cli, monkeypatch):
+    """Not of the credentials, nor of what was signed with them."""
+    monkeypatch.setenv("DBSHUF_DEBUG", debug)
+    body = f"<Error><Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId>"
+    proxy.add(
+        meets=of("uploads"), status=403, body=f"{body}<Message>{SECRET}</Message></Error>".encode()
+    )
+    ran = cli("shuffle", "-o", f"{bucket.url}/out.txt", stdin=LINES)
+    assert ran.code == errors.RemoteDenied.exit_code
+    assert "403 SignatureDoesNotMatch" in ran.err
+    assert ("Traceback" in ran.err) == bool(debug)
+    for secret in (SECRET, KEY_ID, "Signature="):
+        assert secret not in ran.err
+
+
+def test_the_memory_of_parts_is_within_the_cap(bucket, corpus, measured):
+    """With all that talks to a store loaded."""
+    source = corpus("large.txt", LINES * 150)
+    ran = measured("shuffle", source, "-o", f"{bucket.url}/out.txt", "--memory", "330MB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes < 330_000_000
+    assert len(objects_of(bucket)["out.txt"]) == 150 * len(LINES)
 
 
 @pytest.mark.parametrize("name", ["s3://{}/out.txt", "s3://{}/out/"])

@@ -1,6 +1,7 @@
 """One contract for uploads: to S3 of two makes, to gs and to abfs."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 from azure_stand_in import azure_stand_in
 from gs_server import gs_server
 
-from dbshuf.errors import InputMissing, RemoteDenied
+from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied
 from dbshuf.remote.gs_upload import GsUploads
 from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import open_store
+from dbshuf.remote.s3_upload import S3Uploads
 
 PART = os.urandom(5 << 20)  # the least that S3 takes
 KEY = "a/key.txt"
@@ -131,3 +133,24 @@ def test_abfs_says_which_names_it_cannot_sign(clean_settings: None, monkeypatch:
         monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_KEY")
         with pytest.raises(RemoteDenied, match="no request can be signed"):
             open_store("abfs://third")[0].start_upload("a")
+
+
+@pytest.mark.parametrize(("scheme", "module"), [("s3", "botocore.config"), ("gs", "urllib3")])
+def test_what_is_not_installed_is_told_with_the_way_to_install_it(
+    scheme: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any work."""
+    monkeypatch.setitem(sys.modules, module, None)
+    made = {"s3": S3Uploads, "gs": GsUploads}[scheme]
+    with pytest.raises(ExtraMissing, match=f"{scheme}://") as caught:
+        made("b")
+    assert caught.value.hint == "pip install 'dbshuf[remote]'"
+
+
+def test_a_profile_that_is_not_there_is_told_without_its_files(
+    clean_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that cannot be found are like those that are refused."""
+    monkeypatch.setenv("AWS_PROFILE", "none-of-this-name")
+    with pytest.raises(RemoteDenied, match="ProfileNotFound"):
+        S3Uploads("b")

@@ -14,6 +14,7 @@ from typing import Any, TypedDict, Unpack
 import pyarrow as pa
 
 from dbshuf.base.counters import Tally
+from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError
 from dbshuf.options import Names, Options, names_of
@@ -21,6 +22,7 @@ from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.make_plan import make_plan
+from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
 
@@ -59,7 +61,13 @@ class SqlOptions(TypedDict, total=False):
     sql: str | None
 
 
-class StreamOptions(QueryOptions, SqlOptions, total=False):
+class EngineOptions(TypedDict, total=False):
+    """What orders the rows; as on the command line."""
+
+    engine: str
+
+
+class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
@@ -82,7 +90,7 @@ class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
 
-class ExportOptions(SqlOptions, OutputOptions, total=False):
+class ExportOptions(SqlOptions, OutputOptions, EngineOptions, total=False):
     """Options of `export` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]
@@ -119,7 +127,7 @@ def shuffle(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
-    return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
 
 
 def export(
@@ -141,7 +149,7 @@ def export(
     """
     others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
     chosen = _options((), others) | {"store": os.fspath(store)}
-    return run(make_plan(Options(**chosen, output=os.fspath(output))), progress)
+    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
 
 
 def query(
@@ -166,6 +174,7 @@ def query(
     if unknown:
         raise UsageError(f"query takes no `{sorted(unknown)[0]}`")
     chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
     assert plan.schema is not None
     rows = answered(plan, NO_PROGRESS)
@@ -201,6 +210,7 @@ def stream(
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
     form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
+    remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = make_plan(Options(**chosen, output=os.devnull, format=form))
     records = records_of(plan.target)
     written = plan.shape.written
@@ -214,6 +224,12 @@ def stream(
     rows = batches()
     _streams.add(rows)
     return pa.RecordBatchReader.from_batches(schema, rows)
+
+
+def _shuffled(options: Options, progress: Progress) -> Result:
+    """Do what the options say, where what killed runs left there is gone."""
+    remove_leftovers(folders_written(options.output, options.temp_dir))
+    return run(make_plan(options), progress)
 
 
 @atexit.register

@@ -27,7 +27,8 @@
     ├── RemoteDenied         25  a remote host refuses the credentials
     ├── RemoteFailed         26  a remote host fails, after all attempts
     ├── ExtraMissing         27  a package or program is not installed
-    └── EngineFailed         28  the cluster that orders the rows fails
+    ├── EngineFailed         28  the cluster that orders the rows fails
+    └── MemoryRefused        29  the system gives less memory than --memory names
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -205,3 +206,9 @@ class EngineFailed(DbshufError):
     """The cluster that orders the rows fails, or loses what it needs."""
 
     exit_code = 28
+
+
+class MemoryRefused(DbshufError):
+    """The system gives the process less memory than --memory names."""
+
+    exit_code = 29

@@ -10,6 +10,8 @@ from dbshuf.errors import OutputUnwritable, UsageError
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
 STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
+ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
+_UNBUILT_ENGINES = ("sqlite", "spark")
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -25,6 +27,7 @@ class Options:
     memory: str | int | None = None
     seed: str | None = None
     strategy: str = "auto"
+    engine: str = "duckdb"
     threads: int | None = None
     zero_terminated: bool = False
     header: int = 0
@@ -53,7 +56,7 @@ class Options:
 
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
-    texts = ("seed", "where", "select", "table", "format", "strategy", "compression")
+    texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
     names = (*texts, "split", "split_seed", "split_by")
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
@@ -62,6 +65,7 @@ def check_options(options: Options) -> None:
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )
+    check_engine(options.engine)
     check_schema_option(options.schema)
     for name, value, least in (
         ("--threads", options.threads, 1),
@@ -112,6 +116,14 @@ def check_output_name(name: str | None) -> None:
             f"`{name}`: remote outputs are not written yet",
             hint=remote_hint(name, "write a file here, and upload it"),
         )
+
+
+def check_engine(engine: str) -> None:
+    """Raise UsageError for an --engine that is none, or not there yet."""
+    if engine not in ENGINES:
+        raise UsageError(f"--engine `{engine}` is unknown", hint=f"one of {', '.join(ENGINES)}")
+    if engine in _UNBUILT_ENGINES:
+        raise UsageError(f"--engine {engine} is not there yet", hint="leave it out: DuckDB orders")
 
 
 def check_schema_option(schema: str) -> None:

@@ -3,33 +3,37 @@
 A name is claimed before anything is made under it, so that an interrupt at any moment,
 also between the making and the try that follows, leaves it known: what is still claimed
 when the interpreter ends is removed then. A claim is of one process: a child that was
-forked has none, so that its end takes nothing from a run that goes on in its parent.
+forked has none, so that its end takes nothing from a run that goes on in its parent. What a
+process that is killed leaves can be told by the record beside it, see `owner.py`.
 """
 
 import atexit
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from dbshuf.base.filenames import COMPANION_SUFFIXES, hidden_in
+from dbshuf.base.owner import lock_owner, unlock_owner
 from dbshuf.errors import TempSpaceShort, UsageError
 
-_claimed: set[Path] = set()
-os.register_at_fork(after_in_child=_claimed.clear)
+_claimed: dict[Path, int | None] = {}  # and the descriptor that locks the owner's record
 
 
 def claim(path: Path) -> Path:
     """Note that `path` is about to be made and may be removed; return it."""
-    _claimed.add(path)
+    _claimed[path] = None
+    _claimed[path] = lock_owner(path)
     return path
 
 
 def release(path: Path) -> None:
     """Forget a name: what it named has been removed, or has its final name."""
-    _claimed.discard(path)
+    fd = _claimed.pop(path, None)
+    if fd is not None:
+        unlock_owner(path, fd)
 
 
 def remove(path: Path) -> None:
@@ -41,7 +45,22 @@ def remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
+    for suffix in COMPANION_SUFFIXES:
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + suffix).unlink()
     release(path)
+
+
+def _forget_all() -> None:
+    """Let a forked child have no claims; the locks stay the parent's."""
+    for fd in _claimed.values():
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    _claimed.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 @contextlib.contextmanager
@@ -50,7 +69,7 @@ def private_folder(parent: Path) -> Iterator[Path]:
 
     Raises  TempSpaceShort, UsageError if it cannot be made
     """
-    folder = claim(parent / f".dbshuf-{secrets.token_hex(6)}")
+    folder = claim(hidden_in(parent))
     try:
         _make(folder)
         yield folder

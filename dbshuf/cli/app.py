@@ -11,10 +11,12 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from dbshuf.cli.clean import clean
 from dbshuf.cli.export import export
 from dbshuf.cli.ingest import ingest
 from dbshuf.cli.options import (
     INPUTS_HELP,
+    CleanArguments,
     ExportArguments,
     IngestArguments,
     Inputs,
@@ -98,3 +100,4 @@ _add(plan, PlanArguments)
 _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
+_add(clean, CleanArguments)

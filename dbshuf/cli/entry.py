@@ -13,7 +13,14 @@ from dbshuf.base.messages import printable
 from dbshuf.cli.app import app, command_names
 from dbshuf.cli.progress import say
 from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
-from dbshuf.errors import DbshufError, OutputUnwritable, QueryFailed, QueryInvalid, UsageError
+from dbshuf.errors import (
+    DbshufError,
+    MemoryRefused,
+    OutputUnwritable,
+    QueryFailed,
+    QueryInvalid,
+    UsageError,
+)
 
 
 class Stopped(KeyboardInterrupt):
@@ -88,9 +95,14 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
     if isinstance(error, BrokenPipeError):
         drop_stdout()
         return 0
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if (number := _errno(error)) in {errno.ENOSPC, errno.EDQUOT}:
         drop_stdout()
-        error = OutputUnwritable(f"output: {os.strerror(error.errno)}", hint="free some space")
+        error = OutputUnwritable(f"output: {os.strerror(number)}", hint="free some space")
+    if isinstance(error, MemoryError) or _errno(error) == errno.ENOMEM or _is_threadless(error):
+        error = MemoryRefused(
+            f"the system gives this process no more memory: {_one_line(error)}",
+            hint="raise its limit (ulimit -v, a container's), or pass a smaller --memory",
+        )
     if isinstance(error, _ParserError):
         error = _usage_error(error, arguments)
     if isinstance(error, DbshufError):
@@ -102,6 +114,16 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
         return error.exit_code
     say(f"dbshuf: bug: {_one_line(error)}", "hint: set DBSHUF_DEBUG=1 for the traceback")
     return 1
+
+
+def _errno(error: BaseException) -> int:
+    """Return the system's number of an error, 0 where it has none."""
+    return (error.errno or 0) if isinstance(error, OSError) else 0
+
+
+def _is_threadless(error: BaseException) -> bool:
+    """Whether a thread had no room for its stack; Python says so in words alone."""
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
 # What typer raises for a wrong command line; it has no public name of its own.

@@ -2,6 +2,7 @@
 
 import sys
 
+from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import IngestArguments
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
@@ -20,7 +21,9 @@ def ingest(given: IngestArguments) -> None:
         raise UsageError("no inputs are named", hint="as in dbshuf ingest corpus.duckdb new/*.txt")
     check_stdin(tuple(inputs))
     from dbshuf.pipeline.ingest import ingest as run
+    from dbshuf.plan.space import folders_written
 
+    clear_leftovers(folders_written(given.store, given.temp_dir), quiet=given.quiet)
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     try:
         result = run(

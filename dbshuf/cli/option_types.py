@@ -49,6 +49,13 @@ def strategies() -> Iterable[str]:
     return STRATEGIES
 
 
+def engines() -> Iterable[str]:
+    """Return what --engine takes."""
+    from dbshuf.options import ENGINES
+
+    return ENGINES
+
+
 def schemas() -> Iterable[str]:
     """Return what --schema takes."""
     from dbshuf.options import SAME, UNION

@@ -12,6 +12,7 @@ import typer
 from dbshuf.cli.option_types import (
     answer_formats,
     compressions,
+    engines,
     flag,
     formats,
     group,
@@ -104,6 +105,16 @@ class Ordering:
             strategies,
         ),
     ] = "auto"
+    engine: Annotated[
+        str,
+        value(
+            "--engine",
+            "NAME",
+            "Let NAME order the rows: duckdb, sqlite or spark; the output is the same.",
+            "duckdb",
+            engines,
+        ),
+    ] = "duckdb"
 
 
 @group
@@ -373,3 +384,12 @@ class ExportArguments(Store, AfterInputs):
 @group
 class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers, Temp, Report):
     """What `dbshuf query` takes; the last of its inputs is the SELECT."""
+
+
+@group
+class CleanArguments:
+    """What `dbshuf clean` takes."""
+
+    folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
+    dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
+    quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False

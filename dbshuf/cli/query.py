@@ -3,6 +3,7 @@
 import sys
 from dataclasses import fields
 
+from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import Inputs, QueryArguments, Report
 from dbshuf.cli.progress import Mode
 from dbshuf.cli.progress_bar import open_progress
@@ -27,6 +28,9 @@ def query(given: QueryArguments) -> None:
         need_stdout(hint="name a file with --output")
     from dbshuf.options import Options
     from dbshuf.pipeline.query import plan_answer, table_text, write_answer
+    from dbshuf.plan.space import folders_written
+
+    clear_leftovers(folders_written(given.output, given.temp_dir), quiet=given.quiet)
 
     ours = {field.name for group in (Inputs, Report) for field in fields(group)}
     rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}

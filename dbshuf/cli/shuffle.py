@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
@@ -25,6 +26,9 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
         need_stdout(hint="name a file with --output")
     from dbshuf.pipeline.shuffle import run
     from dbshuf.plan.make_plan import make_plan
+    from dbshuf.plan.space import folders_written
+
+    clear_leftovers(folders_written(options.output, options.temp_dir), quiet=given.quiet)
 
     mode = _progress_mode(given, fd)
     reporter = open_progress(mode, sys.stderr)

@@ -82,12 +82,17 @@ class Sorter:
 
         keys     uint64, shape (rows,), without ties
         Returns  int64, shape (rows,): what numpy takes by; it would cast others at every take
+        Raises   MemoryError
         """
         if len(keys) < 2:
             return np.arange(len(keys))
         self._bucket.keys = keys
         try:
             rows: U32 = self._connection.execute("EXECUTE order_keys").fetchnumpy()["row"]
+        except duckdb.OutOfMemoryException as error:
+            if "bad allocation" in str(error):  # by the system, and not by our own limit
+                raise MemoryError("no room to order keys") from error
+            raise
         finally:
             self._bucket.keys = keys[:0]
         return rows.astype(np.int64)

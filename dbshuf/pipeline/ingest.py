@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from dbshuf.base.key import ORDINAL_LIMIT
+from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.remote_names import is_remote
@@ -147,6 +148,7 @@ def ingest(
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
     temp = _temp_folder(path, temp_dir)
+    remove_leftovers([temp, path.absolute().parent])
     found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
     call = _opened(path, found, hive, asked, cap)
     done = call.run(temp, threads or usable_cores(), progress)

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
 from dbshuf.sink import Target
 from dbshuf.sink.output_path import grows_in
@@ -29,6 +30,17 @@ def temp_folder(asked: str | None, target: Target) -> Path:
             hint="name an existing directory",
         )
     return folder
+
+
+def folders_written(output: str | None, temp_dir: str | None) -> list[Path]:
+    """Return where runs with such an output and --temp-dir may have left hidden names."""
+    folders = [Path(temp_dir)] if temp_dir else []
+    if output and output != "-" and not is_remote(output):
+        final = Path(os.path.realpath(output))
+        folders += [final.parent, final]
+    if not temp_dir:
+        folders.append(Path(tempfile.gettempdir()))
+    return folders
 
 
 def _system_folder() -> Path:

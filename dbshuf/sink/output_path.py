@@ -14,13 +14,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
-
-HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
 
 _SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 _MOST_LINKS = 40  # that the kernel follows, too

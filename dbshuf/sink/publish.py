@@ -12,20 +12,20 @@ whole, so there too a reader sees nothing or everything. One that cannot be repl
 at a time, out of a hidden directory inside it, once all of them are complete and on
 disk; shards of an older set that were not replaced are removed last. A machine that
 dies within those renames leaves whole shards, but maybe of both sets: that much is all
-that a directory can promise. A process that is killed leaves the hidden name behind.
+that a directory can promise. A process that is killed leaves the
+hidden name behind, and the next run here removes it (`base/leftovers.py`).
 """
 
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Protocol
 
+from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.sink.output_path import (
-    HIDDEN_PREFIX,
     Found,
     can_be_replaced,
     find,
@@ -89,7 +89,7 @@ class HiddenFile:
     def __init__(self, found: Found, *, shown: str) -> None:
         self._shown = shown
         self._final, self._old = found.final, found.old
-        self._hidden = claim(_hidden_beside(self._final))
+        self._hidden = claim(hidden_beside(self._final))
         mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
         self.output = DiskFile(self._hidden, shown=shown, mode=mode)
 
@@ -119,9 +119,9 @@ class HiddenDirectory:
             self._final = found.final
             self._whole = can_be_replaced(found)
             if self._whole:
-                self._hidden = _hidden_beside(self._final)
+                self._hidden = hidden_beside(self._final)
             else:
-                self._hidden = self._final / f"{HIDDEN_PREFIX}{secrets.token_hex(4)}"
+                self._hidden = hidden_in(self._final)
             os.mkdir(claim(self._hidden))
             if self._whole and found.old is not None:
                 _take_after(self._hidden, found.old)
@@ -188,12 +188,6 @@ def shard_names(count: int, form: str) -> list[str]:
 def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
-
-
-def _hidden_beside(final: Path) -> Path:
-    """A new hidden name in the same directory; long names are cut to fit 255 bytes."""
-    name = os.fsencode(final.name)[:200].decode("utf-8", "ignore")  # no half of a character
-    return final.with_name(f".{name}.dbshuf-{secrets.token_hex(4)}")
 
 
 def _take_after(hidden: Path, old: os.stat_result) -> None:

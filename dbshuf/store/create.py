@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.statements import filled, shuffle_key, statement
 from dbshuf.base.temporary import claim, remove
@@ -78,7 +78,7 @@ def create_store(
         row = pa.schema([("line", pa.binary() if options.binary else pa.string())])
     described = _description(inputs, kind, options, rows)
     group_rows = _group_rows(inputs, kind, options)
-    hidden = claim(path.absolute().parent / f".{path.name}.{secrets.token_hex(6)}")
+    hidden = claim(hidden_beside(path.absolute()))
     try:
         with attached(
             hidden,

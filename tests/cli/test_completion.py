@@ -8,7 +8,7 @@ import sys
 import pytest
 from fork_server import Call
 
-from dbshuf.options import STRATEGIES
+from dbshuf.options import ENGINES, STRATEGIES
 from dbshuf.sink import FORMATS
 from dbshuf.source.formats import NAMES
 
@@ -38,6 +38,7 @@ def completed(fork_server, tmp_path):
     [
         ("--format", FORMATS),
         ("--strategy", STRATEGIES),
+        ("--engine", ENGINES),
         ("--from", tuple(NAMES)),
         ("--schema", ("same", "union")),
         ("--progress", ("auto", "always", "never", "json")),

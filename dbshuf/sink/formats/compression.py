@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from dbshuf.sink.encoder_threads import EncoderThreads, MemoryFile
+from dbshuf.sink.formats.zstd_checksum import FrameChecksum
 from dbshuf.sink.memory import compressing_threads
 from dbshuf.sink.raw_file import ByteOutput, WithHead
 from dbshuf.sink.target import Target
@@ -115,7 +116,7 @@ def _deflate(block: bytes, dictionary: bytes, flush: int) -> bytes:
 
 
 class Zstd:
-    """One zstd frame, compressed by one thread beside the caller.
+    """One zstd frame with a checksum, compressed by one thread beside the caller.
 
     The level is Arrow's own for streams, 1: it takes no other there, and its one-shot
     codec, which does, makes a frame a call.
@@ -127,6 +128,7 @@ class Zstd:
         self._blocks = Blocks(BLOCK_BYTES)
         self._file = MemoryFile()
         self._frame = pa.CompressedOutputStream(pa.PythonFile(self._file, "w"), "zstd")
+        self._checksum = FrameChecksum()
 
     def write(self, data: bytes | memoryview) -> None:
         for block in self._blocks.add(data):
@@ -135,23 +137,26 @@ class Zstd:
     def flush(self) -> int:
         self._thread.call(self._compress, self._blocks.rest(), self._frame.flush)
         self._thread.drain()
-        return self._output.flush() + _ZSTD_FOOT_BYTES
+        return self._output.flush() + _ZSTD_FOOT_BYTES + self._checksum.size_bytes
 
     def finish(self) -> None:
         self._thread.call(self._compress, self._blocks.rest(), self._frame.close)
         self._thread.finish()
+        self._output.write(self._checksum.end())
         self._output.finish()
 
     def abort(self) -> None:
         self._thread.abort()
+        self._checksum.close()
         self._output.abort()
 
     def _compress(self, block: bytes, end: Callable[[], None] | None = None) -> list[bytes]:
         self._frame.write(block)
+        self._checksum.add(block)
         if end is not None:
             end()
         return self._file.take()
 
     def _put(self, pieces: list[bytes]) -> None:
         for piece in pieces:
-            self._output.write(piece)
+            self._output.write(self._checksum.marked(piece))

@@ -109,6 +109,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             self._schema,
             compression=self._codec,
             compression_level=self._level,
+            write_page_checksum=True,
             **self._options,
         )
         try:

@@ -42,7 +42,7 @@ class _Buffer(ctypes.Structure):
 @lru_cache(maxsize=1)
 def functions() -> dict[str, Any] | None:
     """Return the functions of a libzstd by their names, None where there is none to call."""
-    for names, load in ((_IN_DUCKDB, _duckdb), *((None, load) for load in _SYSTEM)):
+    for names, load in ((_IN_DUCKDB, duckdb_library), *((None, load) for load in _SYSTEM)):
         with contextlib.suppress(OSError, AttributeError, ImportError):
             library = load()
             found = {name: library[names[name] if names else name] for name in _IN_DUCKDB}
@@ -63,7 +63,8 @@ def functions() -> dict[str, Any] | None:
     return None
 
 
-def _duckdb() -> ctypes.CDLL:
+def duckdb_library() -> ctypes.CDLL:
+    """Return DuckDB's module as a library of C functions; Raises ImportError, OSError."""
     return ctypes.CDLL(str(importlib.import_module("_duckdb").__file__))
 
 

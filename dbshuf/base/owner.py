@@ -1,0 +1,111 @@
+"""Whose a hidden file or folder is: a small file beside it, locked as long as its run lives.
+
+The kernel drops the lock (flock) with the last descriptor, whatever ends a process; so what is
+not locked any more has been left behind. The file is locked before it has the name that others
+look for. A record in it tells people and other machines who that was.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from dbshuf.base.filenames import UNLOCKED_SUFFIX, owner_of
+
+_NO_LINK = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A run, as its record has it.
+
+    pid      of its process, where it ran
+    started  seconds since 1970
+    host     name of its machine or container
+    boot     the kernel's own number for this start of the machine; empty if it tells none
+    """
+
+    pid: int
+    started: float
+    host: str
+    boot: str
+
+    @classmethod
+    def this_run(cls) -> "Owner":
+        return cls(os.getpid(), time.time(), socket.gethostname(), boot_id())
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Owner | None":
+        """Return the owner of a record; None if it is cut short, or no record."""
+        try:
+            fields = json.loads(text)
+            return cls(
+                int(fields["pid"]),
+                float(fields["started"]),
+                str(fields["host"]),
+                str(fields["boot"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+@cache
+def boot_id() -> str:
+    """Return what tells one start of one kernel from all others; containers share it."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def lock_owner(hidden: Path) -> int | None:
+    """Say that a hidden name is this run's; return the descriptor that keeps it so.
+
+    None where that cannot be: then the making of the thing itself says why, or a file system
+    that knows no locks has nothing to tell a later run by.
+    """
+    name = owner_of(hidden)
+    begun = name.with_name(name.name + UNLOCKED_SUFFIX)
+    try:
+        fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(begun, name)
+    except OSError:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.unlink(begun)
+        return None
+    with contextlib.suppress(OSError):  # a full disk: the lock alone says enough
+        os.write(fd, json.dumps(asdict(Owner.this_run())).encode())
+    return fd
+
+
+def unlock_owner(hidden: Path, fd: int) -> None:
+    """Take back what `lock_owner` said; never raises."""
+    with contextlib.suppress(OSError):
+        os.unlink(owner_of(hidden))
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def lock_if_free(owner: Path) -> int | None:
+    """Lock a record that nobody has locked; None if somebody has, or it is gone by now."""
+    try:
+        fd = os.open(owner, os.O_RDWR | _NO_LINK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.lstat(owner)):
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None

@@ -1,0 +1,161 @@
+"""What goes wrong around a run: limits, folders that vanish, other runs, kills at any moment."""
+
+import os
+import random
+import resource
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import reference
+
+from dbshuf import errors
+
+ROWS, WIDTH = 400_000, 147  # 59 MB
+LIMITS = ("--memory", "400MB", "--strategy", "partition", "--temp-dir", "temp", "--seed", "1")
+
+
+@pytest.fixture
+def work(home: Path) -> Path:
+    """A folder with an input and an empty `temp`."""
+    reference.write_numbered(home / "in.txt", ROWS, WIDTH)
+    (home / "temp").mkdir()
+    return home
+
+
+def limited(start, number: int, limit: int, *args: object) -> tuple[int, str]:
+    """Run under a limit of the system; return the exit code and what was said."""
+    child = start(*args, preexec_fn=lambda: resource.setrlimit(number, (limit, limit)))
+    _, err = child.communicate(timeout=60)
+    return child.returncode, err.decode()
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "said"),
+    [
+        ("out.txt", LIMITS, {errors.TempUnusable.exit_code}),
+        ("shards/", ("--shards", 2, *LIMITS), {errors.TempUnusable.exit_code}),
+        ("out.txt", ("--strategy", "memory", "--seed", "1"), {errors.OutputUnwritable.exit_code}),
+    ],
+)
+def test_a_limit_on_the_size_of_files_is_named_and_nothing_is_left(
+    output, options, said, *, start, work, snapshot
+):
+    """`ulimit -f`: the error is the system's own, and the old output stays."""
+    (work / "out.txt").write_bytes(b"old")
+    before = snapshot(work)
+    size = 20 << 20
+    code, err = limited(
+        start, resource.RLIMIT_FSIZE, size, "shuffle", "in.txt", "-o", output, *options
+    )
+    assert code in said, err
+    assert "File too large" in err
+    assert "Traceback" not in err
+    assert snapshot(work) == before
+
+
+@pytest.mark.parametrize("strategy", ["memory", "partition", "spill"])
+def test_thirty_two_open_files_are_enough(strategy, start, work):
+    """Buckets and shards take no descriptor each."""
+    args = ("shuffle", "in.txt", "-o", "shards/", "--shards", 64, "--strategy", strategy)
+    code, err = limited(start, resource.RLIMIT_NOFILE, 32, *args)
+    assert code == 0, err
+    assert len(os.listdir(work / "shards")) == 64
+
+
+@pytest.mark.parametrize("room", [500 << 20, 800 << 20, 1100 << 20])
+def test_memory_that_the_system_refuses_is_an_error_in_words(room, start, work, snapshot):
+    """`ulimit -v` below what --memory names: no bug, no traceback, nothing left."""
+    before = snapshot(work)
+    code, err = limited(
+        start, resource.RLIMIT_AS, room, "shuffle", "in.txt", "-o", "out.txt", *LIMITS
+    )
+    if code == 0:
+        (work / "out.txt").unlink()
+    else:
+        assert code == errors.MemoryRefused.exit_code, err
+        assert "ulimit -v" in err
+    assert "Traceback" not in err
+    assert snapshot(work) == before
+
+
+def test_an_output_folder_that_vanishes_is_an_error(start, wait_for, work):
+    """Somebody cleaned up; nothing is left elsewhere."""
+    (work / "out").mkdir()
+    child = start("shuffle", "-", "-o", "out/out.txt", *LIMITS)
+    child.stdin.write(b"a line\n" * 30_000)  # more than is looked at before the plan
+    child.stdin.flush()
+    wait_for(lambda: any((work / "temp").iterdir()), "the run at work")
+    shutil.rmtree(work / "out")
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == errors.OutputUnwritable.exit_code
+    assert b"out/out.txt" in err
+    assert os.listdir(work / "temp") == []
+
+
+def test_two_runs_with_one_output_leave_one_of_both_whole(start, work, cli):
+    """The last one to end has its rows there, all of them, in its own order."""
+    expected = set()
+    for seed in "12":
+        assert cli("shuffle", "in.txt", "-o", "one.txt", "--seed", seed).code == 0
+        expected.add((work / "one.txt").read_bytes())
+    children = [start("shuffle", "in.txt", "-o", "out.txt", "--seed", seed) for seed in "12"]
+    for child in children:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+    assert (work / "out.txt").read_bytes() in expected
+    assert sorted(os.listdir(work)) == ["in.txt", "one.txt", "out.txt", "temp"]
+
+
+def test_of_two_ingests_into_one_store_the_second_is_refused(start, wait_for, work, cli):
+    """DuckDB lets one process write; the first is not disturbed."""
+    assert cli("ingest", "s.duckdb", "in.txt").code == 0
+    shutil.copy(work / "in.txt", work / "more.txt")
+    first = start("ingest", "s.duckdb", "more.txt", "--temp-dir", "temp")
+    wait_for(lambda: any((work / "temp").iterdir()), "the first at work")
+    for command in (("ingest", "s.duckdb", "more.txt"), ("export", "s.duckdb", "-o", "out.txt")):
+        ran = cli(*command)
+        assert ran.code in {0, errors.InputUnreadable.exit_code}, ran.err
+        assert ran.code == 0 or "another program has it open" in ran.err
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 0, err
+    ran = cli("export", "s.duckdb", "-o", "out.txt", "--seed", 1)
+    assert ran.code == 0, ran.err
+    assert (work / "out.txt").stat().st_size == 2 * ROWS * WIDTH
+
+
+def test_a_run_killed_at_any_moment_leaves_the_old_output_or_the_new(start, work, cli):
+    """Fifty kills: a reader never sees half, and a last run leaves nothing hidden."""
+    assert cli("shuffle", "in.txt", "-o", "new.txt", *LIMITS).code == 0
+    new = (work / "new.txt").read_bytes()
+    out = work / "out.txt"
+    chance = random.Random(7)
+    seen = set()
+    for _ in range(50):
+        out.write_bytes(b"old")
+        child = start("shuffle", "in.txt", "-o", "out.txt", *LIMITS)
+        time.sleep(chance.uniform(0.2, 1.2))
+        child.kill()
+        child.communicate()
+        found = out.read_bytes()
+        assert found in (b"old", new)
+        seen.add(found)
+    assert b"old" in seen
+    assert cli("shuffle", "in.txt", "-o", "out.txt", *LIMITS).code == 0
+    assert out.read_bytes() == new
+    assert sorted(os.listdir(work)) == ["in.txt", "new.txt", "out.txt", "temp"]
+    assert os.listdir(work / "temp") == []
+
+
+def test_a_flipped_bit_in_what_was_written_to_parquet_is_found(work, cli):
+    """Every page carries a checksum, also where nothing is compressed."""
+    ran = cli("shuffle", "in.txt", "-o", "out.parquet", "--compression", "none", "--seed", 1)
+    assert ran.code == 0, ran.err
+    data = bytearray((work / "out.parquet").read_bytes())
+    data[len(data) // 2] ^= 1
+    (work / "bad.parquet").write_bytes(data)
+    with pytest.raises(OSError, match="CRC"):
+        pq.read_table(work / "bad.parquet", page_checksum_verification=True)
+    assert pq.read_table(work / "out.parquet", page_checksum_verification=True).num_rows == ROWS

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
-from dbshuf.errors import InputMissing, OutputExists, OutputUnwritable
+from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
@@ -239,7 +239,13 @@ class RemoteDirectory:
             _refuse_content(self._uploads.store, self._path)
         old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
         self._complete(old)
-        self._delete([name for name in old if name not in self._shown])
+        try:
+            self._delete([name for name in old if name not in self._shown])
+        except DbshufError as error:
+            raise type(error)(
+                f"{error.message}; all new shards are in place, and some of an older set too",
+                hint="remove those that have another number behind `-of-`",
+            ) from None
         self._uploads.close()
 
     def _send_waiting(self, folder: Path) -> None:

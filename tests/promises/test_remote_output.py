@@ -215,6 +215,16 @@ def test_shards_that_were_shown_go_again_where_one_cannot_be(bucket, proxy, sour
     assert objects_of(bucket) == {"out/README": b"mine"}
 
 
+def test_old_shards_that_cannot_be_removed_are_told(bucket, proxy, source):
+    """The new ones are in place then, and nothing says otherwise."""
+    dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, shards=3)
+    proxy.add(meets=lambda r: r.method == "DELETE" or "delete" in r.path, status=403)
+    with pytest.raises(errors.RemoteDenied, match="all new shards are in place") as caught:
+        dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, shards=2, force=True)
+    assert "-of-" in caught.value.hint
+    assert len(bucket.keys()) == 5
+
+
 def test_a_lost_answer_to_the_last_call_is_no_failure(bucket, proxy, source):
     """The object is complete then, and the second call finds no upload."""
 

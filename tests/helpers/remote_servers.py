@@ -15,7 +15,8 @@ from typing import Any
 
 KEY_ID, SECRET = "AKIATESTKEYID", "s3cr3t-that-nobody-may-see"
 REGION = "us-east-1"
-_START_S = 60
+_START_S = 40
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,29 @@ _IDENTITIES = """{"identities": [{"name": "tests",
 def seaweed_server(folder: Path) -> Iterator[S3Server]:
     """Run SeaweedFS, which checks signatures."""
     (folder / "s3.json").write_text(_IDENTITIES % (KEY_ID, SECRET))
-    ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
+    with contextlib.ExitStack() as stack:
+        for attempt in range(_STARTS):
+            port, command = free_port(), _weed(folder)
+            command += [f"-s3.port={port}"]
+            try:
+                url = stack.enter_context(served(command, port, "/", folder))
+                break
+            except RuntimeError:  # somebody took one of its eight ports meanwhile
+                if attempt == _STARTS - 1:
+                    raise
+        yield S3Server(url)
+
+
+def _weed(folder: Path) -> list[str]:
+    """Return the command but for the port of S3."""
     weed = shutil.which("weed") or os.path.join(os.path.dirname(sys.executable), "weed")
     command = [weed, "-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+<<<<<<< HEAD
     command += ["-s3", f"-s3.port={ports['s3']}", "-s3.config=s3.json", f"-dir={folder}"]
     command += [f"-s3.port.grpc={free_port()}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+=======
+    command += ["-s3", "-s3.config=s3.json", f"-s3.port.grpc={free_port()}", f"-dir={folder}"]
+>>>>>>> w-rread
     for name in ("master", "volume", "filer"):
-        command += [f"-{name}.port={ports[name]}", f"-{name}.port.grpc={free_port()}"]
-    command += ["-volume.max=2000", "-master.volumeSizeLimitMB=64"]
-    with served(command, ports["s3"], "/", folder) as url:
-        yield S3Server(url)
+        command += [f"-{name}.port={free_port()}", f"-{name}.port.grpc={free_port()}"]
+    return [*command, "-volume.max=2000", "-master.volumeSizeLimitMB=64"]

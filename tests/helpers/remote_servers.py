@@ -129,12 +129,8 @@ def _weed(folder: Path) -> list[str]:
     """Return the command but for the port of S3."""
     weed = shutil.which("weed") or os.path.join(os.path.dirname(sys.executable), "weed")
     command = [weed, "-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-<<<<<<< HEAD
-    command += ["-s3", f"-s3.port={ports['s3']}", "-s3.config=s3.json", f"-dir={folder}"]
-    command += [f"-s3.port.grpc={free_port()}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-=======
     command += ["-s3", "-s3.config=s3.json", f"-s3.port.grpc={free_port()}", f"-dir={folder}"]
->>>>>>> w-rread
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else at ports of their own
     for name in ("master", "volume", "filer"):
         command += [f"-{name}.port={free_port()}", f"-{name}.port.grpc={free_port()}"]
     return [*command, "-volume.max=2000", "-master.volumeSizeLimitMB=64"]

@@ -1,5 +1,6 @@
 """How a run's memory is divided: what the plan decides, and every part keeps to."""
 
+import math
 from dataclasses import dataclass
 
 from dbshuf.units import MIB
@@ -25,7 +26,9 @@ PIECE_ROW_BYTES = 56
 # For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
 # tests/bench/runs/ stay below the cap with it.
 SLACK_BYTES = 40 * MIB
+VECTOR_ROWS = 2048  # that DuckDB makes at once, and packs (2.0.1)
 MERGE_ROWS = 122_880  # rows that DuckDB's merge pins a thread, payload and all (2.0.0)
+_RUN_BYTES = 6 * MIB  # that it pins of a run beside them, times its limit over the run's size
 MOST_LONG_BYTES = 1 << 30  # offsets are int32
 LEAST_PIECE_ROWS = 1 << 15
 
@@ -86,7 +89,22 @@ def store_page_bytes(store_bytes: int) -> int:
     return 32 * MIB if store_bytes >= 256 * MIB else 2 * MIB
 
 
-def merge_threads(limit: int, row_bytes: float, threads: int) -> int:
-    """Return how many threads DuckDB's merge has memory for within its limit (bytes)."""
+def merge_bytes(row_bytes: float, size: int) -> int:
+    """Return the least limit (bytes) under which DuckDB's merge orders `size` bytes on a thread.
+
+    It pins MERGE_ROWS rows and some blocks of every run, and the less it has, the more runs
+    there are. Measured with rows of 147 bytes: 32-34 MiB for 100 MB, 43-46 for 300 and 58-61
+    for 735; of 1,000 bytes 124-136 for 300 MB and 124-173 for 735 (duckdb 2.0.1).
+    """
+    pinned = MERGE_ROWS * row_bytes * 1.2
+    return int((pinned + math.sqrt(pinned * pinned + 4 * _RUN_BYTES * size)) / 2)
+
+
+def merge_threads(limit: int, row_bytes: float, threads: int, size: int = 0) -> int:
+    """Return how many threads DuckDB's merge has memory for within its limit (bytes).
+
+    size  of all rows, as far as it is known
+    """
     pinned = int(MERGE_ROWS * row_bytes)
-    return max(1, min(threads, limit // max(2 * pinned, 1)))
+    share = pinned + _RUN_BYTES * size // max(limit, 1)
+    return max(1, min(threads, limit // max(2 * pinned, share, 1)))

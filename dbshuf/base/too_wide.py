@@ -11,4 +11,10 @@ class MergeTooSmall(StrategyUnfit):
 
 
 class QueryTooLarge(QueryFailed):
-    """DuckDB had too little memory for a SELECT, or for the order that its statement has."""
+    """DuckDB had too little memory for a SELECT, or for the order that its statement has.
+
+    needed_bytes  the limit (bytes) of DuckDB under which a SELECT has room for such rows, as
+                  far as a sample tells
+    """
+
+    needed_bytes = 0

@@ -38,6 +38,7 @@ class Spill:
 
     schema          of typed rows; None: they are lines
     mean_row_bytes  of the rows
+    size_bytes      of all of them, 0 where that is unknown
     buffer_bytes    what the thread that reads for it takes at a time
     memory_bytes    DuckDB's limit
     temp_dir        which the user named, for messages
@@ -45,6 +46,7 @@ class Spill:
 
     schema: pa.Schema | None
     mean_row_bytes: float
+    size_bytes: int
     buffer_bytes: int
     memory_bytes: int
     threads: int
@@ -94,7 +96,7 @@ def spill_order(
 def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory database that spills to the run's folder and loads nothing."""
     limit = spill.memory_bytes
-    threads = merge_threads(limit, spill.mean_row_bytes, spill.threads)
+    threads = merge_threads(limit, spill.mean_row_bytes, spill.threads, spill.size_bytes)
     connection = duckdb.connect()
     for setting, value in (
         ("memory_limit", quoted(f"{limit}B")),

@@ -51,6 +51,8 @@ from dbshuf.pipeline.ingest_input import (
     open_scan,
 )
 from dbshuf.pipeline.scan import TableScan
+from dbshuf.query.evaluator import Spare
+from dbshuf.query.json_keys import TWICE
 from dbshuf.query.json_scan import json_structure
 from dbshuf.remote.names import shown
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
@@ -147,6 +149,7 @@ def ingest(
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
     cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
+    asked = replace(asked, memory_bytes=cap)
     temp = _temp_folder(path, temp_dir)
     remove_leftovers([temp, path.absolute().parent])
     found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
@@ -299,8 +302,10 @@ class _Ingest:
             self._known = {(one.path, one.table_name): one for one in self._info.sources}
             pending = [one for one in found if self._key(one) not in self._known]
             if self._info.json_structure is not None:
-                self._check_structure(found, pending)
-                self._query = json_rows(self._info.json_structure)
+                has_twice = self._check_structure(found, pending)
+                kept = json.loads(self._info.json_structure)
+                self._query = json_rows(json.dumps(kept | has_twice, ensure_ascii=False))
+                self._query.has_spare(Spare(self._room.spare_bytes, self._room.cap_for_spare))
             self._progress.stage("ingest", _text_bytes(pending))
             done = [self._one(one, connection) for one in found]
             connection.execute("CHECKPOINT dbshuf")
@@ -313,8 +318,10 @@ class _Ingest:
             table = only_table(one, self._info.kind)
         return path.decode("utf-8", "backslashreplace"), table
 
-    def _check_structure(self, found: Sequence[Input], pending: Sequence[Input]) -> None:
+    def _check_structure(self, found: Sequence[Input], pending: Sequence[Input]) -> dict[str, Any]:
         """Raise SchemaMismatch unless the store's columns hold every value of JSON lines.
+
+        Return what a structure has more where keys come twice.
 
         If need be, inputs that are there are looked at too, so that an ingest that was
         interrupted can be repeated: a store is made for all inputs of its first call.
@@ -322,9 +329,16 @@ class _Ingest:
         kept = json.loads(self._info.json_structure or "{}")
         new: dict[str, Any] = {}
         for some in (pending, found) if pending else ():
-            new = json.loads(json_structure(some, self._info.terminator, needs="nothing"))
+            structure = json_structure(
+                some,
+                self._info.terminator,
+                needs="nothing",
+                memory_bytes=self._asked.memory_bytes,
+            )
+            new = json.loads(structure)
+            note = {TWICE: new.pop(TWICE)} if TWICE in new else {}
             if fits(new, kept):
-                return
+                return note
         unfit = [name for name in new if not fits({name: new[name]}, kept)]
         shown = [f"`{name}` is {_shown(kept, name)} and {_shown(new, name)}" for name in unfit[:5]]
         if unfit:
@@ -332,6 +346,7 @@ class _Ingest:
                 f"`{self._info.path}` cannot hold all values of the inputs: {'; '.join(shown)}",
                 hint="make a store of all inputs at once",
             )
+        return {}
 
     def _one(self, one: Input, connection: duckdb.DuckDBPyConnection) -> Ingested:
         key = self._key(one)

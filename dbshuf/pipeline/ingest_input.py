@@ -61,12 +61,22 @@ class Room:
     longest_bytes  of a line that fits
     vector_bytes   of a vector of rows that fits
     engine_bytes   DuckDB's limit
+    memory_bytes   the cap
     """
 
     base_bytes: int
     longest_bytes: int
     vector_bytes: int
     engine_bytes: int
+    memory_bytes: int
+
+    def spare_bytes(self) -> int:
+        """Return what one row may take now to be made of its JSON: half of what is left."""
+        return (self.memory_bytes - resident_bytes() - _CODE_BYTES) // 2
+
+    def cap_for_spare(self, size: int) -> int:
+        """Return a --memory (bytes) under which one row may take `size` bytes."""
+        return self.base_bytes + _CODE_BYTES + 2 * size + self.engine_bytes
 
     def cap_for_line(self, length: int) -> int:
         """Return a --memory (bytes) under which a line of `length` bytes fits."""
@@ -91,7 +101,7 @@ def make_room(cap_bytes: int, inputs: Sequence[Input], kind: str) -> Room:
         )
     longest = min(free // _LONG_SHARE, MOST_LONG_BYTES - MIB)
     vector = free // _VECTOR_SHARE
-    return Room(base, longest, vector, free - 2 * longest - 2 * vector)
+    return Room(base, longest, vector, free - 2 * longest - 2 * vector, cap_bytes)
 
 
 class Digest:

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.pipeline.verify import check_read, check_rows
@@ -164,22 +166,27 @@ class SqlScan:
         buffer_bytes: int,
         folder: Path,
         is_ordered: bool,
+        cap_for: Callable[[int], int] = lambda size: 0,
+        gives_way: bool = False,
     ) -> None:
         """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
 
         buffer_bytes  of each thread that reads, as the source expects them
         to_relation  turns what `feed` yields into rows of the relation `lines`
         is_ordered   whether the statement orders the rows too: then `windows` gives them
+        cap_for      bytes of DuckDB -> the --memory (bytes) that gives it them, or 0
+        gives_way    whether it is not even tried where the rows seem too wide for that
         """
         self.most_workers = 1 << 10
         self._feed, self._to_relation = feed, to_relation
         self._buffer_bytes = buffer_bytes
         self._readers = min(threads, feed.most_workers)
-        self._query = query
-        run = query.ordered if is_ordered else query.rows
+        self._query, self._cap_for = query, cap_for
+        run = partial(query.ordered, gives_way=gives_way) if is_ordered else query.rows
         self._rows: Generator[Any] = run(
             self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
         )
+        self._told_rows = self._told()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._is_done = self._is_all_read = False
@@ -192,16 +199,26 @@ class SqlScan:
                 query raises
         """
         rows = 0
-        for keys, batch in self._rows:
+        for keys, batch in self._told_rows:
             rows += len(keys)
             yield Window.of_rows(batch, keys)
         if self._query.keeps_rows:
             check_rows(rows, self._fed_rows)
 
+    def _told(self) -> Generator[Any]:
+        """Yield what the query does; where that is too large, say what would be enough."""
+        try:
+            yield from self._rows
+        except QueryTooLarge as error:
+            cap = self._cap_for(error.needed_bytes)
+            if cap:
+                error.hint = f"--memory {-(-cap // MIB)}MiB would do, for rows such as the first"
+            raise
+
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         while True:
             with self._lock:
-                rows = None if self._is_done else next(self._rows, None)
+                rows = None if self._is_done else next(self._told_rows, None)
                 if rows is None:
                     self._is_done = True
                     return
@@ -269,7 +286,7 @@ class SqlScan:
     def close(self) -> None:
         self.stop()
         with contextlib.suppress(ValueError):  # a worker that is stuck in it will end it
-            self._rows.close()
+            self._told_rows.close()
         self._feed.close()
 
 
@@ -321,6 +338,8 @@ def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
         buffer_bytes=layout.buffer_bytes,
         folder=folder,
         is_ordered=plan.is_one_statement,
+        cap_for=plan.cap_for_query,
+        gives_way=plan.otherwise is not None,
     )
 
 

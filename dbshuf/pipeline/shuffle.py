@@ -20,6 +20,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.scan import SqlScan, open_scan
 from dbshuf.pipeline.verify import check_totals, checked
+from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
 
@@ -157,6 +158,7 @@ def _tried(
             spill = Spill(
                 plan.schema,
                 plan.survey.mean_line_bytes,
+                0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
                 plan.layout.buffer_bytes,
                 plan.duckdb_bytes,
                 plan.threads,
@@ -186,7 +188,12 @@ def _statement(
             words,
             folder,
             memory_bytes=plan.duckdb_bytes,
-            threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads),
+            threads=merge_threads(
+                plan.duckdb_bytes,
+                plan.survey.mean_line_bytes,
+                plan.threads,
+                0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
+            ),
         )
         return
     with contextlib.closing(open_scan(plan, folder, advance)) as feed:

@@ -96,6 +96,11 @@ class Plan:
             cap += cap // 8
         return cap + 8 * MIB
 
+    def cap_for_query(self, size: int) -> int:
+        """Return a --memory (bytes) that gives --sql `size` bytes of DuckDB; 0: it has them."""
+        lacking = size - self.duckdb_bytes
+        return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
+
     def _longest_at(self, cap: int, base: int) -> int:
         return _longest(self._layout_at(cap, base), self.target)
 

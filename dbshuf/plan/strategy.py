@@ -2,7 +2,7 @@
 
 import sys
 
-from dbshuf.base.layout import MERGE_ROWS, Layout
+from dbshuf.base.layout import MERGE_ROWS, Layout, merge_bytes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.memory import lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
@@ -41,7 +41,7 @@ def choose_strategy(
     if cap < needed:
         raise StrategyUnfit(
             f"--strategy spill needs {named}, not {human(cap)}: DuckDB's merge pins"
-            f" {MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes",
+            f" {MERGE_ROWS:,} rows of {survey.mean_line_bytes:.0f} bytes, and a part of every run",
             hint=f"use --strategy partition, or --memory {named}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
@@ -115,9 +115,10 @@ def _reading_bytes(cap: int, base: int, survey: Survey, share: float) -> int:
 
 def _least_spill_cap(base: int, survey: Survey) -> int:
     """The cap (bytes) under which DuckDB's merge can pin what it must on one thread."""
-    pinned = int(MERGE_ROWS * survey.mean_line_bytes)
+    pinned, merged = int(MERGE_ROWS * survey.mean_line_bytes), 0
     if survey.text_bytes is not None:
         pinned = min(pinned, survey.text_bytes)
-    engine = _engine_bytes() + max(pinned * 3 // 2, _LEAST_DUCKDB_BYTES)
+        merged = merge_bytes(pinned / MERGE_ROWS, stored_bytes(survey))
+    engine = _engine_bytes() + max(pinned * 3 // 2, merged, _LEAST_DUCKDB_BYTES)
     reading = _LEAST_READING_BYTES + survey.reader_bytes
     return base + max(engine + reading, engine * 4 // 3 + MIB)

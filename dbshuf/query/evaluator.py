@@ -96,6 +96,7 @@ class ChunkStep:
     columns  that are read
     types    column -> SQL type of `lines`
     row      name of the column with the row numbers; in `lines` only if it is hidden there
+    prepared  a chunk -> as the statement is to see it; None: as it is
     needs    one row -> the memory (bytes) that is enough for what DuckDB makes of it
     """
 
@@ -106,6 +107,7 @@ class ChunkStep:
     row: str
     shows_row: bool = False
     needs: Callable[[pa.RecordBatch], int] = lambda row: _MOST_COPIES * row.nbytes
+    prepared: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
 
 
 class ChunkRunner:
@@ -130,6 +132,8 @@ class ChunkRunner:
         batch   pyarrow RecordBatch with the step's columns, and perhaps others
         Raises  QueryFailed, with the place of the first row that fails
         """
+        if self.step.prepared is not None:
+            batch = self.step.prepared(batch)
         rows, first = batch.num_rows, 0
         if len(self._numbers) < rows:
             self._numbers = np.arange(rows, dtype=np.int32)

@@ -11,6 +11,7 @@ import json
 import math
 import queue
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,9 +20,11 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Spare
+from dbshuf.query.json_keys import TWICE, Pairs, count_keys, has_twice, keys_in
 from dbshuf.query.json_rows import json_needs, without_marks
 from dbshuf.units import MIB
 
@@ -38,7 +41,7 @@ _LOOK = "|".join(  # what to look at here; of flaws only what DuckDB overlooks
 _DEEPEST = 45  # levels that are columns: Parquet readers take 100, a list is two
 _NESTED = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 _FLAW = re.compile(rf",{_SPACE}[]}}]|(?i:nan|inf)")
-_ROW = "row"
+_ROW, _KEYS = "row", "keys"
 
 
 class JsonShape:
@@ -79,7 +82,7 @@ class JsonShape:
             self.kinds.add("str")
         elif isinstance(value, list) and level > _DEEPEST:
             self.kinds.add("any")
-        elif isinstance(value, _Pairs):
+        elif isinstance(value, Pairs):
             self.kinds.add("object")
             for key, inner in value:
                 self._field(key).add_value(inner, level + 1)
@@ -122,10 +125,6 @@ class JsonShape:
         if kinds == {"object"} and self.fields and not _clash(self.fields):
             return {key: inner.structure() for key, inner in self.fields.items()}
         return "JSON"
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """The keys and values of an object, as they came."""
 
 
 _KINDS = {
@@ -185,18 +184,25 @@ def _no_json(text: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(  # a dict would drop a key that comes twice
-    object_pairs_hook=_Pairs, parse_constant=_no_json
+    object_pairs_hook=Pairs, parse_constant=_no_json
 )
 
 
 class _Shapes:
     """What one worker needs to find the shapes of chunks."""
 
-    def __init__(self, database: ChunkDatabase) -> None:
-        query = filled("duckdb", "json_shapes", look=quoted(_LOOK), row=identifier(_ROW))
-        self._runner = ChunkRunner(
-            database, ChunkStep(_FROM, query.text, ("line",), None, _ROW, needs=json_needs)
+    def __init__(self, database: ChunkDatabase, twice: threading.Event) -> None:
+        """twice  is set once an object is seen that has a key twice."""
+        query = filled(
+            "duckdb",
+            "json_shapes",
+            look=quoted(_LOOK),
+            row=identifier(_ROW),
+            keys=identifier(_KEYS),
         )
+        read = ("line", _KEYS)
+        step = ChunkStep(_FROM, query.text, read, None, _ROW, needs=json_needs)
+        self._runner, self._twice = ChunkRunner(database, step), twice
 
     def close(self) -> None:
         self._runner.close()
@@ -205,6 +211,8 @@ class _Shapes:
         """Return the places, and structures or values, of a chunk's objects. Raises QueryFailed."""
 
         chunk = without_marks(chunk)
+        keys = count_keys(chunk.column("line"))
+        chunk = chunk.append_column(_KEYS, arrow_numbers(keys))
 
         def place(row: int) -> str:
             if not {"source", "position"} <= set(chunk.schema.names):
@@ -212,12 +220,20 @@ class _Shapes:
             return f"`{chunk['source'][row]}` at byte {chunk['position'][row]}"
 
         found: list[tuple[Callable[[], str], Any]] = []
+        certain: list[int] = []  # keys of shapes that may have more of them
         for row in self._runner.run(chunk, place).to_pylist():
             where, text = partial(place, row[_ROW]), row["shape"]
             try:
-                found.append((where, _decoded(text) if row["is_text"] else _structure(text)))
+                value = _decoded(text) if row["is_text"] else _structure(text)
             except ValueError as error:
                 raise QueryFailed(f"{where()}: {_FROM}: {_sentence(error)}") from None
+            found.append((where, value))
+            if (count := keys_in(value)) < row[_KEYS]:
+                certain.append(count)
+        if certain and not self._twice.is_set():
+            doubtful = pa.array(keys > min(certain))
+            if has_twice(one.as_py() for one in chunk.column("line").filter(doubtful)):
+                self._twice.set()
         return found
 
 
@@ -276,6 +292,8 @@ def infer_json_structure(
 ) -> str:
     """Return the type of the objects of all lines, one a line, as from_json takes it.
 
+    A key TWICE, which no column has, says that of some objects the last of equal keys counts.
+
     chunks   batches with a column `line` (VARCHAR, no terminator), which own their bytes;
              those with columns `source` and `position` have them named in errors
     threads  that look at chunks at the same time
@@ -287,7 +305,8 @@ def infer_json_structure(
     shape, names = JsonShape(), dict[str, str]()
     threads = max(threads, 1)
     database = ChunkDatabase(_MEMORY_BYTES, spare=spare)
-    idle = [_Shapes(database) for _ in range(threads)]
+    twice = threading.Event()
+    idle = [_Shapes(database, twice) for _ in range(threads)]
     workers = queue.SimpleQueue[_Shapes]()
     for worker in idle:
         workers.put(worker)
@@ -314,6 +333,8 @@ def infer_json_structure(
         for worker in idle:
             worker.close()
     fields = {key: inner.structure() for key, inner in shape.fields.items()}
+    if twice.is_set():
+        fields[TWICE] = "JSON"
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -326,7 +347,7 @@ def _add(
     """
     for place, one in found:
         known = len(shape.fields)
-        if isinstance(one, _Pairs):
+        if isinstance(one, Pairs):
             shape.add_value(one)
         else:
             shape.add_structure(one)

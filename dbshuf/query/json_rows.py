@@ -17,6 +17,7 @@ from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.query.evaluator import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect
+from dbshuf.query.json_keys import TWICE, with_last_keys, without_note
 from dbshuf.query.relation import place_names, with_place
 
 _FROM = "--from json"
@@ -37,6 +38,8 @@ class JsonRows:
         structure  as infer_json_structure gives it
         """
         self._fields: dict[str, Any] = json.loads(structure)
+        self._has_twice = self._fields.pop(TWICE, None) is not None
+        structure = without_note(structure) if self._has_twice else structure
         self.schema = _schema_of(structure) if self._fields else pa.schema([])
         self.relation = with_place(self.schema)
         self.place = place_names(self.relation)
@@ -47,7 +50,10 @@ class JsonRows:
         row = row_column(self.relation.names)
         structure = quoted(json.dumps(fields or {"-": "JSON"}, ensure_ascii=False))
         query = filled("duckdb", "row_json", structure=structure, row=identifier(row))
-        return ChunkStep(_FROM, query.text, ("line",), None, row, needs=json_needs)
+        prepared = with_last_keys if self._has_twice else None
+        return ChunkStep(
+            _FROM, query.text, ("line",), None, row, needs=json_needs, prepared=prepared
+        )
 
 
 def json_needs(row: pa.RecordBatch) -> int:

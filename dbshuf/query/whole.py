@@ -1,9 +1,10 @@
 """--sql and `dbshuf query`: one SELECT over all rows, run once, out of core."""
 
 import contextlib
+import itertools
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import U64, seed_words
+from dbshuf.base.layout import MERGE_ROWS, VECTOR_ROWS
 from dbshuf.base.row_batch import RowBatch, fixed_bytes
 from dbshuf.base.statements import Filled, identifier, ordered_result, statement
 from dbshuf.base.too_wide import QueryTooLarge
@@ -41,6 +43,14 @@ _THREAD_BYTES = 32 * MIB  # DuckDB's limit for each of its threads, at least
 _PATIENCE_S = 0.2
 _COPY = "copied"  # the table of query_spool.sql
 _KEEPING = {"PROJECTION", "STREAMING_WINDOW", "ORDER_BY", SCAN}  # operators that keep all rows
+_SAMPLED = _KEEPING | {  # those that make no more rows than they are given
+    *("FILTER", "WINDOW", "TOP_N", "LIMIT", "STREAMING_LIMIT", "UNGROUPED_AGGREGATE"),
+    *("HASH_GROUP_BY", "PERFECT_HASH_GROUP_BY"),
+}
+_SAMPLE_ROWS, _SAMPLE_BYTES = 64, 4 * MIB  # of the result, to see how wide its rows are
+_CHUNK_BYTES = 4 * MIB  # of the result, that DuckDB makes at once
+_FADE = 0.9  # of the width of rows that came out before, a batch later
+_STATE_BYTES = 64 * MIB  # what DuckDB needs at least beside its vectors
 
 Feed = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -59,6 +69,10 @@ class WholeQuery:
     texts    how many of the columns that it reads have values of no fixed width
     keeps_rows
              whether the result has as many rows as `lines`
+    is_row_by_row
+             whether every row of the result is made of one row of `lines`
+    is_sampled
+             whether some rows of `lines` show how wide those of the result are
     """
 
     def __init__(
@@ -97,6 +111,8 @@ class WholeQuery:
             self._id = ids[0] if self.has_id else ""
             self.schema = pa.schema([field for field in result.schema if field.name != self._id])
             self.columns, self.scans = bound.columns, bound.scans
+            self.is_row_by_row = bound.operators <= _KEEPING | {"FILTER"} and bound.scans == 1
+            self.is_sampled = bound.operators <= _SAMPLED and bound.scans == 1
             self._key = row_column(result.types)
             self._ordered, self.keeps_rows = "", False
             if seed is not None and len(self.schema):
@@ -166,16 +182,23 @@ class WholeQuery:
             run.close()
 
     def ordered(
-        self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path
+        self, feed: Feed, *, memory_bytes: int, threads: int, folder: Path, gives_way: bool = False
     ) -> Generator[tuple[U64, pa.RecordBatch], None, None]:
         """Run the query and yield its rows in the order of the seed, with their keys.
 
         All is as for `rows`, and one statement: the order is part of it.
 
+        gives_way  whether rows that seem too wide for DuckDB's merge are not even tried
         Raises  QueryTooLarge, which may be for the order's sake; others as `rows`
         """
         run = _Run(
-            self, self._ordered, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
+            self,
+            self._ordered,
+            feed,
+            memory_bytes=memory_bytes,
+            threads=threads,
+            folder=folder,
+            gives_way=gives_way,
         )
         try:
             run.start()
@@ -224,12 +247,22 @@ class _Pass:
         self._source: Iterator[pa.RecordBatch] = iter(())
         self._first: pa.RecordBatch | None = None
         self._is_taken = False
+        self.most_rows = 1 << 20  # of a batch
 
     def mean_row_bytes(self) -> int:
         """Begin the pass, and return the mean size of the rows of its first batch."""
         self._source = self._feed()
         self._first = self._next()
         return self._first.nbytes // max(self._first.num_rows, 1) if self._first else 1
+
+    def sample(self, count: int) -> pa.Table:
+        """Return some rows out of the first batch, from all over it."""
+        first = self._first
+        if first is None:
+            return self._schema.empty_table()
+        rows = np.linspace(0, first.num_rows, min(count, first.num_rows), endpoint=False)
+        taken = pa.Table.from_batches([first]).select(self._schema.names)
+        return taken.take(pa.array(rows.astype(np.int64)))
 
     def __arrow_c_schema__(self) -> object:
         return self._schema.__arrow_c_schema__()
@@ -246,8 +279,14 @@ class _Pass:
         batch, self._first = self._first, None
         while batch is not None:
             columns = [batch.column(name) for name in self._schema.names]
-            yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
-            del batch, columns  # while the next one is made
+            whole = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            del batch, columns
+            row = 0
+            while row < whole.num_rows:
+                part = whole.slice(row, self.most_rows)
+                row += part.num_rows
+                yield part
+            del whole, part  # while the next one is made
             batch = self._next()
 
     def _next(self) -> pa.RecordBatch | None:
@@ -275,9 +314,14 @@ class _Run:
         memory_bytes: int,
         threads: int,
         folder: Path,
+        gives_way: bool = False,
     ) -> None:
+        self._gives_way, self._width = gives_way, 0
         self._query, self._text, self._folder = query, text, folder
         self._is_ordered = text == query._ordered
+        # Where DuckDB keeps the order, it does not join the few rows that a filter leaves of a
+        # batch to 2,048 of them, which may be wide (2.0.1).
+        self._keeps_order = not query.has_id or (query.is_row_by_row and not self._is_ordered)
         self._memory_bytes = memory_bytes
         self._pass = _Pass(feed, query._feed_schema)
         self._ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
@@ -294,7 +338,7 @@ class _Run:
             threads=self._threads,
             folder=self._folder,
             database=self._database,
-            is_ordered=not self._query.has_id,
+            is_ordered=self._keeps_order,
             macros=self._query._macros,
         )
         self._thread.start()
@@ -332,14 +376,18 @@ class _Run:
         try:
             width = self._pass.mean_row_bytes() if self._query.scans else 1
             self._make_relation(connection)
+            if self._query.is_sampled:
+                width = max(self._look_ahead(connection), width)
             least, most = _READER_ROWS
             if self._is_ordered:
                 most, joined_bytes = _ORDERED_ROWS, _ORDERED_BYTES
             else:
                 joined_bytes = _BATCH_BYTES
             rows = min(max(_READER_BYTES // max(width, 1), least), most)
-            reader = connection.sql(self._text).to_arrow_reader(rows)
-            for batch in _joined(reader, joined_bytes):
+            found: Iterable[pa.RecordBatch] = connection.sql(self._text).to_arrow_reader(rows)
+            if self._query.is_row_by_row and not self._is_ordered:
+                found = self._watched(found)
+            for batch in _joined(found, joined_bytes):
                 self._hand_over(batch)
             self._hand_over(None)
         except Stopped:
@@ -357,6 +405,47 @@ class _Run:
             feed = _COPY
         make_view(connection, query._types, query.columns, feed=feed)
         close_fence(connection, query._allowed)
+
+    def _look_ahead(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Return the mean size of the result's rows (0: unknown), from a sample of `lines`.
+
+        DuckDB makes what a SELECT has of 2,048 rows at once, or of a batch that has fewer:
+        where rows come out wide, it is given few at a time.
+
+        Raises  QueryTooLarge if its merge has no room for such rows and it may give way
+        """
+        rows, size_bytes = self._made_of(connection, self._pass.sample(1))
+        if (count := min(_SAMPLE_BYTES // max(size_bytes, 1), _SAMPLE_ROWS)) > 1:
+            rows, size_bytes = self._made_of(connection, self._pass.sample(count))
+        connection.register(FEED, self._pass)
+        self._width = size_bytes // max(rows, 1)
+        if self._query.is_row_by_row and rows:
+            self._pass.most_rows = max(_CHUNK_BYTES // max(self._width, 1), 1)
+        elif self._query.is_row_by_row and not self._is_ordered:
+            self._pass.most_rows = _SAMPLE_ROWS  # until one is seen
+        if self._gives_way and MERGE_ROWS * self._width > self._memory_bytes:
+            raise self._too_large()
+        return self._width
+
+    def _watched(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """Have the batches of `lines` follow the width of the rows that come out."""
+        width = 0.0
+        for batch in reader:
+            yield batch
+            width = max(batch.nbytes / max(batch.num_rows, 1), width * _FADE, 1.0)
+            self._pass.most_rows = max(int(_CHUNK_BYTES / width), 1)
+
+    def _made_of(self, connection: duckdb.DuckDBPyConnection, sample: pa.Table) -> tuple[int, int]:
+        """Return the rows and bytes that the query makes of some rows, if it does."""
+        connection.register(FEED, sample)
+        rows = size_bytes = 0
+        try:
+            with connection.sql(self._query._text).to_arrow_reader(_READER_ROWS[0]) as reader:
+                for batch in itertools.islice(reader, _SAMPLE_ROWS // _READER_ROWS[0]):
+                    rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+        except (duckdb.Error, pa.ArrowException):  # the run itself will say it
+            return 0, 0
+        return rows, size_bytes
 
     def _hand_over(self, item: pa.RecordBatch | BaseException | None) -> None:
         while not self._stop.is_set():
@@ -380,17 +469,23 @@ class _Run:
                 hint="free space there or pass --temp-dir DIR; no output was written",
             )
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
-            return QueryTooLarge(
-                f"{sql.option}: DuckDB cannot run this within its {human(self._memory_bytes)}",
-                hint="pass a larger --memory, or let fewer or smaller values be kept at once",
-            )
+            return self._too_large()
         return QueryFailed(
             f"{sql.option}: {first_sentence(error)}",
             hint="some value is at fault; TRY_CAST gives NULL instead; nothing was written",
         )
 
+    def _too_large(self) -> QueryTooLarge:
+        error = QueryTooLarge(
+            f"{self._query._sql.option}: DuckDB cannot run this within its"
+            f" {human(self._memory_bytes)}",
+            hint="pass a larger --memory, or let fewer or smaller values be kept at once",
+        )
+        error.needed_bytes = self._threads * 2 * VECTOR_ROWS * self._width + _STATE_BYTES
+        return error
 
-def _joined(reader: pa.RecordBatchReader, most_bytes: int) -> Iterator[pa.RecordBatch]:
+
+def _joined(reader: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a reader, small ones together and large ones in parts."""
     waiting: list[pa.RecordBatch] = []
     rows = size_bytes = 0

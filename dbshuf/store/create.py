@@ -16,6 +16,7 @@ from dbshuf.base.statements import filled, shuffle_key, statement
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
+from dbshuf.query.json_keys import without_note
 from dbshuf.query.json_scan import json_structure
 from dbshuf.query.relation import LINES
 from dbshuf.source.formats import TEXT_KINDS
@@ -56,6 +57,7 @@ class InputOptions:
     table: str | None
     schema: str
     pack: bool = False
+    memory_bytes: int | None = None
 
     @property
     def terminator(self) -> bytes:
@@ -111,11 +113,15 @@ def _row_columns(inputs: Sequence[Input], kind: str, options: InputOptions) -> _
     if kind == "lines":
         return _RowColumns()
     if kind == "json":
-        structure = json_structure(inputs, options.terminator)
+        structure = without_note(_structure(inputs, options))
         row = json_rows(structure).schema
         return _RowColumns(row, row, structure)
     seen = inputs[:1] if options.schema == SAME else inputs
     return _RowColumns(*_table_schema(seen, kind, options.table, options.schema))
+
+
+def _structure(inputs: Sequence[Input], options: InputOptions) -> str:
+    return json_structure(inputs, options.terminator, memory_bytes=options.memory_bytes)
 
 
 def _description(

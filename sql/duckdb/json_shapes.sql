@@ -1,11 +1,12 @@
 -- Purpose:    the different shapes of the JSON objects of a chunk, one a line.
 -- Parameters: {look} a pattern of numbers that a double or 64 bits may not hold, and of
---             flaws that DuckDB takes for JSON; {row} the column of row numbers
--- In:         chunk(line VARCHAR, {row} INTEGER)
+--             flaws that DuckDB takes for JSON; {row} the column of row numbers, {keys} of
+--             counts
+-- In:         chunk(line VARCHAR, {keys} BIGINT, how many keys it may have, {row} INTEGER)
 -- Out:        {row} INTEGER ascending, the first of its shape; is_text BOOLEAN; shape
 --             VARCHAR: what json_structure says of the object, or, where `look` is in it or
 --             it is deeper than json_structure goes (128 levels in DuckDB 2.0.0), the line
---             itself; lines of white space are left out
+--             itself; {keys} BIGINT, the most of its lines; lines of white space are left out
 SELECT
     min({row}) AS {row},
     structure IS NULL AS is_text,
@@ -15,10 +16,12 @@ SELECT
         WHEN structure IS NOT NULL THEN structure
         WHEN json_valid(line) THEN line
         ELSE json_structure(line)::VARCHAR
-    END AS shape
+    END AS shape,
+    max({keys}) AS {keys}
 FROM (
     SELECT
         line,
+        {keys},
         {row},
         CASE WHEN NOT regexp_matches(line, {look}) THEN try(json_structure(line))::VARCHAR END
             AS structure

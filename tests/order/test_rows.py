@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import row_keys, seed_words
-from dbshuf.base.layout import Layout
+from dbshuf.base.layout import Layout, merge_bytes, merge_threads
 from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.errors import StrategyUnfit
 from dbshuf.order.partition import PartitionOrder
@@ -170,7 +170,7 @@ def test_texts_that_are_all_empty_may_follow_others(tmp_path):
 
 
 def spilled(feed, tmp_path, schema):
-    spill = Spill(schema, 100, 1 << 20, 256 << 20, 2, tmp_path)
+    spill = Spill(schema, 100, 0, 1 << 20, 256 << 20, 2, tmp_path)
     words, read = seed_words("42"), Tally()
     return list(spill_order(spill, feed, words, tmp_path, read=read, on_read=lambda: None))
 
@@ -183,6 +183,38 @@ def test_spill_gives_the_same_rows_and_types(*, tmp_path_factory, rows, size):
     found = joined(spilled(feed, tmp_path_factory.mktemp("spill"), SCHEMA))
     assert found.to_pylist() == feed.expected().to_pylist()
     assert found.schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("width", "size", "measured_mib"),
+    [(147, 100e6, 34), (147, 300e6, 46), (147, 735e6, 61), (1000, 300e6, 136)],
+)
+def test_what_is_said_to_be_enough_for_a_merge_grows_with_its_runs(width, size, measured_mib):
+    """With 2 threads 735 MB did not get through a merge with 77 MiB, 61 are enough for one."""
+    least = merge_bytes(width, int(size))
+    assert measured_mib << 20 <= least <= measured_mib * 13 // 10 << 20
+    assert merge_threads(least, width, 2, int(size)) == 1
+    assert merge_threads(77 << 20, 147, 2, 735_000_000) == 1
+    assert merge_threads(4 << 30, 147, 2, 735_000_000) == 2
+
+
+def test_the_least_that_a_merge_is_said_to_need_is_enough(tmp_path):
+    """150 MB of rows of 147 bytes, on as many threads as are said to be possible."""
+    width, count = 147, 8192
+    size = 125 * count * width
+    text = pa.array([f"{n:0147d}" for n in range(count)])
+
+    class Texts(Feed):
+        def batches(self, buffer):
+            for part in range(125):
+                ids = np.arange(part * count, (part + 1) * count, dtype=np.uint64)
+                yield RowBatch(pa.record_batch([text], names=["t"]), ids)
+
+    schema, limit = pa.schema([("t", pa.string())]), merge_bytes(width, size)
+    spill = Spill(schema, width, size, 1 << 20, limit, 2, tmp_path)
+    words, read = seed_words("42"), Tally()
+    windows = spill_order(spill, Texts([], 1), words, tmp_path, read=read, on_read=lambda: None)
+    assert sum(window.rows for window in windows) == 125 * count
 
 
 def test_spill_refuses_a_type_that_duckdb_would_change(tmp_path):

@@ -202,3 +202,51 @@ def test_a_row_that_does_not_fit_is_told_the_cap_that_does(measured, home):
     ran = measured(*line, "--memory", f"{cap}MiB")
     assert ran.code == 0, ran.err
     assert ran.peak_rss_bytes <= cap << 20
+
+
+@pytest.mark.parametrize("width", [1_000, 10_000, 43_000, 200_000])
+def test_rows_that_are_much_wider_than_their_lines_stay_under_the_cap(
+    width, measured, smallest, home
+):
+    """The smallest cap is enough, and more is kept too: DuckDB makes 2,048 rows at once."""
+    count = min(300_000_000 // width, 30_000)
+    reference.write_numbered(home / "in.txt", count, 100)
+    query = f"select id, repeat(line, {width // 100}) as line from lines where position >= 300"
+    (home / "wide.sql").write_text(query + "\n")
+    line = ("shuffle", "in.txt", "--sql", "wide.sql", "-o", "out.txt", "--seed", "42", "--force")
+    least = int(smallest(*line).removesuffix("MiB")) + 8  # the base of a run varies
+    for cap in (least, 600):
+        ran = measured(*line, "--threads", 2, "--memory", f"{cap}MiB")
+        assert ran.code == 0, ran.err
+        assert ran.peak_rss_bytes <= cap << 20
+        assert f"{count - 3:,} rows" in ran.err
+    (home / "out.txt").unlink()
+
+
+def test_a_select_with_too_wide_rows_is_told_the_cap_that_does(measured, home):
+    """Where DuckDB makes them of groups, nobody can have it make fewer at a time."""
+    reference.write_numbered(home / "in.txt", 3000, 100)
+    query = "select min(id) as id, repeat(line, 430) as line from lines group by line"
+    (home / "wide.sql").write_text(query + "\n")
+    line = ("shuffle", "in.txt", "--sql", "wide.sql", "-o", "out.txt", "--threads", 2)
+    ran = measured(*line, "--memory", "520MB")
+    assert ran.code == 20, ran.err
+    assert ran.peak_rss_bytes <= 520_000_000
+    cap = int(re.search(r"--memory (\d+)MiB would do", ran.err)[1])
+    ran = measured(*line, "--memory", f"{cap}MiB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= cap << 20
+
+
+def test_one_row_of_40_mb_goes_into_a_store_and_a_larger_one_is_told_its_cap(measured, home):
+    """As in a shuffle: it may take what the cap has left."""
+    for size, name in ((40_000_000, "fits.jsonl"), (100_000_000, "large.jsonl")):
+        (home / name).write_text('{"t":null}\n{"t":"' + "x" * size + '"}\n{"t":null}\n')
+    ran = measured("ingest", "rows.db", "fits.jsonl", *FROM_JSON, "--memory", "2GB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 2_000_000_000
+    assert "3 rows" in ran.err
+    ran = measured("ingest", "other.db", "large.jsonl", *FROM_JSON, "--memory", "1GB")
+    assert ran.code in (9, 20), ran.err
+    assert ran.peak_rss_bytes <= 1_000_000_000
+    assert re.search(r"--memory \d+MiB", ran.err), ran.err

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -121,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, data: bytes) -> None:
         web, headers = self.owner, {}
         if web.tells_version:
-            headers["ETag"] = '"' + hashlib.sha256(data).hexdigest() + '"'
+            headers["ETag"] = _tag(data)
         said = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if not web.has_ranges or said is None:
             return self._answer(200, data, headers)
@@ -154,6 +155,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+@lru_cache(maxsize=64)
+def _tag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()}"'
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what progra
 STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
-_UNBUILT_ENGINES = ("sqlite", "spark")
+_UNBUILT_ENGINES = ("spark",)
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -66,6 +66,11 @@ def check_options(options: Options) -> None:
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
         )
     check_engine(options.engine)
+    if options.engine != "duckdb" and options.strategy != "auto":
+        raise UsageError(
+            f"--strategy {options.strategy} is one of DuckDB's, and --engine is {options.engine}",
+            hint="leave out one of the two",
+        )
     check_schema_option(options.schema)
     for name, value, least in (
         ("--threads", options.threads, 1),

@@ -95,6 +95,20 @@ def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     assert {one.name for one in (documents / "split").iterdir()} == {"train", "valid"}
 
 
+def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):
+    """The README's own lines, run as they stand, with Python's sqlite3 alone."""
+    monkeypatch.chdir(documents)
+    assert cli("ingest", "corpus.sqlite", "corpus/").code == 0
+    block = re.search(r"```python\n(import hashlib.*?)```", README, re.DOTALL)
+    assert block is not None
+    found = {}
+    exec(block[1], found)
+    lines = [line for (line,) in found["rows"]]
+    found["rows"].connection.close()
+    ran = cli("export", "corpus.sqlite", "--seed", "42")
+    assert ran.out.decode().splitlines() == lines
+
+
 def test_every_recipe_is_in_the_readme():
     """A newcomer finds them there."""
     for path in (ROOT / "sql" / "recipes").glob("*.sql"):

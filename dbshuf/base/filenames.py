@@ -4,7 +4,7 @@
 .out.txt.dbshuf-3f9a0c12   what will be `out.txt`, beside it
 NAME.owner                 of each of them: whose it is, see `owner.py`; locked while in use
 NAME.owner.new             the same for a moment, until it is locked
-NAME.wal, NAME.tmp         what DuckDB puts beside a store
+NAME.wal, NAME.tmp         what DuckDB puts beside a store, and NAME-journal SQLite
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
 OWNER_SUFFIX, UNLOCKED_SUFFIX = ".owner", ".new"
-COMPANION_SUFFIXES = (".wal", ".tmp")
+COMPANION_SUFFIXES = (".wal", ".tmp", "-journal")
 
 _OWNER_NAME = re.compile(r"\.(?:.*\.)?dbshuf-[0-9a-f]{8}(\.owner(?:\.new)?)", re.DOTALL)
 _LONGEST_NAME_BYTES = 200  # of the name that is built on; a file system allows 255

@@ -1,8 +1,9 @@
 """The random key of a row: order version 1, frozen.
 
 A line's place in the output depends on its seed and its row id alone, never on
-memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` is the same
-function in SQL; `tests/base/test_key.py` holds the two to the same vectors.
+memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` and
+`sql/sqlite/key.sql` are the same function in SQL; `tests/base/test_key.py` and
+`tests/store/test_sqlite.py` hold them to the same vectors.
 """
 
 import hashlib

@@ -209,6 +209,7 @@ def in_order(
     finally:
         exchange.stop()
         on_stop()
+        here = threading.current_thread()  # one of them, where it is what collects a stream
         for thread in threads:
-            if thread.ident is not None:
+            if thread.ident is not None and thread is not here:
                 thread.join()

@@ -12,7 +12,7 @@ from dbshuf.errors import UsageError
 
 
 def ingest(given: IngestArguments) -> None:
-    """Add the rows of the inputs to the database STORE, which any DuckDB client opens.
+    """Add the rows of the inputs to the database STORE, of DuckDB or SQLite, for any client.
 
     What is in it already is left out, so that an interrupted run can be repeated.
     """
@@ -42,6 +42,7 @@ def ingest(given: IngestArguments) -> None:
             threads=given.threads,
             temp_dir=given.temp_dir,
             pack=given.pack,
+            engine=given.engine,
             progress=reporter,
         )
     finally:

@@ -56,6 +56,11 @@ def engines() -> Iterable[str]:
     return ENGINES
 
 
+def store_engines() -> Iterable[str]:
+    """Return what --engine takes where a store is made."""
+    return ("duckdb", "sqlite")
+
+
 def schemas() -> Iterable[str]:
     """Return what --schema takes."""
     from dbshuf.options import SAME, UNION

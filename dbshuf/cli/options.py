@@ -18,6 +18,7 @@ from dbshuf.cli.option_types import (
     group,
     kinds,
     schemas,
+    store_engines,
     strategies,
     value,
 )
@@ -369,6 +370,16 @@ class Stored:
         bool,
         flag("--pack", "Pack the text of lines: half the size, for twice the CPU time."),
     ] = False
+    engine: Annotated[
+        str | None,
+        value(
+            "--engine",
+            "NAME",
+            "Make a database of NAME: duckdb or sqlite.",
+            "by its name; .sqlite, .sqlite3 and .db are sqlite",
+            store_engines,
+        ),
+    ] = None
 
 
 @group

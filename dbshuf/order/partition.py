@@ -120,7 +120,7 @@ class _Worker:
 
 
 class PartitionOrder:
-    """One shuffle: fill from a source, then give the windows in order."""
+    """One order by ranges of the key; see engine.Order."""
 
     def __init__(
         self, layout: Layout, words: tuple[int, int], store: Store, schema: pa.Schema | None = None
@@ -187,6 +187,10 @@ class PartitionOrder:
             )
         finally:
             sorters.close()
+
+    def close(self) -> None:
+        """Give back what the rows wait in."""
+        self._store.close()
 
     def _needed(self, partition: Partition, number: int) -> int:
         """The memory (bytes) to order a bucket, beside the worker's buffer."""

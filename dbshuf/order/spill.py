@@ -1,8 +1,9 @@
 """The spill strategy: one ORDER BY, and DuckDB spills what does not fit in its limit."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,44 +54,58 @@ class Spill:
     temp_dir: Path
 
 
-def spill_order(
-    spill: Spill,
-    feed: Scan,
-    words: tuple[int, int],
-    folder: Path,
-    *,
-    read: Tally,
-    on_read: Callable[[], None],
-) -> Iterator[Window]:
-    """Yield all rows in key order.
+class SpillOrder:
+    """One order by one statement of DuckDB, which spills; see engine.Order."""
 
-    read     is complete once the first window comes
-    on_read  is called then
-    Raises   TempSpaceShort if the disk fills, StrategyUnfit if DuckDB's limit is too low or
-             DuckDB would change a type of the rows
-    """
-    schema = spill.schema
-    order = _Rows(spill, feed, words, _LINES if schema is None else schema, read)
-    connection = _connect(spill, folder)
-    try:
-        _check_types(connection, order.schema)
-        connection.register("rows", pa.RecordBatchReader.from_batches(order.schema, order.rows))
-        width = max(spill.mean_row_bytes, 1)
+    def __init__(self, spill: Spill, words: tuple[int, int], folder: Path) -> None:
+        """Order within DuckDB's limit; `folder` is where it spills.
+
+        Raises  StrategyUnfit if DuckDB would change a type of the rows
+        """
+        self.read = Tally()
+        self._spill, self._words = spill, words
+        self._columns = _LINES if spill.schema is None else spill.schema
+        self._rows: _Rows | None = None
+        self._ordered: Iterator[pa.RecordBatch] = iter(())
+        self._first: pa.RecordBatch | None = None
+        self._connection = _connect(spill, folder)
+        _check_types(self._connection, self._columns)
+
+    def fill(self, feed: Scan) -> None:
+        """Have DuckDB read all rows, which it has once it hands over the first.
+
+        Raises  also StrategyUnfit if DuckDB's limit is too low
+        """
+        self._rows = rows = _Rows(self._spill, feed, self._words, self._columns, self.read)
+        reader = pa.RecordBatchReader.from_batches(rows.schema, rows.rows)
+        width = max(self._spill.mean_row_bytes, 1)
         window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
-        ordered = connection.sql(statement("duckdb", "order")).to_arrow_reader(window_rows)
-        is_first = True
-        for batch in ordered:
-            if is_first:
-                on_read()
-                is_first = False
-            yield from _windows(batch, schema)
-        if is_first:
-            on_read()
-    except (duckdb.Error, OSError) as error:
-        raise order.failure or _explained(error, spill) from error
-    finally:
-        order.stop()
-        connection.close()
+        with self._told():
+            self._connection.register("rows", reader)
+            found = self._connection.sql(statement("duckdb", "order"))
+            self._ordered = found.to_arrow_reader(window_rows)
+            self._first = next(self._ordered, None)
+
+    def windows(self) -> Iterator[Window]:
+        batch, self._first = self._first, None
+        while batch is not None:
+            yield from _windows(batch, self._spill.schema)
+            with self._told():
+                batch = next(self._ordered, None)
+
+    def close(self) -> None:
+        if self._rows is not None:
+            self._rows.stop()
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn errors of DuckDB, and those that it buries, into those for users."""
+        try:
+            yield
+        except (duckdb.Error, OSError) as error:
+            failure = None if self._rows is None else self._rows.failure
+            raise failure or _explained(error, self._spill) from error
 
 
 def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:

@@ -11,19 +11,16 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import duckdb
 
 from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.remote_names import is_remote
-from dbshuf.base.statements import statement
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import (
     InputBeyondBounds,
@@ -62,7 +59,10 @@ from dbshuf.source.input import Input
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.source.tables.opening import only_table
 from dbshuf.store.create import InputOptions, create_store, fits, json_rows
-from dbshuf.store.schema import SourceInfo, StoreInfo, attached, describe, open_store
+from dbshuf.store.engine import StoreEngine, StoreWriter
+from dbshuf.store.opening import engine_for, engine_of
+from dbshuf.store.schema import NAMES as ENGINES
+from dbshuf.store.schema import SourceInfo, StoreInfo
 from dbshuf.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def ingest(
     threads: int | None = None,
     temp_dir: str | os.PathLike[str] | None = None,
     pack: bool = False,
+    engine: str | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> IngestResult:
     """Add inputs to a store, as `dbshuf ingest` does; it is made if it does not exist.
@@ -134,6 +135,8 @@ def ingest(
               time. What has columns is packed always
     schema    "union": a new store takes the columns of all inputs; into one that is there go
               inputs whose columns it holds, null where one is missing
+    engine    "duckdb" or "sqlite": of a new store; default: SQLite if its name ends in .sqlite,
+              .sqlite3 or .db, else DuckDB
     others    as on the command line; they must be those that the store was made with
     Returns   what became of each input
     Raises    DbshufError; then the inputs before the one that it names are in the store,
@@ -152,24 +155,50 @@ def ingest(
     asked = replace(asked, memory_bytes=cap)
     temp = _temp_folder(path, temp_dir)
     remove_leftovers([temp, path.absolute().parent])
-    found = _resolved(path, names_of(inputs), names_of(include), names_of(exclude))
-    call = _opened(path, found, hive, asked, cap)
+    own = _engine(path, engine)
+    if pack and not own.packs_vectors:
+        raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
+    found = _resolved(path, own, names_of(inputs), names_of(include), names_of(exclude))
+    call = _opened(path, own, found, asked, hive=hive, cap_bytes=cap)
     done = call.run(temp, threads or usable_cores(), progress)
     return _result(path, done, started)
 
 
+def _engine(path: Path, asked: str | None) -> StoreEngine:
+    """Return the engine of the store that is there, or of the new one.
+
+    Raises  StoreInvalid where the one that is there is of another than `asked`
+    """
+    wanted = engine_for(path, asked)
+    if not os.path.lexists(path):
+        return wanted
+    found = engine_of(path)
+    if asked is not None and found.name != asked:
+        raise StoreInvalid(
+            f"`{path}` is a {ENGINES[found.name]} database, and --engine is {asked}",
+            hint="leave out --engine, or name another store",
+        )
+    return found
+
+
 def _opened(
-    path: Path, found: Sequence[Input], hive: bool | None, asked: InputOptions, cap_bytes: int
+    path: Path,
+    engine: StoreEngine,
+    found: Sequence[Input],
+    asked: InputOptions,
+    *,
+    hive: bool | None,
+    cap_bytes: int,
 ) -> "_Ingest":
     """Return the call, once its store is there and the inputs go into it."""
-    info = open_store(path) if os.path.lexists(path) else None
+    info = engine.look(path) if os.path.lexists(path) else None
     kind = _kind(found, asked, info)
     found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
-    room = make_room(cap_bytes, found, kind)
+    room = make_room(cap_bytes, found, kind, packs_vectors=engine.packs_vectors)
     if info is None:
-        info = create_store(path, found, kind, asked)
+        info = create_store(path, engine, found, kind, asked)
     _check_alike(info, asked, kind)
-    return _Ingest(info, found, asked, room)
+    return _Ingest(info, engine, found, asked, room)
 
 
 def _result(path: Path, done: Sequence[Ingested], started: float) -> IngestResult:
@@ -201,7 +230,11 @@ def _temp_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
 
 
 def _resolved(
-    path: Path, names: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+    path: Path,
+    engine: StoreEngine,
+    names: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
 ) -> list[Input]:
     """Return the inputs but the store itself, which may lie in a directory of them."""
     if not names or STDIN in names:
@@ -225,7 +258,7 @@ def _resolved(
             f"`{pipes[0].name}` is a pipe, and a store must know its inputs again",
             hint="write it to a file first",
         )
-    own = {os.path.realpath(path) + end for end in ("", ".wal")}
+    own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}
     left = [one for one in found if os.path.realpath(one.path or "") not in own]
     if not left:
         raise NoInputFiles(f"the only input is the store `{path}` itself")
@@ -276,8 +309,14 @@ class _Ingest:
     """One call on its way."""
 
     def __init__(
-        self, info: StoreInfo, found: Sequence[Input], asked: InputOptions, room: Room
+        self,
+        info: StoreInfo,
+        engine: StoreEngine,
+        found: Sequence[Input],
+        asked: InputOptions,
+        room: Room,
     ) -> None:
+        self._engine = engine
         self._info, self._found, self._asked, self._room = info, found, asked, room
         self._progress: Progress = NO_PROGRESS
         self._known: dict[tuple[str, str | None], SourceInfo] = {}
@@ -285,20 +324,18 @@ class _Ingest:
 
     def run(self, temp_dir: Path, threads: int, progress: Progress) -> list[Ingested]:
         """Add what is not there yet; return what became of each input."""
-        path, found, self._progress = self._info.path, self._found, progress
+        found, self._progress = self._found, progress
         with (
             private_folder(temp_dir) as folder,
-            attached(
-                path,
+            self._engine.writing(
+                self._info,
                 memory_bytes=self._room.engine_bytes,
                 threads=threads,
                 folder=folder,
-                row_group_rows=self._info.row_group_rows,
-            ) as connection,
+                packs=self._asked.pack,
+            ) as writer,
         ):
-            self._info = describe(connection, path)
-            if self._info.schema is None and not self._asked.pack:
-                connection.execute(statement("duckdb", "store_unpacked"))
+            self._info = writer.info()
             self._known = {(one.path, one.table_name): one for one in self._info.sources}
             pending = [one for one in found if self._key(one) not in self._known]
             if self._info.json_structure is not None:
@@ -307,8 +344,8 @@ class _Ingest:
                 self._query = json_rows(json.dumps(kept | has_twice, ensure_ascii=False))
                 self._query.has_spare(Spare(self._room.spare_bytes, self._room.cap_for_spare))
             self._progress.stage("ingest", _text_bytes(pending))
-            done = [self._one(one, connection) for one in found]
-            connection.execute("CHECKPOINT dbshuf")
+            done = [self._one(one, writer) for one in found]
+            writer.finish()
         return done
 
     def _key(self, one: Input) -> tuple[str, str | None]:
@@ -348,23 +385,21 @@ class _Ingest:
             )
         return {}
 
-    def _one(self, one: Input, connection: duckdb.DuckDBPyConnection) -> Ingested:
+    def _one(self, one: Input, writer: StoreWriter) -> Ingested:
         key = self._key(one)
         there = self._known.get(key)
         if there is not None:
-            self._check_same(one, there, connection)
+            self._check_same(one, there, writer)
             return Ingested(one.name, False, there.rows, there.text_bytes)
         if len(self._known) >= ORDINAL_LIMIT:
             raise InputBeyondBounds(
                 f"`{self._info.path}` has {ORDINAL_LIMIT:,} inputs, as many as row ids tell apart",
                 hint="make another store",
             )
-        self._known[key] = there = self._add(one, connection)
+        self._known[key] = there = self._add(one, writer)
         return Ingested(one.name, True, there.rows, there.text_bytes)
 
-    def _check_same(
-        self, one: Input, there: SourceInfo, connection: duckdb.DuckDBPyConnection
-    ) -> None:
+    def _check_same(self, one: Input, there: SourceInfo, writer: StoreWriter) -> None:
         """Raise StoreInvalid if the bytes of an input are not what they were.
 
         They are read only if the time of change is another one.
@@ -375,8 +410,7 @@ class _Ingest:
         if one.size_bytes == there.size_bytes:
             digest = digest_of(str(one.path))
             if digest == there.digest:
-                values = {"ordinal": there.ordinal, "changed_ns": one.changed_ns}
-                connection.execute(statement("duckdb", "store_touch"), values).fetchall()
+                writer.touch(there, one.changed_ns)
                 return
             how = f"its SHA-256 is {digest[:12]}, and was {there.digest[:12]}"
         raise StoreInvalid(
@@ -384,7 +418,7 @@ class _Ingest:
             hint="make a new store, or add the changed file under another name",
         )
 
-    def _add(self, one: Input, connection: duckdb.DuckDBPyConnection) -> SourceInfo:
+    def _add(self, one: Input, writer: StoreWriter) -> SourceInfo:
         """Add one input in one transaction."""
         info, (path, table), ordinal = self._info, self._key(one), len(self._known)
         feed = open_scan(
@@ -399,10 +433,10 @@ class _Ingest:
         with contextlib.closing(feed), contextlib.closing(Digest(str(one.path))) as digest:
             intake = Intake(info, one, ordinal, feed, self._room)
             source = one.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            with _transaction(connection):
-                intake.append(connection, source)
+            with writer.transaction():
+                intake.append(writer, source)
                 if isinstance(feed, TableScan):
-                    self._info = note_columns(info, feed.written, connection)
+                    self._info = note_columns(info, feed.written, writer)
                 there = SourceInfo(
                     ordinal=ordinal,
                     source=source,
@@ -416,21 +450,8 @@ class _Ingest:
                     longest_bytes=intake.longest_bytes,
                     vector_bytes=intake.vector_bytes,
                 )
-                add = statement("duckdb", "store_add_source")
-                connection.execute(add, asdict(there)).fetchall()
+                writer.add_source(there)
         return there
-
-
-@contextlib.contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.execute("BEGIN")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _text_bytes(inputs: Sequence[Input]) -> int | None:

@@ -1,14 +1,14 @@
-"""One input on its way into a store: read, given its ids, checked, handed to DuckDB."""
+"""One input on its way into a store: read, given its ids, checked, handed to the engine."""
 
 import contextlib
 import hashlib
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -19,7 +19,6 @@ from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.base.row_batch import I64, RowBatch, row_bytes
 from dbshuf.base.scan import Scan
-from dbshuf.base.statements import filled, identifier, statement
 from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.options import SAME
 from dbshuf.pipeline.scan import Advance, LineScan, TableScan
@@ -28,6 +27,7 @@ from dbshuf.source.head import common_header
 from dbshuf.source.input import Input, open_raw, unreadable
 from dbshuf.source.lines.reader import LineSource
 from dbshuf.source.schema.written import merged
+from dbshuf.store.engine import StoreWriter
 from dbshuf.store.schema import VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB, human
 
@@ -60,7 +60,7 @@ class Room:
     base_bytes     resident when it was planned, with DuckDB's code and what reads
     longest_bytes  of a line that fits
     vector_bytes   of a vector of rows that fits
-    engine_bytes   DuckDB's limit
+    engine_bytes   the engine's limit
     memory_bytes   the cap
     """
 
@@ -87,8 +87,10 @@ class Room:
         return self.base_bytes + max(_VECTOR_SHARE * size, _LEAST_BYTES) + 8 * MIB
 
 
-def make_room(cap_bytes: int, inputs: Sequence[Input], kind: str) -> Room:
-    """Divide a cap. Raises MemoryTooSmall."""
+def make_room(
+    cap_bytes: int, inputs: Sequence[Input], kind: str, *, packs_vectors: bool = True
+) -> Room:
+    """Divide a cap; `packs_vectors` is of the engine. Raises MemoryTooSmall."""
     release_unused()
     reading = _COPIES * _BUFFER_BYTES + max((one.window_bytes for one in inputs), default=0)
     base = resident_bytes() + _CODE_BYTES + reading + (0 if kind == "lines" else _TYPED_BYTES)
@@ -100,6 +102,8 @@ def make_room(cap_bytes: int, inputs: Sequence[Input], kind: str) -> Room:
             hint=f"pass --memory {least} or more",
         )
     longest = min(free // _LONG_SHARE, MOST_LONG_BYTES - MIB)
+    if not packs_vectors:
+        return Room(base, longest, sys.maxsize, free - 2 * longest, cap_bytes)
     vector = free // _VECTOR_SHARE
     return Room(base, longest, vector, free - 2 * longest - 2 * vector, cap_bytes)
 
@@ -161,9 +165,9 @@ class Intake:
         row = line if info.schema is None else info.schema
         self._schema = pa.schema([(info.id_column, pa.uint64()), *row])
 
-    def append(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
-        """Insert all rows. Raises whatever reading raises; CheckFailed; duckdb.Error."""
-        inserted = self._insert(connection, source)
+    def append(self, writer: StoreWriter, source: str) -> None:
+        """Insert all rows. Raises whatever reading raises; CheckFailed; what the engine raises."""
+        inserted = self._insert(writer, source)
         failure, self.failure = self.failure, None
         if failure is None and isinstance(inserted, BaseException):
             failure = inserted
@@ -181,27 +185,22 @@ class Intake:
                 hint="this is a bug in dbshuf or a fault of the machine",
             )
 
-    def _insert(self, connection: duckdb.DuckDBPyConnection, source: str) -> int | BaseException:
+    def _insert(self, writer: StoreWriter, source: str) -> int | BaseException:
         """Insert all rows, on a thread, so that this one can be interrupted.
 
         Returns  how many, or the error
         """
-        name = identifier(self._info.source_column)
-        insert = filled("duckdb", "store_insert", source=name).text
         done: list[int | BaseException] = []
         finished = threading.Event()  # a join that is interrupted takes its thread for ended
 
         def work() -> None:
             batches = self._batches()
-            reader = pa.RecordBatchReader.from_batches(self._schema, batches)
             try:
-                connection.register("feed", reader)
-                done.append(connection.execute(insert, {"source": source}).fetchall()[0][0])
+                done.append(writer.insert(batches, self._schema, source))
             except BaseException as error:
                 done.append(error)
             finally:
-                with contextlib.suppress(duckdb.Error, ValueError):
-                    connection.unregister("feed")
+                with contextlib.suppress(ValueError):
                     batches.close()
                 finished.set()
 
@@ -211,7 +210,7 @@ class Intake:
             return done.pop()
         except BaseException:
             self._feed.stop()
-            connection.interrupt()
+            writer.interrupt()
             finished.wait(_STUCK_S)
             self.failure = None
             raise
@@ -350,9 +349,7 @@ def _table_feed(
     return TableScan(source if schema == SAME else opened(kept), [one], advance)
 
 
-def note_columns(
-    info: StoreInfo, found: pa.Schema | None, connection: duckdb.DuckDBPyConnection
-) -> StoreInfo:
+def note_columns(info: StoreInfo, found: pa.Schema | None, writer: StoreWriter) -> StoreInfo:
     """Have a store say of its columns what holds for one more input too.
 
     found   the columns of the input, as an output is to have them
@@ -362,6 +359,5 @@ def note_columns(
     common = merged([info.written, found], info.schema)
     if common.equals(info.written, check_metadata=True):
         return info
-    values = {"arrow_schema": common.serialize().to_pybytes()}
-    connection.execute(statement("duckdb", "store_columns"), values).fetchall()
+    writer.note_columns(common)
     return replace(info, written=common)

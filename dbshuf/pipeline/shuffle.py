@@ -16,6 +16,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
+from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.scan import SqlScan, open_scan
@@ -151,28 +152,50 @@ def _tried(
     if plan.is_one_statement:
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
-    with contextlib.closing(open_scan(plan, folder, advance)) as feed:
-        if plan.strategy == "spill":
-            from dbshuf.order.spill import Spill, spill_order
+    with (
+        contextlib.closing(open_scan(plan, folder, advance)) as feed,
+        contextlib.closing(_open_order(plan, words, folder)) as order,
+    ):
+        order.fill(feed)
+        feed.check()
+        read.merge(order.read)
+        on_read()
+        yield from order.windows()
 
-            spill = Spill(
-                plan.schema,
-                plan.survey.mean_line_bytes,
-                0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
-                plan.layout.buffer_bytes,
-                plan.duckdb_bytes,
-                plan.threads,
-                plan.temp_dir,
-            )
-            yield from spill_order(spill, feed, words, folder, read=read, on_read=on_read)
-            return
-        with contextlib.closing(Store(plan.layout.store_bytes, folder / "rows")) as store:
-            order = PartitionOrder(plan.layout, words, store, plan.schema)
-            order.fill(feed)
-            feed.check()
-            read.merge(order.read)
-            on_read()
-            yield from order.windows()
+
+def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
+    """Return what orders the rows of a feed; each loads its engine."""
+    if plan.strategy == "sqlite":
+        from dbshuf.order.sqlite import SqliteOrder, SqlitePlan
+
+        return SqliteOrder(
+            SqlitePlan(
+                schema=plan.schema,
+                mean_row_bytes=plan.survey.mean_line_bytes,
+                buffer_bytes=plan.layout.buffer_bytes,
+                memory_bytes=plan.sqlite_bytes,
+                ranges=plan.layout.ranges,
+                ahead_bytes=plan.layout.ahead_bytes,
+                temp_dir=plan.temp_dir,
+            ),
+            words,
+            folder,
+        )
+    if plan.strategy == "spill":
+        from dbshuf.order.spill import Spill, SpillOrder
+
+        spill = Spill(
+            plan.schema,
+            plan.survey.mean_line_bytes,
+            0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
+            plan.layout.buffer_bytes,
+            plan.duckdb_bytes,
+            plan.threads,
+            plan.temp_dir,
+        )
+        return SpillOrder(spill, words, folder)
+    store = Store(plan.layout.store_bytes, folder / "rows")
+    return PartitionOrder(plan.layout, words, store, plan.schema)
 
 
 def _statement(

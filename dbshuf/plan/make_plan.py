@@ -8,7 +8,7 @@ from dbshuf.base.layout import SLACK_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.memory import least_cap, stored_bytes
-from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement
+from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
 from dbshuf.plan.row_plan import (
@@ -53,7 +53,7 @@ def make_plan(options: Options) -> Plan:
         survey = replace(survey, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     chosen = Ordering.make(
-        options.strategy, cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
+        order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )
     otherwise = None
     if is_one_statement(options, read):
@@ -72,11 +72,12 @@ def make_plan(options: Options) -> Plan:
         header=read.header,
         strategy=chosen.strategy,
         reason=chosen.reason,
-        is_auto=options.strategy == "auto",
+        is_auto=order_asked(options) == "auto",
         threads=threads,
         memory_bytes=cap,
         layout=chosen.layout,
         duckdb_bytes=chosen.duckdb_bytes,
+        sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=temp_dir,
         temp_bytes=_temp_bytes(survey, target, chosen.strategy, chosen.layout),
         output_bytes=output_bytes(survey, target),
@@ -143,7 +144,7 @@ def _temp_bytes(survey: Survey, target: Target, strategy: str, layout: Layout) -
         return waiting
     if survey.text_bytes is None or waiting is None:
         return None
-    passes = 2 if layout.is_split else 1
+    passes = 2 if layout.is_split and strategy != "sqlite" else 1
     return max(stored_bytes(survey) * passes - layout.store_bytes, 0) + waiting
 
 

@@ -11,6 +11,7 @@ from dbshuf.plan.strategy import (
     choose_strategy,
     duckdb_bytes,
     merge_fits,
+    sqlite_bytes,
     statement_share,
 )
 from dbshuf.source.survey import Survey
@@ -28,6 +29,7 @@ class Ordering:
     layout: Layout
     survey: Survey
     duckdb_bytes: int
+    sqlite_bytes: int = 0
     is_one_statement: bool = False
 
     @classmethod
@@ -47,16 +49,23 @@ class Ordering:
             asked, cap, base, survey, threads, copies=copies, reading_share=share
         )
         limit = limit or duckdb_bytes(cap, base, survey, share)
-        return cls(strategy, reason, layout, survey, limit)
+        sqlite = sqlite_bytes(cap, base, survey) if strategy == "sqlite" else 0
+        return cls(strategy, reason, layout, survey, limit, sqlite)
+
+
+def order_asked(options: Options) -> str:
+    """Return the strategy that was asked for; another engine than DuckDB has one of its own."""
+    return options.strategy if options.engine == "duckdb" else options.engine
 
 
 def is_one_statement(options: Options, read: ReadPlan) -> bool:
     """Whether DuckDB may order the rows in the statement that makes them."""
-    if options.strategy not in ("auto", "spill") or options.is_answer:
+    if order_asked(options) not in ("auto", "spill") or options.is_answer:
         return False
     if read.shape.whole_query is not None:
         return read.shape.whole_query.is_orderable
-    return read.store is not None and read.shape.row_query is None
+    is_of_duckdb = read.store is not None and read.store.engine == "duckdb"
+    return is_of_duckdb and read.shape.row_query is None
 
 
 def as_one_statement(

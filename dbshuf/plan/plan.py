@@ -57,6 +57,7 @@ class Plan:
     temp_free_bytes: int
     output_free_bytes: int | None
     tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
+    sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
 
@@ -153,6 +154,7 @@ class Plan:
                 "base_bytes": layout.base_bytes,
                 "store_bytes": layout.store_bytes,
                 "duckdb_bytes": self._engine_bytes,
+                "sqlite_bytes": self.sqlite_bytes,
                 "buffer_bytes": layout.buffer_bytes,
                 "sort_bytes": layout.sort_bytes,
                 "longest_line_bytes": self.longest_line_bytes,
@@ -192,11 +194,13 @@ class Plan:
         size = (
             "unknown" if self.survey.text_bytes is None else about + human(self.survey.text_bytes)
         )
-        in_work = (
-            f"DuckDB {human(self._engine_bytes)}"
-            if self.strategy == "spill"
-            else f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
-            f" {human(layout.sort_bytes)} to sort"
+        in_work = {
+            "spill": f"DuckDB {human(self._engine_bytes)}",
+            "sqlite": f"SQLite {human(self.sqlite_bytes)}",
+        }.get(
+            self.strategy,
+            f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
+            f" {human(layout.sort_bytes)} to sort",
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [

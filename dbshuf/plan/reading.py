@@ -36,7 +36,7 @@ class ReadPlan:
 
 def what_is_read(options: Options) -> ReadPlan:
     if options.store is not None:
-        from dbshuf.store.schema import open_store
+        from dbshuf.store.opening import open_store
 
         store = open_store(options.store)
         shape = make_shape(options, store.inputs, "lines", columns=store.written)

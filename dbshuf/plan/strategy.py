@@ -1,14 +1,16 @@
 """Which strategy orders the rows, and why."""
 
 import sys
+from dataclasses import replace
 
 from dbshuf.base.layout import MERGE_ROWS, Layout, merge_bytes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.memory import lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
-from dbshuf.units import MIB, human
+from dbshuf.units import GIB, MIB, human
 
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
+UNKNOWN_BYTES = 10 * GIB  # of rows whose size is unknown; more are ordered in parts of a range
 _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
 _IMPORTED_BYTES = 21 * MIB  # of it that is resident once DuckDB is imported (duckdb 2.0.1)
 _CONNECTED_BYTES = 32 * MIB  # and once it is connected and has ordered a few rows
@@ -17,6 +19,7 @@ _LEAST_DUCKDB_BYTES = 64 * MIB
 # beside the statement that sorts what it is fed with, and beside one that reads a store itself.
 READING_SHARE, FED_SHARE, STORE_SHARE = 1 / 4, 3 / 16, 1 / 16
 _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
+_LEAST_SQLITE_BYTES = _LEAST_READING_BYTES + 16 * MIB
 
 
 def choose_strategy(
@@ -31,7 +34,11 @@ def choose_strategy(
 ) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
     least = least_cap(base, survey, copies)
-    needed = max(least, _least_spill_cap(base, survey)) if asked == "spill" else least
+    needed = least
+    if asked == "sqlite":
+        least = needed = max(least, base + _LEAST_SQLITE_BYTES + survey.reader_bytes)
+    if asked == "spill":
+        needed = max(least, _least_spill_cap(base, survey))
     named = _mib(needed + _VARIES_BYTES)
     if cap < least:
         raise MemoryTooSmall(
@@ -45,9 +52,13 @@ def choose_strategy(
             hint=f"use --strategy partition, or --memory {named}",
         )
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
-    if strategy == "spill":  # one thread reads, and the rest is DuckDB's
+    whole = cap
+    if strategy in ("spill", "sqlite"):  # one thread reads, and the rest is the engine's
         cap, threads = base + _reading_bytes(cap, base, survey, reading_share), 0
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
+    if strategy == "sqlite":
+        ranges = sqlite_ranges(whole - cap, survey)
+        return strategy, "SQLite orders the rows, as asked for", replace(layout, ranges=ranges)
     return strategy, reason if asked == "auto" else "asked for", layout
 
 
@@ -64,7 +75,7 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
     """Return the bytes of rows to keep in memory, the strategy that this is, and why."""
     size, needed = human(survey.text_bytes or 0), memory_store(survey)
     is_known = survey.text_bytes is not None
-    if asked in ("partition", "spill"):
+    if asked in ("partition", "spill", "sqlite"):
         return 0, asked, ""
     if asked == "memory":
         if is_known and needed > room:
@@ -92,6 +103,20 @@ def merge_fits(cap: int, base: int, survey: Survey) -> bool:
 def duckdb_bytes(cap: int, base: int, survey: Survey, reading_share: float = READING_SHARE) -> int:
     """Return DuckDB's memory limit (bytes) under the spill strategy."""
     return cap - base - _engine_bytes() - _reading_bytes(cap, base, survey, reading_share)
+
+
+def sqlite_bytes(cap: int, base: int, survey: Survey) -> int:
+    """Return what SQLite may take (bytes): for its pages, and as much again to sort."""
+    return cap - base - _reading_bytes(cap, base, survey, READING_SHARE)
+
+
+def sqlite_ranges(memory_bytes: int, survey: Survey) -> int:
+    """Return into how many tables the rows go."""
+    from dbshuf.order.sqlite import ranges_for
+
+    return ranges_for(
+        memory_bytes, UNKNOWN_BYTES if survey.text_bytes is None else stored_bytes(survey)
+    )
 
 
 def unloaded_bytes() -> int:

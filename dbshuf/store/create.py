@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
-from dbshuf.base.statements import filled, shuffle_key, statement
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
@@ -23,13 +21,12 @@ from dbshuf.source.formats import TEXT_KINDS
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input
 from dbshuf.source.survey import survey_inputs
-from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo, attached, check_storable, open_store
+from dbshuf.store.engine import StoreEngine
+from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
-
-_ENGINE_BYTES = 64 * MIB  # of DuckDB, for empty tables
 
 # Rows that DuckDB packs at a time: no more than its own 122,880, which pack best (300 MB of
 # 8-byte lines took 0.54 GB in groups of 16,384, of 147-byte lines 0.17 instead of 0.15), but
@@ -38,12 +35,6 @@ _ENGINE_BYTES = 64 * MIB  # of DuckDB, for empty tables
 _GROUP_BYTES = 32 * MIB
 _MOST_GROUP_ROWS = 122_880
 _SURVEYED_INPUTS = 32
-
-# From v1.3.0 on a file packs text as DICT_FSST, before that as FSST, which takes 8 CPU seconds
-# for 500 MB of 147-byte lines instead of 11.5, the same 244 MB, and 0.4 s to be read again
-# (duckdb 2.0.1). DuckDB 1.2 opens it too. Columns of rows may need types that came later. As it
-# is text takes 1.2 times its bytes and less than half of the CPU time, see store_unpacked.sql.
-_STORAGE_OF_LINES = "v1.2.0"
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ class InputOptions:
 
 
 def create_store(
-    path: Path, inputs: Sequence[Input], kind: str, options: InputOptions
+    path: Path, engine: StoreEngine, inputs: Sequence[Input], kind: str, options: InputOptions
 ) -> StoreInfo:
     """Make an empty store for rows as the first of `inputs` has them; at once, or not at all.
 
@@ -79,25 +70,16 @@ def create_store(
     if row is None:
         row = pa.schema([("line", pa.binary() if options.binary else pa.string())])
     described = _description(inputs, kind, options, rows)
-    group_rows = _group_rows(inputs, kind, options)
+    group_rows = _group_rows(inputs, kind, options) if engine.packs_vectors else 0
     hidden = claim(hidden_beside(path.absolute()))
     try:
-        with attached(
-            hidden,
-            memory_bytes=_ENGINE_BYTES,
-            threads=1,
-            row_group_rows=group_rows,
-            storage_version=_STORAGE_OF_LINES if kind == "lines" else None,
-        ) as connection:
-            places = zip(place_names(rows.schema), (pa.uint64(), pa.string()), strict=True)
-            _fill(connection, pa.schema([*places, *row]), row)
-            values = {**described, "row_group_rows": group_rows}
-            connection.execute(statement("duckdb", "store_describe"), values)
-            connection.execute("CHECKPOINT dbshuf")
+        places = zip(place_names(rows.schema), (pa.uint64(), pa.string()), strict=True)
+        columns = pa.schema([*places, *row])
+        engine.create(hidden, columns, {**described, "row_group_rows": group_rows})
         _publish(hidden, path)
     finally:
         remove(hidden)
-    return open_store(path)
+    return engine.look(path)
 
 
 @dataclass(frozen=True)
@@ -213,21 +195,6 @@ def _group_rows(inputs: Sequence[Input], kind: str, options: InputOptions) -> in
     )
     vectors = int(_GROUP_BYTES / survey.mean_line_bytes) // VECTOR_ROWS
     return min(max(vectors, 1) * VECTOR_ROWS, _MOST_GROUP_ROWS)
-
-
-def _fill(connection: duckdb.DuckDBPyConnection, columns: pa.Schema, row: pa.Schema) -> None:
-    """Make the tables; SchemaMismatch for a column of a row that would not come back."""
-    try:
-        connection.register("feed", columns.empty_table())
-        back = connection.sql("FROM feed").to_arrow_table().schema
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise SchemaMismatch(
-            f"a DuckDB database cannot hold these columns: {str(error).splitlines()[0]}",
-            hint="cast them, or leave them out; dbshuf shuffle takes them as they are",
-        ) from error
-    check_storable(row, pa.schema([*back][2:]))
-    connection.execute(filled("duckdb", "store_create", key=shuffle_key()).text)
-    connection.unregister("feed")
 
 
 def _publish(hidden: Path, path: Path) -> None:

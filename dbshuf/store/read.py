@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -23,16 +22,15 @@ from dbshuf.base.statements import filled, identifier, ordered_result, statement
 from dbshuf.base.too_wide import MergeTooSmall
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import LineTooLong, MemoryTooSmall, StoreInvalid
+from dbshuf.errors import DbshufError, LineTooLong, MemoryTooSmall, StoreInvalid
 from dbshuf.query.relation import place_of
+from dbshuf.store.opening import engine_named
 from dbshuf.store.schema import (
-    BESIDE_BYTES,
     MADE_ANEW,
     VECTOR_ROWS,
     StoreInfo,
     attached,
     check_complete,
-    explained,
     restored,
 )
 from dbshuf.units import MIB, human
@@ -58,9 +56,9 @@ class _Reader:
         self._turns = threading.BoundedSemaphore(readers)
         self._is_stopped = False
         self._stack = contextlib.ExitStack()
-        self._connection = self._stack.enter_context(
-            attached(info.path, memory_bytes=memory_bytes - readers * BESIDE_BYTES, threads=1)
-        )
+        self._engine = engine_named(info.engine)
+        reading = self._engine.reading(info, memory_bytes=memory_bytes, readers=readers)
+        self._store = self._stack.enter_context(reading)
 
     @property
     def seen_rows(self) -> int:
@@ -80,22 +78,21 @@ class _Reader:
         self.stop()
         self._stack.close()
 
-    def _pieces(self, query: str, values: dict[str, Any]) -> Generator[pa.RecordBatch]:
-        """Yield what a query over a stretch gives, for all stretches that this worker takes.
+    def _pieces(self, *, are_lines: bool) -> Generator[pa.RecordBatch]:
+        """Yield id and line, or the columns of a row, for all stretches that this worker takes.
 
         Raises  Stopped after `stop`; MemoryTooSmall, StoreInvalid
         """
-        with contextlib.closing(self._connection.cursor()) as cursor:
-            cursor.execute(statement("duckdb", "store_quiet"))
-            while (stretch := self._take()) is not None:
-                first, end, piece_rows = stretch
-                try:
+        try:
+            with contextlib.closing(self._store.new_rows()) as rows:
+                read = rows.lines if are_lines else rows.rows
+                while (stretch := self._take()) is not None:
                     with self._turns:
-                        found = cursor.sql(query, params={**values, "first": first, "end": end})
-                        with contextlib.closing(found.to_arrow_reader(piece_rows)) as reader:
-                            yield from filter(len, reader)
-                except (duckdb.Error, OSError, RuntimeError) as error:
-                    raise explained(error, self.info.path, is_written=False) from error
+                        yield from read(*stretch)
+        except (Stopped, DbshufError):
+            raise
+        except Exception as error:
+            raise self._engine.told(error, self.info.path) from error
 
     def _take(self) -> tuple[int, int, int] | None:
         with self._lock:
@@ -168,8 +165,6 @@ class StoreLines(_Reader):
         self._layout, self._longest_bytes = layout, longest_bytes
         self._cap_for_line = cap_for_line
         self._long = threading.Lock()  # held by the one that has a line longer than its arena
-        end = info.terminator if info.is_binary else info.terminator.decode("ascii")
-        self._query, self._values = statement("duckdb", "store_lines"), {"terminator": end}
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
         """Return what one worker needs to read, over its own buffer or a new one."""
@@ -183,7 +178,7 @@ class StoreLines(_Reader):
         Raises  LineTooLong, MemoryTooSmall, StoreInvalid; Stopped after `stop`
         """
         filling = _Filling(arena)
-        for piece in self._pieces(self._query, self._values):
+        for piece in self._pieces(are_lines=True):
             ids, lines = piece.column(0).to_numpy(), piece.column(1)
             ends = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][: len(lines) + 1]
             text = np.frombuffer(lines.buffers()[2], np.uint8)
@@ -280,8 +275,6 @@ class StoreRows(_Reader):
         self.rows = info.rows
         self._batch_bytes = batch_bytes
         self._ends_bytes = 1 if info.schema is None else 0  # a terminator is counted, not given
-        columns = [identifier(name) for name in (info.id_column, *self.schema.names)]
-        self._query = filled("duckdb", "store_rows", id=columns[0], columns=", ".join(columns)).text
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield rows until none are left for this worker: about batch_bytes at a time.
@@ -290,7 +283,7 @@ class StoreRows(_Reader):
         """
         held: list[tuple[U64, pa.RecordBatch]] = []
         held_bytes = 0
-        for piece in self._pieces(self._query, {}):
+        for piece in self._pieces(are_lines=False):
             ids, batch = piece.column(0).to_numpy(), self._restored(piece)
             size = int(row_bytes(batch).sum())
             self._saw(len(ids), size + self._ends_bytes * len(ids))

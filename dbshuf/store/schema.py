@@ -1,18 +1,19 @@
-"""The store: inputs kept in a DuckDB database that any DuckDB client opens.
+"""The store: inputs kept in a database that any client of its engine opens.
 
     lines     id, source, then `line` or the columns of a row, in the order of the ids
     sources   an input a row: where it was, how large, its digest, its rows
     store     one row: what the store holds
-    macro     shuffle_key(seed, id), so that ORDER BY shuffle_key('42', id) is dbshuf's order
+    macro     shuffle_key(seed, id) of DuckDB, so that ORDER BY shuffle_key('42', id) is dbshuf's
+              order; for SQLite it is the expression in sql/sqlite/key.sql
 
-`ingest.py` writes it, `source/stored.py` reads it. While it is open here, no code of this
-process may open and close the file beside DuckDB: that would end DuckDB's lock on it.
+While it is open here, no code of this process may open and close the file beside the engine:
+that would end the engine's lock on it.
 """
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.statements import filled, quoted, statement
 from dbshuf.errors import (
     DbshufError,
-    InputMissing,
     InputUnreadable,
     MemoryTooSmall,
     OutputSpaceShort,
@@ -46,8 +46,7 @@ _TABLES = {
     "sources": {"ordinal", "path", "digest", "rows"},
     "lines": set[str](),
 }
-_MAGIC, _MAGIC_AT = b"DUCK", 8
-_LOOK_BYTES = 64 * MIB  # DuckDB's limit where only what the store holds is asked for
+NAMES = {"duckdb": "DuckDB", "sqlite": "SQLite"}
 
 # DuckDB decodes strings of 24 kB and of 1 MB into 2.4 to 2.7 times the bytes of a vector;
 # beside them it keeps the blocks that it reads from (duckdb 2.0.0, lines of one length).
@@ -101,6 +100,7 @@ class StoreInfo:
     """What a store holds.
 
     path            of the database
+    engine          that it is of
     kind            as `source.formats.kind_of_inputs` names it
     terminator      that each line of the inputs ended with
     header_lines    left out at the front of each input, and `header`, their text
@@ -114,6 +114,7 @@ class StoreInfo:
     """
 
     path: Path
+    engine: str
     kind: str
     is_binary: bool
     terminator: bytes
@@ -156,39 +157,6 @@ class StoreInfo:
         """Return the memory that one thread takes that reads, beside what it yields."""
         vector_bytes = max((one.vector_bytes for one in self.sources), default=0)
         return _READER_BYTES + _VECTOR_COPIES * vector_bytes
-
-
-def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a store that can be opened now."""
-    try:
-        open_store(path)
-    except DbshufError:
-        return False
-    return True
-
-
-def open_store(path: str | os.PathLike[str]) -> StoreInfo:
-    """Look at what a store holds; nothing is written, and nothing stays open.
-
-    Raises  InputMissing; InputUnreadable if it cannot be opened now; StoreInvalid
-    """
-    place = Path(path)
-    check_file(place)
-    with attached(place, memory_bytes=_LOOK_BYTES, threads=1) as connection:
-        return describe(connection, place)
-
-
-def check_file(path: Path) -> None:
-    """Raise InputMissing, InputUnreadable or StoreInvalid unless this is a DuckDB file."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_MAGIC_AT + len(_MAGIC))
-    except FileNotFoundError:
-        raise InputMissing(f"no such file: `{path}`", hint="make it with dbshuf ingest") from None
-    except OSError as error:
-        raise InputUnreadable(f"cannot read `{path}`: {error.strerror}") from error
-    if head[_MAGIC_AT:] != _MAGIC:
-        raise StoreInvalid(f"`{path}` is no DuckDB database", hint="name a store, or a new file")
 
 
 @contextlib.contextmanager
@@ -243,17 +211,21 @@ def attached(
             connection.close()
 
 
-def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
-    """Read what an attached database holds. Raises StoreInvalid if it is no store."""
-    columns: dict[str, set[str]] = {}
-    for table, column in connection.execute(statement("duckdb", "store_tables")).fetchall():
-        columns.setdefault(table, set()).add(column)
-    if any(not names <= columns.get(table, {""}) for table, names in _TABLES.items()):
-        raise _no_store(path)
-    rows = connection.execute(statement("duckdb", "store_header")).fetchall()
-    if len(rows) != 1:
-        raise _no_store(path)
-    version, order_version, kind, is_binary, terminator, header_lines, header, *rest = rows[0]
+def described(
+    path: Path,
+    engine: str,
+    header: Sequence[Any],
+    columns: Mapping[str, set[str]],
+    sources: Sequence[Sequence[Any]],
+) -> StoreInfo:
+    """Return what a store holds by what its tables say.
+
+    header   the row of `store`, in the order of its columns
+    columns  table -> the names of its columns
+    sources  the rows of `sources`, in the order of its columns but the time
+    Raises   StoreInvalid
+    """
+    version, order_version, kind, is_binary, terminator, header_lines, first_lines, *rest = header
     id_column, source_column, row_group_rows, arrow_schema, json_structure = rest
     if version != FORMAT or order_version != ORDER_VERSION:
         raise StoreInvalid(
@@ -262,29 +234,34 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
             hint="use the dbshuf that made it",
         )
     if not {id_column, source_column} <= columns["lines"]:
-        raise _no_store(path)
+        raise no_store(path, engine)
     written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
     if written is not None and json_structure is not None:
         written = marked(written, json_structure)
-    found = connection.execute(statement("duckdb", "store_sources")).fetchall()
-    sources = tuple(SourceInfo(*row) for row in found)
-    if [one.ordinal for one in sources] != list(range(len(sources))):
+    inputs = tuple(SourceInfo(*row) for row in sources)
+    if [one.ordinal for one in inputs] != list(range(len(inputs))):
         raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=MADE_ANEW)
     return StoreInfo(
         path=path,
+        engine=engine,
         kind=kind,
-        is_binary=is_binary,
+        is_binary=bool(is_binary),
         terminator=terminator,
         header_lines=header_lines,
-        header=header,
+        header=first_lines,
         id_column=id_column,
         source_column=source_column,
         row_group_rows=row_group_rows,
         schema=None if written is None else plain_schema(written, str(path)),
         written=written,
         json_structure=json_structure,
-        sources=sources,
+        sources=inputs,
     )
+
+
+def has_tables(columns: Mapping[str, set[str]]) -> bool:
+    """Whether a database has the tables of a store; table -> the names of its columns."""
+    return all(names <= columns.get(table, {""}) for table, names in _TABLES.items())
 
 
 MADE_ANEW = "something else than dbshuf changed it: make a new store"
@@ -300,9 +277,9 @@ def check_complete(info: StoreInfo, rows: int, text_bytes: int) -> None:
         )
 
 
-def _no_store(path: Path) -> StoreInvalid:
+def no_store(path: Path, engine: str) -> StoreInvalid:
     return StoreInvalid(
-        f"`{path}` is a DuckDB database, but no store of dbshuf",
+        f"`{path}` is a {NAMES[engine]} database, but no store of dbshuf",
         hint="name a store, or a new file; to read a table of it, use --table",
     )
 

@@ -101,6 +101,16 @@ CASES = {
             peers=("dbshuf", "terashuf", "gnu-shuf"),
         ),
         Case(
+            "sqlite-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("dbshuf-plain", 1 / 10),),
+            options=("--engine", "sqlite"),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
             "memory-1g",
             1000 * MB,
             147,

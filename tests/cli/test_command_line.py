@@ -138,7 +138,7 @@ def test_every_option_reaches_the_library(run, seen, command):
         *(command, "a.txt", "-o", "out", "--memory", "1GB", "--seed", "-7", "-", "--strategy"),
         *("spill", "--threads", "3", "-z", "--header", "2", "--binary", "--format", "parquet"),
         *("--shards", "64", "--shard-bytes", "1GiB", "--shard-rows", "9", "--temp-dir", "/t"),
-        *("--force", "--progress", "never", "--quiet", "b c", "--engine", "sqlite"),
+        *("--force", "--progress", "never", "--quiet", "b c", "--engine", "duckdb"),
     )
     assert (ended.code, ended.err) == (0, "")
     assert seen == [
@@ -148,7 +148,6 @@ def test_every_option_reaches_the_library(run, seen, command):
             memory="1GB",
             seed="-7",
             strategy="spill",
-            engine="sqlite",
             threads=3,
             zero_terminated=True,
             header=2,

@@ -54,6 +54,7 @@ def test_the_values_of_an_option_are_completed(option, values, completed):
 
 def test_commands_and_options_are_completed_and_files_are_left_to_the_shell(completed):
     assert completed("dbshuf ex") == ["export"]
+    assert completed("dbshuf ingest --engine ") == ["duckdb", "sqlite"]
     assert "--shard-bytes" in completed("dbshuf shuffle --sh")
     assert completed("dbshuf shuffle a") == []
     assert completed("dbshuf shuffle -o ") == []

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import duckdb
 from line_sources import rows_of as lines_of
 
+from dbshuf.store.opening import open_store
 from dbshuf.store.read import StoreLines, StoreRows
-from dbshuf.store.schema import open_store
 
 READING_BYTES = 64 << 20
 

@@ -1,5 +1,6 @@
 """Typed rows through the order stage: every value arrives, in key order, by every strategy."""
 
+import contextlib
 import datetime
 import decimal
 
@@ -9,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbshuf.base.counters import Tally
 from dbshuf.base.key import row_keys, seed_words
 from dbshuf.base.layout import Layout, merge_bytes, merge_threads
 from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.errors import StrategyUnfit
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.order.spill import Spill, spill_order
+from dbshuf.order.spill import Spill, SpillOrder
 
 SCHEMA = pa.schema(
     [
@@ -171,8 +171,9 @@ def test_texts_that_are_all_empty_may_follow_others(tmp_path):
 
 def spilled(feed, tmp_path, schema):
     spill = Spill(schema, 100, 0, 1 << 20, 256 << 20, 2, tmp_path)
-    words, read = seed_words("42"), Tally()
-    return list(spill_order(spill, feed, words, tmp_path, read=read, on_read=lambda: None))
+    with contextlib.closing(SpillOrder(spill, seed_words("42"), tmp_path)) as order:
+        order.fill(feed)
+        return list(order.windows())
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -212,9 +213,9 @@ def test_the_least_that_a_merge_is_said_to_need_is_enough(tmp_path):
 
     schema, limit = pa.schema([("t", pa.string())]), merge_bytes(width, size)
     spill = Spill(schema, width, size, 1 << 20, limit, 2, tmp_path)
-    words, read = seed_words("42"), Tally()
-    windows = spill_order(spill, Texts([], 1), words, tmp_path, read=read, on_read=lambda: None)
-    assert sum(window.rows for window in windows) == 125 * count
+    with contextlib.closing(SpillOrder(spill, seed_words("42"), tmp_path)) as order:
+        order.fill(Texts([], 1))
+        assert sum(window.rows for window in order.windows()) == 125 * count
 
 
 def test_spill_refuses_a_type_that_duckdb_would_change(tmp_path):

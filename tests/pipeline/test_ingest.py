@@ -37,7 +37,7 @@ from dbshuf.errors import (
 )
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.ingest_input import Digest, Intake
-from dbshuf.store.schema import open_store
+from dbshuf.store.opening import open_store
 from dbshuf.units import parse_bytes
 
 A, B, C = b"one\n\ntwo\r\n\0\n", b"b\n" * 50 + b"last", b"three\nfour\n"

@@ -24,8 +24,8 @@ from dbshuf.pipeline.ingest import ingest
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables.reader import open_tables
 from dbshuf.store import read as stored
+from dbshuf.store.opening import open_store
 from dbshuf.store.read import StoreRows, stretches
-from dbshuf.store.schema import open_store
 
 QUICK = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 WORDS = b"".join(b"%d %s\n" % (n, b"word " * (n % 40)) for n in range(6000))

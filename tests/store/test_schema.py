@@ -31,7 +31,8 @@ from dbshuf.errors import (
 )
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.store.create import place_names
-from dbshuf.store.schema import check_storable, explained, is_store, open_store
+from dbshuf.store.opening import is_store, open_store
+from dbshuf.store.schema import check_storable, explained
 
 VECTORS = json.loads(ORDER_VECTORS.read_text("utf-8"))
 A, B = b"one\n\ntwo\r\n" + "été 雪\n".encode(), b"b\n" * 40 + b"l\0st"

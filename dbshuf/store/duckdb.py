@@ -1,0 +1,202 @@
+"""A store that is a DuckDB database; see engine.py."""
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dbshuf.base.statements import filled, identifier, shuffle_key, statement
+from dbshuf.errors import SchemaMismatch
+from dbshuf.store.schema import (
+    BESIDE_BYTES,
+    SourceInfo,
+    StoreInfo,
+    attached,
+    check_storable,
+    described,
+    explained,
+    has_tables,
+    no_store,
+)
+from dbshuf.units import MIB
+
+_LOOK_BYTES = 64 * MIB  # DuckDB's limit where only what the store holds is asked for
+_ENGINE_BYTES = 64 * MIB  # of DuckDB, for empty tables
+
+# From v1.3.0 on a file packs text as DICT_FSST, before that as FSST, which takes 8 CPU seconds
+# for 500 MB of 147-byte lines instead of 11.5, the same 244 MB, and 0.4 s to be read again
+# (duckdb 2.0.1). DuckDB 1.2 opens it too. Columns of rows may need types that came later. As it
+# is text takes 1.2 times its bytes and less than half of the CPU time, see store_unpacked.sql.
+_STORAGE_OF_LINES = "v1.2.0"
+
+Connection = duckdb.DuckDBPyConnection
+
+
+class DuckdbStore:
+    """DuckDB; see engine.StoreEngine."""
+
+    name = "duckdb"
+    packs_vectors = True
+    log_suffixes: tuple[str, ...] = (".wal",)
+
+    def create(self, path: Path, columns: pa.Schema, values: dict[str, Any]) -> None:
+        with attached(
+            path,
+            memory_bytes=_ENGINE_BYTES,
+            threads=1,
+            row_group_rows=values["row_group_rows"],
+            storage_version=_STORAGE_OF_LINES if values["kind"] == "lines" else None,
+        ) as connection:
+            _fill(connection, columns)
+            connection.execute(statement("duckdb", "store_describe"), values)
+            connection.execute("CHECKPOINT dbshuf")
+
+    def look(self, path: Path) -> StoreInfo:
+        with attached(path, memory_bytes=_LOOK_BYTES, threads=1) as connection:
+            return _describe(connection, path)
+
+    @contextlib.contextmanager
+    def reading(
+        self, info: StoreInfo, *, memory_bytes: int, readers: int
+    ) -> Iterator["_DuckdbReader"]:
+        limit = memory_bytes - readers * BESIDE_BYTES
+        with attached(info.path, memory_bytes=limit, threads=1) as connection:
+            yield _DuckdbReader(connection, info)
+
+    @contextlib.contextmanager
+    def writing(
+        self, info: StoreInfo, *, memory_bytes: int, threads: int, folder: Path, packs: bool
+    ) -> Iterator["_DuckdbWriter"]:
+        with attached(
+            info.path,
+            memory_bytes=memory_bytes,
+            threads=threads,
+            folder=folder,
+            row_group_rows=info.row_group_rows,
+        ) as connection:
+            if info.schema is None and not packs:
+                connection.execute(statement("duckdb", "store_unpacked"))
+            yield _DuckdbWriter(connection, info)
+
+    def told(self, error: Exception, path: Path) -> Exception:
+        if isinstance(error, duckdb.Error | OSError | RuntimeError):
+            return explained(error, path, is_written=False)
+        return error
+
+
+def _fill(connection: Connection, columns: pa.Schema) -> None:
+    """Make the tables; SchemaMismatch for a column of a row that would not come back."""
+    try:
+        connection.register("feed", columns.empty_table())
+        back = connection.sql("FROM feed").to_arrow_table().schema
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise SchemaMismatch(
+            f"a DuckDB database cannot hold these columns: {str(error).splitlines()[0]}",
+            hint="cast them, or leave them out; dbshuf shuffle takes them as they are",
+        ) from error
+    check_storable(pa.schema([*columns][2:]), pa.schema([*back][2:]))
+    connection.execute(filled("duckdb", "store_create", key=shuffle_key()).text)
+    connection.unregister("feed")
+
+
+def _describe(connection: Connection, path: Path) -> StoreInfo:
+    """Read what an attached database holds. Raises StoreInvalid if it is no store."""
+    columns: dict[str, set[str]] = {}
+    for table, column in connection.execute(statement("duckdb", "store_tables")).fetchall():
+        columns.setdefault(table, set()).add(column)
+    if not has_tables(columns):
+        raise no_store(path, "duckdb")
+    rows = connection.execute(statement("duckdb", "store_header")).fetchall()
+    if len(rows) != 1:
+        raise no_store(path, "duckdb")
+    sources = connection.execute(statement("duckdb", "store_sources")).fetchall()
+    return described(path, "duckdb", rows[0], columns, sources)
+
+
+class _DuckdbReader:
+    def __init__(self, connection: Connection, info: StoreInfo) -> None:
+        self._connection, self._info = connection, info
+
+    def new_rows(self) -> "_DuckdbRows":
+        return _DuckdbRows(self._connection.cursor(), self._info)
+
+
+class _DuckdbRows:
+    def __init__(self, cursor: Connection, info: StoreInfo) -> None:
+        self._cursor = cursor
+        cursor.execute(statement("duckdb", "store_quiet"))
+        names = ["line"] if info.schema is None else info.schema.names
+        columns = [identifier(name) for name in (info.id_column, *names)]
+        self._rows = filled("duckdb", "store_rows", id=columns[0], columns=", ".join(columns)).text
+        self._end = info.terminator if info.is_binary else info.terminator.decode("ascii")
+
+    def lines(self, first: int, end: int, piece_rows: int) -> Generator[pa.RecordBatch]:
+        values = {"terminator": self._end, "first": first, "end": end}
+        yield from self._pieces(statement("duckdb", "store_lines"), values, piece_rows)
+
+    def rows(self, first: int, end: int, piece_rows: int) -> Generator[pa.RecordBatch]:
+        yield from self._pieces(self._rows, {"first": first, "end": end}, piece_rows)
+
+    def _pieces(
+        self, query: str, values: dict[str, Any], piece_rows: int
+    ) -> Generator[pa.RecordBatch]:
+        found = self._cursor.sql(query, params=values)
+        with contextlib.closing(found.to_arrow_reader(piece_rows)) as reader:
+            yield from filter(len, reader)
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+class _DuckdbWriter:
+    def __init__(self, connection: Connection, info: StoreInfo) -> None:
+        self._connection, self._path = connection, info.path
+
+    def info(self) -> StoreInfo:
+        self._info = _describe(self._connection, self._path)
+        return self._info
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:
+        name = identifier(self._info.source_column)
+        insert = filled("duckdb", "store_insert", source=name).text
+        reader = pa.RecordBatchReader.from_batches(schema, rows)
+        try:
+            self._connection.register("feed", reader)
+            found = self._connection.execute(insert, {"source": source}).fetchall()
+            return int(found[0][0])
+        finally:
+            with contextlib.suppress(duckdb.Error, ValueError):
+                self._connection.unregister("feed")
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def add_source(self, one: SourceInfo) -> None:
+        self._run("store_add_source", asdict(one))
+
+    def touch(self, one: SourceInfo, changed_ns: int) -> None:
+        self._run("store_touch", {"ordinal": one.ordinal, "changed_ns": changed_ns})
+
+    def note_columns(self, written: pa.Schema) -> None:
+        self._run("store_columns", {"arrow_schema": written.serialize().to_pybytes()})
+
+    def _run(self, name: str, values: dict[str, Any]) -> None:
+        self._connection.execute(statement("duckdb", name), values).fetchall()
+
+    def finish(self) -> None:
+        self._connection.execute("CHECKPOINT dbshuf")

@@ -1,0 +1,3 @@
+-- Purpose:    append a row
+-- Parameters: {columns} their names, the id and the source first; {places} as many `?`
+INSERT INTO lines ({columns}) VALUES ({places})

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbshuf.base.remote_names import is_remote, remote_hint
+from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url, why_not_written
 from dbshuf.errors import OutputUnwritable, UsageError
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
@@ -117,11 +117,23 @@ def check_texts(**texts: str | None) -> None:
 
 
 def check_output_name(name: str | None) -> None:
-    """Raise OutputUnwritable for a URL, unless there is a directory of that name for it."""
-    if name is not None and is_remote(name) and not os.path.isdir(os.path.dirname(name)):
+    """Raise OutputUnwritable for a URL that no output can have."""
+    if name is None or not is_remote_output(name):
+        return
+    why = why_not_written(name)
+    if why:
         raise OutputUnwritable(
-            f"`{name}`: remote outputs are not written yet",
+            f"`{shown_url(name)}` is no place for an output: {why}",
             hint=remote_hint(name, "write a file here, and upload it"),
+        )
+
+
+def check_local_name(name: str) -> None:
+    """Raise OutputUnwritable for a URL where only a file will do."""
+    if is_remote_output(name):
+        raise OutputUnwritable(
+            f"`{shown_url(name)}`: a store is a file on this machine",
+            hint=remote_hint(name, "make it here, and upload it"),
         )
 
 

@@ -20,6 +20,16 @@ import pytest
 from command import DBSHUF, MEASURE, Limits, Ran, child_environment, started
 from fork_server import Call, ForkServer
 from hypothesis import settings
+from remote_fixtures import (  # noqa: F401
+    bucket,
+    clean_settings,
+    gs_bucket,
+    moto,
+    new_bucket,
+    proxy,
+    seaweed,
+    web,
+)
 
 # One set of examples everywhere, and none that fails for being slow.
 settings.register_profile("dbshuf", deadline=None, derandomize=True, database=None)

@@ -20,6 +20,7 @@ from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
+from dbshuf.base.remote_names import is_remote
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import (
     InputBeyondBounds,
@@ -32,7 +33,7 @@ from dbshuf.errors import (
 from dbshuf.options import (
     SAME,
     Names,
-    check_output_name,
+    check_local_name,
     check_schema_option,
     check_texts,
     names_of,
@@ -50,6 +51,7 @@ from dbshuf.pipeline.scan import TableScan
 from dbshuf.query.evaluator import Spare
 from dbshuf.query.json_keys import TWICE
 from dbshuf.query.json_scan import json_structure
+from dbshuf.remote.names import shown
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
 from dbshuf.source.hive import with_folder_keys
@@ -143,7 +145,7 @@ def ingest(
     started = time.monotonic()
     path = Path(store)
     check_texts(**{"--from": input_format, "--table": table})
-    check_output_name(os.fspath(store))
+    check_local_name(os.fspath(store))
     asked = InputOptions(zero_terminated, header, binary, input_format, table, schema, pack)
     check_schema_option(schema)
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
@@ -239,6 +241,12 @@ def _resolved(
         raise UsageError(
             "a store is made of files, since it must know them again",
             hint="name files, globs or directories; write a stream to a file first",
+        )
+    away = next((name for name in names if is_remote(name) and not os.path.lexists(name)), None)
+    if away is not None:
+        raise UsageError(
+            f"`{shown(away)}`: a store is made of files of this machine",
+            hint="download it first; `dbshuf shuffle` reads it where it is",
         )
     found = resolve_inputs(names, include, exclude)
     pipes = [one for one in found if one.pipe is not None]

@@ -18,13 +18,14 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
-from dbshuf.plan.space import check_space, free_near, output_bytes, temp_folder
+from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
 )
 from dbshuf.plan.target import target_of
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
+from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def make_plan(options: Options) -> Plan:
     check_target(target)
     check_schema(target)
     survey = survey_of(read)
+    temp_dir = temp_folder(options.temp_dir, target)
+    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(survey, target))
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
@@ -88,7 +91,6 @@ def make_plan(options: Options) -> Plan:
         chosen, otherwise = as_one_statement(
             options, read, chosen, cap=cap, base=base, threads=threads
         )
-    temp_dir = temp_folder(options.temp_dir, target)
     plan = Plan(
         inputs=inputs,
         store=read.store,
@@ -107,7 +109,7 @@ def make_plan(options: Options) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(survey, chosen.strategy, chosen.layout),
+        temp_bytes=_temp_bytes(survey, target, chosen.strategy, chosen.layout),
         output_bytes=output_bytes(survey, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
@@ -165,14 +167,15 @@ def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
     return 0, base
 
 
-def _temp_bytes(survey: Survey, strategy: str, layout: Layout) -> int | None:
+def _temp_bytes(survey: Survey, target: Target, strategy: str, layout: Layout) -> int | None:
     """Return what a run writes to its temporary directory, as far as one can tell."""
+    waiting = output_bytes(survey, target) if target.waits_in_temp else 0
     if strategy == "memory":
-        return 0
-    if survey.text_bytes is None:
+        return waiting
+    if survey.text_bytes is None or waiting is None:
         return None
     passes = 2 if layout.is_split and strategy != "sqlite" else 1
-    return max(stored_bytes(survey) * passes - layout.store_bytes, 0)
+    return max(stored_bytes(survey) * passes - layout.store_bytes, 0) + waiting
 
 
 def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
@@ -180,6 +183,11 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
     if read.store is not None:
         return read.store.reader_bytes() * (threads + 1)
     if read.shape.whole_query is not None and not read.shape.is_text:
-        return survey.reader_bytes * threads
+        return survey.reader_bytes * threads + _in_flight(read)
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
-    return sum(windows[: threads + 1])
+    return sum(windows[: threads + 1]) + _in_flight(read)
+
+
+def _in_flight(read: ReadPlan) -> int:
+    """The memory (bytes) of answers that come from elsewhere."""
+    return IN_FLIGHT_BYTES if any(one.remote is not None for one in read.inputs) else 0

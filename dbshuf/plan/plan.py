@@ -1,5 +1,6 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from dbshuf.plan.strategy import (
     choose_strategy,
     statement_share,
 )
-from dbshuf.sink import Target, sink_memory_bytes
+from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
 from dbshuf.units import GIB, MIB, human
@@ -168,7 +169,22 @@ class Plan:
                 "format": self.target.format,
                 "needed_bytes": self.output_bytes,
                 "free_bytes": self.output_free_bytes,
-            },
+            }
+            | ({"upload": self.upload} if self.upload else {}),
+        }
+
+    @property
+    def upload(self) -> dict[str, Any] | None:
+        """How the output goes to an object store: None if it does not."""
+        if not isinstance(self.target.path, RemotePath):
+            return None
+        sizes, size = upload_sizes(self.target), self.output_bytes
+        objects = self.target.shards or 1
+        return {
+            "part_bytes": sizes.part_bytes,
+            "parts": None if size is None else objects * sizes.parts_of(size // objects),
+            "parts_at_once": sizes.ahead,
+            "waits_in_temp": self.target.waits_in_temp,
         }
 
     def describe(self) -> str:
@@ -189,6 +205,7 @@ class Plan:
         output = "standard output" if self.target.path is None else str(self.target.path)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
@@ -203,6 +220,7 @@ class Plan:
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
+            *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
@@ -214,9 +232,25 @@ def _longest(layout: Layout, target: Target) -> int:
     return longest_line(layout, (held - free) / GIB)
 
 
+def _fetched(inputs: Sequence[Input]) -> str:
+    """Return what would be read from elsewhere; of Parquet files only what is needed."""
+    sizes = [one.size_bytes for one in inputs if one.remote is not None]
+    total = sum(size or 0 for size in sizes)
+    beside = f" and {sizes.count(None):,} of unknown size" if None in sizes else ""
+    plural = "s" * (len(sizes) > 1)
+    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most"
+
+
 def _space(place: str, needed: int | None, free: int | None) -> str:
     wanted = "unknown" if needed is None else human(needed)
     return f"{place}: {wanted} needed" + ("" if free is None else f", {human(free)} free")
+
+
+def _upload(upload: dict[str, Any]) -> str:
+    parts = "" if upload["parts"] is None else f"about {upload['parts']:,} "
+    waiting = ", after all shards are made: they wait in temp" * upload["waits_in_temp"]
+    size = f"parts of {human(upload['part_bytes'])}"
+    return f"{parts}{size}, {upload['parts_at_once']} at once{waiting}"
 
 
 def _listed(columns: list[dict[str, str]]) -> str:

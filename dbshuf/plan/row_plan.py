@@ -62,6 +62,13 @@ class Shape:
         return [{"name": field.name, "type": str(field.type)} for field in self.schema]
 
     @property
+    def read_columns(self) -> frozenset[str] | None:
+        """The columns of the inputs' rows that a query asks for; None: all."""
+        if self.row_query is not None:
+            return None if self.row_query.schema is None else self.row_query.columns
+        return None if self.whole_query is None else self.whole_query.columns
+
+    @property
     def has_given_ids(self) -> bool:
         """Whether a query says what the ids of its rows are."""
         return self.whole_query is not None and self.whole_query.has_id
@@ -89,6 +96,7 @@ class Shape:
             batch_bytes=batch_bytes,
             threads=threads,
             table=self.table,
+            columns=self.read_columns,
             schema=self.asked,
         )
 

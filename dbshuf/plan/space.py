@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
-from dbshuf.sink import Target
+from dbshuf.sink import OutputPath, Target
 from dbshuf.sink.output_path import grows_in
 from dbshuf.source.survey import Survey
 from dbshuf.units import human
@@ -53,7 +53,7 @@ def _system_folder() -> Path:
         ) from error
 
 
-def free_near(path: Path) -> int | None:
+def free_near(path: OutputPath) -> int | None:
     """Return the free bytes where the output of that name will grow.
 
     None if nothing grows (a descriptor, a pipe, a device) or the file system does not tell
@@ -78,6 +78,18 @@ def output_bytes(survey: Survey, target: Target) -> int | None:
     if survey.text_bytes is None:
         return None
     return survey.text_bytes if target.format == "txt" else survey.text_bytes // 2
+
+
+def object_bytes(survey: Survey, target: Target) -> int | None:
+    """Return about the most bytes that one object of the output has; None: unknown.
+
+    Twice the text, but for plain text of inputs that are plain themselves: names of columns
+    may be repeated in every row, and a sample may mislead. Shards by key are about equal.
+    """
+    if survey.text_bytes is None:
+        return None
+    rows = survey.text_bytes * (1 if survey.is_exact and target.format == "txt" else 2)
+    return rows if target.shards is None else 2 * rows // target.shards
 
 
 def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int) -> None:

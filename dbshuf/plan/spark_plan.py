@@ -20,6 +20,7 @@ from dbshuf.plan.space import temp_folder
 from dbshuf.plan.spark_memory import SparkMemory, spark_memory
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
+from dbshuf.sink.remote_path import RemotePath
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -229,7 +230,7 @@ def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Su
 
     Raises  UsageError for what needs one machine, MemoryTooSmall
     """
-    _refuse(options, read)
+    _refuse(options, read, target)
     conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
     cores = _cores(options)
     master = options.spark_master or f"local[{cores}]"
@@ -262,7 +263,7 @@ def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Su
     )
 
 
-def _refuse(options: Options, read: ReadPlan) -> None:
+def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
     """Raise UsageError for what needs one machine."""
     query = read.shape.row_query
     why = ""
@@ -276,6 +277,12 @@ def _refuse(options: Options, read: ReadPlan) -> None:
     elif read.shape.kind in DATABASES:
         why = "a database is read through one engine on one machine"
         hint = "export the table to Parquet, and shuffle that; or leave out --engine"
+    elif any(one.remote is not None for one in read.inputs):
+        why = "its tasks do not read object stores yet"
+        hint = "mount the bucket, or copy the inputs to a disk that all machines share"
+    elif isinstance(target.path, RemotePath):
+        why = "its tasks do not write to object stores yet"
+        hint = "write to a disk that all machines share, and copy the shards"
     elif any(one.pipe is not None for one in read.inputs):
         why = "standard input and pipes can be read once, and here only"
         hint = "write it to a file that all machines see, and name that"

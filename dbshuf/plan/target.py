@@ -1,20 +1,19 @@
 """What is written, as the options ask for it."""
 
 from functools import partial
-from pathlib import Path
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.sink import Target, format_of
+from dbshuf.sink import OutputPath, Target, format_of, output_path
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
 
 
 def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
     inputs, shape = read.inputs, read.shape
-    path = None if options.output in (None, "-") else Path(str(options.output))
+    path = None if options.output in (None, "-") else output_path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
@@ -47,7 +46,7 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
     )
 
 
-def _shards(options: Options, path: Path | None) -> int | None:
+def _shards(options: Options, path: OutputPath | None) -> int | None:
     """Return --shards, or 1 for splits that go to directories uncut."""
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())

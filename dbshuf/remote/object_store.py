@@ -38,14 +38,16 @@ class ObjectReader(Protocol):
 
 
 class Upload(Protocol):
-    """An object that nobody sees until it is complete.
+    """An object that nobody sees until it is complete."""
 
-    token  text with which `ObjectStore.resume_upload` in another process has it again
-    """
+    @property
+    def token(self) -> str:
+        """Text with which `ObjectStore.resume_upload` in another process has it again.
 
-    token: str
+        It is asked for after the last part, and may be as secret as a password.
+        """
 
-    def put_part(self, number: int, data: bytes | memoryview) -> None:
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Send a part, numbered from 0; again under the same number replaces it.
 
         All parts but the last have `part_bytes`. The caller may reuse `data` afterwards.
@@ -83,6 +85,12 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a small object whole, in place of what had its name."""
+
+    def prepare_uploads(self) -> None:
+        """Load what writing needs, before the memory that a run has is counted.
+
+        Raises  ExtraMissing too
+        """
 
     def start_upload(self, key: str) -> Upload:
         """Begin an object that is written in parts."""

@@ -3,6 +3,7 @@
     open_sink(target) -> Sink
       one file or stdout   publish.py (hidden name, rename)  <-  single_file.py  <-  an encoder
       a directory          publish.py (hidden directory)     <-  shards.py       <-  encoders
+      both, in an object store       remote_place.py (uploads in parts)  <-  the same
       a file or directory for each of several splits         <-  splits.py       <-  both
 
     encoders: formats/  text.py  csv.py  jsonl.py  arrow.py  parquet.py
@@ -13,20 +14,25 @@ on where one window ends and the next begins. Importing this package loads no en
 no Arrow.
 """
 
-from dbshuf.sink.memory import sink_memory_bytes
+from dbshuf.sink.memory import sink_memory_bytes, upload_sizes
 from dbshuf.sink.output_format import FORMATS, format_of
 from dbshuf.sink.output_path import check_target
+from dbshuf.sink.remote_path import OutputPath, RemotePath, output_path
 from dbshuf.sink.target import Sink, Target, check_schema
 
 __all__ = [
     "FORMATS",
+    "OutputPath",
+    "RemotePath",
     "Sink",
     "Target",
     "check_schema",
     "check_target",
     "format_of",
     "open_sink",
+    "output_path",
     "sink_memory_bytes",
+    "upload_sizes",
 ]
 
 

@@ -1,8 +1,10 @@
 """How many threads and how much memory a sink takes: part of the promise that the plan makes."""
 
 import os
+from dataclasses import dataclass
 
 from dbshuf.sink.output_format import codec_of
+from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
@@ -28,6 +30,13 @@ _CSV, _JSON_LINES = (56, 32, 6.0), (40, 32, 6.0)
 _ARROW, _PARQUET = (80, 0, 3.5), (96, 0, 9.5)
 _STRONG_LEVEL = 3  # above it zstd and brotli hold more of what they have seen
 _STRONG_MIB = 64
+
+# Of uploads. Stores take 10,000 parts of an object; 8 MiB keep a connection busy, and four at
+# once sent 570 MB/s (see remote/s3_upload.py).
+_PART_BYTES, _MOST_UNKNOWN_PART_BYTES = 8 * MIB, 64 * MIB
+_PARTS = 9_000  # that are planned for
+_PARTS_AHEAD, _AHEAD_SHARE = 4, 16
+_CONNECTION_BYTES = 2 * MIB
 
 _LONG_ROW_BYTES = 1 * MIB  # from here on a row counts beside the buffers
 
@@ -61,7 +70,45 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
     ):
         held += _STRONG_MIB * MIB
         copies += 2
+    if isinstance(target.path, RemotePath):
+        sizes = upload_sizes(target)
+        held += sizes.part_bytes + sizes.ahead * (sizes.part_bytes + _CONNECTION_BYTES)
     return held + int(copies * max(longest_row_bytes - _LONG_ROW_BYTES, 0))
+
+
+@dataclass(frozen=True)
+class UploadSizes:
+    """How an object goes to a store.
+
+    part_bytes  of every part but the last
+    ahead       parts that are sent while the next is filled
+    """
+
+    part_bytes: int
+    ahead: int
+
+    def parts_of(self, size_bytes: int) -> int:
+        """Return how many parts an object of that size has."""
+        return max(-(-size_bytes // self.part_bytes), 1)
+
+
+def upload_sizes(target: Target) -> UploadSizes:
+    """Return the size of parts, so that there are fewer of them than stores allow.
+
+    All parts of an object are equal, as some stores want them: so a size that is not known
+    is taken to be what parts of a 64th of the memory make, 64 MiB at most.
+    """
+    memory = target.memory_bytes
+    if target.object_bytes is None:
+        wanted = _MOST_UNKNOWN_PART_BYTES if memory is None else memory // 64
+        wanted = min(wanted, _MOST_UNKNOWN_PART_BYTES)
+    else:
+        wanted = -(-target.object_bytes // _PARTS)
+    part = max(-(-wanted // MIB) * MIB, _PART_BYTES)
+    ahead = _PARTS_AHEAD if memory is None else memory // _AHEAD_SHARE // part
+    if target.split_names:
+        ahead = 1
+    return UploadSizes(part, max(min(ahead, _PARTS_AHEAD), 1))
 
 
 def row_group_bytes(target: Target) -> int:

@@ -1,9 +1,9 @@
 """Which format an output has: by its name, by --format, by --compression."""
 
 import os
-from pathlib import Path
 
 from dbshuf.errors import UsageError
+from dbshuf.sink.remote_path import OutputPath
 
 FORMATS = (
     *(kind + packing for kind in ("txt", "csv", "tsv", "jsonl") for packing in ("", ".gz", ".zst")),
@@ -53,7 +53,7 @@ def compressions() -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def format_of(path: Path | None, given: str | None, compression: str | None = None) -> str:
+def format_of(path: OutputPath | None, given: str | None, compression: str | None = None) -> str:
     """Return the format of an output: the one `given`, else by the end of its name.
 
     path         None for stdout; suffixes in any case, all that are unknown are text
@@ -90,7 +90,7 @@ def format_of(path: Path | None, given: str | None, compression: str | None = No
     return kind + wanted
 
 
-def _said_by_name(path: Path | None) -> tuple[str | None, str | None]:
+def _said_by_name(path: OutputPath | None) -> tuple[str | None, str | None]:
     """The kind and the packing (".gz", ".zst" or "") that a name says, None where it does not."""
     if path is None:
         return None, None

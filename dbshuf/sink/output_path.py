@@ -8,7 +8,6 @@ The checks, the making and the question of room all ask here, so that they agree
 
 import fcntl
 import os
-import re
 import shlex
 import stat
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
+from dbshuf.sink.remote_path import OutputPath, RemotePath
+from dbshuf.sink.shard_names import is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
-_SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 _MOST_LINKS = 40  # that the kernel follows, too
 
 
@@ -77,12 +77,15 @@ def descriptor_of(path: Path) -> int | None:
     return None
 
 
-def grows_in(path: Path) -> Path | None:
+def grows_in(path: OutputPath) -> Path | None:
     """Return the directory in which the hidden output of a name grows.
 
     That is where its bytes need room. None if the name leads to a descriptor, a pipe or a
-    device: nothing is hidden then. Raises OSError where `check_target` refuses the name.
+    device, where nothing is hidden, or to another machine. Raises OSError where `check_target`
+    refuses the name.
     """
+    if isinstance(path, RemotePath):
+        return None
     found = find(path)
     if found.is_special:
         return None
@@ -149,11 +152,17 @@ def check_target(target: "Target") -> None:
             raise UsageError("shards need a directory", hint="name it with -o DIR")
         _check_descriptor(1, "standard output")
         return
+    if isinstance(target.path, RemotePath):
+        from dbshuf.sink.remote_place import check_remote
+
+        check_remote(target)
+        return
     with in_words(str(target.path)):
         if target.in_shards:
             _check_directory(target.path, force=target.force)
             return
         for path in target.files:
+            assert isinstance(path, Path)
             _check_file(path)
 
 
@@ -236,4 +245,4 @@ def refuse_content(directory: Path, *, force: bool) -> None:
 
 
 def shards_in(directory: Path) -> list[str]:
-    return [name for name in os.listdir(directory) if _SHARD_NAME.fullmatch(name)]
+    return [name for name in os.listdir(directory) if is_shard_name(name)]

@@ -21,7 +21,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
@@ -32,7 +32,11 @@ from dbshuf.sink.output_path import (
     refuse_content,
     shards_in,
 )
-from dbshuf.sink.raw_file import ByteOutput, DiskFile, OpenFile, in_words
+from dbshuf.sink.raw_file import ByteOutput, DiskFile, MeasuredOutput, OpenFile, in_words
+from dbshuf.sink.remote_path import RemotePath
+
+if TYPE_CHECKING:
+    from dbshuf.sink.target import Target
 
 
 class Place(Protocol):
@@ -53,10 +57,52 @@ class FilePlace(Place, Protocol):
         """Where the bytes go."""
 
 
-def place_of(path: Path | None) -> FilePlace:
-    """Return the place for one file, or for stdout when `path` is None."""
+class Directory(Place, Protocol):
+    """Where several files go, each under its own name."""
+
+    def create(self, name: str | None) -> tuple[int, MeasuredOutput]:
+        """Return the number of the next file, and the file, open for writing.
+
+        name    that `name` will give it, where it is known already
+        """
+
+    def name(self, number: int, name: str) -> None:
+        """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
+
+
+class FileOf:
+    """A place for one file in a directory, which publishes or discards it with the others."""
+
+    def __init__(self, directory: Directory, name: str) -> None:
+        number, self.output = directory.create(name)
+        directory.name(number, name)
+
+    def publish(self) -> None:
+        """Leave it to the directory."""
+
+    def discard(self) -> None:
+        """Leave it to the directory."""
+
+
+def directory_of(target: "Target") -> Directory:
+    """Return the place for the shards of a target."""
+    assert target.path is not None
+    if isinstance(target.path, RemotePath):
+        from dbshuf.sink.remote_place import RemoteDirectory
+
+        return RemoteDirectory(target)
+    return HiddenDirectory(target.path, force=target.force, marker=target.marker)
+
+
+def place_of(target: "Target") -> FilePlace:
+    """Return the place for the one file of a target, or for stdout."""
+    path = target.path
     if path is None:
         return OpenPlace(1, shown="standard output")
+    if isinstance(path, RemotePath):
+        from dbshuf.sink.remote_place import RemotePlace
+
+        return RemotePlace(target)
     with in_words(str(path)):
         found = find(path)
         if found.fd is not None:
@@ -132,7 +178,7 @@ class HiddenDirectory:
                 _take_after(self._hidden, found.old)
         self.place = self._hidden.parent
 
-    def create(self) -> tuple[int, DiskFile]:
+    def create(self, name: str | None) -> tuple[int, DiskFile]:
         """Return the number of the next file, and the file, open for writing."""
         number = self._files
         self._files += 1
@@ -197,12 +243,6 @@ class HiddenDirectory:
 
     def discard(self) -> None:
         remove(self._hidden)
-
-
-def shard_names(count: int, form: str) -> list[str]:
-    """Return the names of `count` shards; in byte order they are in the order's order."""
-    width = max(5, len(str(count)))
-    return [f"part-{i:0{width}d}-of-{count:0{width}d}.{form}" for i in range(count)]
 
 
 def _make_folder(folder: Path) -> None:

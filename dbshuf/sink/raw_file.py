@@ -36,6 +36,12 @@ class ByteOutput(Protocol):
         """Close as it is; never raises."""
 
 
+class MeasuredOutput(ByteOutput, Protocol):
+    """One that knows how much it has taken."""
+
+    written_bytes: int
+
+
 @contextlib.contextmanager
 def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
     """Turn an OSError into one of ours; a closed pipe stays a BrokenPipeError.

@@ -4,8 +4,9 @@ import os
 
 from dbshuf.base.window import Window
 from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
-from dbshuf.sink.publish import HiddenDirectory, shard_names
-from dbshuf.sink.raw_file import DiskFile
+from dbshuf.sink.publish import Directory, directory_of
+from dbshuf.sink.raw_file import MeasuredOutput
+from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.single_file import Encoder, PlacedSink, open_encoder
 from dbshuf.sink.target import Target
 
@@ -18,11 +19,6 @@ def _row_frame_bytes(target: Target) -> int:
     return sum(len(name.encode()) + 8 for name in names) + 1
 
 
-def _hidden(target: Target) -> HiddenDirectory:
-    assert target.path is not None
-    return HiddenDirectory(target.path, force=target.force, marker=target.marker)
-
-
 class ShardSink(PlacedSink):
     """Rows to shards by range of the key, or by size; one file is open at a time.
 
@@ -31,18 +27,18 @@ class ShardSink(PlacedSink):
     """
 
     def __init__(
-        self, target: Target, *, directory: HiddenDirectory | None = None, folder: str = ""
+        self, target: Target, *, directory: Directory | None = None, folder: str = ""
     ) -> None:
         """Write to the target's directory, or to a `folder` of one that others write to too."""
-        assert target.path is not None
         self._target = target
         self._cut = self._cut_of(target)
-        self._directory = directory or _hidden(target)
+        self._directory = directory or directory_of(target)
         super().__init__([self._directory])
         self._folder = folder
+        self._names = shard_names(target.shards or 0, target.format)  # those known already
         self._files: list[int] = []
         self._shard = -1
-        self._output: DiskFile | None = None
+        self._output: MeasuredOutput | None = None
         self._encoder: Encoder | None = None
 
     def _cut_of(self, target: Target) -> Cut:
@@ -78,7 +74,7 @@ class ShardSink(PlacedSink):
         """Return the encoder of a shard; those before it are finished, empty or not."""
         while self._encoder is None or self._shard < shard:
             self._close()
-            number, output = self._directory.create()
+            number, output = self._directory.create(self._name_of(self._shard + 1))
             self._files.append(number)
             self._output = output
             try:
@@ -88,6 +84,9 @@ class ShardSink(PlacedSink):
                 raise
             self._shard += 1
         return self._encoder
+
+    def _name_of(self, shard: int) -> str | None:
+        return os.path.join(self._folder, self._names[shard]) if self._names else None
 
     def _measure(self, shard: int) -> int:
         """Return the bytes of a shard, if it ended with the rows that it has."""

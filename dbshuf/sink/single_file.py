@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from dbshuf.base.window import Window
-from dbshuf.sink.publish import Place, place_of
+from dbshuf.sink.publish import FilePlace, Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.target import Target
 
@@ -106,8 +106,9 @@ class PlacedSink(ABC):
 class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
-    def __init__(self, target: Target) -> None:
-        place = place_of(target.path)
+    def __init__(self, target: Target, place: FilePlace | None = None) -> None:
+        """Write to the target's place, or to the file of another one."""
+        place = place or place_of(target)
         super().__init__([place])
         try:
             self._encoder = open_encoder(place.output, target)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
-from dbshuf.sink.publish import HiddenDirectory, Place
+from dbshuf.sink.publish import FileOf, Place, directory_of
+from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
@@ -26,13 +27,16 @@ class SplitSink(PlacedSink):
         places: list[Place] = []
         super().__init__(places)
         try:
-            if target.in_shards:
-                directory = HiddenDirectory(target.path, force=target.force, marker=target.marker)
+            is_together = target.in_shards or isinstance(target.path, RemotePath)
+            if is_together:
+                directory = directory_of(target)
                 places.append(directory)
             for name in target.split_names:
                 part: PlacedSink
                 if target.in_shards:
                     part = ShardSink(target, directory=directory, folder=name)
+                elif is_together:
+                    part = FileSink(target, FileOf(directory, split_path(target.path, name).name))
                 else:
                     part = FileSink(replace(target, path=split_path(target.path, name)))
                     places.extend(part.places)

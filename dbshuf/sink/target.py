@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.errors import UsageError
 from dbshuf.sink.output_format import NAMES
+from dbshuf.sink.remote_path import OutputPath, RemotePath
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Target:
     """An output, as the plan has resolved it.
 
-    path         the file, or the directory of shards; None is stdout
+    path         the file, or the directory of shards, here or in an object store; None is stdout
     format       one of `output_format.FORMATS`
     header       lines (with terminators) at the head of the file or of every shard of text
     terminator   the one byte that ends a line of text
@@ -43,9 +44,11 @@ class Target:
     split_names  of the splits, each an output of its own; empty: there is one
     marker       name of an empty file that a directory has once it is complete; None: none
     member_of    a window -> int64, shape (rows,): the number of each row's split
+    temp_dir     where shards wait that cannot be sent before all are made
+    object_bytes  about the most that one object in a store will have; None: unknown
     """
 
-    path: Path | None
+    path: OutputPath | None
     format: str
     header: bytes
     terminator: bytes
@@ -66,9 +69,11 @@ class Target:
     split_names: tuple[str, ...] = ()
     marker: str | None = None
     member_of: "Callable[[Window], Members] | None" = None
+    temp_dir: Path | None = None
+    object_bytes: int | None = None
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[OutputPath]:
         """The files that it names, where it is no directory: one, or one of each split."""
         if self.path is None:
             return []
@@ -79,6 +84,11 @@ class Target:
     def in_shards(self) -> bool:
         """Whether the output is a directory of shards."""
         return (self.shards, self.shard_bytes, self.shard_rows) != (None, None, None)
+
+    @property
+    def waits_in_temp(self) -> bool:
+        """Whether shards wait for their names, which have the number of all, to be sent."""
+        return isinstance(self.path, RemotePath) and self.in_shards and self.shards is None
 
 
 def check_schema(target: Target) -> None:
@@ -108,7 +118,7 @@ def check_schema(target: Target) -> None:
     check_columns(target.schema, kind)
 
 
-def split_path(path: Path, name: str) -> Path:
+def split_path(path: OutputPath, name: str) -> OutputPath:
     """Return the path of a split's file: `out.train.txt.gz` for `out.txt.gz`."""
     suffixes = path.suffixes[-2:] if path.suffix.lower() in {".gz", ".zst"} else path.suffixes[-1:]
     suffix = "".join(suffixes)

@@ -1,13 +1,13 @@
 """What inputs hold: told by their first and last bytes, or as the user says."""
 
 import glob
-import os
 from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote as quoted
 
 from dbshuf.errors import UsageError
-from dbshuf.source.input import Input, mapped_file, open_raw, unreadable
+from dbshuf.source.input import Input, for_each, mapped_file
+from dbshuf.units import MIB
 
 NAMES = {
     "lines": "lines",
@@ -26,6 +26,7 @@ _SHOWN_NAMES = 3  # of files to leave out, in a hint
 _SEEKING = ("parquet", *DATABASES)  # read from several places, so from a plain file only
 
 _HEAD_BYTES = 100
+_SCHEMA_BYTES = MIB  # of an object, in which an Arrow stream's schema is looked for
 _PARQUET, _ARROW = (b"PAR1", b"PARE"), b"ARROW1\0\0"
 _SQLITE = b"SQLite format 3\0"
 _ARROW_STREAM = b"\xff\xff\xff\xff"  # no UTF-8 text begins so
@@ -47,10 +48,18 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
         piped = next((one for one in inputs if not one.is_plain_file), None)
         if piped is not None:
             what = "compressed" if piped.codec else "a pipe"
+            if piped.remote is not None and not piped.codec:
+                what = "from a host that sends no ranges"
             raise UsageError(
                 f"`{piped.name}` is {what}, and {one_of(kind)} must be a plain file",
                 hint="write it to a file first",
             )
+    remote = next((one for one in inputs if one.remote is not None), None)
+    if kind in DATABASES and remote is not None:
+        raise UsageError(
+            f"`{remote.name}`: {one_of(kind)} is read from a file of this machine only",
+            hint="download it first",
+        )
     if table is not None and kind not in DATABASES:
         raise UsageError(
             f"--table is for databases, and the inputs are {NAMES[kind]}",
@@ -62,8 +71,8 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
 def _common_kind(inputs: Sequence[Input]) -> str:
     """Return the kind that all inputs have; raises UsageError if they have several."""
     by_kind: dict[str, list[Input]] = {}
-    for one in inputs:
-        kind = _kind_of(one) if one.is_plain_file else "lines"
+    kinds = for_each(lambda one: _kind_of(one) if one.is_plain_file else "lines", inputs)
+    for one, kind in zip(inputs, kinds, strict=True):
         by_kind.setdefault(kind, []).append(one)
     if len(by_kind) < 2:
         return next(iter(by_kind), "lines")
@@ -106,7 +115,7 @@ def one_of(kind: str) -> str:
 
 def _kind_of(source: Input) -> str:
     """Return the kind of a plain file."""
-    head = _bytes_at(source, 0, _HEAD_BYTES)
+    head = source.bytes_at(0, _HEAD_BYTES)
     if head.startswith(_PARQUET):
         is_named = PurePath(source.name).suffix.lower() in (".parquet", ".pq")
         return "parquet" if is_named or _ends_as_parquet(source) else "lines"
@@ -123,24 +132,20 @@ def _kind_of(source: Input) -> str:
 def _ends_as_parquet(source: Input) -> bool:
     """Whether a file ends with a footer's length and the magic."""
     size = source.size_bytes or 0
-    tail = _bytes_at(source, max(size - 8, 0), 8)
+    tail = source.bytes_at(max(size - 8, 0), 8)
     return tail[4:] in _PARQUET and int.from_bytes(tail[:4], "little") <= size - 12
-
-
-def _bytes_at(source: Input, place: int, size: int) -> bytes:
-    with open_raw(source.name) as file:
-        try:
-            return os.pread(file.fileno(), size, place)
-        except OSError as error:
-            raise unreadable(source.name, error) from error
 
 
 def _is_arrow_stream(source: Input) -> bool:
     """Whether a plain file holds an Arrow IPC stream, to judge by its first message."""
     import pyarrow as pa
 
+    if source.remote is not None:
+        front: object = source.bytes_at(0, _SCHEMA_BYTES)
+    else:
+        front = mapped_file(source)
     try:
-        pa.ipc.open_stream(pa.py_buffer(mapped_file(source)))
+        pa.ipc.open_stream(pa.py_buffer(front))
     except (pa.ArrowException, OSError, ValueError):
         return False
     return True

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
-from dbshuf.source.input import Input, unreadable
+from dbshuf.source.input import Input, for_each, unreadable
 from dbshuf.units import KIB, MIB, human
 
 _FRONT_BYTES = 64 * KIB  # looked at first
@@ -28,8 +28,8 @@ def check_encoding(inputs: Sequence[Input], kind: str) -> None:
     kind    "lines" or another kind of text
     Raises  what reading the first bytes raises
     """
-    for source in inputs:
-        head, _ = first_bytes(source, 4)
+    heads = for_each(lambda source: first_bytes(source, 4)[0], inputs)
+    for source, head in zip(inputs, heads, strict=True):
         encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
         if encoding is not None:
             convert = f"iconv -f {encoding} -t UTF-8"
@@ -48,8 +48,10 @@ def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> byt
     Raises  HeaderMismatch naming two inputs that differ, UsageError for a huge header
     """
     header, owner = b"", ""
-    for source in inputs if lines else ():
-        found = _first_lines(source, lines, terminator)
+    if not lines:
+        return header
+    found_lines = for_each(lambda source: _first_lines(source, lines, terminator), inputs)
+    for source, found in zip(inputs, found_lines, strict=True):
         if not owner:
             header, owner = found, source.name
         elif found != header:

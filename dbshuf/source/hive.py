@@ -39,7 +39,7 @@ def with_folder_keys(
             f"--hive is for rows with columns, and the inputs are {rows}",
             hint="say with --from what they are; SQL sees the path of a line as `source`",
         )
-    found = [_keys(one.path or "") for one in inputs] if asked else _keys_below(inputs)
+    found = [_keys(one.place) for one in inputs] if asked else _keys_below(inputs)
     if asked:
         _check_one_set(inputs, found)
     kinds = _kinds(key for keys in found for key in keys)
@@ -64,7 +64,7 @@ def _keys_below(inputs: Sequence[Input]) -> list[list[Key]]:
 
 def _above(one: Input) -> str:
     """Return the folder that was named, of an input below it."""
-    folder = os.path.dirname(one.path or "")
+    folder = os.path.dirname(one.place)
     return folder[: len(folder) - len(one.below or "")].rstrip("/")
 
 

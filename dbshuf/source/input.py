@@ -3,8 +3,10 @@
 import mmap
 import os
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
+from typing import TypeVar
 
 from dbshuf.errors import InputChanged, InputUnreadable
 from dbshuf.source.byte_reader import (
@@ -15,6 +17,9 @@ from dbshuf.source.byte_reader import (
     when_ready,
 )
 from dbshuf.source.compression.readers import Decompressor
+from dbshuf.source.remote_object import RemoteObject, at_once
+
+T = TypeVar("T")
 
 _WILD = re.compile(r"[*?[]")
 
@@ -70,12 +75,14 @@ class Input:
 
     ordinal     its place, from 0; part of every row id
     name        as messages show it
-    path        None for standard input
+    path        None for standard input, and for what lies elsewhere
     codec       None, or the compression found by magic bytes
-    size_bytes  bytes on disk, None for a pipe
+    size_bytes  bytes as it lies there, None for a pipe and where a host does not tell
     changed_ns  time of the last change when it was listed
+    version     of an object: what changes with its bytes
     window_bytes  memory that a reader of its compression takes
     pipe        what was read so far of a stream that cannot be read twice
+    remote      the object, if it lies elsewhere
     found_in    the directory or glob that it was found in; empty if it was named itself
     keys        columns that its folders give to its rows
     """
@@ -90,25 +97,51 @@ class Input:
     pipe: Pipe | None = field(default=None, compare=False)
     found_in: str = field(default="", compare=False)
     keys: tuple[Key, ...] = ()
+    version: str = ""
+    remote: RemoteObject | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Its path or URL; empty for standard input."""
+        return self.name if self.remote is not None else self.path or ""
 
     @property
     def below(self) -> str | None:
         """Its folder as seen from the directory or glob; None if it was named itself."""
-        if self.path is None or not self.found_in:
+        if not self.place or not self.found_in:
             return None
-        named = self.found_in if os.path.isdir(self.found_in) else fixed_part(self.found_in)
-        return folder_below(self.path, named)
+        is_folder = self.found_in.endswith("/") if self.remote else os.path.isdir(self.found_in)
+        named = self.found_in if is_folder else fixed_part(self.found_in)
+        return folder_below(self.place, named)
 
     @property
     def is_plain_file(self) -> bool:
         """Whether any range of it can be read at any time."""
-        return self.pipe is None and self.codec is None
+        has_ranges = self.remote is None or self.remote.info.has_ranges
+        return self.pipe is None and self.codec is None and has_ranges
+
+    @property
+    def is_mappable(self) -> bool:
+        """Whether it is a plain file of this machine."""
+        return self.is_plain_file and self.remote is None
+
+    def bytes_at(self, place: int, size: int) -> bytes:
+        """Return up to `size` bytes of a plain file; raises InputUnreadable."""
+        if self.remote is not None:
+            return self.remote.bytes_at(place, size)
+        with open_raw(self.name) as file:
+            try:
+                return os.pread(file.fileno(), size, place)
+            except OSError as error:
+                raise unreadable(self.name, error) from error
 
     def open_stream(self) -> ByteReader:
         """Return a reader of its bytes, decompressed, from the first one; `readinto` fills."""
         raw: RawInput
         if self.pipe is not None:
             raw, head = self.pipe.raw, self.pipe.head
+        elif self.remote is not None:
+            raw, head = self.remote.open(), b""
         else:
             assert self.path is not None
             raw, head = open_raw(self.path), b""
@@ -140,6 +173,9 @@ def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = Tr
     fd        where it is open; else it is found by its path
     is_whole  whether all of the bytes that it should have were read
     """
+    if source.remote is not None:
+        source.remote.check_unchanged()
+        return
     if source.pipe is not None or source.path is None:
         return
     try:
@@ -152,6 +188,19 @@ def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = Tr
             f"`{source.name}` changed while it was read",
             hint="shuffle a copy that no one writes to",
         )
+
+
+def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]:
+    """Give what `look` returns for each input; of objects, several are looked at at once."""
+    if any(one.remote is not None for one in inputs):
+        return at_once(look, inputs)
+    return map(look, inputs)
+
+
+def check_all_unchanged(inputs: Sequence[Input]) -> None:
+    """Raise InputChanged if one of them is no longer what it was when it was listed."""
+    for _ in for_each(check_unchanged, inputs):
+        pass
 
 
 def mapped_file(source: Input) -> mmap.mmap:

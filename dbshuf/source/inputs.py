@@ -5,16 +5,17 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dbshuf.base.key import ORDINAL_LIMIT, POSITION_LIMIT
-from dbshuf.base.remote_names import is_remote, remote_hint
+from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
 from dbshuf.source.byte_reader import RawInput, closed_on_error
 from dbshuf.source.compression.codecs import HEAD_BYTES, codec_of, window_bytes
 from dbshuf.source.include import PathFilter, path_filter
 from dbshuf.source.input import Input, Pipe, open_raw, unreadable
 from dbshuf.source.listing import Listing
+from dbshuf.source.remote_object import AHEAD_BYTES, RemoteObject, with_heads
 from dbshuf.units import KIB, human
 
 STDIN = "-"
@@ -33,21 +34,26 @@ def resolve_inputs(
     if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
     chosen = path_filter(include, exclude)
-    paths = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), chosen)]
-    if (include or exclude) and not any(found_in for _, found_in in paths):
+    places = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), chosen)]
+    if (include or exclude) and not any(place.found_in for place in places):
         raise UsageError(
             "--include and --exclude choose files of directories and globs, and none is named",
             hint="quote a glob, or the shell names each of its files",
         )
-    if len(paths) > ORDINAL_LIMIT:
+    if len(places) > ORDINAL_LIMIT:
         raise InputBeyondBounds(
-            f"{len(paths):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
+            f"{len(places):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
             hint="join small files first, or shuffle in several runs",
         )
     inputs: list[Input] = []
     try:
-        for ordinal, (path, found_in) in enumerate(paths):
-            inputs.append(replace(_examine(ordinal, path), found_in=found_in))
+        for ordinal, place in enumerate(_with_heads(places)):
+            one = (
+                _examine(ordinal, place.path)
+                if place.remote is None
+                else _examine_object(ordinal, place.remote)
+            )
+            inputs.append(replace(one, found_in=place.found_in))
     except BaseException:
         for one in inputs:
             if one.pipe is not None:
@@ -56,21 +62,38 @@ def resolve_inputs(
     return tuple(inputs)
 
 
-def _expand(name: str, chosen: PathFilter) -> Iterator[tuple[str, str]]:
-    """Every file that one name on the command line stands for, and what it was found in."""
+@dataclass(frozen=True)
+class _Place:
+    """A file or an object, and the directory, prefix or glob that it was found in."""
+
+    path: str
+    found_in: str = ""
+    remote: RemoteObject | None = None
+
+
+def _with_heads(places: Sequence[_Place]) -> list[_Place]:
+    """Return places, objects with their first bytes."""
+    heads = iter(with_heads([one.remote for one in places if one.remote is not None]))
+    return [one if one.remote is None else replace(one, remote=next(heads)) for one in places]
+
+
+def _expand(name: str, chosen: PathFilter) -> Iterator[_Place]:
+    """Every file or object that one name on the command line stands for."""
     if name == STDIN:
-        yield name, ""
+        yield _Place(name)
     elif os.path.isdir(name):
         for path in Listing(name, chosen).files_below():
-            yield path, name
+            yield _Place(path, name)
     elif os.path.lexists(name):
-        yield name, ""
+        yield _Place(name)
     elif is_remote(name):
-        hint = remote_hint(name, "download it first, or pipe it in: curl -L URL | dbshuf ...")
-        raise InputUnreadable(f"`{name}`: remote inputs are not read yet", hint=hint)
+        from dbshuf.source.remote_listing import objects_of
+
+        for remote, found_in in objects_of(name, chosen):
+            yield _Place(remote.name, found_in, remote)
     elif glob.has_magic(name):
         for path in Listing(name, chosen).files_matching():
-            yield path, name
+            yield _Place(path, name)
     else:
         raise InputMissing(f"no such file: `{name}`", hint="check the path, or quote a glob")
 
@@ -96,13 +119,36 @@ def _examine(ordinal: int, path: str) -> Input:
     if head and not status.st_size:  # in /proc and the like, sizes say nothing
         return _examine_pipe(ordinal, path, open_raw(path))
     codec = codec_of(head)
-    if codec is None and status.st_size >= POSITION_LIMIT:
-        raise InputBeyondBounds(
-            f"`{path}` has {human(status.st_size)}, but a row id reaches {human(POSITION_LIMIT)}",
-            hint="split the file",
-        )
+    if codec is None:
+        _check_bound(path, status.st_size)
     window = window_bytes(codec, head) if codec else 0
     return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns, window)
+
+
+def _examine_object(ordinal: int, remote: RemoteObject) -> Input:
+    """See what an object is by its first bytes, which it has already."""
+    codec, size, name = codec_of(remote.head), remote.info.size_bytes, remote.name
+    if codec is None:
+        _check_bound(name, size or 0)
+    window = window_bytes(codec, remote.head[:HEAD_BYTES]) if codec else 0
+    return Input(
+        ordinal,
+        name,
+        None,
+        codec,
+        size,
+        window_bytes=window + AHEAD_BYTES,
+        version=remote.info.version,
+        remote=remote,
+    )
+
+
+def _check_bound(name: str, size_bytes: int) -> None:
+    if size_bytes >= POSITION_LIMIT:
+        raise InputBeyondBounds(
+            f"`{name}` has {human(size_bytes)}, but a row id reaches {human(POSITION_LIMIT)}",
+            hint="split the file",
+        )
 
 
 def _examine_pipe(ordinal: int, name: str, raw: RawInput) -> Input:

@@ -66,7 +66,7 @@ class Listing:
                 raise unreadable(str(error.filename or folder), error) from error
             for entry in inside:
                 is_folder = entry.is_dir()
-                if _is_hidden(entry.name, is_folder=is_folder):
+                if is_hidden(entry.name, is_folder=is_folder):
                     self._left_out["hidden"] += 1
                 elif not is_folder:
                     if self._is_taken(entry.path, self._below(entry.path)):
@@ -117,7 +117,7 @@ class Listing:
         return NoInputFiles(message, hint=hint or "check the path")
 
 
-def _is_hidden(name: str, *, is_folder: bool) -> bool:
+def is_hidden(name: str, *, is_folder: bool) -> bool:
     """Whether Spark and Arrow leave a name out of what they read.
 
     They mark so what is no data: `_SUCCESS`, `_temporary/`, `.part-0.crc`. A folder

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -15,7 +14,7 @@ from dbshuf.errors import DbshufError
 from dbshuf.options import SAME
 from dbshuf.source.formats import DELIMITED, NAMES, TEXT_KINDS
 from dbshuf.source.head import first_bytes, read_start, unpack_head
-from dbshuf.source.input import Input, Pipe, open_raw, unreadable
+from dbshuf.source.input import Input, Pipe, for_each
 from dbshuf.source.schema.plain import plain_batch
 from dbshuf.source.tables.aligned import aligned
 from dbshuf.source.tables.interface import BatchSize, RowRange, TableInput, read_error
@@ -96,8 +95,8 @@ def _spread(items: Sequence[T], most: int) -> Sequence[T]:
 def _of_lines(inputs: Sequence[Input], terminator: bytes) -> Survey:
     seen_bytes = lines = longest = 0
     ratios: list[tuple[int, int]] = []
-    for source in _spread(inputs, _SAMPLED_INPUTS):
-        for sample, ratio in _samples(source):
+    for samples in for_each(_samples, _spread(inputs, _SAMPLED_INPUTS)):
+        for sample, ratio in samples:
             pieces = sample.split(terminator)
             seen_bytes += len(sample)
             lines += len(pieces) - 1
@@ -125,16 +124,11 @@ def _samples(source: Input) -> list[tuple[bytes, tuple[int, int]]]:
         return [(_seen_of_pipe(source, source.pipe.head), (0, 0))]
     if source.codec is not None:
         return [_unpacked_sample(source)]
+    if not source.is_plain_file:
+        return [(read_start(source, _SAMPLED_BYTES)[0], (0, 0))]
     size = source.size_bytes or 0
     places = {0, max(size // 2, 0), max(size - _SAMPLED_BYTES, 0)} if size > MIB else {0}
-    samples = []
-    with open_raw(source.name) as file:
-        for place in sorted(places):
-            try:
-                samples.append((os.pread(file.fileno(), _SAMPLED_BYTES, place), (0, 0)))
-            except OSError as error:
-                raise unreadable(source.name, error) from error
-    return samples
+    return [(source.bytes_at(place, _SAMPLED_BYTES), (0, 0)) for place in sorted(places)]
 
 
 def _seen_of_pipe(source: Input, head: bytes) -> bytes:
@@ -221,7 +215,7 @@ class _RowSample:
                 raise read_error(table.input, error, NAMES[self._kind]) from None
 
     def _rows_of(self, part: RowRange, name: str) -> None:
-        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4), part.first_row, 0
+        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4, is_look=True), part.first_row, 0
         pool = pa.default_memory_pool()
         before, highest = pool.bytes_allocated(), pool.max_memory() or 0
         with contextlib.closing(part.read(batch_size)) as pieces:

@@ -37,6 +37,8 @@ from typing import BinaryIO, NoReturn, TextIO
 # Python or a library starts, which is over in a fork.
 _READ_LATE = frozenset(
     {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
+    | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
+    | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
 )
 _UMASK = 0o022
 _NUMBER = struct.Struct("!q")

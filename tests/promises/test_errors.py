@@ -297,9 +297,11 @@ def test_messages_end_with_a_hint_on_a_line_of_its_own(cli, corpus):
     assert "\x1b" not in ran.err
 
 
-@pytest.mark.parametrize("name", ["s3://bucket/out.txt", "https://x.org/o", "file:///tmp/x/o"])
-def test_an_output_on_another_machine_is_refused_before_any_work(name, cli, home):
-    """And no directory `s3:` is asked for."""
+@pytest.mark.parametrize(
+    "name", ["https://x.org/o?sig=secret", "hf://datasets/o/n/x", "file:///tmp/x/o"]
+)
+def test_an_output_where_none_can_be_is_refused_before_any_work(name, cli, home):
+    """And no directory `https:` is asked for."""
     (home / "in.txt").write_bytes(b"a\n")
     for command in (
         ("shuffle", "in.txt", "-o", name),
@@ -309,5 +311,6 @@ def test_an_output_on_another_machine_is_refused_before_any_work(name, cli, home
     ):
         ran = cli(*command)
         assert ran.code == 15, ran.err
-        assert "remote outputs are not written yet" in ran.err
+        assert ("a store is a file" if command[0] == "ingest" else "no place for an") in ran.err
+        assert "secret" not in ran.err
     assert sorted(path.name for path in home.iterdir()) == ["in.txt"]

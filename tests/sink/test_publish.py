@@ -13,9 +13,9 @@ from disks import small
 from paths import HELPERS
 from sink_windows import target_of, windows_of, write_all
 
+from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputSpaceShort, OutputUnwritable, UsageError
 from dbshuf.sink import FORMATS, check_target, open_sink
-from dbshuf.sink.output_path import HIDDEN_PREFIX
 
 LINES = [b"%d\n" % i for i in range(1000)]
 TEXT = b"".join(LINES)

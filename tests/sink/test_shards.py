@@ -24,7 +24,7 @@ from sink_windows import (
     write_all,
 )
 
-from dbshuf.sink import FORMATS, open_sink, publish
+from dbshuf.sink import FORMATS, open_sink, shard_names
 
 LINES = [b"%d %s\n" % (i, b"x" * (i % 50)) for i in range(3000)]
 TEXT = b"".join(LINES)
@@ -174,7 +174,7 @@ def test_one_shard_is_open_at_a_time(cut, form, tmp_path):
 def test_names_sort_as_the_order_does_at_any_number_of_shards():
     """`cat part-*` is the whole output."""
     for count in (1, 99_999, 100_001):
-        names = publish.shard_names(count, "txt")
+        names = shard_names.shard_names(count, "txt")
         assert (names, len(set(names))) == (sorted(names), count)
-    assert publish.shard_names(64, "txt.zst")[0] == "part-00000-of-00064.txt.zst"
-    assert publish.shard_names(100_001, "txt")[7] == "part-000007-of-100001.txt"
+    assert shard_names.shard_names(64, "txt.zst")[0] == "part-00000-of-00064.txt.zst"
+    assert shard_names.shard_names(100_001, "txt")[7] == "part-000007-of-100001.txt"

@@ -259,16 +259,10 @@ def test_a_file_that_is_named_is_read_whatever_is_excluded(tmp_path):
             resolve_inputs(["set"], [bad])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("https://x.org/a.txt?b=*", "http://x/[a]", "s3://b/*.parquet", "gs://b/c", "hf://d/e"),
-        *("az://b/c", "abfss://c@a.dfs/d", "ftp://x/y", "HTTPS://X/y", "file:///a/b"),
-    ],
-)
+@pytest.mark.parametrize("name", ["ftp://x/y", "file:///a/b"])
 def test_an_input_on_another_machine_is_refused_as_such(tmp_path, name):
     """Not as a file that is missing; a local file of that name is one."""
-    with pytest.raises(InputUnreadable, match="remote inputs are not read yet") as caught:
+    with pytest.raises(InputUnreadable, match="no scheme of that name is read") as caught:
         resolve_inputs([name])
     assert ("/a/b" if name.startswith("file:") else "download") in caught.value.hint
     made(tmp_path, "s3:/b/c.txt")

@@ -24,7 +24,8 @@ from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
 from dbshuf.pipeline.verify import checked
 from dbshuf.sink import open_sink
-from dbshuf.sink.publish import HiddenDirectory, shard_names
+from dbshuf.sink.publish import HiddenDirectory
+from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
 
 _REMOVALS = 20
@@ -51,7 +52,7 @@ class ShardCommit:
     """A directory of shards that tasks write."""
 
     def __init__(self, target: Target, shards: int) -> None:
-        assert target.path is not None
+        assert isinstance(target.path, Path)
         self._target, self._shards = target, shards
         self._directory = HiddenDirectory(target.path, force=target.force, marker=target.marker)
         self.parent = self._directory.place

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from dbshuf.base.block_io import ALIGN, U8, BlockReader, round_up
 from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputChanged
 from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
+from dbshuf.source.remote_object import RemoteObject, all_done
 from dbshuf.units import KIB, MIB
 
 Part = tuple[int, int]  # of an input: bytes [begin, end), and the lines that start there
@@ -87,6 +89,54 @@ def read_whole(part: FileRange, buffer: U8, begin: int) -> int:
     return end
 
 
+class Fetched:
+    """Objects of one unit, on their way into a buffer at once.
+
+    Each goes where it lies if all before it get a terminator, and is moved up if they do not.
+    """
+
+    def __init__(self, parts: Sequence[FileRange], buffer: U8) -> None:
+        self._buffer = buffer
+        self._parts: list[tuple[int, int, Sequence[Future[None]]]] = []  # slot, size, its reads
+        slot = 0
+        for part in parts:
+            size, remote = part.end - part.start, part.input.remote
+            into = buffer[slot : slot + size]
+            reads = [] if remote is None else remote.begin_read(into, part.start)
+            self._parts.append((slot, size, reads))
+            slot += size + 1
+
+    def move(self, number: int, begin: int) -> int:
+        """Have a part at buffer[begin:]; return where it ends. Raises as reading does."""
+        slot, size, reads = self._parts[number]
+        all_done(reads)
+        if begin < slot:
+            self._buffer[begin : begin + size] = self._buffer[slot : slot + size]
+        return begin + size
+
+    def close(self) -> None:
+        """Wait for what still writes into the buffer."""
+        for _, _, reads in self._parts:
+            with contextlib.suppress(Exception, CancelledError):
+                all_done(reads)
+
+
+class RemoteBlocks:
+    """An object with the calls of a `BlockReader`."""
+
+    def __init__(self, remote: RemoteObject) -> None:
+        self._remote = remote
+        self.name, self.size_bytes = remote.name, remote.size_bytes
+
+    def readinto(self, view: U8, offset: int) -> int:
+        """Read from `offset` until `view` is full or the object ends; return the bytes read."""
+        count = max(min(len(view), self.size_bytes - offset), 0)
+        self._remote.read_into(view[:count], offset)
+        return count
+
+    read_cached = readinto
+
+
 @contextlib.contextmanager
 def opened_range(part: FileRange, terminator: bytes, room: int) -> Iterator["RangeReader"]:
     """Give a reader of a range, and see to it that the file stays as it was listed.
@@ -94,6 +144,9 @@ def opened_range(part: FileRange, terminator: bytes, room: int) -> Iterator["Ran
     room    bytes of a worker's buffer to read into, a multiple of ALIGN; two blocks follow
     Raises  InputUnreadable, InputChanged
     """
+    if part.input.remote is not None:  # every read checks its version
+        yield RangeReader(part, RemoteBlocks(part.input.remote), terminator, room)
+        return
     try:
         with contextlib.closing(BlockReader(part.input.name)) as file:
             check_unchanged(part.input, file.fileno())
@@ -111,7 +164,9 @@ class RangeReader:
 
     is_ended_here = False
 
-    def __init__(self, part: FileRange, file: BlockReader, terminator: bytes, room: int) -> None:
+    def __init__(
+        self, part: FileRange, file: BlockReader | RemoteBlocks, terminator: bytes, room: int
+    ) -> None:
         self._range, self._file = part, file
         self._terminator, self._room = terminator, room
 

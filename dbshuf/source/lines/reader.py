@@ -5,6 +5,7 @@ ranges are read in any order, by any worker. A compressed file or a pipe is read
 front to back: one worker at a time fills its buffer from it and hands it on.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,10 @@ from dbshuf.base.layout import MOST_LONG_BYTES, Layout
 from dbshuf.base.line_batch import Arena, LineBatch, origin_of
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong
-from dbshuf.source.input import Input, check_unchanged
+from dbshuf.source.input import Input, check_all_unchanged
 from dbshuf.source.lines.file_ranges import (
     TAIL_BYTES,
+    Fetched,
     FileRange,
     Part,
     cut,
@@ -121,9 +123,7 @@ class LineSource:
 
     def check_unchanged(self) -> None:
         """Raise InputChanged if a plain file is no longer what it was when it was listed."""
-        for source in self._inputs:
-            if source.is_plain_file:
-                check_unchanged(source)
+        check_all_unchanged([one for one in self._inputs if one.is_plain_file or one.remote])
 
     def close(self) -> None:
         """Stop, and close what is open."""
@@ -235,13 +235,19 @@ class LineSource:
             yield from self._range_batches(ranges[0], arena)
             return
         end, regions = 0, []
-        for part in ranges:
-            begin, end = end, read_whole(part, arena.buffer, end)
-            regions.append((begin, origin_of(part.input.ordinal, part.start, begin)))
-            if arena.buffer[end - 1] != self._terminator[0]:
-                arena.buffer[end] = self._terminator[0]
-                end += 1
-                self._unterminated.add(part.input.ordinal)
+        with contextlib.closing(Fetched(ranges, arena.buffer)) as fetched:
+            for number, part in enumerate(ranges):
+                begin, is_remote = end, part.input.remote is not None
+                end = (
+                    fetched.move(number, begin)
+                    if is_remote
+                    else read_whole(part, arena.buffer, begin)
+                )
+                regions.append((begin, origin_of(part.input.ordinal, part.start, begin)))
+                if arena.buffer[end - 1] != self._terminator[0]:
+                    arena.buffer[end] = self._terminator[0]
+                    end += 1
+                    self._unterminated.add(part.input.ordinal)
         yield from self._split(arena, regions, end)
 
     def _range_batches(self, part: FileRange, arena: Arena) -> Iterator[LineBatch]:

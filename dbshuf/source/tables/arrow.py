@@ -35,7 +35,7 @@ class IpcInput:
         self.rows: int | None = None
         self.least_bytes = 0
         try:
-            if source.is_plain_file:
+            if source.is_mappable:
                 self.schema, self.rows = _look(source)
             else:
                 self.schema = _piped_schema(source)
@@ -44,7 +44,7 @@ class IpcInput:
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         fields = [i for i, field in enumerate(self.schema) if field.name in names]
-        read = self._mapped if self.input.is_plain_file else self._streamed
+        read = self._mapped if self.input.is_mappable else self._streamed
         yield RowRange(0, lambda batch_size: read(fields, batch_size))
 
     def _mapped(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:

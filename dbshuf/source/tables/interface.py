@@ -24,8 +24,9 @@ _GROWTH = 8
 class BatchSize:
     """How many rows to read next, so that they come to about `piece_bytes`."""
 
-    def __init__(self, piece_bytes: int) -> None:
-        self._piece_bytes = piece_bytes
+    def __init__(self, piece_bytes: int, *, is_look: bool = False) -> None:
+        """Aim at batches of some size; `is_look` if no more than the first few are wanted."""
+        self._piece_bytes, self.is_look = piece_bytes, is_look
         self._left_rows = self._left_bytes = 0
         self.rows = _FIRST_ROWS
 

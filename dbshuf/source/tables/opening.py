@@ -7,7 +7,7 @@ import pyarrow as pa
 from dbshuf.errors import SchemaMismatch, UsageError
 from dbshuf.options import SAME
 from dbshuf.source.formats import DELIMITED, one_of
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, for_each
 from dbshuf.source.schema.plain import check_alike, plain_schema
 from dbshuf.source.schema.union import has_union, union_of
 from dbshuf.source.tables.aligned import aligned, with_keys
@@ -32,8 +32,8 @@ def open_all(
     """
     is_union = not (isinstance(wanted, str) and wanted == SAME)
     schemas: list[pa.Schema] = []
-    for source in inputs:
-        one = open_one(source, kind, table)
+    opened = for_each(lambda source: open_one(source, kind, table), inputs)
+    for source, one in zip(inputs, opened, strict=True):
         tables.append(one)
         found = plain_schema(one.schema, source.name)
         if is_union or not schemas:

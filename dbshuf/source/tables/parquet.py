@@ -1,5 +1,6 @@
 """Parquet files: by row groups, each of them read in small batches."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,16 @@ import pyarrow.parquet as pq
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import InputBroken
 from dbshuf.source.input import Input, open_raw
+from dbshuf.source.remote_file import RemoteFile
 from dbshuf.source.schema.plain import leaves
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
-from dbshuf.source.tables.parquet_footer import check_plain, chunk_bytes, notes, read_footer
+from dbshuf.source.tables.parquet_footer import (
+    Chunk,
+    check_plain,
+    chunks,
+    notes,
+    read_footer,
+)
 from dbshuf.units import KIB
 
 # Read at a time of each column. Without a buffer pyarrow reads the column's whole share of
@@ -70,13 +78,18 @@ class ParquetInput:
         self, group: int, columns: Sequence[int], empty: Sequence[pa.Field], batch_size: BatchSize
     ) -> RecordBatches:
         rows = 0
-        with pa.OSFile(os.fsencode(self.input.name)) as file:
+        with _opened(self.input) as (file, remote):
             metadata = _metadata(self.input)
             found = metadata.row_group(group)
             size = found.total_byte_size
-            if len(columns) < found.num_columns:  # `found.column` ends the process if damaged
-                sizes = _chunk_bytes(self.input)[group]
-                size = sum(sizes[leaf] for leaf in columns)
+            if len(columns) < found.num_columns or remote is not None:
+                # `found.column` ends the process if the footer is damaged
+                chunks = _chunks(self.input)[group]
+                size = sum(chunks[leaf].plain_bytes for leaf in columns)
+                if remote is not None:
+                    remote.expect(
+                        [chunks[leaf].place for leaf in columns], is_look=batch_size.is_look
+                    )
             batch_size.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(batch_size.rows, [group], columns, use_threads=False):
@@ -106,7 +119,7 @@ def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordB
     return pa.RecordBatch.from_arrays([*batch.columns, *nulls], schema=schema)
 
 
-def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+def _open(file: pa.NativeFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     return pq.ParquetFile(
         file,
         metadata=metadata,
@@ -118,9 +131,8 @@ def _open(file: pa.OSFile, metadata: pq.FileMetaData | None = None) -> pq.Parque
 
 @lru_cache(maxsize=4096)
 def _footer(source: Input) -> _Footer:
-    open_raw(source.name).close()  # for the error, if any
-    footer = read_footer(source.name)
-    with pa.OSFile(os.fsencode(source.name)) as file:
+    footer = _footer_text(source)
+    with _opened(source) as (file, _):
         parquet = _open(file)
         metadata = parquet.metadata
         check_plain(source.name, footer, metadata.serialized_size)
@@ -151,12 +163,32 @@ def _noted(
 
 
 @lru_cache(maxsize=2)
-def _chunk_bytes(source: Input) -> list[list[int]]:
-    return chunk_bytes(read_footer(source.name))
+def _chunks(source: Input) -> list[list[Chunk]]:
+    return chunks(_footer_text(source))
 
 
 @lru_cache(maxsize=2)
 def _metadata(source: Input) -> pq.FileMetaData:
     """Return all that a footer says; large where there are many row groups and columns."""
-    with pa.OSFile(os.fsencode(source.name)) as file:
+    with _opened(source) as (file, _):
         return pq.read_metadata(file)
+
+
+def _footer_text(source: Input) -> bytes:
+    if source.remote is not None:
+        with RemoteFile(source.remote) as remote:
+            return read_footer(source.name, remote)
+    open_raw(source.name).close()  # for the error, if any
+    with open(os.fsencode(source.name), "rb") as file:
+        return read_footer(source.name, file)
+
+
+@contextlib.contextmanager
+def _opened(source: Input) -> Iterator[tuple[pa.NativeFile, RemoteFile | None]]:
+    """Give a file for pyarrow to seek in; of an object, also what may be told of its reads."""
+    if source.remote is None:
+        with pa.OSFile(os.fsencode(source.name)) as file:
+            yield file, None
+        return
+    with RemoteFile(source.remote) as remote, pa.PythonFile(remote, mode="r") as file:
+        yield file, remote

@@ -6,10 +6,14 @@ that both need stand in both.
 FileMetaData  2 schema, 4 row_groups, 8 encryption_algorithm
 RowGroup      1 columns
 ColumnChunk   3 meta_data, 8 crypto_metadata, 9 encrypted_column_metadata
-ColumnMetaData  6 total_uncompressed_size
+ColumnMetaData  6 total_uncompressed_size, 7 total_compressed_size, 9 data_page_offset,
+                11 dictionary_page_offset
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from dbshuf.base.parquet_types import notes_of, tree
 from dbshuf.base.thrift import Reader
@@ -21,28 +25,35 @@ _SIGNATURE_BYTES = 28  # behind a plain footer of a file with encrypted columns
 _SCHEMA, _ROW_GROUPS, _ALGORITHM = 2, 4, 8
 _GROUP_COLUMNS = 1
 _CHUNK_META, _ENCRYPTED = 3, (8, 9)
-_PLAIN_BYTES = 6
+_PLAIN_BYTES, _PACKED_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 6, 7, 9, 11
 
 
-def read_footer(name: str) -> bytes:
+class SeekableFile(Protocol):
+    """A file or an object, read from several places."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, place: int, whence: int = 0, /) -> int: ...
+
+
+def read_footer(name: str, file: SeekableFile) -> bytes:
     """Return the footer of a Parquet file.
 
+    name    as messages show it
     Raises  InputUnreadable where it is encrypted, InputBroken where there is none, OSError
     """
-    with open(os.fsencode(name), "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - _END_BYTES, 0))
-        end = file.read(_END_BYTES)
-        length = int.from_bytes(end[:4], "little")
-        if end[4:] == _ENCRYPTED_MAGIC:
-            raise _encrypted(name, "its footer")
-        if end[4:] != _MAGIC or length + _END_BYTES > size:
-            raise InputBroken(
-                f"`{name}` is no sound Parquet file: it does not end with a footer",
-                hint="it is cut short, or something else: fetch it or write it again",
-            )
-        file.seek(size - _END_BYTES - length)
-        return file.read(length)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _END_BYTES, 0))
+    end = file.read(_END_BYTES)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] == _ENCRYPTED_MAGIC:
+        raise _encrypted(name, "its footer")
+    if end[4:] != _MAGIC or length + _END_BYTES > size:
+        raise InputBroken(
+            f"`{name}` is no sound Parquet file: it does not end with a footer",
+            hint="it is cut short, or something else: fetch it or write it again",
+        )
+    file.seek(size - _END_BYTES - length)
+    return file.read(length)
 
 
 def check_plain(name: str, footer: bytes, seen_bytes: int) -> None:
@@ -73,10 +84,30 @@ def notes(footer: bytes) -> list[bytes]:
     return [notes_of(column) for column in tree(head[_SCHEMA][1][1]).children]
 
 
-def chunk_bytes(footer: bytes) -> list[list[int]]:
-    """Return the bytes of all pages of each column, decompressed, for each row group."""
+@dataclass(frozen=True)
+class Chunk:
+    """A column of a row group.
+
+    plain_bytes  of all its pages, decompressed
+    place        the bytes of the file that it lies in: begin and end
+    """
+
+    plain_bytes: int
+    place: tuple[int, int]
+
+
+def chunks(footer: bytes) -> list[list[Chunk]]:
+    """Return the columns of each row group."""
     groups = Reader(footer).struct()[_ROW_GROUPS][1][1]
     return [
-        [chunk[_CHUNK_META][1][_PLAIN_BYTES][1] for chunk in group[_GROUP_COLUMNS][1][1]]
+        [_chunk(column[_CHUNK_META][1]) for column in group[_GROUP_COLUMNS][1][1]]
         for group in groups
     ]
+
+
+def _chunk(said: Mapping[int, Any]) -> Chunk:
+    first = said[_DATA_PAGE][1]
+    dictionary = said[_DICTIONARY_PAGE][1] if _DICTIONARY_PAGE in said else 0
+    if 0 < dictionary < first:
+        first = dictionary
+    return Chunk(said[_PLAIN_BYTES][1], (first, first + said[_PACKED_BYTES][1]))

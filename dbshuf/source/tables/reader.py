@@ -20,7 +20,7 @@ from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
 from dbshuf.source.formats import NAMES
-from dbshuf.source.input import Input, check_unchanged
+from dbshuf.source.input import Input, check_all_unchanged
 from dbshuf.source.schema.plain import narrowest, plain_batch
 from dbshuf.source.schema.written import merged
 from dbshuf.source.tables.interface import BatchSize, RowRange, TableInput, read_error
@@ -88,8 +88,7 @@ class TableSource:
 
     def check_unchanged(self) -> None:
         """Raise InputChanged if a file is no longer what it was when it was listed."""
-        for table in self._tables:
-            check_unchanged(table.input)
+        check_all_unchanged([table.input for table in self._tables])
 
     def stop(self) -> None:
         """Wake workers that wait, and end reads that can take long; in any thread."""

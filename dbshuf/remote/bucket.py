@@ -1,0 +1,231 @@
+"""Buckets of s3://, gs:// and abfs:// through obstore.
+
+obstore and not pyarrow.fs: 1 GiB in ranges of 8 MiB on four threads took 0.51 s and 0.71 s of CPU
+time, pyarrow's 0.78 and 1.31; on one thread 0.68 and 0.60, 1.25 and 1.13 (S3 on the loopback, 2
+cores, obstore 0.12.1, pyarrow 26.0.1, 2026-11-26). It also reads AWS_ENDPOINT_URL, which pyarrow
+does not, and asks for a version with If-Match.
+
+Its errors quote what the host said, which may be a key's id or what was signed, so of their text
+only the status and the code are shown.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import obstore
+from obstore import exceptions
+
+from dbshuf.base.block_io import U8
+from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
+from dbshuf.remote.attempts import TRANSIENT_STATUSES
+from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
+from dbshuf.remote.retry import FleetingFault
+from dbshuf.units import MIB
+
+_STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>|\"reason\": \"(\w+)\"")
+_NO_SUCH_PLACE = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_CUT_SHORT = ("error decoding response body", "IncompleteMessage", "UnexpectedEof", "end of file")
+_CREDENTIALS = {
+    "s3": "see AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy; AWS_SKIP_SIGNATURE=true"
+    " asks without credentials",
+    "gs": "see GOOGLE_APPLICATION_CREDENTIALS; GOOGLE_SKIP_SIGNATURE=true asks without credentials",
+    "abfs": "see AZURE_STORAGE_ACCOUNT_KEY; AZURE_SKIP_SIGNATURE=true asks without credentials",
+}
+
+
+class Uploads(Protocol):
+    """How objects are written to one bucket."""
+
+    def put(self, key: str, data: bytes | memoryview) -> None: ...
+    def start_upload(self, key: str) -> Upload: ...
+    def resume_upload(self, key: str, token: str) -> Upload: ...
+    def close(self) -> None: ...
+
+
+class BucketStore:
+    """One bucket; see `ObjectStore`. Raises FleetingFault for what another attempt may cure."""
+
+    least_part_bytes = 5 * MIB
+    most_parts = 10_000
+
+    def __init__(self, store: Any, root: str, uploads: Callable[[], Uploads] | None = None) -> None:
+        """Read from an obstore store; `root` is its URL without a slash at the end.
+
+        uploads  makes what writes to it, when it is asked to the first time
+        """
+        self._store, self._root = store, root
+        self._new_uploads = uploads
+        self._uploads: Uploads | None = None
+
+    def stat(self, key: str) -> ObjectInfo:
+        return _info(self._done(key, lambda: obstore.head(self._store, key)))
+
+    def read_range(self, info: ObjectInfo, start: int, buffer: U8) -> None:
+        if not len(buffer):
+            return
+        options: Any = {"range": (start, start + len(buffer))}
+        if _is_etag(info.version):
+            options["if_match"] = info.version
+
+        def read() -> Any:
+            found = obstore.get(self._store, info.key, options=options)
+            self._check(info, _info(found.meta))
+            return found.bytes()
+
+        data = np.frombuffer(self._done(info.key, read), np.uint8)
+        if len(data) != len(buffer):
+            raise FleetingFault("a short body")
+        np.copyto(buffer, data)
+
+    def open(self, info: ObjectInfo) -> ObjectReader:
+        raise NotImplementedError  # the store above has it from ranges
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]  # obstore lists below folders only
+
+        def found() -> list[ObjectInfo]:
+            pages = obstore.list(self._store, folder or None)
+            return [_info(one) for page in pages for one in page if _is_below(one, prefix)]
+
+        listed = self._done(prefix, found)
+        for one in sorted(listed, key=lambda info: info.key.encode("utf-8", "surrogateescape")):
+            if one.size_bytes or not self._is_folder_mark(one.key):
+                yield one
+
+    def put(self, key: str, data: bytes | memoryview) -> None:
+        self._writing(key).put(key, data)
+
+    def start_upload(self, key: str) -> Upload:
+        return self._writing(key).start_upload(key)
+
+    def resume_upload(self, key: str, token: str) -> Upload:
+        return self._writing(key).resume_upload(key, token)
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(InputMissing):
+            self._done(key, lambda: obstore.delete(self._store, key))
+
+    def close(self) -> None:
+        if self._uploads is not None:
+            self._uploads.close()
+
+    def _is_folder_mark(self, key: str) -> bool:
+        """Whether an empty object is `key/`, whose slash obstore leaves out of listings."""
+        try:
+            self.stat(key)
+        except InputMissing:
+            return True
+        return False
+
+    def prepare_uploads(self) -> None:
+        self._writing("")
+
+    def _writing(self, key: str) -> Uploads:
+        if self._uploads is None:
+            if self._new_uploads is None:
+                raise RemoteFailed(f"`{self._root}/{key}`: nothing can be written there")
+            self._uploads = self._new_uploads()
+        return self._uploads
+
+    def _check(self, wanted: ObjectInfo, found: ObjectInfo) -> None:
+        if (found.size_bytes, found.version) != (wanted.size_bytes, wanted.version):
+            raise changed(f"{self._root}/{wanted.key}")
+
+    def _done(self, key: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (InputChanged, FleetingFault):
+            raise
+        except Exception as error:
+            raise self._explained(key, error) from None
+
+    def _explained(self, key: str, error: Exception) -> Exception:
+        """Return what an error of obstore is here."""
+        name, text = f"{self._root}/{key}", str(error)
+        status, reason = _status_of(text)
+        denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+        explained: Exception
+        if isinstance(error, FileNotFoundError) or status == 404:
+            explained = _missing(name, text)
+        elif isinstance(error, exceptions.PreconditionError) or status == 416:
+            explained = changed(name)
+        elif isinstance(error, denied) or status in (401, 403):
+            hint = _CREDENTIALS.get(self._root.partition(":")[0], "")
+            explained = RemoteDenied(f"`{name}`: {reason or 'access is denied'}", hint=hint)
+        elif status in TRANSIENT_STATUSES:
+            explained = FleetingFault(reason)
+        elif not status and _is_of_connection(text):
+            explained = FleetingFault(_connection_words(text))
+        else:
+            words = reason or f"{type(error).__name__}: {_first_line(text)}"
+            explained = RemoteFailed(f"`{name}`: {words}", hint=_hint(text))
+        return explained
+
+
+def _missing(name: str, text: str) -> InputMissing:
+    if any(word in text for word in _NO_SUCH_PLACE):
+        return InputMissing(f"`{name}`: there is no such bucket", hint="check the name")
+    return InputMissing(f"no such object: `{name}`", hint="check the name, or quote a glob")
+
+
+def changed(name: str) -> InputChanged:
+    """Return the error for an object of another version than was listed."""
+    return InputChanged(
+        f"`{name}` changed while it was read", hint="shuffle a copy that no one writes to"
+    )
+
+
+def _info(meta: Any) -> ObjectInfo:
+    size, tag = int(meta["size"]), meta["e_tag"]
+    return ObjectInfo(meta["path"], size, tag or f"{size} {meta['last_modified'].isoformat()}")
+
+
+def _is_etag(version: str) -> bool:
+    return version.startswith('"')  # no other one may be asked for, a weak one `W/"..."` neither
+
+
+def _is_below(meta: Any, prefix: str) -> bool:
+    return str(meta["path"]).startswith(prefix)
+
+
+def _status_of(text: str) -> tuple[int, str]:
+    """Return the status that obstore quotes, 0 if none, and how to show it."""
+    found = _STATUS.search(text)
+    if found is None:
+        return 0, ""
+    status, code = int(found[1] or found[2]), _CODE.search(text)
+    return status, f"{status} {code[1] or code[2]}" if code else str(status)
+
+
+def _is_of_connection(text: str) -> bool:
+    return "dns error" not in text and ("HttpError" in text or _is_cut(text))
+
+
+def _is_cut(text: str) -> bool:
+    return any(word in text for word in _CUT_SHORT)
+
+
+def _connection_words(text: str) -> str:
+    if _is_cut(text):
+        return "a short body"
+    if "TimedOut" in text or "imeout" in text:
+        return "no answer in time"
+    return "no connection" if "kind: Connect" in text else "the connection was reset"
+
+
+def _first_line(text: str) -> str:
+    """Return what obstore says where no host had a word in it, without what a URL asks."""
+    line = (text.strip().splitlines() or [""])[0]
+    return re.sub(r"\?\S*", "", line)[:200]
+
+
+def _hint(text: str) -> str:
+    if "parse path" in text or "invalid path" in text.lower():
+        return "names with `//`, `.`, `..` or control characters are not read: copy it to another"
+    if "dns error" in text:
+        return "check the name of the host, and the network"
+    return ""

@@ -1,0 +1,343 @@
+"""All of the output or none of it, in an object store: parts that nobody sees, then completed.
+
+The twin of publish.py. An object is an upload in parts, which shows nothing before it is
+completed, and then the whole. Of a directory all uploads are complete but for that last call
+before the first is made; if one fails, what was shown by others and took nobody's place is
+removed again. Shards of an older set that were not replaced are removed last.
+
+The key of an object is asked for when its upload begins. Shards that are cut by size have the
+number of all in their names, which is known at the end only: they wait in the temporary
+directory. An upload that its process could not abort, as after kill -9, shows nothing, but its
+parts stay until a rule of the bucket removes them: nobody can tell them from those of a run
+that is still at work.
+"""
+
+import atexit
+import contextlib
+import os
+import posixpath
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
+from dbshuf.base.temporary import claim, remove
+from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
+from dbshuf.remote.object_store import ObjectStore, Upload
+from dbshuf.remote.opening import open_store
+from dbshuf.sink.memory import UploadSizes, upload_sizes
+from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
+from dbshuf.sink.remote_file import PartSender, RemoteFile
+from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.shard_names import is_shard_name
+
+if TYPE_CHECKING:
+    from dbshuf.sink.target import Target
+
+_CALLS_AT_ONCE = 16  # that complete, abort or delete
+
+_begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
+os.register_at_fork(after_in_child=_begun.clear)
+
+
+def check_remote(target: "Target") -> None:
+    """Refuse an output that cannot be made, before any work; nothing is created.
+
+    Raises  OutputUnwritable, OutputExists, RemoteDenied, RemoteFailed, ExtraMissing
+    """
+    path = target.path
+    assert isinstance(path, RemotePath)
+    if not target.in_shards and path.is_dir():
+        raise OutputUnwritable(
+            f"`{path}` names no object", hint="name one in it, or cut the output into shards"
+        )
+    store, _ = open_store(str(path))
+    store.prepare_uploads()
+    if target.in_shards and not target.force:
+        _refuse_content(store, path)
+
+
+class _Uploads:
+    """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
+
+    def __init__(self, path: RemotePath, sizes: UploadSizes, *, open_files: int) -> None:
+        self.store, _ = open_store(str(path))
+        self.store.prepare_uploads()
+        self._root = path.root
+        self._files: list[RemoteFile] = []
+        self._adopted: list[Upload] = []
+        self.sender = PartSender(
+            part_bytes=sizes.part_bytes, buffers=open_files + sizes.ahead, threads=sizes.ahead
+        )
+        _begun.add(self)
+
+    def create(self, key: str, *, is_alone: bool = False) -> RemoteFile:
+        """Return an output that becomes the object of that key."""
+        shown = f"{self._root}/{key}"
+        file = RemoteFile(
+            self.sender,
+            lambda: self._begin(key, shown),
+            shown=shown,
+            most_parts=self.store.most_parts,
+            is_alone=is_alone,
+        )
+        self._files.append(file)
+        return file
+
+    def _begin(self, key: str, shown: str) -> Upload:
+        try:
+            return self.store.start_upload(key)
+        except InputMissing as error:  # to a reader it would be that
+            raise OutputUnwritable(f"`{shown}`: there is no such bucket") from error
+
+    def adopt(self, key: str, token: str) -> Upload:
+        """Take over an upload that another process began, to complete or abort it."""
+        upload = self.store.resume_upload(key, token)
+        self._adopted.append(upload)
+        return upload
+
+    def begin_now(self, file: RemoteFile) -> None:
+        """Begin an upload now: what may not be written says so before anything is read.
+
+        A thread does it, which no signal stops between the call and the answer.
+        """
+        self.sender.call(file.begin_now)
+        self.sender.drain()
+
+    def close(self) -> None:
+        """Let go of what was completed."""
+        self.sender.close()
+        _begun.discard(self)
+
+    def abort(self) -> None:
+        """Remove all that was not completed; never raises; after `close` it does nothing."""
+        if self not in _begun:
+            return
+        self.sender.stop()
+        for _ in range(2):  # once more for those that were beginning
+            uploads = [file.upload for file in self._files if file.upload is not None]
+            in_parallel([upload.abort for upload in [*uploads, *self._adopted]])
+            self.sender.close()
+        _begun.discard(self)
+
+
+class RemotePlace:
+    """One object."""
+
+    def __init__(self, target: "Target") -> None:
+        path = target.path
+        assert isinstance(path, RemotePath)
+        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        try:
+            self.output = self._uploads.create(path.key, is_alone=True)
+            self._uploads.begin_now(self.output)
+        except BaseException:
+            self._uploads.abort()
+            raise
+
+    def publish(self) -> None:
+        self.output.started().complete()
+        self._uploads.close()
+
+    def discard(self) -> None:
+        self._uploads.abort()
+
+
+class RemotePart:
+    """One object of a directory that another process shows: see `RemoteDirectory.adopt`.
+
+    For workers: each writes its shards, and hands their tokens to the driver.
+    """
+
+    def __init__(self, target: "Target", name: str) -> None:
+        path = target.path
+        assert isinstance(path, RemotePath)
+        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        self.output = self._uploads.create(path.prefix + name, is_alone=True)
+
+    @property
+    def token(self) -> str:
+        """What `adopt` takes; after `publish`, and in no message: it may be a secret."""
+        return self.output.started().token
+
+    def publish(self) -> None:
+        """Let go of the upload, which stays as it is until it is adopted."""
+        self._uploads.close()
+
+    def discard(self) -> None:
+        self._uploads.abort()
+
+
+class RemoteDirectory:
+    """Objects below a prefix, all shown by `publish`; the twin of `publish.HiddenDirectory`.
+
+    Where the target is a file, they are those of its splits, beside others that stay as they are.
+    """
+
+    def __init__(self, target: "Target") -> None:
+        path = target.path
+        assert isinstance(path, RemotePath)
+        self._path, self._force = path, target.force
+        self._has_all = target.in_shards  # that may be there
+        self._prefix = path.prefix if self._has_all else path.parent_prefix
+        self._names: dict[int, str] = {}
+        self._files = 0
+        self._shown: dict[str, Upload] = {}  # key -> its upload
+        self._made: dict[int, RemoteFile] = {}
+        self._waiting: Path | None = None
+        self._uploads = _Uploads(
+            path, upload_sizes(target), open_files=max(len(target.split_names), 1)
+        )
+        try:
+            if target.waits_in_temp:
+                assert target.temp_dir is not None
+                self._waiting = claim(hidden_in(target.temp_dir))
+                os.mkdir(self._waiting, 0o700)
+            self._try_out()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _try_out(self) -> None:
+        """Begin an upload and abort it, to know that there may be some."""
+        probe = self._uploads.create(f"{self._prefix}{HIDDEN_PREFIX}{secrets.token_hex(4)}")
+        self._uploads.begin_now(probe)
+        probe.started().abort()
+
+    def create(self, name: str | None) -> tuple[int, MeasuredOutput]:
+        """Return the number of the next file, and the file; None: its name is not known yet."""
+        number = self._files
+        self._files += 1
+        if self._waiting is not None:
+            return number, DiskFile(self._waiting / str(number), shown=str(self._path))
+        assert name is not None
+        self._made[number] = self._uploads.create(self._prefix + name)
+        return number, self._made[number]
+
+    def adopt(self, name: str, token: str) -> None:
+        """Take over an upload that a worker began under `name`, to be shown with the others."""
+        number = self._files
+        self._files += 1
+        self._names[number] = name
+        self._shown[name] = self._uploads.adopt(self._prefix + name, token)
+
+    def name(self, number: int, name: str) -> None:
+        """Say what a file is to be called; one that has a name keeps it."""
+        self._names[number] = name
+
+    def publish(self) -> None:
+        """Show the files under their names: all of them, or where the store fails, none."""
+        if self._waiting is not None:
+            self._send_waiting(self._waiting)
+        self._uploads.sender.drain()
+        for number, file in self._made.items():
+            self._shown[self._names[number]] = file.started()
+        if self._has_all and not self._force:
+            _refuse_content(self._uploads.store, self._path)
+        old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
+        self._complete(old)
+        try:
+            self._delete([name for name in old if name not in self._shown])
+        except DbshufError as error:
+            raise type(error)(
+                f"{error.message}; all new shards are in place, and some of an older set too",
+                hint="remove those that have another number behind `-of-`",
+            ) from None
+        self._uploads.close()
+
+    def _send_waiting(self, folder: Path) -> None:
+        for number in range(self._files):
+            file = self._made[number] = self._uploads.create(self._prefix + self._names[number])
+            with open(folder / str(number), "rb", buffering=0) as waiting:
+                file.write_all(waiting)
+            file.finish()
+        self._uploads.sender.drain()
+        remove(folder)
+
+    def _complete(self, old: set[str]) -> None:
+        """Complete all uploads; if one fails, remove what others showed anew."""
+        done: list[str] = []
+
+        def complete(name: str) -> None:
+            self._shown[name].complete()
+            done.append(name)
+
+        try:
+            in_parallel([partial(complete, name) for name in self._shown], raises=True)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._delete([name for name in done if name not in old])
+            raise
+
+    def _delete(self, names: Iterable[str]) -> None:
+        delete = self._uploads.store.delete
+        in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
+
+    def _old_shards(self) -> Iterable[str]:
+        """Yield the names of shards in the folders that are written."""
+        for folder in {posixpath.dirname(name) for name in self._shown}:
+            start = posixpath.join(self._prefix, folder, "") if folder else self._prefix
+            for info in self._uploads.store.list(start):
+                if is_shard_name(info.key[len(start) :]):
+                    yield info.key[len(self._prefix) :]
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._uploads.store.stat(self._prefix + name)
+        except InputMissing:
+            return False
+        return True
+
+    def discard(self) -> None:
+        self._uploads.abort()
+        if self._waiting is not None:
+            remove(self._waiting)
+
+
+def _refuse_content(store: ObjectStore, path: RemotePath) -> None:
+    """Raise OutputExists where a directory holds anything but its own mark."""
+    try:
+        for info in store.list(path.prefix):
+            name = info.key[len(path.prefix) :]
+            if name and not name.startswith(HIDDEN_PREFIX):
+                raise OutputExists(
+                    f"`{path}` is not empty: `{name}` is in it",
+                    hint="--force replaces the shards in it and leaves all other objects alone",
+                )
+    except InputMissing as error:
+        raise OutputUnwritable(f"`{path}`: there is no such bucket") from error
+
+
+def in_parallel(works: Sequence[Callable[[], None]], *, raises: bool = False) -> None:
+    """Make calls that wait for a host, several at once; all are made, whatever one raises.
+
+    raises   whether what one of them raises is raised in the end
+    """
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    if len(works) == 1:
+        guarded(works[0])
+    elif works:
+        try:
+            with ThreadPoolExecutor(min(len(works), _CALLS_AT_ONCE)) as pool:
+                list(pool.map(guarded, works))
+        except RuntimeError:  # the interpreter ends and starts no thread
+            for work in works:
+                guarded(work)
+    if raises and failed:
+        raise failed[0]
+
+
+@atexit.register
+def _abort_all() -> None:
+    for uploads in list(_begun):
+        uploads.abort()

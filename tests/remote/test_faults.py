@@ -1,0 +1,184 @@
+"""Hosts that fail: what may pass is tried again within bounds, all else is an error at once."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import Ran
+from fault_proxy import FaultProxy, Request, fault_proxy
+from remote_fixtures import Bucket
+from web_server import WebServer
+
+from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
+from dbshuf.remote import attempts
+from dbshuf.remote.object_store import ObjectStore
+from dbshuf.remote.opening import open_store
+
+Cli = Callable[..., Ran]
+
+DATA = bytes(np.random.default_rng(5).integers(0, 256, 300_000, np.uint8))
+BUSY = [429, 500, 503]
+
+
+def is_read(request: Request) -> bool:
+    return request.method == "GET" and "list-type" not in request.path
+
+
+@pytest.fixture(params=["s3", "https", "https without ranges"])
+def store(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ObjectStore, FaultProxy]]:
+    """A store of one object `a`, behind a proxy."""
+    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
+    if request.param == "s3":
+        bucket: Bucket = request.getfixturevalue("bucket")
+        bucket.put("a", DATA)
+        proxy: FaultProxy = request.getfixturevalue("proxy")
+        yield open_store(bucket.url)[0], proxy
+        return
+    web: WebServer = request.getfixturevalue("web")
+    web.has_ranges = request.param == "https"
+    web.put("a", DATA)
+    with fault_proxy(web.url) as proxy:
+        yield open_store(proxy.url + "/")[0], proxy
+
+
+def content(store: ObjectStore) -> bytes:
+    """Read the object in two calls."""
+    reader, buffer = store.open(store.stat("a")), bytearray(len(DATA) + 1)
+    view = memoryview(buffer)
+    try:
+        count = reader.readinto(view[:100_000])
+        count += reader.readinto(view[count:])
+    finally:
+        reader.close()
+    return bytes(view[:count])
+
+
+@pytest.mark.parametrize("status", BUSY)
+def test_a_busy_host_is_asked_again(store: tuple[ObjectStore, FaultProxy], status: int) -> None:
+    one, proxy = store
+    proxy.add(times=3, status=status)
+    assert content(one) == DATA
+    assert len(proxy.seen) >= 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"is_reset": True}, {"cut_at": 1000}, {"cut_at": 0}, {"short_by": 7}],
+    ids=["reset", "cut", "nothing", "wrong length"],
+)
+def test_an_answer_that_is_cut_short_is_asked_for_again(
+    store: tuple[ObjectStore, FaultProxy], fault: dict[str, Any]
+) -> None:
+    one, proxy = store
+    info = one.stat("a")
+    if "short_by" in fault and not info.has_ranges:
+        return  # then the host says that the file is shorter
+    proxy.add(times=2, meets=is_read, **fault)
+    reader = one.open(info)
+    buffer = bytearray(len(DATA))
+    assert reader.readinto(memoryview(buffer)) == len(DATA)
+    reader.close()
+    assert bytes(buffer) == DATA
+    assert proxy.faults[-1].met == 2
+
+
+def test_a_slow_host_is_waited_for(store: tuple[ObjectStore, FaultProxy]) -> None:
+    one, proxy = store
+    proxy.add(meets=is_read, delay_s=0.1)
+    assert content(one) == DATA
+
+
+def test_a_host_that_stays_busy_is_an_error_with_name_status_and_attempts(
+    store: tuple[ObjectStore, FaultProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 4)
+    one, proxy = store
+    proxy.add(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
+    with pytest.raises(RemoteFailed, match=r"a`: 503.*, 4 attempts in \d+\.\d s"):
+        one.stat("a")
+    assert len(proxy.seen) == 4
+
+
+def test_attempts_end_after_some_time(
+    store: tuple[ObjectStore, FaultProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "MOST_S", 0.5)
+    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.1)
+    one, proxy = store
+    proxy.add(status=500)
+    begin_s = time.monotonic()
+    with pytest.raises(RemoteFailed, match="500"):
+        one.stat("a")
+    assert time.monotonic() - begin_s < 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, RemoteDenied), (403, RemoteDenied), (404, InputMissing), (400, RemoteFailed)],
+)
+def test_what_does_not_pass_is_asked_once(
+    store: tuple[ObjectStore, FaultProxy], status: int, error: type[Exception]
+) -> None:
+    one, proxy = store
+    proxy.add(status=status)
+    with pytest.raises(error, match="a`"):
+        one.stat("a")
+    assert len(proxy.seen) == 1
+
+
+def test_an_object_that_is_replaced_midway_is_an_error(
+    cli: Cli, bucket: Bucket, proxy: FaultProxy
+) -> None:
+    lines = b"".join(b"%d\n" % n for n in range(1_500_000))
+    bucket.put("a.txt", lines)
+    one = proxy.add(times=1, meets=lambda request: is_late(request, len(lines)))
+    one.before = lambda request: bucket.put("a.txt", lines[::-1])
+    ran = cli("shuffle", f"{bucket.url}/a.txt", "-o", "out.txt")
+    assert (ran.code, one.met) == (InputChanged.exit_code, 1)
+    assert f"`{bucket.url}/a.txt` changed while it was read" in ran.err
+
+
+def is_late(request: Request, size: int) -> bool:
+    said = {name.lower(): value for name, value in request.headers.items()}.get("range", "")
+    begin = said.removeprefix("bytes=").partition("-")[0]
+    return is_read(request) and begin.isdecimal() and int(begin) >= 4 << 20
+
+
+def test_an_object_that_is_replaced_after_it_was_read_is_an_error(
+    cli: Cli, home: Path, bucket: Bucket, proxy: FaultProxy
+) -> None:
+    bucket.put("a.txt", b"1\n2\n")
+    heads = iter(range(100))
+    proxy.add(
+        meets=lambda request: request.method == "HEAD" and next(heads) == 1,
+        before=lambda request: bucket.put("a.txt", b"1\n3\n"),
+    )
+    ran = cli("shuffle", f"{bucket.url}/a.txt", "-o", "out.txt")
+    assert ran.code == InputChanged.exit_code
+    assert not (home / "out.txt").exists()
+
+
+def test_a_run_outlasts_faults_of_every_kind(
+    cli: Cli, home: Path, bucket: Bucket, proxy: FaultProxy
+) -> None:
+    lines = b"".join(b"%d\n" % n for n in range(800_000))
+    for number in range(4):
+        bucket.put(f"in/{number}.txt", lines)
+    for number, status in enumerate(BUSY):
+        proxy.add(
+            times=2,
+            meets=lambda request, name=f"{number}.txt": request.path.endswith(name),
+            status=status,
+        )
+    proxy.add(times=2, meets=is_read, is_reset=True)
+    proxy.add(times=2, meets=is_read, cut_at=70)
+    proxy.add(times=2, meets=is_read, short_by=3)
+    ran = cli("shuffle", f"{bucket.url}/in/", "-o", "out.txt")
+    assert ran.code == 0, ran.err
+    assert sorted((home / "out.txt").read_bytes().split()) == sorted(4 * lines.split())
+    assert all(fault.met == 2 for fault in proxy.faults)

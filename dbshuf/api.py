@@ -21,7 +21,7 @@ from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
-from dbshuf.plan.make_plan import make_plan
+from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
@@ -65,6 +65,8 @@ class EngineOptions(TypedDict, total=False):
     """What orders the rows; as on the command line."""
 
     engine: str
+    spark_master: str | None
+    spark_conf: Sequence[str]
 
 
 class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
@@ -229,7 +231,7 @@ def stream(
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
     remove_leftovers(folders_written(options.output, options.temp_dir))
-    return run(make_plan(options), progress)
+    return run(plan_of(options), progress)
 
 
 @atexit.register
@@ -249,7 +251,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files"):
+    for name in ("include", "exclude", "allow_files", "spark_conf"):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

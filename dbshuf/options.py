@@ -11,7 +11,6 @@ Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what progra
 STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
-_UNBUILT_ENGINES = ("spark",)
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -28,6 +27,8 @@ class Options:
     seed: str | None = None
     strategy: str = "auto"
     engine: str = "duckdb"
+    spark_master: str | None = None
+    spark_conf: tuple[str, ...] = ()
     threads: int | None = None
     zero_terminated: bool = False
     header: int = 0
@@ -71,6 +72,7 @@ def check_options(options: Options) -> None:
             f"--strategy {options.strategy} is one of DuckDB's, and --engine is {options.engine}",
             hint="leave out one of the two",
         )
+    check_spark_options(options)
     check_schema_option(options.schema)
     for name, value, least in (
         ("--threads", options.threads, 1),
@@ -136,11 +138,27 @@ def check_local_name(name: str) -> None:
 
 
 def check_engine(engine: str) -> None:
-    """Raise UsageError for an --engine that is none, or not there yet."""
+    """Raise UsageError for an --engine that is none."""
     if engine not in ENGINES:
         raise UsageError(f"--engine `{engine}` is unknown", hint=f"one of {', '.join(ENGINES)}")
-    if engine in _UNBUILT_ENGINES:
-        raise UsageError(f"--engine {engine} is not there yet", hint="leave it out: DuckDB orders")
+
+
+def check_spark_options(options: Options) -> None:
+    """Raise UsageError for what is said of Spark and makes no sense."""
+    check_texts(**{"--spark-master": options.spark_master})
+    if options.engine != "spark":
+        if options.spark_master is not None or options.spark_conf:
+            raise UsageError(
+                "--spark-master and --spark-conf are for --engine spark", hint="add --engine spark"
+            )
+        return
+    for pair in options.spark_conf:
+        check_texts(**{"--spark-conf": pair})
+        if not pair.startswith("spark.") or "=" not in pair:
+            raise UsageError(
+                f"--spark-conf `{pair}` is no setting of Spark",
+                hint="as in --spark-conf spark.executor.cores=4",
+            )
 
 
 def check_schema_option(schema: str) -> None:

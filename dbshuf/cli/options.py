@@ -116,6 +116,19 @@ class Ordering:
             engines,
         ),
     ] = "duckdb"
+    spark_master: Annotated[
+        str | None,
+        value(
+            "--spark-master",
+            "URL",
+            "Have the Spark cluster at URL order the rows: spark://HOST:7077, local[4].",
+            "local, as many cores as --threads",
+        ),
+    ] = None
+    spark_conf: Annotated[
+        list[str] | None,
+        value("--spark-conf", "KEY=VALUE", "Set a property of Spark; may be repeated."),
+    ] = None
 
 
 @group

@@ -11,7 +11,7 @@ def plan(given: PlanArguments) -> None:
     """Print what shuffle would do; write nothing."""
     options = options_of(given)
     need_stdout()
-    from dbshuf.plan.make_plan import make_plan
+    from dbshuf.plan.make_plan import plan_of
 
-    made = make_plan(options)
+    made = plan_of(options)
     write_stdout(json.dumps(made.to_json(), indent=2) if given.as_json else made.describe())

@@ -29,9 +29,7 @@ _MMAP_THRESHOLD, _MMAP_BYTES = -3, 16 * MIB  # from here on an array comes from 
 # pyarrow imports pandas, where it is installed, as soon as it makes an array from numpy's:
 # 0.2 s and 30 MB in the midst of a run, which no plan has counted. The others are its clients
 # of file systems that no input can be in, 0.02 s.
-_NOT_LOADED = frozenset(
-    {"pandas", "pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"}
-)
+_NOT_LOADED = {"pandas", "pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"}
 
 
 def prepare() -> None:
@@ -41,6 +39,11 @@ def prepare() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.meta_path.insert(0, _NotLoaded())
     _keep_freed_memory()
+
+
+def let_load(module: str) -> None:
+    """Let a module be imported after all."""
+    _NOT_LOADED.discard(module)
 
 
 def end(code: int) -> NoReturn:

@@ -34,7 +34,7 @@ def query(given: QueryArguments) -> None:
 
     ours = {field.name for group in (Inputs, Report) for field in fields(group)}
     rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
-    rest |= {name: tuple(rest[name] or ()) for name in REPEATED}
+    rest |= {name: tuple(rest.get(name) or ()) for name in REPEATED}
     is_table = given.output is None and given.format is None and sys.stdout.isatty()
     plan = plan_answer(Options(inputs=tuple(inputs), **rest), sql)
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
+from dbshuf.cli.process import let_load
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
@@ -24,8 +25,10 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     fd = _descriptor(given.output)
     if fd == 1:
         need_stdout(hint="name a file with --output")
+    if options.engine == "spark":
+        let_load("pandas")  # without it pyspark does nothing
     from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.make_plan import make_plan
+    from dbshuf.plan.make_plan import plan_of
     from dbshuf.plan.space import folders_written
 
     clear_leftovers(folders_written(options.output, options.temp_dir), quiet=given.quiet)
@@ -33,7 +36,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     mode = _progress_mode(given, fd)
     reporter = open_progress(mode, sys.stderr)
     try:
-        result = run(make_plan(options), reporter)
+        result = run(plan_of(options), reporter)
     finally:
         reporter.close()
     if mode is Mode.json:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from dbshuf.options import Options
 
 
-REPEATED = ("include", "exclude", "allow_files")  # options that may be given several times
+REPEATED = (
+    "include",
+    "exclude",
+    "allow_files",
+    "spark_conf",
+)  # options that may be given several times
 
 
 def options_of(given: ShuffleArguments | ExportArguments) -> "Options":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
+
+if TYPE_CHECKING:
+    from dbshuf.plan.spark_plan import SparkPlan
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,34 @@ class Result:
     tables: tuple[str, ...] = ()  # of databases, where no --table said which
 
 
-def run(plan: Plan, reporter: Progress) -> Result:
+def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     """Do what a plan says and publish the output.
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
+    if isinstance(plan, Plan):
+        _run_here(plan, reporter, written, done)
+    else:
+        from dbshuf.pipeline.spark.run import run_on_spark
+
+        written = run_on_spark(plan, reporter)
+    return Result(
+        rows=written.rows,
+        text_bytes=written.text_bytes,
+        seed=plan.seed,
+        strategy=done[-1],
+        elapsed_s=time.monotonic() - started,
+        peak_rss_bytes=peak_resident_bytes(),
+        output=None if plan.target.path is None else str(plan.target.path),
+        unit="line" if plan.schema is None else "row",
+        tables=plan.tables,
+    )
+
+
+def _run_here(plan: Plan, reporter: Progress, written: Tally, done: list[str]) -> None:
+    """Order the rows in this process, and publish them."""
     with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
         sink = None
         try:
@@ -68,17 +93,6 @@ def run(plan: Plan, reporter: Progress) -> Result:
             if sink is not None:
                 sink.abort()
             raise
-    return Result(
-        rows=written.rows,
-        text_bytes=written.text_bytes,
-        seed=plan.seed,
-        strategy=done[-1],
-        elapsed_s=time.monotonic() - started,
-        peak_rss_bytes=peak_resident_bytes(),
-        output=None if plan.target.path is None else str(plan.target.path),
-        unit="line" if plan.schema is None else "row",
-        tables=plan.tables,
-    )
 
 
 def ordered(

@@ -3,9 +3,11 @@
 import secrets
 import shutil
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dbshuf.base.layout import SLACK_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
@@ -26,6 +28,29 @@ from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 
+if TYPE_CHECKING:
+    from dbshuf.plan.spark_plan import SparkPlan
+
+
+def plan_of(options: Options) -> "Plan | SparkPlan":
+    """Decide how to do what the options ask for, on the engine that they name."""
+    return spark_plan(options) if options.engine == "spark" else make_plan(options)
+
+
+def spark_plan(options: Options) -> "SparkPlan":
+    """As `make_plan`, for a run on Spark; it is not started for that."""
+    from dbshuf.plan.spark_plan import make_spark_plan
+
+    check_options(options)
+    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    options = replace(options, seed=seed)
+    read = what_is_read(options)
+    cap = memory_cap(options)
+    target = target_of(options, read, seed, cap)
+    check_target(target)
+    check_schema(target)
+    return make_spark_plan(options, read, target, survey_of(read))
+
 
 def make_plan(options: Options) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
@@ -33,6 +58,11 @@ def make_plan(options: Options) -> Plan:
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
+    if options.engine == "spark":
+        raise UsageError(
+            "--engine spark writes files, and gives no rows to a program",
+            hint="shuffle into a file, and read that",
+        )
     options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:

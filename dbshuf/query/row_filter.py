@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -67,6 +69,16 @@ class RowQuery:
         seed            of the run, for shuffle_key(id)
         Raises          QueryInvalid, with the place in the text
         """
+        self._again = partial(
+            RowQuery,
+            where,
+            select,
+            relation,
+            json_structure=json_structure,
+            keeps_json=keeps_json,
+            memory_bytes=memory_bytes,
+            seed=seed,
+        )
         if keeps_json and where is None:
             json_structure = "{}"
         self._json = None if json_structure is None else JsonRows(json_structure)
@@ -92,6 +104,10 @@ class RowQuery:
         self.columns = frozenset(read)
         if self._json is not None:
             self.columns = frozenset({"line", *(read & self._json.place)})
+
+    def __reduce__(self) -> Any:
+        """What another process makes it of: texts and columns, since no engine can be sent."""
+        return self._again, ()
 
     def _bind(self, where: str | None, select: str | None, binder: Binder) -> None:
         if where is not None:

@@ -91,7 +91,7 @@ def directory_of(target: "Target") -> Directory:
         from dbshuf.sink.remote_place import RemoteDirectory
 
         return RemoteDirectory(target)
-    return HiddenDirectory(target.path, force=target.force)
+    return HiddenDirectory(target.path, force=target.force, marker=target.marker)
 
 
 def place_of(target: "Target") -> FilePlace:
@@ -153,13 +153,18 @@ class HiddenFile:
 
 class HiddenDirectory:
     """Files without names in a hidden directory; `publish` shows them under those given to
-    `name`."""
+    `name`.
 
-    def __init__(self, path: Path, *, force: bool) -> None:
+    place   where it lies; what is beside it is in the same file system
+    marker  name of an empty file to be shown with the others, after them where that can be seen
+    """
+
+    def __init__(self, path: Path, *, force: bool, marker: str | None = None) -> None:
         self._shown = str(path)
         self._force = force
         self._files = 0  # that were created
         self._names: dict[int, str] = {}
+        self._marker = marker
         with in_words(self._shown):
             found = find(path)
             self._final = found.final
@@ -171,12 +176,21 @@ class HiddenDirectory:
             os.mkdir(claim(self._hidden))
             if self._whole and found.old is not None:
                 _take_after(self._hidden, found.old)
+        self.place = self._hidden.parent
 
     def create(self, name: str | None) -> tuple[int, DiskFile]:
         """Return the number of the next file, and the file, open for writing."""
         number = self._files
         self._files += 1
         return number, DiskFile(self._hidden / str(number), shown=self._shown)
+
+    def take_in(self, path: Path) -> int:
+        """Take a finished file from beside it, and return its number."""
+        number = self._files
+        self._files += 1
+        with in_words(self._shown):
+            os.rename(path, self._hidden / str(number))
+        return number
 
     def name(self, number: int, name: str) -> None:
         """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
@@ -191,6 +205,8 @@ class HiddenDirectory:
                 _make_folder(self._hidden / folder)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
+            if self._marker is not None:
+                (self._hidden / self._marker).touch()
             for folder in ("", *folders):
                 _sync_directory(self._hidden / folder)
             if not (self._whole and self._rename_whole()):
@@ -209,6 +225,8 @@ class HiddenDirectory:
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
+        if self._marker is not None:
+            (self._final / self._marker).unlink(missing_ok=True)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
@@ -218,6 +236,8 @@ class HiddenDirectory:
             for name in old.difference(names):
                 os.unlink(self._final / name)
             _sync_directory(self._final / folder)
+        if self._marker is not None:
+            os.replace(self._hidden / self._marker, self._final / self._marker)
         remove(self._hidden)
         _sync_directory(self._final)
 

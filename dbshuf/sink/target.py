@@ -42,6 +42,7 @@ class Target:
     compression  of Parquet and Arrow, as `output_format.codec_of` has it; of text, `format` says it
     row_group_bytes  of Parquet; as `Window.counted_bounds`; None: ROW_GROUP_BYTES
     split_names  of the splits, each an output of its own; empty: there is one
+    marker       name of an empty file that a directory has once it is complete; None: none
     member_of    a window -> int64, shape (rows,): the number of each row's split
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
@@ -66,6 +67,7 @@ class Target:
     compression: str | None = None
     row_group_bytes: int | None = None
     split_names: tuple[str, ...] = ()
+    marker: str | None = None
     member_of: "Callable[[Window], Members] | None" = None
     temp_dir: Path | None = None
     object_bytes: int | None = None

@@ -190,6 +190,17 @@ CASES = {
             from_parquet=True,
             peers=("dbshuf", "duckdb-parquet"),
         ),
+        Case(
+            "spark-1g",
+            1000 * MB,
+            147,
+            "2GB",
+            False,
+            (Target("spark-sql", 1.0),),
+            suffix="",
+            options=("--shards", "8", "--engine", "spark", "--spark-master", "local[2]"),
+            peers=("dbshuf", "spark-sql"),
+        ),
         Case(  # the file has 1 GB, its text 2.23
             "parquet-file-1g",
             2230 * MB,

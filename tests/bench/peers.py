@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from measure import Command
@@ -181,6 +182,18 @@ def run_duckdb_alone(program: Program, job: Job) -> list[Command]:
     return [Command([*program, job.source, job.output, job.cap, job.temp_dir])]
 
 
+def find_pyspark() -> Program | None:
+    """Return this Python with spark_alone.py, where it has pyspark and there is a Java."""
+    if find_spec("pyspark") is None or shutil.which("java") is None:
+        return None
+    return [sys.executable, str(Path(__file__).with_name("spark_alone.py"))]
+
+
+def run_spark_alone(program: Program, job: Job) -> list[Command]:
+    """See spark_alone.py."""
+    return [Command([*program, job.source, job.output, str(job.cap_bytes)])]
+
+
 PEERS = {
     peer.name: peer
     for peer in (
@@ -228,6 +241,15 @@ PEERS = {
             by_name=True,
             note="one COPY of read_csv or read_parquet ORDER BY random() to Parquet, zstd level 1;"
             " memory_limit is the cap, and covers DuckDB's buffers, not the process",
+        ),
+        Peer(
+            "spark-sql",
+            find_pyspark,
+            run_spark_alone,
+            lambda _program: f"pyspark {version('pyspark')}",
+            by_name=True,
+            note="spark.read.text, orderBy(rand()), write.text on local[2], and the start of Spark;"
+            " the heap is the cap",
         ),
         Peer("cp", on_path("cp"), run_cp, printed_version, note="cp IN OUT; no shuffle"),
         *(

@@ -184,6 +184,12 @@ def as_store(bench: Bench, path: Path) -> Path:
 def as_text(path: Path) -> Path:
     """Return a text file of the lines of an output, which may be Parquet or a store."""
     made = path.with_suffix(".lines")
+    if path.is_dir():
+        with made.open("wb") as out:
+            for part in sorted(path.glob("part-*")):
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, out)
+        return made
     with path.open("rb") as file:
         is_store = file.read(12)[8:] == b"DUCK"
     if is_store:

@@ -74,13 +74,13 @@ def seen(library, monkeypatch):
     """Return the list of Options that commands ask plans for."""
     options: list[object] = []
     plan = sys.modules["dbshuf.plan.make_plan"]
-    make_plan = plan.make_plan
+    plan_of = plan.plan_of
 
     def record(given):
         options.append(given)
-        return make_plan(given)
+        return plan_of(given)
 
-    monkeypatch.setattr(plan, "make_plan", record)
+    monkeypatch.setattr(plan, "plan_of", record)
     return options
 
 

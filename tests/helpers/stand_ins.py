@@ -37,7 +37,7 @@ def run(plan, progress):
 
 plan = types.ModuleType("dbshuf.plan.make_plan")
 pipeline = types.ModuleType("dbshuf.pipeline.shuffle")
-plan.make_plan = Plan
+plan.plan_of = Plan
 pipeline.Result, pipeline.run = Result, run
 sys.modules["dbshuf.plan.make_plan"], sys.modules["dbshuf.pipeline.shuffle"] = plan, pipeline
 """

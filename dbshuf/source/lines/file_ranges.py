@@ -15,6 +15,8 @@ from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
 from dbshuf.source.remote_object import RemoteObject, all_done
 from dbshuf.units import KIB, MIB
 
+Part = tuple[int, int]  # of an input: bytes [begin, end), and the lines that start there
+
 TAIL_BYTES = 256 * KIB  # read past a range's end for its last line; longer ones are read on
 
 
@@ -34,9 +36,11 @@ class FileRange:
 
 
 def cut(
-    inputs: Iterable[Input], header_bytes: int, range_bytes: int
+    inputs: Iterable[Input], header_bytes: int, range_bytes: int, part: Part | None = None
 ) -> Iterator[tuple[FileRange, ...]]:
     """Yield the units of work: a range of a large file, or several whole files.
+
+    part    of the one input: ranges of nothing but that
 
     A unit is stored as one run, and a bucket is read with one read a run, so a file shares
     a unit unless it fills half of one.
@@ -47,15 +51,16 @@ def cut(
         size = source.size_bytes or 0
         if size <= header_bytes:
             continue
-        if size <= range_bytes // 2:
+        low, high = (0, size) if part is None else part
+        if part is None and size <= range_bytes // 2:
             if grouped_bytes + size + 1 > range_bytes:
                 yield tuple(group)
                 group, grouped_bytes = [], 0
             group.append(FileRange(source, header_bytes, size, is_first=True, is_whole=True))
             grouped_bytes += size + 1  # room for a terminator
             continue
-        for start in range(0, size, range_bytes):
-            end = min(start + range_bytes, size)
+        for start in range(low, high, range_bytes):
+            end = min(start + range_bytes, high)
             if end > header_bytes:
                 first = max(start, header_bytes)
                 yield (FileRange(source, first, end, start <= header_bytes),)

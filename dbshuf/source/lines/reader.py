@@ -22,6 +22,7 @@ from dbshuf.source.lines.file_ranges import (
     TAIL_BYTES,
     Fetched,
     FileRange,
+    Part,
     cut,
     opened_range,
     read_whole,
@@ -46,6 +47,7 @@ class LineSource:
         layout: Layout,
         longest_bytes: int,
         cap_for_line: Callable[[int], int],
+        part: Part | None = None,
     ) -> None:
         """Prepare to read; memory is in use already, so nothing is made for each input.
 
@@ -53,6 +55,7 @@ class LineSource:
         header_bytes   left out at the front of each
         longest_bytes  of a line that fits, its terminator included
         cap_for_line   a --memory (bytes) for a line of some length, for messages
+        part           of the one input, which is a plain file; None: all of all
         """
         self._inputs = inputs
         self._terminator = terminator
@@ -64,7 +67,7 @@ class LineSource:
         self._plain_bytes = sum(
             max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
         )
-        self._unterminated = bytearray(len(inputs))  # 1 where a file's last line was ended here
+        self._unterminated: set[int] = set()  # files whose last line was ended here
         self._changed = threading.Condition()  # guards what follows
         carry_bytes = min(_CARRY_BYTES, self._room // 4)
         self._unopened = (
@@ -75,7 +78,7 @@ class LineSource:
         self._streamed_bytes = 0  # text of the streams that are done
         whole = (self._room - TAIL_BYTES) // MIB * MIB
         range_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
-        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes)
+        self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes, part)
         self._is_stopped = False
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
@@ -111,7 +114,12 @@ class LineSource:
         """Bytes that all batches together must have had, counted without looking at lines."""
         with self._changed:
             streamed = self._streamed_bytes + sum(stream.text_bytes for stream in self._open)
-        return self._plain_bytes + self._unterminated.count(1) + streamed
+        return self._plain_bytes + len(self._unterminated) + streamed
+
+    @property
+    def ended_files(self) -> int:
+        """Plain files whose last line had no terminator and was given one."""
+        return len(self._unterminated)
 
     def check_unchanged(self) -> None:
         """Raise InputChanged if a plain file is no longer what it was when it was listed."""
@@ -239,7 +247,7 @@ class LineSource:
                 if arena.buffer[end - 1] != self._terminator[0]:
                     arena.buffer[end] = self._terminator[0]
                     end += 1
-                    self._unterminated[part.input.ordinal] = 1
+                    self._unterminated.add(part.input.ordinal)
         yield from self._split(arena, regions, end)
 
     def _range_batches(self, part: FileRange, arena: Arena) -> Iterator[LineBatch]:
@@ -261,7 +269,8 @@ class LineSource:
                         begin, end = found
                         region = [(begin, origin_of(part.input.ordinal, position, begin))]
                         yield from self._split(larger, region, end)
-                self._unterminated[part.input.ordinal] |= reader.is_ended_here
+                if reader.is_ended_here:
+                    self._unterminated.add(part.input.ordinal)
                 position += end - begin
 
     def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:

@@ -9,6 +9,7 @@ others can go on with it. Which worker reads what is left to chance; a row's id 
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -44,13 +45,17 @@ class TableSource:
         schema: pa.Schema,
         kind: str,
         batch_bytes: int,
+        parts: tuple[int, int] | None = None,
     ) -> None:
-        """Prepare to read `schema`, the plain columns or some of them, out of `tables`."""
+        """Prepare to read `schema`, the plain columns or some of them, out of `tables`.
+
+        parts  of each table, the first and the last + 1; None: all
+        """
         self.schema = schema
         self.written = merged([table.schema for table in tables], schema)
         counts = [table.rows for table in tables]
         known = [count for count in counts if count is not None]
-        self.rows = sum(known) if len(known) == len(counts) else None
+        self.rows = sum(known) if len(known) == len(counts) and parts is None else None
         self.seen_rows = self.seen_bytes = 0
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes
@@ -58,7 +63,7 @@ class TableSource:
         self._unread = (
             _Reading(table, part, max(batch_bytes // _PIECES, 1))
             for table in tables
-            for part in table.row_ranges(schema.names)
+            for part in islice(table.row_ranges(schema.names), *(parts or (None,)))
         )
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
@@ -187,6 +192,7 @@ def open_tables(
     table: str | None = None,
     columns: frozenset[str] | None = None,
     schema: str | pa.Schema = SAME,
+    parts: tuple[int, int] | None = None,
 ) -> TableSource:
     """Return the rows of all inputs. Nothing is taken from a pipe before they are asked for.
 
@@ -196,6 +202,7 @@ def open_tables(
     table        name of a table or a view of a database, or a query
     columns      those to read, others are ignored; at least one is read. None: all
     schema       "same" or "union", as the user asked; or plain columns that hold all others
+    parts        of each input, as TableSource takes them
     Raises       SchemaMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError,
                  QueryInvalid, QueryFailed
     """
@@ -209,4 +216,4 @@ def open_tables(
     if columns is not None:
         wanted = [field for field in schema if field.name in columns]
         schema = pa.schema(wanted or [schema.field(narrowest(schema))])
-    return TableSource(tables, schema, kind, batch_bytes)
+    return TableSource(tables, schema, kind, batch_bytes, parts)

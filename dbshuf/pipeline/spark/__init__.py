@@ -1,0 +1,12 @@
+"""One shuffle on Spark: it moves rows by ranges of the key, sorts them, and runs lost tasks again.
+
+    driver   plan -> Job, a broadcast                                    run.py, session.py
+    stage 1  a split -> rows with (bucket, key)   `mapInArrow`           read_task.py
+             repartitionById(bucket), sortWithinPartitions(key)          Spark's own
+    stage 2  a range of the key -> a shard, or a file of sorted rows     write_task.py
+    driver   checks what all tasks counted, publishes once               commit.py
+
+Readers, SQL, keys and encoders are those of any other run. Nothing is random, numbered or
+sampled on the way: a task that is run again gives the same rows to the same bucket. Only
+session.py and run.py import pyspark.
+"""

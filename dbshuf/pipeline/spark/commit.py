@@ -1,0 +1,132 @@
+"""What tasks have written becomes the output, all of it or nothing; on the driver.
+
+Tasks write into a folder of the job, under names of their attempts. Of every partition one file
+is taken, the one that Spark says is the task's result; whatever else lies there is removed, and
+an attempt that nobody waits for any more finds its folder gone. A place where objects grow in
+uploads would hand tokens of uploads from task to driver instead of names: see `Written`.
+"""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.filenames import hidden_in
+from dbshuf.base.temporary import claim, release
+from dbshuf.base.window import Window
+from dbshuf.errors import EngineFailed
+from dbshuf.pipeline.spark.task import TOKEN
+from dbshuf.pipeline.spark.write_task import sorted_windows
+from dbshuf.pipeline.verify import checked
+from dbshuf.sink import open_sink
+from dbshuf.sink.publish import HiddenDirectory
+from dbshuf.sink.shard_names import shard_names
+from dbshuf.sink.target import Target
+
+_REMOVALS = 20
+_BETWEEN_S = 0.1
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task wrote.
+
+    part  its partition
+    name  of its file in the job's folder
+    rows  and what else was counted
+    """
+
+    part: int
+    name: str
+    rows: int
+    text_bytes: int
+    key_sum: int
+
+
+class ShardCommit:
+    """A directory of shards that tasks write."""
+
+    def __init__(self, target: Target, shards: int) -> None:
+        assert isinstance(target.path, Path)
+        self._target, self._shards = target, shards
+        self._directory = HiddenDirectory(target.path, force=target.force, marker=target.marker)
+        self.parent = self._directory.place
+
+    def publish(self, folder: Path, written: list[Written]) -> None:
+        """Show the shards. Raises OutputUnwritable, EngineFailed."""
+        names = shard_names(self._shards, self._target.format)
+        for one, name in zip(written, names, strict=True):
+            self._directory.name(self._directory.take_in(folder / one.name), name)
+        remove_folder(folder)
+        self._directory.publish()
+
+    def abort(self) -> None:
+        """Remove what is hidden; never raises."""
+        self._directory.discard()
+
+
+class OneCommit:
+    """An output that the driver writes, of files of sorted rows, one after the other."""
+
+    def __init__(self, target: Target, parent: Path) -> None:
+        self._target, self.parent = target, parent
+
+    def publish(
+        self, folder: Path, written: list[Written], advance: Callable[[int], None], tally: Tally
+    ) -> None:
+        """Write the output and show it; `tally` counts its rows. Raises what sinks raise."""
+        sink = open_sink(self._target)
+        try:
+            for window in checked(self._windows(folder, written), tally):
+                sink.write(window)
+                advance(window.text_bytes)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+
+    def _windows(self, folder: Path, written: list[Written]) -> Iterator[Window]:
+        for one in written:
+            yield from sorted_windows(folder / one.name, self._target.schema)
+            os.unlink(folder / one.name)
+
+    def abort(self) -> None:
+        """There is nothing that `publish` has not removed."""
+
+
+@contextmanager
+def job_folder(parent: Path) -> Iterator[tuple[Path, str]]:
+    """Give a folder for tasks to write in, and the token that they find there; gone afterwards."""
+    folder, token = claim(hidden_in(parent)), secrets.token_hex(16)
+    try:
+        os.mkdir(folder, 0o700)
+        (folder / TOKEN).write_text(token)
+        yield folder, token
+    finally:
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder in which a task that was lost may still be writing; never raises."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(_BETWEEN_S)
+    release(folder)
+
+
+def in_order(written: list[Written], partitions: int) -> list[Written]:
+    """Return what was written by partition. Raises EngineFailed unless there is one of each."""
+    found = sorted(written, key=lambda one: one.part)
+    if [one.part for one in found] != list(range(partitions)):
+        raise EngineFailed(
+            f"Spark tells of {len(found):,} partitions, and there are {partitions:,};"
+            " nothing was published"
+        )
+    return found

@@ -1,0 +1,141 @@
+"""What the driver tells every task: the same for all of them, sent once to each machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dbshuf.base.key import U64, seed_words
+from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.window import Window
+from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_type
+from dbshuf.plan.row_plan import Shape
+from dbshuf.plan.spark_splits import Split
+from dbshuf.sink import Target
+from dbshuf.source.input import Input
+
+_TOP_BIT = 1 << 63
+# What SQL means, and the bytes of files of columns, are theirs.
+_SAME_EVERYWHERE = ("dbshuf", "duckdb", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a task needs to read a split, or to write a partition.
+
+    here        where relative names of inputs begin
+    folder      where files grow under names of the attempt, and a file `token` lies
+    token       what is in that file: a machine that reads it there sees the folder
+    columns     of the tables that are read, before SQL; None: lines are read
+    partitions  ranges of the key; what tasks tell of themselves goes to one more
+    in_shards   whether a partition is a shard; else it becomes a file of sorted rows
+    versions    of the packages that must be the same on all machines
+    """
+
+    inputs: tuple[Input, ...]
+    splits: tuple[Split, ...]
+    shape: Shape
+    target: Target
+    terminator: bytes
+    header_bytes: int
+    seed: str
+    columns: pa.Schema | None
+    partitions: int
+    in_shards: bool
+    here: str
+    folder: str
+    token: str
+    buffer_bytes: int
+    longest_bytes: int
+    memory_bytes: int
+    versions: dict[str, str]
+
+    @cached_property
+    def words(self) -> tuple[int, int]:
+        """The words of the seed."""
+        return seed_words(self.seed)
+
+    @cached_property
+    def carrier(self) -> "Carrier":
+        """How rows travel."""
+        return Carrier(self.shape.schema)
+
+
+class Carrier:
+    """Rows as Spark has them: bucket, key, columns. What a task notes is a row of its own.
+
+    schema  of the rows in stage 1; in stage 2 they have no bucket any more
+    """
+
+    def __init__(self, schema: pa.Schema | None) -> None:
+        """Carry rows of a schema; None: lines."""
+        self._schema = schema
+        kinds = [pa.binary()] if schema is None else [carried_type(one.type) for one in schema]
+        if schema is not None:
+            kinds.append(pa.binary())  # for notes, null in a row; notes of lines are lines
+        columns = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
+        self.schema = pa.schema([("bucket", pa.int32()), ("key", pa.int64()), *columns])
+
+    @property
+    def ddl(self) -> str:
+        """The columns in Spark's SQL."""
+        return ", ".join(f"{one.name} {sql_type(one.type)}" for one in self.schema)
+
+    @property
+    def sorted_names(self) -> list[str]:
+        """The columns of stage 2."""
+        return list(self.schema.names[1:])
+
+    def pack(self, buckets: U64, keys: U64, columns: Sequence[pa.Array]) -> pa.RecordBatch:
+        """Return rows; their keys ascend as signed numbers, as they did as unsigned ones."""
+        arrays = [arrow_numbers(buckets.astype(np.int32)), arrow_numbers(_flipped(keys))]
+        arrays += columns if self._schema is None else map(carried, columns)
+        if self._schema is not None:
+            arrays.append(pa.nulls(len(keys), pa.binary()))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def pack_note(self, bucket: int, note: bytes) -> pa.RecordBatch:
+        """Return a note as the one row of a batch."""
+        arrays = [pa.array([bucket], pa.int32()), pa.array([0], pa.int64())]
+        arrays += [pa.nulls(1, one.type) for one in list(self.schema)[2:-1]]
+        arrays.append(pa.array([note], pa.binary()))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def notes(self, batch: pa.RecordBatch) -> list[bytes]:
+        """Return the notes of a batch of stage 2 that holds nothing else."""
+        found: list[bytes] = batch.column(batch.num_columns - 1).to_pylist()
+        return found
+
+    def window(self, batch: pa.RecordBatch) -> Window:
+        """Return the rows of a batch of stage 2."""
+        keys = _flipped(batch.column(0).to_numpy())
+        if self._schema is None:
+            return Window.of_lines(batch.column(1), keys)
+        pairs = zip(batch.columns[1:-1], self._schema, strict=True)
+        columns = [restored(array, field.type) for array, field in pairs]
+        if not columns:
+            rows = pa.RecordBatch.from_arrays([], schema=self._schema)
+            return Window(rows, keys, np.zeros(len(keys) + 1, np.int64))
+        return Window.of_rows(pa.RecordBatch.from_arrays(columns, schema=self._schema), keys)
+
+
+def _flipped(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return keys with the top bit flipped: unsigned ones as signed, signed as unsigned."""
+    to = np.int64 if keys.dtype == np.uint64 else np.uint64
+    return (keys.view(np.uint64) ^ np.uint64(_TOP_BIT)).view(to)
+
+
+def versions_here() -> dict[str, str]:
+    """Return the versions of what must be the same on all machines."""
+    found = {}
+    for name in _SAME_EVERYWHERE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

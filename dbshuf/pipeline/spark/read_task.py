@@ -1,0 +1,148 @@
+"""Stage 1, on the workers: a split to rows with their bucket and key, by the usual readers."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.block_io import aligned_buffer
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import U64, mix_ids, range_of
+from dbshuf.base.layout import Layout
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.scan import Scan
+from dbshuf.pipeline.scan import LineScan, TableScan
+from dbshuf.pipeline.spark.job import Job
+from dbshuf.pipeline.spark.task import job_of
+from dbshuf.pipeline.spark.task_errors import told_to_driver
+from dbshuf.plan.spark_splits import Split
+from dbshuf.query.evaluator import Spare
+from dbshuf.query.relation import LineRelation, RowRelation
+from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.tables.reader import TableSource, open_tables
+from dbshuf.units import MIB
+
+_MOST_ROWS = 1 << 17  # of a batch
+_LINE_CAP_FACTOR = 8  # from a line's bytes to a --memory under which it fits, roughly
+
+
+def read_task(broadcast: Any) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that Spark maps over the numbers of splits."""
+
+    def rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from dbshuf.pipeline.spark.read_task import keyed_splits
+
+        yield from keyed_splits(broadcast, numbers)
+
+    return rows
+
+
+def keyed_splits(broadcast: Any, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of splits, and after each what was read of it."""
+    with told_to_driver():
+        job = job_of(broadcast)
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from keyed_split(job, job.splits[number])
+
+
+def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of one split; the last batch is a note of what they were.
+
+    Raises  any DbshufError of reading and of SQL
+    """
+    read_bytes = 0
+
+    def advance(count: int) -> None:
+        nonlocal read_bytes
+        read_bytes += count
+
+    scan, source = _open(job, split, advance)
+    tally = Tally()
+    try:
+        for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
+            keys, columns = _keyed(job, batch, tally)
+            if len(keys):
+                yield job.carrier.pack(range_of(keys, job.partitions), keys, columns)
+            del batch, columns
+        if split.part is None:
+            scan.check()
+        else:
+            source.check_unchanged()
+        note = {"rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
+        if isinstance(source, TableSource):
+            note |= {"read_rows": source.seen_rows}
+        elif split.part is not None:  # the driver adds up what is read of an input
+            note |= {"input": split.ordinals[0], "read": read_bytes, "ended": source.ended_files}
+        yield job.carrier.pack_note(job.partitions, json.dumps(note).encode())
+    finally:
+        scan.close()
+
+
+def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, list[pa.Array]]:
+    """Return keys and columns of the rows that are left of a batch, and count them."""
+    if isinstance(batch, RowBatch):
+        keys = batch.ids.copy()
+        mix_ids(keys, job.words)
+        tally.add(keys, batch.sizes)
+        return keys, batch.batch.columns
+    keys, lengths, lines = batch.ids(), np.diff(batch.offsets), batch.lines()
+    if batch.kept is not None:
+        keys, lengths = keys.take(batch.kept), lengths.take(batch.kept)
+        lines = lines.take(arrow_numbers(batch.kept))
+    mix_ids(keys, job.words)
+    tally.add(keys, lengths)
+    return keys, [lines]
+
+
+def _open(
+    job: Job, split: Split, advance: Callable[[int], None]
+) -> tuple[Scan, LineSource | TableSource]:
+    """Return what reads a split through SQL, and the reader in it."""
+    inputs = [job.inputs[ordinal] for ordinal in split.ordinals]
+    query = job.shape.row_query
+    columns = query.columns if query is not None else frozenset[str]()
+    if query is not None:
+        query.has_spare(Spare(lambda: job.memory_bytes // 2, lambda size: _LINE_CAP_FACTOR * size))
+    if job.shape.is_text:
+        lines = LineSource(
+            inputs,
+            terminator=job.terminator,
+            header_bytes=job.header_bytes,
+            layout=_layout(job),
+            longest_bytes=job.longest_bytes,
+            cap_for_line=lambda length: _LINE_CAP_FACTOR * length * 2,
+            part=split.part,
+        )
+        relation = LineRelation(job.inputs, columns, strict=job.shape.is_strict)
+        return LineScan(lines, job.inputs, advance, query=query, relation=relation), lines
+    tables = open_tables(
+        inputs,
+        job.shape.kind,
+        batch_bytes=job.buffer_bytes,
+        threads=1,
+        schema=job.columns,
+        parts=split.part,
+    )
+    rows = RowRelation(job.inputs, columns)
+    return TableScan(tables, job.inputs, advance, query=query, relation=rows), tables
+
+
+def _layout(job: Job) -> Layout:
+    """Return what one reader of lines needs to know of memory."""
+    return Layout(
+        base_bytes=0,
+        store_bytes=0,
+        workers=1,
+        buffer_bytes=job.buffer_bytes,
+        bucket_bytes=job.buffer_bytes,
+        piece_rows=_MOST_ROWS,
+        long_bytes=job.longest_bytes,
+        ranges=1,
+        is_split=False,
+        sort_bytes=MIB,
+        ahead_bytes=MIB,
+    )

@@ -1,0 +1,172 @@
+"""One shuffle on Spark, seen from the driver."""
+
+import contextlib
+import json
+import os
+import pickle
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.progress import Progress
+from dbshuf.base.temporary import private_folder
+from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.pipeline.spark.commit import OneCommit, ShardCommit, Written, in_order, job_folder
+from dbshuf.pipeline.spark.job import Job, versions_here
+from dbshuf.pipeline.spark.read_task import read_task
+from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session
+from dbshuf.pipeline.spark.task_errors import from_spark
+from dbshuf.pipeline.spark.write_task import RESULT, write_task
+from dbshuf.pipeline.verify import check_read, check_rows, check_totals
+from dbshuf.plan.spark_plan import SparkPlan
+
+_POLL_S = 0.5
+
+
+def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
+    """Do what a plan says and publish the output; return what was written.
+
+    Raises  any DbshufError; then, and on an interrupt, nothing was published
+    """
+    commit: ShardCommit | OneCommit
+    with private_folder(plan.temp_dir) as folder:
+        if plan.in_shards:
+            commit = ShardCommit(plan.target, plan.partitions)
+        else:
+            commit = OneCommit(plan.target, folder)
+        try:
+            with job_folder(commit.parent) as (work, token):
+                reporter.stage("start Spark", None)
+                with spark_session(plan, folder) as session:
+                    results = _run_job(session, plan, _job(plan, work, token), reporter)
+                read, written = _checked(plan, results)
+                reporter.stage("publish", None if plan.in_shards else read.text_bytes)
+                total = Tally()
+                if isinstance(commit, ShardCommit):
+                    for one in written:
+                        total.merge(Tally(one.rows, one.text_bytes, one.key_sum))
+                    check_totals(read, total)
+                    commit.publish(work, written)
+                else:
+                    commit.publish(work, written, reporter.advance, total)
+                return total
+        except BaseException:
+            commit.abort()
+            raise
+
+
+def _job(plan: SparkPlan, work: Path, token: str) -> Job:
+    return Job(
+        inputs=plan.inputs,
+        splits=plan.splits,
+        shape=plan.shape,
+        target=plan.task_target,
+        terminator=plan.terminator,
+        header_bytes=len(plan.header),
+        seed=plan.seed,
+        columns=plan.columns,
+        partitions=plan.partitions,
+        in_shards=plan.in_shards,
+        here=os.getcwd(),
+        folder=str(work.absolute()),
+        token=token,
+        buffer_bytes=plan.memory.buffer_bytes,
+        longest_bytes=plan.memory.longest_line_bytes,
+        memory_bytes=plan.memory.task_bytes,
+        versions=versions_here(),
+    )
+
+
+def _run_job(
+    session: Any, plan: SparkPlan, job: Job, reporter: Progress
+) -> list[tuple[int, dict[str, Any]]]:
+    """Run both stages, and return what every task has to tell: its partition, and what it did."""
+    context = session.sparkContext
+    broadcast = context.broadcast((secrets.token_hex(8), pickle.dumps(job)))
+    try:
+        context.setJobGroup(JOB_GROUP, "dbshuf shuffle", interruptOnCancel=True)
+        numbers = session.range(0, len(plan.splits), 1, max(len(plan.splits), 1))
+        rows = numbers.mapInArrow(read_task(broadcast), job.carrier.ddl)
+        parts = rows.repartitionById(plan.partitions + 1, rows["bucket"])
+        ordered = parts.select(*job.carrier.sorted_names).sortWithinPartitions("key")
+        told = ordered.mapInArrow(write_task(broadcast), RESULT)
+        with _watched(context, plan, reporter):
+            return [(row.part, json.loads(row.told)) for row in told.collect()]
+    except DbshufError:
+        raise
+    except Exception as error:
+        raise from_spark(error) from error
+    finally:
+        with contextlib.suppress(Exception):
+            broadcast.destroy()
+
+
+@contextlib.contextmanager
+def _watched(context: Any, plan: SparkPlan, reporter: Progress) -> Iterator[None]:
+    """Report how many tasks are done, from a thread of its own."""
+    done = threading.Event()
+    sizes = {"read": plan.survey.text_bytes, "sort and write": plan.survey.text_bytes}
+    reporter.stage("read", sizes["read"])
+
+    def watch() -> None:
+        tracker, shown, stage = context.statusTracker(), 0, "read"
+        while not done.wait(_POLL_S):
+            with contextlib.suppress(Exception):
+                for number in tracker.getActiveStageIds():
+                    found = tracker.getStageInfo(number)
+                    name = "read" if found.numTasks == len(plan.splits) else "sort and write"
+                    if name != stage and name == "sort and write":
+                        reporter.stage(name, sizes[name])
+                        shown, stage = 0, name
+                    total = (sizes[stage] or 0) * found.numCompletedTasks // found.numTasks
+                    if name == stage and total > shown:
+                        reporter.advance(total - shown)
+                        shown = total
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(1.0)
+
+
+def _checked(
+    plan: SparkPlan, results: list[tuple[int, dict[str, Any]]]
+) -> tuple[Tally, list[Written]]:
+    """Return what was read, and what was written by partition.
+
+    Raises  CheckFailed, EngineFailed unless all splits were read, and in full
+    """
+    notes = [told for part, told in results if part == plan.partitions]
+    if len(notes) != len(plan.splits):
+        raise EngineFailed(
+            f"Spark read {len(notes):,} splits of {len(plan.splits):,}; nothing was published"
+        )
+    read = Tally()
+    for note in notes:
+        read.merge(Tally(note["rows"], note["bytes"], note["key_sum"]))
+    _check_parts(plan, notes)
+    written = [
+        Written(part, told["file"], told["rows"], told["bytes"], told["key_sum"])
+        for part, told in results
+        if part != plan.partitions
+    ]
+    return read, in_order(written, plan.partitions)
+
+
+def _check_parts(plan: SparkPlan, notes: list[dict[str, Any]]) -> None:
+    """Raise CheckFailed unless the parts of every input come to all of it."""
+    if plan.table_rows is not None:
+        check_rows(sum(note["read_rows"] for note in notes), plan.table_rows)
+    seen: defaultdict[int, int] = defaultdict(int)
+    for note in notes:
+        if "input" in note:
+            seen[note["input"]] += note["read"] - note["ended"]
+    for ordinal, count in seen.items():
+        check_read(count, (plan.inputs[ordinal].size_bytes or 0) - len(plan.header))

@@ -1,0 +1,168 @@
+"""Stage 2, on the workers: sorted rows of one partition to a shard, or to a file of sorted rows.
+
+A file grows in the job's folder under a name of the attempt, and nobody but the driver gives it
+another; an attempt that was lost leaves a file that the driver removes.
+"""
+
+import contextlib
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import range_of
+from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.window import Window
+from dbshuf.errors import CheckFailed
+from dbshuf.pipeline.spark.job import Job
+from dbshuf.pipeline.spark.task import job_of
+from dbshuf.pipeline.spark.task_errors import told_to_driver
+from dbshuf.pipeline.verify import checked
+from dbshuf.sink.raw_file import DiskFile, in_words
+from dbshuf.sink.single_file import open_encoder
+from dbshuf.sink.target import Target
+
+RESULT = "part INT, told STRING"
+_RESULT = pa.schema([("part", pa.int32()), ("told", pa.string())])
+
+
+def write_task(broadcast: Any) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that Spark maps over the rows of partitions."""
+
+    def told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from dbshuf.pipeline.spark.write_task import written_partition
+
+        yield from written_partition(broadcast, batches)
+
+    return told
+
+
+def written_partition(
+    broadcast: Any, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Write the rows of this task's partition, and yield what there is to tell of it."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    part = context.partitionId()
+    with told_to_driver():
+        job = job_of(broadcast)
+        if part == job.partitions:
+            for batch in batches:
+                notes = [note.decode() for note in job.carrier.notes(batch)]
+                yield _results([part] * len(notes), notes)
+            return
+        name = f"{part}-{context.taskAttemptId()}-{secrets.token_hex(4)}"
+        told = write_partition(job, part, name, map(job.carrier.window, batches))
+    yield _results([part], [json.dumps(told)])
+
+
+def write_partition(job: Job, part: int, name: str, windows: Iterator[Window]) -> dict[str, Any]:
+    """Write a partition to the file `name`, and return what was written.
+
+    Raises  OutputUnwritable, OutputSpaceShort, NotUtf8, RowUnfit, CheckFailed
+    """
+    tally = Tally()
+    output = _output(job, Path(job.folder) / name)
+    try:
+        for window in checked(windows, tally):
+            _check_part(job, part, window)
+            output.write(window)
+        output.finish()
+    except BaseException:
+        output.abort()
+        (Path(job.folder) / name).unlink(missing_ok=True)
+        raise
+    return {"file": name, "rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
+
+
+class _Output(Protocol):
+    def write(self, window: Window) -> None: ...
+    def finish(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+def _output(job: Job, path: Path) -> _Output:
+    if job.in_shards:
+        target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
+        return _shard(path, target)
+    return SortedFile(path, job.shape.schema)
+
+
+def _shard(path: Path, target: Target) -> _Output:
+    output = DiskFile(path, shown=str(target.path))
+    try:
+        return open_encoder(output, target)
+    except BaseException:
+        output.abort()
+        raise
+
+
+class SortedFile:
+    """Sorted rows with their keys as an Arrow stream; the driver makes the one output of them."""
+
+    def __init__(self, path: Path, schema: pa.Schema | None) -> None:
+        """Begin a file of rows of a schema; None: of lines."""
+        self._shown = str(path)
+        with in_words(self._shown, 0):
+            self._file = pa.OSFile(self._shown, "wb")
+        self._schema = sorted_schema(schema)
+        self._writer = pa.ipc.new_stream(self._file, self._schema)
+
+    def write(self, window: Window) -> None:
+        """Append rows."""
+        columns = [arrow_numbers(window.keys), *window.batch.columns]
+        with in_words(self._shown, 0):
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def finish(self) -> None:
+        """Write what is left, and close."""
+        with in_words(self._shown, 0):
+            self._writer.close()
+            self._file.close()
+
+    def abort(self) -> None:
+        """Close as it is; never raises."""
+        with contextlib.suppress(Exception):
+            self._file.close()
+
+
+def sorted_windows(path: Path, schema: pa.Schema | None) -> Iterator[Window]:
+    """Yield the rows of a file that SortedFile wrote; on the driver."""
+    with in_words(str(path)), pa.OSFile(str(path), "rb") as file:
+        for batch in pa.ipc.open_stream(file):
+            keys = batch.column(0).to_numpy()
+            if schema is None:
+                yield Window.of_lines(batch.column(1), keys)
+            elif not schema.names:
+                rows = pa.RecordBatch.from_arrays([], schema=schema)
+                yield Window(rows, keys, np.zeros(len(keys) + 1, np.int64))
+            else:
+                rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
+                yield Window.of_rows(rows, keys)
+
+
+def sorted_schema(schema: pa.Schema | None) -> pa.Schema:
+    """Return what a file of sorted rows has: keys, and the columns of the rows."""
+    columns = [pa.field("line", pa.binary())] if schema is None else list(schema)
+    return pa.schema([pa.field("key", pa.uint64()), *columns])
+
+
+def _check_part(job: Job, part: int, window: Window) -> None:
+    """Raise CheckFailed for rows that belong to another partition."""
+    if window.rows and set(range_of(window.keys[[0, -1]], job.partitions).tolist()) != {part}:
+        raise CheckFailed(
+            f"partition {part} was given rows of another; nothing was published",
+            hint="this is a bug in dbshuf or a fault of the machine",
+        )
+
+
+def _results(parts: list[int], told: list[str]) -> pa.RecordBatch:
+    arrays = [pa.array(parts, pa.int32()), pa.array(told, pa.string())]
+    return pa.RecordBatch.from_arrays(arrays, schema=_RESULT)

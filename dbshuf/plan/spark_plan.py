@@ -1,0 +1,332 @@
+"""The plan of a run on Spark: what tasks read, how rows are partitioned, who writes what.
+
+stage 1   a task a split: read, --where and --select, key, bucket      shuffle out
+stage 2   a task a partition, a range of the key: sort, write          shuffle in
+driver    shards are renamed into place; or one output is written of all partitions in turn
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbshuf.base.messages import printable
+from dbshuf.base.process_memory import available_bytes, usable_cores
+from dbshuf.errors import UsageError
+from dbshuf.options import Options
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.row_plan import Shape
+from dbshuf.plan.space import temp_folder
+from dbshuf.plan.spark_memory import SparkMemory, spark_memory
+from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
+from dbshuf.sink import Target
+from dbshuf.sink.remote_path import RemotePath
+from dbshuf.source.formats import DATABASES
+from dbshuf.source.input import Input
+from dbshuf.source.survey import Survey
+from dbshuf.units import MIB, human, parse_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# In a shuffle file beside a row, before it is compressed: null bits, bucket, key, place and
+# length of the value, its padding to 8 bytes (4 on average), and the row's own length.
+_ROW_BYTES = 8 + 8 + 8 + 8 + 4 + 4
+_COLUMN_BYTES = 12  # of a further column, likewise
+_PARTITION_BYTES = 128 * MIB  # of rows that one task sorts, where the shards do not say
+_MOST_PARTITIONS = 20_000
+SUCCESS = "_SUCCESS"  # what programs of Spark and Hadoop wait for in a directory
+
+
+@dataclass(frozen=True)
+class SparkPlan:
+    """Everything decided; `pipeline.spark` does it.
+
+    master      as Spark takes it; None: whatever submitted this program says
+    in_shards   whether partitions are the shards, which tasks write; else the driver writes the
+                output, of what the tasks have sorted
+    table_rows  of all inputs; None where only reading tells, and of lines
+    columns     of the tables that are read, before SQL; None: lines are read
+    """
+
+    inputs: tuple[Input, ...]
+    shape: Shape
+    survey: Survey
+    target: Target
+    seed: str
+    terminator: bytes
+    header: bytes
+    master: str | None
+    conf: tuple[tuple[str, str], ...]
+    cores: int
+    memory: SparkMemory
+    memory_bytes: int
+    splits: tuple[Split, ...]
+    partitions: int
+    in_shards: bool
+    temp_dir: Path
+    table_rows: int | None
+    columns: "pa.Schema | None"
+    tables: tuple[str, ...] = ()
+    strategy: str = "spark"
+
+    @property
+    def schema(self) -> "pa.Schema | None":
+        """The columns of the rows that are shuffled; None: they are lines."""
+        return self.shape.schema
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Spark runs in this machine's processes alone."""
+        return is_local(self.master)
+
+    @property
+    def task_target(self) -> Target:
+        """What tasks know of the output; what tells splits apart stays with the driver."""
+        return replace(self.target, member_of=None, split_names=())
+
+    @property
+    def whole_inputs(self) -> list[Input]:
+        """Inputs that are larger than a split and yet are read by one task."""
+        return [
+            self.inputs[one.ordinals[0]]
+            for one in self.splits
+            if one.part is None
+            and len(one.ordinals) == 1
+            and one.size_bytes > split_bytes(_input_bytes(self.inputs), self.cores)
+        ]
+
+    @property
+    def shuffle_bytes(self) -> int | None:
+        """About what stage 1 hands to stage 2, before it is compressed; None if unknown."""
+        text = self.survey.text_bytes
+        if text is None:
+            return None
+        columns = max(len(self.schema) - 1, 0) if self.schema is not None else 0
+        rows = text / self.survey.mean_line_bytes
+        return int(text + rows * (_ROW_BYTES + _COLUMN_BYTES * columns))
+
+    @property
+    def partition_bytes(self) -> int | None:
+        """Of `shuffle_bytes` what one task of stage 2 sorts."""
+        return None if self.shuffle_bytes is None else self.shuffle_bytes // self.partitions
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan for programs; bytes are plain numbers."""
+        return {
+            "engine": "spark",
+            "master": self.master,
+            "inputs": [
+                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec} for i in self.inputs
+            ],
+            "input_bytes": _input_bytes(self.inputs),
+            "text_bytes": self.survey.text_bytes,
+            "text_bytes_exact": self.survey.is_exact,
+            "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
+            "columns": self.shape.columns,
+            "seed": self.seed,
+            "strategy": self.strategy,
+            "stages": [
+                {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
+                {"name": "sort and write", "tasks": self.partitions + 1},
+            ],
+            "unsplit_inputs": [one.name for one in self.whole_inputs],
+            "shuffle_bytes": self.shuffle_bytes,
+            "partitions": self.partitions,
+            "partition_bytes": self.partition_bytes,
+            "memory": {
+                "executor_bytes": self.memory.executor_bytes,
+                "heap_bytes": self.memory.heap_bytes,
+                "tasks_at_once": self.memory.tasks,
+                "task_python_bytes": self.memory.task_bytes,
+                "buffer_bytes": self.memory.buffer_bytes,
+                "longest_line_bytes": self.memory.longest_line_bytes,
+            },
+            "output": {
+                "path": None if self.target.path is None else str(self.target.path),
+                "format": self.target.format,
+                "files": self.partitions if self.in_shards else None,
+                "written_by": "tasks" if self.in_shards else "driver",
+            },
+        }
+
+    def describe(self) -> str:
+        """Return the plan for people, a line a fact."""
+        about = "" if self.survey.is_exact else "about "
+        text, shuffle = self.survey.text_bytes, self.shuffle_bytes
+        whole = self.whole_inputs
+        largest = max((one.size_bytes or 0 for one in whole), default=0)
+        facts = [
+            ("engine", f"Spark, master {self.master or 'as submitted'}"),
+            ("inputs", f"{len(self.inputs):,}, text {about + human(text) if text else 'unknown'}"),
+            ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
+            *(
+                [
+                    (
+                        "not split",
+                        f"{len(whole):,} inputs, compressed or of a kind that is read front to"
+                        f" back; the largest has {human(largest)} and is one task",
+                    )
+                ]
+                if whole
+                else []
+            ),
+            (
+                "shuffle",
+                "unknown"
+                if shuffle is None
+                else f"about {human(shuffle)} before lz4, all of it written and read once",
+            ),
+            (
+                "stage 2",
+                f"{self.partitions:,} tasks sort and write a range of the key each"
+                + (
+                    "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
+                ),
+            ),
+            ("memory", self._memory()),
+            ("output", self._output()),
+            ("seed", self.seed),
+        ]
+        return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    def _memory(self) -> str:
+        one = self.memory
+        task = (
+            f"{human(one.task_bytes)} of Python a task, {human(one.buffer_bytes)} of it to read"
+            f" with; a line of {human(one.longest_line_bytes)} would fit"
+        )
+        if one.heap_bytes is None:
+            return f"an executor's heap as the cluster has it, {task}"
+        where = "this machine" if self.is_local else "an executor"
+        return (
+            f"{human(one.executor_bytes or 0)} on {where}: {human(one.heap_bytes)} heap for"
+            f" {one.tasks} tasks at once, {task}"
+        )
+
+    def _output(self) -> str:
+        place = "standard output" if self.target.path is None else str(self.target.path)
+        if self.in_shards:
+            return f"{place}: {self.partitions:,} files, written by tasks, renamed by the driver"
+        return f"{place}: written by the driver, of {self.partitions:,} sorted files in turn"
+
+
+def is_local(master: str | None) -> bool:
+    """Whether a master is threads of one JVM here."""
+    return master is not None and (master == "local" or master.startswith("local["))
+
+
+def _cores(options: Options) -> int:
+    """Return how many tasks run at once, as far as one can tell here."""
+    named = re.fullmatch(r"local\[(\d+)(,\d+)?\]", options.spark_master or "")
+    if named:
+        return max(int(named[1]), 1)
+    return 1 if options.spark_master == "local" else options.threads or usable_cores()
+
+
+def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Survey) -> SparkPlan:
+    """Decide how Spark does what the options ask for.
+
+    Raises  UsageError for what needs one machine, MemoryTooSmall
+    """
+    _refuse(options, read, target)
+    conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
+    cores = _cores(options)
+    master = options.spark_master or f"local[{cores}]"
+    memory = _memory(options, master, dict(conf), cores)
+    size = split_bytes(_input_bytes(read.inputs), cores)
+    in_shards = target.shards is not None and not target.split_names
+    splits = make_splits(read.inputs, read.shape, len(read.header), size)
+    columns, rows = _columns(read)
+    return SparkPlan(
+        inputs=read.inputs,
+        shape=read.shape,
+        survey=survey,
+        target=replace(target, marker=SUCCESS if target.in_shards else None),
+        seed=target.seed,
+        terminator=read.terminator,
+        header=read.header,
+        master=master,
+        conf=conf,
+        cores=cores,
+        memory=memory,
+        memory_bytes=available_bytes() // 2
+        if options.memory is None
+        else parse_bytes(options.memory, "--memory"),
+        splits=splits,
+        partitions=(target.shards or 1) if in_shards else _partitions(survey, cores),
+        in_shards=in_shards,
+        temp_dir=temp_folder(options.temp_dir, target),
+        table_rows=rows,
+        columns=columns,
+    )
+
+
+def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
+    """Raise UsageError for what needs one machine."""
+    query = read.shape.row_query
+    why = ""
+    hint = "leave out --engine: DuckDB does it on this machine"
+    if read.store is not None:
+        why = "a store is one database on one machine"
+        hint = "shuffle the inputs that the store was made of, or leave out --engine"
+    elif read.shape.whole_query is not None:
+        why = "--sql is one statement over all rows, which DuckDB runs on one machine"
+        hint = "say it row by row with --where and --select, or leave out --engine"
+    elif read.shape.kind in DATABASES:
+        why = "a database is read through one engine on one machine"
+        hint = "export the table to Parquet, and shuffle that; or leave out --engine"
+    elif any(one.remote is not None for one in read.inputs):
+        why = "its tasks do not read object stores yet"
+        hint = "mount the bucket, or copy the inputs to a disk that all machines share"
+    elif isinstance(target.path, RemotePath):
+        why = "its tasks do not write to object stores yet"
+        hint = "write to a disk that all machines share, and copy the shards"
+    elif any(one.pipe is not None for one in read.inputs):
+        why = "standard input and pipes can be read once, and here only"
+        hint = "write it to a file that all machines see, and name that"
+    elif query is not None and "line_number" in query.columns:
+        why = "line_number counts all lines before a line, which no split of a file knows"
+        hint = "use position, the byte offset of the line; or leave out --engine"
+    if why:
+        raise UsageError(f"--engine spark cannot do this: {why}", hint=hint)
+    if (
+        dict(pair.partition("=")[::2] for pair in options.spark_conf)
+        .get("spark.speculation", "false")
+        .lower()
+        != "false"
+    ):
+        raise UsageError(
+            "--spark-conf spark.speculation: dbshuf runs with speculation off",
+            hint="leave it out: a task that is slow is not run twice",
+        )
+
+
+def _memory(options: Options, master: str, conf: dict[str, str], cores: int) -> SparkMemory:
+    asked = None if options.memory is None else parse_bytes(options.memory, "--memory")
+    if is_local(master):
+        return spark_memory(available_bytes() // 2 if asked is None else asked, cores)
+    tasks = int(conf.get("spark.executor.cores", "1"))
+    return spark_memory(asked, tasks)
+
+
+def _partitions(survey: Survey, cores: int) -> int:
+    """Return in how many ranges of the key rows are sorted that go to one output."""
+    text = survey.text_bytes if survey.text_bytes is not None else 64 * _PARTITION_BYTES
+    return min(max(-(-text // _PARTITION_BYTES), 2 * cores), _MOST_PARTITIONS)
+
+
+def _columns(read: ReadPlan) -> "tuple[pa.Schema | None, int | None]":
+    """Return the columns of tables before SQL, and how many rows they have, if that is known."""
+    if read.shape.is_text:
+        return None, None
+    source = read.shape.open_tables(read.inputs, MIB, 1)
+    try:
+        return source.schema, source.rows
+    finally:
+        source.close()
+
+
+def _input_bytes(inputs: tuple[Input, ...]) -> int:
+    return sum(one.size_bytes or 0 for one in inputs)

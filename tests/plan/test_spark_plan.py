@@ -1,0 +1,144 @@
+"""What `--engine spark` would do, and what it refuses: told without Spark or Java."""
+
+import gzip
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dbshuf.plan.spark_memory import spark_memory
+from dbshuf.plan.spark_splits import split_bytes
+from dbshuf.units import GIB, MIB
+
+SPARK = ("--engine", "spark", "--spark-master", "local[2]", "--memory", "2GB")
+
+
+def sparse(path, size):
+    """Make a file of zeros with a line end now and then, which takes no disk."""
+    with path.open("wb") as file:
+        file.write(b"a line\n" * 50_000)
+        file.truncate(size)
+    return path
+
+
+@pytest.fixture
+def plan(cli):
+    """Return what `plan --engine spark --json` prints."""
+
+    def run(*arguments):
+        ran = cli("plan", *arguments, *SPARK, "--json")
+        assert ran.code == 0, ran.err
+        return json.loads(ran.out)
+
+    return run
+
+
+def test_large_plain_files_are_split_and_what_is_compressed_is_not(plan, cli, home):
+    """One task reads all of a compressed file, however large, and the plan says so."""
+    sparse(home / "large.txt", 1 << 30)
+    noise = os.urandom(40 << 20)
+    (home / "packed.gz").write_bytes(gzip.compress(noise, 0))
+    for number in range(300):
+        (home / f"small{number:03}.txt").write_bytes(b"x\n")
+    made = plan(".", "-o", "out/", "--shards", 8)
+    read, write = made["stages"]
+    assert read["input_files"] == 302
+    assert 9 <= read["tasks"] <= 12  # of 128 MB, and the small ones share two
+    assert write["tasks"] == 8 + 1
+    assert made["unsplit_inputs"] == []
+    made = plan("packed.gz", "-o", "out/", "--shards", 8)
+    assert made["unsplit_inputs"] == ["packed.gz"]
+    said = cli("plan", "packed.gz", "-o", "out/", "--shards", 8, *SPARK).out.decode()
+    assert "not split" in said
+    assert "1 inputs" in said
+
+
+def test_row_groups_are_split_and_rows_tell_what_is_shuffled(plan, home):
+    """The plan of a Parquet file: tasks by row groups, bytes of its rows."""
+    table = pa.table({"n": range(400_000), "text": [os.urandom(40).hex() for _ in range(400_000)]})
+    pq.write_table(table, home / "rows.parquet", row_group_size=20_000, compression="none")
+    made = plan("rows.parquet", "-o", "out.parquet")
+    assert made["stages"][0]["tasks"] in (2, 3)  # of 16 MiB at least
+    assert 400_000 * (80 + 8 + 40) < made["shuffle_bytes"] < 400_000 * (80 + 8 + 80)
+    assert made["output"]["written_by"] == "driver"
+    assert made["partitions"] * made["partition_bytes"] <= made["shuffle_bytes"]
+
+
+def test_a_plan_of_lines_names_partitions_memory_and_files(plan, cli, home):
+    """The numbers that a cluster is chosen by."""
+    sparse(home / "large.txt", 1 << 30)
+    made = plan("large.txt", "-o", "out/", "--shards", 64)
+    assert made["partitions"] == made["output"]["files"] == 64
+    assert made["shuffle_bytes"] > 1 << 30
+    memory = made["memory"]
+    used = memory["heap_bytes"] + memory["tasks_at_once"] * memory["task_python_bytes"]
+    assert used < memory["executor_bytes"] == 2_000_000_000
+    assert memory["buffer_bytes"] <= 64 << 20
+    said = cli("plan", "large.txt", "-o", "out/", "--shards", 64, *SPARK).out.decode()
+    for words in ("stage 1", "stage 2", "shuffle", "64 tasks", "heap", "a task", "64 files"):
+        assert words in said
+
+
+def test_splits_are_few_enough_for_a_driver_and_small_enough_for_a_retry():
+    """128 MiB, or a 20,000th of all there is."""
+    assert split_bytes(10 * GIB, 2) == 128 * MIB
+    assert split_bytes(100 * MIB, 2) == 16 * MIB
+    assert 19_000 <= 100 * 10**12 // split_bytes(100 * 10**12, 64) <= 20_000
+
+
+@pytest.mark.parametrize("cap", [MIB * 1100, 2 * GIB, 8 * GIB, 64 * GIB])
+def test_the_parts_of_memory_come_to_no_more_than_all_of_it(cap):
+    """Heap, what the JVM has beside it, and the Python of tasks."""
+    for tasks in (1, 2):
+        memory = spark_memory(cap, tasks)
+        assert memory.heap_bytes + tasks * memory.task_bytes + 256 * MIB <= cap
+        assert memory.longest_line_bytes >= memory.buffer_bytes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["in.txt", "--sql", "one.sql"], 2, "--where"),
+        (["in.txt", "--where", "line_number > 2"], 2, "position"),
+        (["in.sqlite", "--table", "t"], 2, "Parquet"),
+        (["-"], 2, "file"),
+        (["in.txt", "--strategy", "memory"], 2, "leave out one"),
+        (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
+        (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
+        (["in.txt", "--memory", "300MB"], 11, "least"),
+    ],
+)
+def test_what_needs_one_machine_is_refused_with_the_way_out(cli, home, arguments, code, words):
+    """Before Spark is started; nothing is written."""
+    (home / "in.txt").write_bytes(b"one\ntwo\n")
+    (home / "one.sql").write_text("select line from lines")
+    import sqlite3
+
+    with sqlite3.connect(home / "in.sqlite") as connection:
+        connection.execute("create table t (a)")
+    connection.close()
+    before = sorted(os.listdir(home))
+    ran = cli("shuffle", "-o", "out.txt", *SPARK, *arguments)
+    assert ran.code == code, ran.err
+    assert words in ran.err
+    assert "hint:" in ran.err
+    assert sorted(os.listdir(home)) == before
+
+
+def test_options_of_spark_without_it_are_refused(cli, home):
+    (home / "in.txt").write_bytes(b"one\n")
+    ran = cli("shuffle", "in.txt", "-o", "out.txt", "--spark-master", "local[2]")
+    assert ran.code == 2
+    assert "--engine spark" in ran.err
+
+
+def test_without_java_or_pyspark_the_command_that_installs_it_is_named(cli, home, monkeypatch):
+    """Who tries it first has neither."""
+    (home / "in.txt").write_bytes(b"one\n")
+    monkeypatch.setenv("JAVA_HOME", str(home / "none"))
+    ran = cli("shuffle", "in.txt", "-o", "out.txt", *SPARK, fresh=True)
+    assert ran.code == 27, ran.err
+    assert "pip install 'dbshuf[spark]'" in ran.err or "openjdk-17-jre-headless" in ran.err
+    assert sorted(os.listdir(home)) == ["in.txt"]

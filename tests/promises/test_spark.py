@@ -1,0 +1,323 @@
+"""--engine spark: the bytes of the DuckDB engine, on one machine and on a cluster; or nothing."""
+
+import contextlib
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import spark_cluster
+from command import DBSHUF, child_environment
+from pyarrow.csv import write_csv
+
+import dbshuf
+
+spark_cluster.need_spark()
+pytestmark = pytest.mark.filterwarnings("ignore")  # what pyspark says of pandas and of sockets
+
+# Stands in for the Python of a worker on which dbshuf is not installed.
+WITHOUT = """
+import runpy, sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "dbshuf":
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+sys.meta_path.insert(0, Without())
+module, sys.argv = sys.argv[2], sys.argv[2:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+LINES = {"where": "bytes > 20 and id % 3 = 0"}
+TO_PARQUET = {"select": "upper(line) AS u, bytes, source, position, shuffle_key(id) AS k"}
+CASES = [
+    ("plain.txt packed.txt.gz empty.txt", "out/", {"shards": 3}),
+    ("plain.txt packed.txt.gz", "out.txt", {}),
+    ("plain.txt", "out.txt.zst", LINES),
+    ("plain.txt plain.txt", "out/", {"shards": 2, "zero_terminated": True}),
+    ("head1.txt head2.txt", "out/", {"shards": 2, "header": 2}),
+    ("head1.txt head2.txt", "out.txt", {"header": 2}),
+    ("packed.txt.gz", "out.parquet", TO_PARQUET),
+    ("plain.txt", "out/", {"shard_bytes": 100_000}),
+    ("plain.txt", "out/", {"shards": 2, "split": "train=0.9,valid=0.1"}),
+    ("plain.txt", "out.txt", {"split": "train=0.9,valid=0.1"}),
+    ("plain.txt", "out/", {"shards": 20}),
+    ("empty.txt", "out/", {"shards": 2}),
+    ("rows.jsonl", "out/", {"shards": 2, "format": "jsonl", "input_format": "json"}),
+    ("rows.jsonl", "out.jsonl", {"where": "a < 300", "input_format": "json"}),
+    ("rows.jsonl", "out.parquet", {"select": "a, u", "input_format": "json"}),
+    ("rows.parquet", "out/", {"shards": 3, "format": "parquet"}),
+    ("rows.parquet", "out.jsonl", {"where": "i % 3 = 0"}),
+    ("rows.arrow", "out/", {"shards": 2, "format": "arrow"}),
+    ("rows.csv", "out.csv.gz", {}),
+    ("rows.csv", "out/", {"shard_rows": 1000, "format": "csv"}),
+]
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[object]:
+    """A session of Spark in this process, which every run here uses."""
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.log.level": "OFF",
+        "spark.driver.extraJavaOptions": spark_cluster.QUICK,
+    }
+    package = Path(dbshuf.__file__).parents[1]
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(package), os.environ.get("PYTHONPATH", "")])
+    )
+    builder = SparkSession.builder.master("local[2]")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    answer = signal.getsignal(signal.SIGINT)
+    running = builder.getOrCreate()
+    signal.signal(signal.SIGINT, answer)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark_cluster.Cluster]:
+    with contextlib.closing(spark_cluster.Cluster(tmp_path_factory.mktemp("cluster"))) as one:
+        yield one
+
+
+def make_inputs(folder: Path) -> None:
+    """Make one input of each kind."""
+    lines = b"".join(b"line %d %s\n" % (i, b"y" * (i % 50)) for i in range(9000))
+    (folder / "plain.txt").write_bytes(lines + b"a tail \xff\x00 without end")
+    (folder / "packed.txt.gz").write_bytes(gzip.compress(lines[:30_000]))
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "head1.txt").write_bytes(b"h1\nh2\n" + b"".join(b"\xff%d\r\n" % i for i in range(99)))
+    (folder / "head2.txt").write_bytes(b"h1\nh2\n\n\nq")
+    rows = (
+        f'{{"a": {i}, "t": "x{"é" * (i % 5)}", "u": {{"k": [{i}, null]}}}}\n' for i in range(900)
+    )
+    (folder / "rows.jsonl").write_text("".join(rows), "utf-8")
+    rng = np.random.default_rng(1)
+    count = 4000
+    table = pa.table(
+        {
+            "i": pa.array(rng.integers(0, 2**63, count).astype("uint64") * 2),
+            "f": pa.array(rng.random(count)),
+            "s": pa.array([None if i % 7 == 0 else f"t{i}" for i in range(count)]),
+            "l": pa.array(
+                [[1] * (i % 3) if i % 5 else None for i in range(count)], pa.list_(pa.int16())
+            ),
+            "st": pa.array([{"a": i, "b": "x"} if i % 4 else None for i in range(count)]),
+            "ts": pa.array(rng.integers(0, 10**15, count), pa.timestamp("ns", "UTC")),
+            "t": pa.array(rng.integers(0, 10**10, count), pa.time64("us")),
+        }
+    )
+    pq.write_table(table, folder / "rows.parquet", row_group_size=500)
+    with pa.ipc.new_file(folder / "rows.arrow", table.schema) as file:
+        file.write_table(table, max_chunksize=700)
+    write_csv(table.select(["i", "f", "s"]), folder / "rows.csv")
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return name -> bytes of all files of an output but the one that only Spark adds."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "_SUCCESS"
+    }
+
+
+def test_spark_gives_the_bytes_that_duckdb_gives(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever moves to a cluster gets the same shards: of every kind of rows and of output."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    for number, (names, output, options) in enumerate(CASES):
+        made = {}
+        for engine in ("duckdb", "spark"):
+            folder = tmp_path / f"{number}-{engine}"
+            folder.mkdir()
+            done = dbshuf.shuffle(
+                names.split(),
+                f"{folder}/{output}",
+                seed=7,
+                memory="2GB",
+                engine=engine,
+                **options,
+            )
+            made[engine] = (files_below(folder), done.rows, done.text_bytes)
+            is_marked = (folder / "out" / "_SUCCESS").exists()
+            assert is_marked == (engine == "spark" and output == "out/"), (names, output)
+        assert made["duckdb"] == made["spark"], (names, output, options)
+    assert [name for name in os.listdir() if name.startswith(".")] == []
+
+
+def test_an_error_in_a_task_is_told_as_without_spark(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row at fault is named by its place, with the same exit code; nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    for name, output, options in (
+        ("plain.txt", "out.parquet", {}),
+        ("plain.txt", "out/", {"shards": 2, "format": "parquet"}),
+        ("plain.txt", "out.txt", {"where": "line::int > 3"}),
+        ("rows.parquet", "out.csv", {"select": "(s || 'x')::int AS n"}),
+    ):
+        told = []
+        for engine in ("duckdb", "spark"):
+            with pytest.raises(dbshuf.DbshufError) as caught:
+                dbshuf.shuffle(name, output, seed=7, memory="2GB", engine=engine, **options)
+            told.append((type(caught.value), caught.value.message))
+        assert told[0][0] is told[1][0], told
+        if "where" not in options and "select" not in options:  # which row fails first is chance
+            assert told[0][1] == told[1][1]
+    assert not {"out", "out.parquet", "out.txt", "out.csv"} & set(os.listdir())
+    assert [one for one in os.listdir() if one.startswith(".")] == []
+
+
+def test_a_directory_is_replaced_whole_and_marked_last(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--force leaves the shards of the new run alone, and foreign files; no old mark vouches."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    for shards in (4, 2):
+        dbshuf.shuffle(
+            "plain.txt", "out/", seed=1, memory="2GB", shards=shards, engine="spark", force=True
+        )
+        Path("out/notes").write_text("mine")
+    names = ["_SUCCESS", "notes", "part-00000-of-00002.txt", "part-00001-of-00002.txt"]
+    assert sorted(os.listdir("out")) == names
+
+
+def corpus_of(folder: Path, count: int = 400_000) -> Path:
+    """Make about 64 MB of lines: four splits."""
+    path = folder / "corpus.txt"
+    with path.open("wb") as file:
+        for first in range(0, count, 10_000):
+            file.write(
+                b"".join(b"%d %s\n" % (i, b"z" * (i % 300)) for i in range(first, first + 10_000))
+            )
+    return path
+
+
+def begin(
+    home: Path, cluster: spark_cluster.Cluster | None, *options: str
+) -> subprocess.Popen[bytes]:
+    """Start a run on a cluster, or on a local master."""
+    quick = f"--spark-conf=spark.driver.extraJavaOptions={spark_cluster.QUICK}"
+    where = ["--spark-master=local[2]", "--memory=2GB", quick]
+    if cluster is not None:
+        where = [f"--spark-master={cluster.url}", *cluster.conf]
+    return subprocess.Popen(
+        [
+            *DBSHUF,
+            "shuffle",
+            "corpus.txt",
+            "-o",
+            "out/",
+            "--seed=5",
+            "--engine=spark",
+            *where,
+            *options,
+        ],
+        cwd=home,
+        env=child_environment(home) | {"SPARK_LOCAL_IP": "127.0.0.1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_until(
+    child: subprocess.Popen[bytes], is_so: Callable[[], bool], most_s: float = 300
+) -> None:
+    """Wait for something to happen in a run that goes on."""
+    end = time.monotonic() + most_s
+    while not is_so():
+        assert child.poll() is None, child.communicate()[1].decode()
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def attempts(home: Path) -> list[Path]:
+    """Return the files that tasks are writing."""
+    folders = [token.parent for token in home.glob(".dbshuf-*/token")]
+    return [one for folder in folders for one in folder.iterdir() if one.name != "token"]
+
+
+@pytest.fixture
+def expected(home: Path) -> dict[str, bytes]:
+    corpus_of(home)
+    dbshuf.shuffle(str(home / "corpus.txt"), f"{home}/want/", seed=5, shards=8, memory="1GB")
+    return files_below(home / "want")
+
+
+@pytest.mark.parametrize("phase", ["read", "shuffle", "write"])
+def test_an_executor_that_is_killed_changes_nothing(
+    phase: str, home: Path, cluster: spark_cluster.Cluster, expected: dict[str, bytes]
+) -> None:
+    """SIGKILL while it reads, shuffles or writes: the same bytes, and no stray file."""
+    cluster.forget()
+    child = begin(home, cluster, "--shards=8")
+    happens = {
+        "read": lambda: cluster.map_outputs() >= 1,
+        "shuffle": lambda: cluster.map_outputs() >= 4,
+        "write": lambda: len(attempts(home)) >= 2,
+    }[phase]
+    wait_until(child, happens)
+    victims = cluster.executors()
+    os.kill(victims[0], signal.SIGKILL)
+    _, told = child.communicate(timeout=600)
+    assert child.returncode == 0, told.decode()
+    assert files_below(home / "out") == expected
+    assert sorted(os.listdir(home)) == ["corpus.txt", "out", "want"]
+
+
+def test_a_worker_without_the_package_is_told_of(
+    home: Path, cluster: spark_cluster.Cluster
+) -> None:
+    """The Python of an executor that has no dbshuf: what to install there; nothing is left."""
+    corpus_of(home, 10_000)
+    bare = home / "bare"
+    bare.write_text(f"#!{sys.executable}\n{WITHOUT}")
+    bare.chmod(0o755)
+    child = begin(home, cluster, "--shards=2", f"--spark-conf=spark.pyspark.python={bare}")
+    _, told = child.communicate(timeout=600)
+    assert child.returncode == 27, told.decode()
+    assert b"dbshuf" in told
+    assert b"pip install" in told
+    assert sorted(os.listdir(home)) == ["bare", "corpus.txt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_is_stopped_leaves_nothing(number: signal.Signals, home: Path) -> None:
+    """No output, no temporary file, and no process of Spark."""
+    corpus_of(home)
+    child = begin(home, None, "--shards=8")
+    if number == signal.SIGINT:
+        wait_until(child, lambda: bool(attempts(home)))
+    else:
+        wait_until(child, lambda: bool(list(home.glob(".dbshuf-*/blockmgr-*/*/*"))))
+    child.send_signal(number)
+    _, told = child.communicate(timeout=300)
+    assert child.returncode == 128 + number, told.decode()
+    assert sorted(os.listdir(home)) == ["corpus.txt"]
+    assert not [pid for pid in spark_cluster.java_processes() if str(home) in command_of(pid)]
+
+
+def command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""

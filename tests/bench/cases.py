@@ -34,6 +34,7 @@ class Case:
     command  of dbshuf: "shuffle"; "export", from a store of the corpus; "ingest", into one
     options  that dbshuf is given beside
     peers    that run; None: all that shuffle text
+    in_bucket  whether corpus and output lie in a bucket of an S3 server on this machine
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     command: str = "shuffle"
     options: tuple[str, ...] = ()
     peers: tuple[str, ...] | None = None
+    in_bucket: bool = False
 
     @property
     def cap_bytes(self) -> int:
@@ -109,6 +111,16 @@ CASES = {
             (Target("dbshuf-plain", 1 / 10),),
             options=("--engine", "sqlite"),
             peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "s3-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("copies-and-plain", 1 / 1.5),),
+            peers=("dbshuf", "copies-and-plain"),
+            in_bucket=True,
         ),
         Case(
             "memory-1g",

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from measure import Command
+from s3_bucket import CORPUS, OUTPUT
 
 SEED = "42"
 
@@ -27,6 +28,7 @@ class Job:
     command: str = "shuffle"  # of dbshuf; of "export" `store` is the source
     store: Path = Path("STORE")
     options: tuple[str, ...] = ()  # that dbshuf is given beside
+    in_bucket: bool = False  # see s3_bucket.py
 
 
 Program = Sequence[str]  # the first words of a command
@@ -126,14 +128,30 @@ def run_dbshuf(program: Program, job: Job) -> list[Command]:
     limits = ["--memory", job.cap, "--quiet"]
     if job.command == "ingest":
         return [Command([*program, "ingest", job.output, job.source, *limits, *job.options])]
-    source = job.store if job.command == "export" else job.source
-    words = [*program, job.command, source, "-o", job.output, *limits, "--seed", SEED]
+    source: str | Path = job.store if job.command == "export" else job.source
+    output: str | Path = job.output
+    if job.in_bucket:
+        source, output = CORPUS, OUTPUT
+        limits += ["--temp-dir", str(job.temp_dir)]
+    words = [*program, job.command, source, "-o", output, *limits, "--seed", SEED]
     return [Command([*words, *job.options])]
 
 
 def run_plain(program: Program, job: Job) -> list[Command]:
     """Shuffle the corpus without the options of the case."""
     return run_dbshuf(program, replace(job, command="shuffle", options=()))
+
+
+def run_between_copies(program: Program, job: Job) -> list[Command]:
+    """Copy the corpus out of a bucket, shuffle the copy, and copy the result into it."""
+    copier = [sys.executable, str(Path(__file__).with_name("s3_bucket.py"))]
+    source, output = job.temp_dir / "in.txt", job.temp_dir / "out.txt"
+    (shuffle,) = run_plain(program, replace(job, source=source, output=output, in_bucket=False))
+    return [
+        Command([*copier, "get", CORPUS, source]),
+        shuffle,
+        Command([*copier, "put", output, OUTPUT]),
+    ]
 
 
 def run_strategy(strategy: str) -> Callable[[Program, Job], list[Command]]:
@@ -231,6 +249,15 @@ PEERS = {
             printed_version,
             note="cp IN TMP, then cp TMP OUT; no shuffle, the cost of moving the bytes "
             "through disk once",
+        ),
+        Peer(
+            "copies-and-plain",
+            find_dbshuf,
+            run_between_copies,
+            dbshuf_version,
+            by_name=True,
+            note="get the object, shuffle the file, put the result: what a local run and one copy"
+            " each way cost; peak memory is that of the largest of the three",
         ),
         Peer("dbshuf-plain", find_dbshuf, run_plain, dbshuf_version, by_name=True),
         Peer(

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from measure import cool, flush, run_all, warm
 from multiset import Digest, digest
 from peers import PEERS, Job, Peer, Program
 from report import SUBJECT, Result, Row, readme, summary, write_raw
+from s3_bucket import OUTPUT, get, served_bucket
 
 from dbshuf.units import human
 
@@ -95,6 +97,15 @@ def run_case(bench: Bench, case: Case) -> Result:
         else:
             peers.append(PEERS[name])
     corpus = Corpus(source, expected, store)
+    bucket = served_bucket(bench.work_dir, source) if case.in_bucket else nullcontext()
+    with bucket:
+        rows = run_rounds(bench, case, corpus, peers)
+    rows.sort(key=lambda row: [peer.name for peer in peers].index(row.peer))
+    return Result(case, expected.lines, rows, notes)
+
+
+def run_rounds(bench: Bench, case: Case, corpus: Corpus, peers: list[Peer]) -> list[Row]:
+    """Run every peer in every round, each round begun by another one."""
     rows = []
     for repeat in range(bench.repeats):
         first = repeat % max(1, len(peers))
@@ -104,8 +115,7 @@ def run_case(bench: Bench, case: Case) -> Result:
             outcome = f"failed: {row.message}" if row.exit else f"equal: {row.multiset_equal}"
             figures = f"{row.wall_s:.2f} s, {row.peak_rss_bytes / 1e6:.0f} MB"
             say(f"{case.name} {row.repeat}/{bench.repeats} {peer.name}: {figures}, {outcome}")
-    rows.sort(key=lambda row: [peer.name for peer in peers].index(row.peer))
-    return Result(case, expected.lines, rows, notes)
+    return rows
 
 
 def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[int, int]) -> Row:
@@ -126,6 +136,7 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
             command=case.command,
             store=corpus.store,
             options=case.options,
+            in_bucket=case.in_bucket,
         )
         job.temp_dir.mkdir()
         flush()
@@ -133,6 +144,8 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
         commands = peer.commands(bench.found[peer.name], job)
         usage = run_all(commands, scratch / "stderr.txt", bench.timeout_s)
         flush_s = flush()
+        if usage.exit == 0 and case.in_bucket:
+            get(OUTPUT, job.output)
         if usage.exit == 0 and job.output.exists():
             output = digest(as_text(job.output))
     finally:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from dbshuf.base.statements import filled, identifier, shuffle_key, statement
 from dbshuf.errors import SchemaMismatch
+from dbshuf.store.engine import transaction_on
 from dbshuf.store.schema import (
     BESIDE_BYTES,
     SourceInfo,
@@ -160,16 +162,8 @@ class _DuckdbWriter:
         self._info = _describe(self._connection, self._path)
         return self._info
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        return transaction_on(self._connection, duckdb.Error)
 
     def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:
         name = identifier(self._info.source_column)

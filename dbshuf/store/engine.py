@@ -4,6 +4,7 @@ schema.py says what the tables are; duckdb.py and sqlite.py are the engines, ope
 one that a file is of.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -105,3 +106,20 @@ class StoreEngine(Protocol):
 
     def told(self, error: Exception, path: Path) -> Exception:
         """Return what to tell the user for an error of the engine while a store is read."""
+
+
+@contextlib.contextmanager
+def transaction_on(connection: Any, failure: type[Exception]) -> Iterator[None]:
+    """Do what is inside in one transaction.
+
+    connection  of an engine, with `execute`
+    failure     what it raises where even the way back fails; the first error is what counts
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(failure):
+            connection.execute("ROLLBACK")
+        raise

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from dbshuf.errors import (
     SchemaMismatch,
     StoreInvalid,
 )
+from dbshuf.store.engine import transaction_on
 from dbshuf.store.schema import MADE_ANEW, SourceInfo, StoreInfo, described, has_tables, no_store
 from dbshuf.store.sqlite_values import Value, declared_type, of_values, to_values
 from dbshuf.units import KIB, MIB
@@ -230,16 +232,8 @@ class _SqliteWriter:
         self._info = _describe(self._connection, self._path)
         return self._info
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        return transaction_on(self._connection, sqlite3.Error)
 
     def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:
         id_column, *names = schema.names

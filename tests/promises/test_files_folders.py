@@ -145,11 +145,14 @@ def test_special_files_and_circles_of_links_behind_a_folder_end_no_run(cli, home
         (home / "in" / name).unlink()
 
 
+@pytest.mark.parametrize("command", [("shuffle",), ("plan",), ("ingest", "s.duckdb")])
+def test_a_url_that_is_none_of_those_that_are_read_is_told(command, cli):
+    check_told(cli(*command, "ftp://host/a.txt"), "ftp://host/a.txt")
+
+
 @pytest.mark.parametrize("url", ["https://example.org/a.parquet", "s3://b/a.txt", "hf://d/x"])
-def test_remote_inputs_are_told_to_be_unread_yet(url, cli):
-    for command in (("shuffle",), ("plan",), ("ingest", "s.duckdb")):
-        ran = cli(*command, url)
-        check_told(ran, url, "remote")
+def test_a_store_takes_files_of_this_machine(url, cli):
+    check_told(cli("ingest", "s.duckdb", url), url)
 
 
 def test_library_takes_the_same_choices(hugging, home):

@@ -87,12 +87,15 @@ def lock_owner(hidden: Path) -> int | None:
     return fd
 
 
-def unlock_owner(hidden: Path, fd: int) -> None:
-    """Take back what `lock_owner` said; never raises."""
-    with contextlib.suppress(OSError):
-        os.unlink(owner_of(hidden))
-    with contextlib.suppress(OSError):
-        os.close(fd)
+def unlock_owner(hidden: Path, fd: int | None) -> None:
+    """Take back what `lock_owner` said, also where a signal stopped it; never raises."""
+    name = owner_of(hidden)
+    for path in (name, name.with_name(name.name + UNLOCKED_SUFFIX)):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def lock_if_free(owner: Path) -> int | None:

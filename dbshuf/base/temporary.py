@@ -31,9 +31,8 @@ def claim(path: Path) -> Path:
 
 def release(path: Path) -> None:
     """Forget a name: what it named has been removed, or has its final name."""
-    fd = _claimed.pop(path, None)
-    if fd is not None:
-        unlock_owner(path, fd)
+    if path in _claimed:
+        unlock_owner(path, _claimed.pop(path))
 
 
 def remove(path: Path) -> None:

@@ -81,6 +81,11 @@ class SparkPlan:
         return is_local(self.master)
 
     @property
+    def sends_shards(self) -> bool:
+        """Whether tasks send shards to an object store."""
+        return self.in_shards and isinstance(self.target.path, RemotePath)
+
+    @property
     def task_target(self) -> Target:
         """What tasks know of the output; what tells splits apart stays with the driver."""
         return replace(self.target, member_of=None, split_names=())
@@ -277,12 +282,6 @@ def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
     elif read.shape.kind in DATABASES:
         why = "a database is read through one engine on one machine"
         hint = "export the table to Parquet, and shuffle that; or leave out --engine"
-    elif any(one.remote is not None for one in read.inputs):
-        why = "its tasks do not read object stores yet"
-        hint = "mount the bucket, or copy the inputs to a disk that all machines share"
-    elif isinstance(target.path, RemotePath):
-        why = "its tasks do not write to object stores yet"
-        hint = "write to a disk that all machines share, and copy the shards"
     elif any(one.pipe is not None for one in read.inputs):
         why = "standard input and pipes can be read once, and here only"
         hint = "write it to a file that all machines see, and name that"

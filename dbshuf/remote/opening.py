@@ -1,5 +1,6 @@
 """URLs to stores. What a scheme needs is loaded when a name first asks for it."""
 
+import copyreg
 import importlib
 import os
 from collections.abc import Callable
@@ -31,7 +32,15 @@ def store_of(name: RemoteName) -> ObjectStore:
 
 @lru_cache(maxsize=64)
 def _store(scheme: str, root: str) -> ObjectStore:
-    return RetryingStore(_OPENERS[scheme](RemoteName(scheme, root, "")), root)
+    return RetryingStore(_OPENERS[scheme](RemoteName(scheme, root, "")), scheme, root)
+
+
+def _by_place(store: RetryingStore) -> tuple[Any, tuple[str, str]]:
+    """Let a store travel to another process as its place; credentials are looked for there."""
+    return _store, store.place
+
+
+copyreg.pickle(RetryingStore, _by_place)
 
 
 def needed(module: str, scheme: str) -> ModuleType:

@@ -20,11 +20,12 @@ class FleetingFault(Exception):
 class RetryingStore:
     """A store with the patience that the one below lacks; see `ObjectStore`.
 
-    root  of the store as a URL, for messages
+    scheme, root  of the store: by them another process opens the same one
     """
 
-    def __init__(self, below: ObjectStore, root: str) -> None:
+    def __init__(self, below: ObjectStore, scheme: str, root: str) -> None:
         self._below, self._root = below, root
+        self.place = (scheme, root)
         self.least_part_bytes, self.most_parts = below.least_part_bytes, below.most_parts
 
     def stat(self, key: str) -> ObjectInfo:

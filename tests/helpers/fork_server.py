@@ -189,8 +189,10 @@ def _import_all() -> None:
     prepare()
     import dbshuf
 
+    # What few runs load stays away: it would be in the memory that the others begin with.
     for module in pkgutil.walk_packages(dbshuf.__path__, "dbshuf."):
-        if not module.name.endswith("__main__"):
+        is_rare = module.name.startswith(("dbshuf.remote.", "dbshuf.pipeline.spark."))
+        if not is_rare and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays
     _parse_one_line()

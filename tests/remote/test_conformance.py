@@ -48,7 +48,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     kind = request.param
     if kind == "memory":
         memory = MemoryStore()
-        yield Place(RetryingStore(memory, "memory://"), memory.put)
+        yield Place(RetryingStore(memory, "memory", "memory://"), memory.put)
     elif kind == "disk":
         yield disk(tmp_path / "disk")
     elif kind in ("moto", "seaweed"):
@@ -90,7 +90,7 @@ def disk(folder: Path) -> Place:
         path.write_bytes(data)
 
     below = BucketStore(LocalStore(str(folder)), "disk://")
-    return Place(RetryingStore(below, "disk://"), put, has_odd_keys=False)
+    return Place(RetryingStore(below, "disk", "disk://"), put, has_odd_keys=False)
 
 
 def read(store: ObjectStore, key: str) -> bytes:

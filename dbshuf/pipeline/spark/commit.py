@@ -2,10 +2,11 @@
 
 Tasks write into a folder of the job, under names of their attempts. Of every partition one file
 is taken, the one that Spark says is the task's result; whatever else lies there is removed, and
-an attempt that nobody waits for any more finds its folder gone. A place where objects grow in
-uploads would hand tokens of uploads from task to driver instead of names: see `Written`.
+an attempt that nobody waits for any more finds its folder gone. In an object store they send
+uploads, and tell their tokens instead of names.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -23,8 +24,11 @@ from dbshuf.errors import EngineFailed
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
 from dbshuf.pipeline.verify import checked
+from dbshuf.remote.opening import open_store
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory
+from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.remote_place import RemoteDirectory, in_parallel
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
 
@@ -37,7 +41,7 @@ class Written:
     """What a task wrote.
 
     part  its partition
-    name  of its file in the job's folder
+    name  of its file in the job's folder, or the token of its upload
     rows  and what else was counted
     """
 
@@ -68,6 +72,51 @@ class ShardCommit:
     def abort(self) -> None:
         """Remove what is hidden; never raises."""
         self._directory.discard()
+
+
+class UploadCommit:
+    """A directory of shards in an object store: tasks send them, and tell the tokens of uploads.
+
+    What a task that was killed has sent stays in parts that nobody sees, as after any kill.
+    """
+
+    def __init__(self, target: Target, shards: int, parent: Path) -> None:
+        assert isinstance(target.path, RemotePath)
+        self._target, self._shards, self.parent = target, shards, parent
+        self._path = target.path
+        self._directory = RemoteDirectory(target)
+        self._sent: set[tuple[str, str]] = set()
+
+    def note(self, sent: list[list[str]]) -> None:
+        """Know the uploads, as [name, token], of all tasks that ended, also of a failed job."""
+        self._sent |= {(name, token) for name, token in sent}
+
+    def publish(self, folder: Path, written: list[Written]) -> None:
+        """Show the shards, then the marker. Raises what the store raises."""
+        taken = {one.name for one in written}
+        self._drop({one for one in self._sent if one[1] not in taken})  # of tasks that ran twice
+        for one, name in zip(written, shard_names(self._shards, self._target.format), strict=True):
+            self._directory.adopt(name, one.name)
+        store, _ = open_store(str(self._path))
+        if self._target.marker is None:
+            self._directory.publish()
+            return
+        marker = self._path.prefix + self._target.marker
+        if self._target.force:
+            store.delete(marker)
+        self._directory.publish()
+        store.put(marker, b"")
+
+    def abort(self) -> None:
+        """Remove all uploads that are known; never raises."""
+        with contextlib.suppress(Exception):
+            self._drop(self._sent)
+        self._directory.discard()
+
+    def _drop(self, uploads: set[tuple[str, str]]) -> None:
+        store, _ = open_store(str(self._path))
+        begun = [store.resume_upload(self._path.prefix + name, token) for name, token in uploads]
+        in_parallel([upload.abort for upload in begun])
 
 
 class OneCommit:

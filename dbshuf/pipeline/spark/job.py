@@ -30,7 +30,8 @@ class Job:
 
     here        where relative names of inputs begin
     folder      where files grow under names of the attempt, and a file `token` lies
-    token       what is in that file: a machine that reads it there sees the folder
+    token       what is in that file: a machine that reads it there sees the folder; empty where
+                tasks write nothing there, but uploads
     columns     of the tables that are read, before SQL; None: lines are read
     partitions  ranges of the key; what tasks tell of themselves goes to one more
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows

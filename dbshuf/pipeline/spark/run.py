@@ -15,10 +15,17 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import DbshufError, EngineFailed
-from dbshuf.pipeline.spark.commit import OneCommit, ShardCommit, Written, in_order, job_folder
+from dbshuf.pipeline.spark.commit import (
+    OneCommit,
+    ShardCommit,
+    UploadCommit,
+    Written,
+    in_order,
+    job_folder,
+)
 from dbshuf.pipeline.spark.job import Job, versions_here
 from dbshuf.pipeline.spark.read_task import read_task
-from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session
+from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
 from dbshuf.pipeline.verify import check_read, check_rows, check_totals
@@ -32,9 +39,11 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
-    commit: ShardCommit | OneCommit
+    commit: ShardCommit | UploadCommit | OneCommit
     with private_folder(plan.temp_dir) as folder:
-        if plan.in_shards:
+        if plan.sends_shards:
+            commit = UploadCommit(plan.target, plan.partitions, folder)
+        elif plan.in_shards:
             commit = ShardCommit(plan.target, plan.partitions)
         else:
             commit = OneCommit(plan.target, folder)
@@ -42,11 +51,17 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
             with job_folder(commit.parent) as (work, token):
                 reporter.stage("start Spark", None)
                 with spark_session(plan, folder) as session:
-                    results = _run_job(session, plan, _job(plan, work, token), reporter)
+                    sent = upload_accumulator(session) if plan.sends_shards else None
+                    try:
+                        job = _job(plan, work, token)
+                        results = _run_job(session, plan, job, reporter, sent)
+                    finally:
+                        if isinstance(commit, UploadCommit) and sent is not None:
+                            commit.note(sent.value)
                 read, written = _checked(plan, results)
                 reporter.stage("publish", None if plan.in_shards else read.text_bytes)
                 total = Tally()
-                if isinstance(commit, ShardCommit):
+                if not isinstance(commit, OneCommit):
                     for one in written:
                         total.merge(Tally(one.rows, one.text_bytes, one.key_sum))
                     check_totals(read, total)
@@ -73,7 +88,7 @@ def _job(plan: SparkPlan, work: Path, token: str) -> Job:
         in_shards=plan.in_shards,
         here=os.getcwd(),
         folder=str(work.absolute()),
-        token=token,
+        token="" if plan.sends_shards else token,
         buffer_bytes=plan.memory.buffer_bytes,
         longest_bytes=plan.memory.longest_line_bytes,
         memory_bytes=plan.memory.task_bytes,
@@ -82,7 +97,7 @@ def _job(plan: SparkPlan, work: Path, token: str) -> Job:
 
 
 def _run_job(
-    session: Any, plan: SparkPlan, job: Job, reporter: Progress
+    session: Any, plan: SparkPlan, job: Job, reporter: Progress, sent: Any
 ) -> list[tuple[int, dict[str, Any]]]:
     """Run both stages, and return what every task has to tell: its partition, and what it did."""
     context = session.sparkContext
@@ -93,7 +108,7 @@ def _run_job(
         rows = numbers.mapInArrow(read_task(broadcast), job.carrier.ddl)
         parts = rows.repartitionById(plan.partitions + 1, rows["bucket"])
         ordered = parts.select(*job.carrier.sorted_names).sortWithinPartitions("key")
-        told = ordered.mapInArrow(write_task(broadcast), RESULT)
+        told = ordered.mapInArrow(write_task(broadcast, sent), RESULT)
         with _watched(context, plan, reporter):
             return [(row.part, json.loads(row.told)) for row in told.collect()]
     except DbshufError:

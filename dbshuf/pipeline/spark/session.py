@@ -240,3 +240,18 @@ def _end(session: Any) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def upload_accumulator(session: Any) -> Any:
+    """Return an accumulator of lists, to which every task that ends adds what it sent."""
+    from pyspark.accumulators import AccumulatorParam
+
+    class Lists(AccumulatorParam[list[Any]]):
+        def zero(self, value: list[Any]) -> list[Any]:
+            return []
+
+        def addInPlace(self, value1: list[Any], value2: list[Any]) -> list[Any]:
+            value1.extend(value2)
+            return value1
+
+    return session.sparkContext.accumulator([], Lists())

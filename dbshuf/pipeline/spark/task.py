@@ -38,6 +38,8 @@ def _check(job: Job) -> None:
             " where dbshuf was started: their outputs may differ",
             hint=f"pip install '{name}=={job.versions.get(name)}' on every machine of the cluster",
         )
+    if not job.token:
+        return
     try:
         with open(os.path.join(job.folder, TOKEN)) as file:
             is_same = file.read() == job.token

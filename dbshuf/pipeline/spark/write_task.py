@@ -25,31 +25,40 @@ from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
 from dbshuf.pipeline.verify import checked
 from dbshuf.sink.raw_file import DiskFile, in_words
-from dbshuf.sink.single_file import open_encoder
+from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.remote_place import RemotePart
+from dbshuf.sink.shard_names import shard_names
+from dbshuf.sink.single_file import FileSink, open_encoder
 from dbshuf.sink.target import Target
 
 RESULT = "part INT, told STRING"
 _RESULT = pa.schema([("part", pa.int32()), ("told", pa.string())])
 
 
-def write_task(broadcast: Any) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that Spark maps over the rows of partitions."""
+def write_task(
+    broadcast: Any, sent: Any = None
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that Spark maps over the rows of partitions.
+
+    sent  accumulator of [name, token] of the uploads that are there, of failed jobs too
+    """
 
     def told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from dbshuf.pipeline.spark.write_task import written_partition
 
-        yield from written_partition(broadcast, batches)
+        yield from written_partition(broadcast, batches, sent)
 
     return told
 
 
 def written_partition(
-    broadcast: Any, batches: Iterator[pa.RecordBatch]
+    broadcast: Any, batches: Iterator[pa.RecordBatch], sent: Any = None
 ) -> Iterator[pa.RecordBatch]:
     """Write the rows of this task's partition, and yield what there is to tell of it."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
+    assert context is not None, "in a task there is one"
     part = context.partitionId()
     with told_to_driver():
         job = job_of(broadcast)
@@ -60,6 +69,8 @@ def written_partition(
             return
         name = f"{part}-{context.taskAttemptId()}-{secrets.token_hex(4)}"
         told = write_partition(job, part, name, map(job.carrier.window, batches))
+        if sent is not None:
+            sent.add([[shard_names(job.partitions, job.target.format)[part], told["file"]]])
     yield _results([part], [json.dumps(told)])
 
 
@@ -69,7 +80,7 @@ def write_partition(job: Job, part: int, name: str, windows: Iterator[Window]) -
     Raises  OutputUnwritable, OutputSpaceShort, NotUtf8, RowUnfit, CheckFailed
     """
     tally = Tally()
-    output = _output(job, Path(job.folder) / name)
+    output = _output(job, part, name)
     try:
         for window in checked(windows, tally):
             _check_part(job, part, window)
@@ -79,6 +90,8 @@ def write_partition(job: Job, part: int, name: str, windows: Iterator[Window]) -
         output.abort()
         (Path(job.folder) / name).unlink(missing_ok=True)
         raise
+    if isinstance(output, UploadedShard):
+        name = output.token
     return {"file": name, "rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
 
 
@@ -88,11 +101,41 @@ class _Output(Protocol):
     def abort(self) -> None: ...
 
 
-def _output(job: Job, path: Path) -> _Output:
-    if job.in_shards:
-        target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
-        return _shard(path, target)
-    return SortedFile(path, job.shape.schema)
+def _output(job: Job, part: int, name: str) -> _Output:
+    path = Path(job.folder) / name
+    if not job.in_shards:
+        return SortedFile(path, job.shape.schema)
+    target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
+    if isinstance(target.path, RemotePath):
+        return UploadedShard(target, shard_names(job.partitions, target.format)[part])
+    return _shard(path, target)
+
+
+class UploadedShard:
+    """A shard in an object store, which nobody sees before the driver completes its upload.
+
+    token  what the driver has it by; after `finish`
+    """
+
+    def __init__(self, target: Target, name: str) -> None:
+        self._place = RemotePart(target, name)
+        self._sink = FileSink(target, self._place)
+
+    @property
+    def token(self) -> str:
+        return self._place.token
+
+    def write(self, window: Window) -> None:
+        """Append rows."""
+        self._sink.write(window)
+
+    def finish(self) -> None:
+        """Send what is left."""
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Remove what was sent; never raises."""
+        self._sink.abort()
 
 
 def _shard(path: Path, target: Target) -> _Output:

@@ -1,0 +1,62 @@
+"""--engine spark out of a bucket and into it: the shards of a local run, shown together or not."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import spark_cluster
+from remote_fixtures import Bucket
+
+import dbshuf
+
+spark_cluster.need_spark()
+
+RUN = ("--engine", "spark", "--spark-master", "local[2]", "--memory", "1500MB", "--seed", "42")
+QUICK = ("--spark-conf", f"spark.driver.extraJavaOptions={spark_cluster.QUICK}")
+LINES = b"".join(b"line %d %s\n" % (i, b"y" * (i % 50)) for i in range(9000))
+
+
+@pytest.fixture
+def shuffle(start: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Run `dbshuf shuffle` in a process of its own, whose tasks find this copy of dbshuf."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(dbshuf.__file__).parents[1]))
+
+    def run(*args: object) -> tuple[int, str]:
+        child = start("shuffle", *args)
+        _, err = child.communicate(timeout=170)
+        return child.returncode, err.decode()
+
+    return run
+
+
+def test_shards_in_a_bucket_are_those_of_a_local_run(
+    bucket: Bucket, shuffle: Callable, home: Path, cli: Callable
+) -> None:
+    """Byte for byte, through a filter; a second run needs --force, and nothing is left begun."""
+    (home / "in").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (home / "in" / name).write_bytes(LINES)
+        bucket.put(f"in/{name}", LINES)
+    where = ("--shards", 3, "--where", "bytes > 20")
+    assert cli("shuffle", "in/", "-o", "local/", *where, "--seed", "42").code == 0
+    code, err = shuffle(f"{bucket.url}/in/", "-o", f"{bucket.url}/out/", *where, *RUN, *QUICK)
+    assert code == 0, err
+    names = sorted(os.listdir(home / "local"))
+    assert bucket.keys() == ["in/a.txt", "in/b.txt", "out/_SUCCESS", *(f"out/{n}" for n in names)]
+    for name in names:
+        assert bucket.get(f"out/{name}") == (home / "local" / name).read_bytes()
+    assert bucket.uploads() == []
+
+
+def test_a_job_that_fails_shows_nothing_and_leaves_no_upload(
+    bucket: Bucket, shuffle: Callable
+) -> None:
+    """Other tasks had sent their shards already; the driver knows of them and aborts them."""
+    bucket.put("in/a.txt", LINES + b"bad \xff\n")
+    to = ("-o", f"{bucket.url}/out/", "--shards", 6, "--format", "parquet")
+    code, err = shuffle(f"{bucket.url}/in/", *to, *RUN, *QUICK)
+    assert code == 8, err
+    assert "a.txt" in err
+    assert bucket.keys() == ["in/a.txt"]
+    assert bucket.uploads() == []

@@ -113,7 +113,7 @@ def test_parquet_files_of_one_schema_are_one_table(strategy, parquet, home):
     assert table.to_pylist() == in_order(*parts)
 
 
-@pytest.mark.parametrize("options", [("--threads", 1), ("--threads", 4, "--memory", "400MB")])
+@pytest.mark.parametrize("options", [("--threads", 1), ("--threads", 4, "--memory", "450MB")])
 def test_row_numbers_count_on_over_row_groups_read_side_by_side(options, parquet, home):
     """A row's number is its place in the file, whoever reads it."""
     numbers = np.arange(200_000)

@@ -22,7 +22,7 @@ from dbshuf.base.block_io import U8
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
 from dbshuf.remote.attempts import TRANSIENT_STATUSES
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
-from dbshuf.remote.retry import FleetingFault
+from dbshuf.remote.retry import FleetingFault, RangeReader
 from dbshuf.units import MIB
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
@@ -82,7 +82,7 @@ class BucketStore:
         np.copyto(buffer, data)
 
     def open(self, info: ObjectInfo) -> ObjectReader:
-        raise NotImplementedError  # the store above has it from ranges
+        return RangeReader(self, info)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]  # obstore lists below folders only

@@ -36,7 +36,7 @@ class RetryingStore:
 
     def open(self, info: ObjectInfo) -> ObjectReader:
         if info.has_ranges and info.size_bytes is not None:
-            return _RangeReader(self, info)
+            return RangeReader(self, info)
         return _StreamReader(lambda: self._below.open(info), info, self._tried)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -71,10 +71,10 @@ def _fault_of(error: Exception) -> Fault:
     raise error  # a bug here, to be seen as one
 
 
-class _RangeReader:
+class RangeReader:
     """An object front to back, each piece of it a request of its own."""
 
-    def __init__(self, store: RetryingStore, info: ObjectInfo) -> None:
+    def __init__(self, store: ObjectStore, info: ObjectInfo) -> None:
         assert info.size_bytes is not None
         self._store, self._info, self._size_bytes = store, info, info.size_bytes
         self._at = 0

@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from io import FileIO
 
 from dbshuf.errors import OutputUnwritable
 from dbshuf.remote.object_store import Upload
@@ -156,13 +156,13 @@ class RemoteFile:
         """Begin the upload, if it is not."""
         self.started()
 
-    def write_all(self, source: BinaryIO) -> None:
+    def write_all(self, source: FileIO) -> None:
         """Append what is left of an unbuffered file, read into the memory of the parts."""
         while True:
             if self._part is None:
                 self._part = self._sender.buffer()
             with memoryview(self._part)[self._filled :] as room:
-                count = source.readinto(room)  # type: ignore[attr-defined]
+                count = source.readinto(room)
             if not count:
                 return
             self._filled += count

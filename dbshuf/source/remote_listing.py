@@ -82,7 +82,7 @@ class RemoteListing(Listing):
 
     def _matching(self, pattern: str) -> list[Found]:
         name, taken = self._remote_name, []
-        fixed = pattern[: _MAGIC.search(pattern).start()]  # type: ignore[union-attr]
+        fixed = _MAGIC.split(pattern, maxsplit=1)[0]
         folder = fixed.rpartition("/")[0]
         for one in self._listed(fixed):
             if not _matches(pattern.split("/"), one.key.split("/")):

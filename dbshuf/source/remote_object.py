@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -74,7 +75,7 @@ _looks = _Threads(_LOOKS, "dbshuf-look")
 
 def at_once(look: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return what `look` returns for each item, several at a time; raises the first error."""
-    futures = [_looks.submit(lambda item=item: look(item)) for item in items]  # type: ignore[misc]
+    futures = [_looks.submit(partial(look, item)) for item in items]
     try:
         return [future.result() for future in futures]
     finally:
@@ -113,7 +114,7 @@ class RemoteObject:
         known = self.head[start : start + len(buffer)]
         buffer[: len(known)] = np.frombuffer(known, np.uint8)
         return [
-            _requests.submit(lambda at=at: self._read(buffer, start, at))  # type: ignore[misc]
+            _requests.submit(partial(self._read, buffer, start, at))
             for at in range(len(known), len(buffer), REQUEST_BYTES)
         ]
 

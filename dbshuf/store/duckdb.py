@@ -2,8 +2,6 @@
 
 import contextlib
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,9 @@ import pyarrow as pa
 
 from dbshuf.base.statements import filled, identifier, shuffle_key, statement
 from dbshuf.errors import SchemaMismatch
-from dbshuf.store.engine import transaction_on
+from dbshuf.store.engine import SqlWriter
 from dbshuf.store.schema import (
     BESIDE_BYTES,
-    SourceInfo,
     StoreInfo,
     attached,
     check_storable,
@@ -154,16 +151,14 @@ class _DuckdbRows:
         self._cursor.close()
 
 
-class _DuckdbWriter:
+class _DuckdbWriter(SqlWriter):
     def __init__(self, connection: Connection, info: StoreInfo) -> None:
+        super().__init__("duckdb", connection, duckdb.Error)
         self._connection, self._path = connection, info.path
 
     def info(self) -> StoreInfo:
         self._info = _describe(self._connection, self._path)
         return self._info
-
-    def transaction(self) -> AbstractContextManager[None]:
-        return transaction_on(self._connection, duckdb.Error)
 
     def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:
         name = identifier(self._info.source_column)
@@ -179,18 +174,6 @@ class _DuckdbWriter:
 
     def interrupt(self) -> None:
         self._connection.interrupt()
-
-    def add_source(self, one: SourceInfo) -> None:
-        self._run("store_add_source", asdict(one))
-
-    def touch(self, one: SourceInfo, changed_ns: int) -> None:
-        self._run("store_touch", {"ordinal": one.ordinal, "changed_ns": changed_ns})
-
-    def note_columns(self, written: pa.Schema) -> None:
-        self._run("store_columns", {"arrow_schema": written.serialize().to_pybytes()})
-
-    def _run(self, name: str, values: dict[str, Any]) -> None:
-        self._connection.execute(statement("duckdb", name), values).fetchall()
 
     def finish(self) -> None:
         self._connection.execute("CHECKPOINT dbshuf")

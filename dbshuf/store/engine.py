@@ -7,11 +7,13 @@ one that a file is of.
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from dbshuf.base.statements import statement
 from dbshuf.store.schema import SourceInfo, StoreInfo
 
 
@@ -108,18 +110,36 @@ class StoreEngine(Protocol):
         """Return what to tell the user for an error of the engine while a store is read."""
 
 
-@contextlib.contextmanager
-def transaction_on(connection: Any, failure: type[Exception]) -> Iterator[None]:
-    """Do what is inside in one transaction.
+class SqlWriter:
+    """What a `StoreWriter` does by SQL texts that both engines have under the same names."""
 
-    connection  of an engine, with `execute`
-    failure     what it raises where even the way back fails; the first error is what counts
-    """
-    connection.execute("BEGIN")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(failure):
-            connection.execute("ROLLBACK")
-        raise
+    def __init__(self, engine: str, connection: Any, failure: type[Exception]) -> None:
+        """Write to a store of an engine.
+
+        engine   the folder of its SQL texts
+        failure  what it raises
+        """
+        self._engine, self._sql, self._failure = engine, connection, failure
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._sql.execute("BEGIN")
+        try:
+            yield
+            self._sql.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(self._failure):  # the first error is what counts
+                self._sql.execute("ROLLBACK")
+            raise
+
+    def add_source(self, one: SourceInfo) -> None:
+        self._run("store_add_source", asdict(one))
+
+    def touch(self, one: SourceInfo, changed_ns: int) -> None:
+        self._run("store_touch", {"ordinal": one.ordinal, "changed_ns": changed_ns})
+
+    def note_columns(self, written: pa.Schema) -> None:
+        self._run("store_columns", {"arrow_schema": written.serialize().to_pybytes()})
+
+    def _run(self, name: str, values: dict[str, Any]) -> None:
+        self._sql.execute(statement(self._engine, name), values).fetchall()

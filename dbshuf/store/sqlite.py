@@ -8,8 +8,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,8 +27,8 @@ from dbshuf.errors import (
     SchemaMismatch,
     StoreInvalid,
 )
-from dbshuf.store.engine import transaction_on
-from dbshuf.store.schema import MADE_ANEW, SourceInfo, StoreInfo, described, has_tables, no_store
+from dbshuf.store.engine import SqlWriter
+from dbshuf.store.schema import MADE_ANEW, StoreInfo, described, has_tables, no_store
 from dbshuf.store.sqlite_values import Value, declared_type, of_values, to_values
 from dbshuf.units import KIB, MIB
 
@@ -223,17 +221,15 @@ def _signed(row_id: int) -> int:
     return row_id - 2 * _SIGNED if row_id >= _SIGNED else row_id
 
 
-class _SqliteWriter:
+class _SqliteWriter(SqlWriter):
     def __init__(self, connection: Connection, info: StoreInfo) -> None:
+        super().__init__("sqlite", connection, sqlite3.Error)
         self._connection, self._path, self._info = connection, info.path, info
         self._is_interrupted = False
 
     def info(self) -> StoreInfo:
         self._info = _describe(self._connection, self._path)
         return self._info
-
-    def transaction(self) -> AbstractContextManager[None]:
-        return transaction_on(self._connection, sqlite3.Error)
 
     def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:
         id_column, *names = schema.names
@@ -257,18 +253,6 @@ class _SqliteWriter:
     def interrupt(self) -> None:
         self._is_interrupted = True
         self._connection.interrupt()
-
-    def add_source(self, one: SourceInfo) -> None:
-        self._run("store_add_source", asdict(one))
-
-    def touch(self, one: SourceInfo, changed_ns: int) -> None:
-        self._run("store_touch", {"ordinal": one.ordinal, "changed_ns": changed_ns})
-
-    def note_columns(self, written: pa.Schema) -> None:
-        self._run("store_columns", {"arrow_schema": written.serialize().to_pybytes()})
-
-    def _run(self, name: str, values: dict[str, Any]) -> None:
-        self._connection.execute(statement("sqlite", name), values).fetchall()
 
     def finish(self) -> None:
         """Do nothing: what is committed lies in the file."""

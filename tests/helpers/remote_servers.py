@@ -1,6 +1,7 @@
 """Servers on the loopback that hold objects: moto's S3, SeaweedFS, each in a process of its own."""
 
 import contextlib
+import glob
 import os
 import shutil
 import socket
@@ -116,6 +117,7 @@ def seaweed_server(folder: Path) -> Iterator[S3Server]:
         for attempt in range(_STARTS):
             port, command = free_port(), _weed(folder)
             command += [f"-s3.port={port}"]
+            stack.callback(_remove_sockets, command)
             try:
                 url = stack.enter_context(served(command, port, "/", folder))
                 break
@@ -123,6 +125,16 @@ def seaweed_server(folder: Path) -> Iterator[S3Server]:
                 if attempt == _STARTS - 1:
                     raise
         yield S3Server(url)
+
+
+def _remove_sockets(command: list[str]) -> None:
+    """Remove the sockets that it makes in /tmp, one for each of its ports, and leaves there."""
+    for option in command:
+        name, _, port = option.partition("=")
+        if ".port" in name and port != "0":
+            for left in glob.glob(f"/tmp/seaweedfs-*-{port}.sock"):
+                with contextlib.suppress(OSError):
+                    os.unlink(left)
 
 
 def _weed(folder: Path) -> list[str]:

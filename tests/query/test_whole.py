@@ -12,7 +12,8 @@ from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort
-from dbshuf.query.whole import WholeQuery, _Run
+from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_run import StatementRun
 
 WORDS = [f"{n % 700} some words" for n in range(2000)]
 BATCHES = [relation(WORDS[first : first + 300], first) for first in range(0, 2000, 300)]
@@ -223,9 +224,8 @@ def test_a_value_that_fails_is_an_error_with_duckdbs_words(tmp_path):
 def test_a_full_temporary_directory_is_told_from_full_memory(tmp_path):
     """DuckDB calls both out of memory."""
     query = WholeQuery("select line from lines order by line", LINES)
-    run = _Run(
-        query,
-        query._text,
+    run = StatementRun(
+        query._statement(is_ordered=False),
         lambda: iter(()),
         memory_bytes=1 << 26,
         threads=1,
@@ -281,7 +281,6 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.query.whole import WholeQuery
-from dbshuf.query.whole import _Run
 schema = pa.schema([("id", pa.uint64()), ("line", pa.string())])
 query = WholeQuery("SELECT min(id) AS id, line FROM lines GROUP BY line", schema)
 def feed():

@@ -22,10 +22,12 @@ from dbshuf.cli.options import (
     Inputs,
     PlanArguments,
     QueryArguments,
+    ReportArguments,
     ShuffleArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
+from dbshuf.cli.report import report
 from dbshuf.cli.shuffle import shuffle
 
 T = TypeVar("T")
@@ -100,4 +102,5 @@ _add(plan, PlanArguments)
 _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
+_add(report, ReportArguments)
 _add(clean, CleanArguments)

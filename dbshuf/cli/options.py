@@ -182,8 +182,8 @@ class Rows:
 
 
 @group
-class Sql:
-    """What SQL does to the rows before they are shuffled."""
+class Filters:
+    """What SQL does to each row by itself."""
 
     where: Annotated[
         str | None, value("--where", "EXPR", "Keep the rows for which the SQL EXPR is true.")
@@ -191,6 +191,12 @@ class Sql:
     select: Annotated[
         str | None, value("--select", "LIST", "Write these SQL expressions instead of the rows.")
     ] = None
+
+
+@group
+class Sql(Filters):
+    """What SQL does to the rows before they are shuffled."""
+
     sql: Annotated[
         str | None,
         value("--sql", "FILE", "Shuffle the result of the SELECT over `lines` in FILE (or -)."),
@@ -333,13 +339,18 @@ class PlanArguments(ShuffleArguments, Printing):
 
 
 @group
-class Answers:
-    """What the result of a query is written as."""
+class Seed:
+    """Which order SQL may ask for."""
 
     seed: Annotated[
         str | None,
         value("--seed", "TEXT", "Let shuffle_key(id) be of TEXT.", "shuffle_key(TEXT, id) alone"),
     ] = None
+
+
+@group
+class Answers(Seed):
+    """What the result of a query is written as."""
 
     binary: Annotated[
         bool, flag("--binary", "Show bytes of `line` that are no UTF-8 as U+FFFD; no error.")
@@ -408,6 +419,24 @@ class ExportArguments(Store, AfterInputs):
 @group
 class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers, Temp, Report):
     """What `dbshuf query` takes; the last of its inputs is the SELECT."""
+
+
+@group
+class Sampling:
+    """What a report looks at, and where it goes."""
+
+    page: Annotated[
+        str | None, value("-o --output", "PATH", "Write the page to PATH.", "standard output")
+    ] = None
+    sample_rows: Annotated[
+        int,
+        value("--sample-rows", "N", "Look for about N rows of the output in the inputs.", "100000"),
+    ] = 100_000
+
+
+@group
+class ReportArguments(Inputs, Sampling, Chosen, Lines, Rows, Filters, Seed, Limits, Temp, Report):
+    """What `dbshuf report` takes; the last of its inputs is the output that was shuffled."""
 
 
 @group

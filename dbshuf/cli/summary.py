@@ -11,6 +11,7 @@ from dbshuf.units import human
 if TYPE_CHECKING:
     from dbshuf.pipeline.ingest import IngestResult
     from dbshuf.pipeline.shuffle import Result
+    from dbshuf.reporting.report import ReportResult
 
 
 def summary(result: "Result") -> str:
@@ -34,6 +35,21 @@ def ingest_summary(result: "IngestResult") -> str:
         f"dbshuf: {added:,} input{'' if added == 1 else 's'} added, {there:,} there already;"
         f" {result.rows:,} rows, {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
         f" peak memory {human(result.peak_rss_bytes)}"
+    )
+
+
+def report_summary(result: "ReportResult") -> str:
+    """Return the line at the end of a report, for people."""
+    found = "inputs unknown" if result.found is None else f"{result.found:,} found in the inputs"
+    tested = {name: p for name, p in result.p_values.items() if p is not None}
+    verdict = "no test of the order"
+    if tested:
+        name = min(tested, key=tested.__getitem__)
+        seems = "this is no uniform shuffle" if result.is_suspect else "it may well be uniform"
+        verdict = f"{seems}: smallest p-value {tested[name]:.2g} ({name})"
+    return (
+        f"dbshuf: {result.rows:,} rows, {result.sampled:,} sampled, {found};"
+        f" {verdict}; {result.elapsed_s:.2f} s, peak memory {human(result.peak_rss_bytes)}"
     )
 
 

@@ -1,0 +1,43 @@
+"""`dbshuf report`."""
+
+import sys
+from dataclasses import fields
+
+from dbshuf.cli.clean import clear_leftovers
+from dbshuf.cli.options import Inputs, Report, ReportArguments, Sampling
+from dbshuf.cli.progress import Mode, say
+from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.streams import need_stdout
+from dbshuf.cli.summary import report_summary
+from dbshuf.cli.to_options import REPEATED
+from dbshuf.errors import UsageError
+
+
+def report(given: ReportArguments) -> None:
+    """Show how well OUTPUT is shuffled, as one HTML page: pictures, tests, facts.
+
+    The output is the last argument, its inputs come before it: dbshuf report corpus/ out/.
+    """
+    *inputs, output = given.inputs or [""]
+    if not output:
+        raise UsageError("no output is named", hint="as in dbshuf report corpus/ out/")
+    if given.page in (None, "-"):
+        need_stdout(hint="name a file with --output")
+    from dbshuf.options import Options
+    from dbshuf.plan.space import folders_written
+    from dbshuf.reporting.report import ReportOptions, make_report
+
+    clear_leftovers(folders_written(given.page, given.temp_dir), quiet=given.quiet)
+    ours = {field.name for group in (Inputs, Report, Sampling) for field in fields(group)}
+    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
+    rest |= {name: tuple(rest.get(name) or ()) for name in REPEATED}
+    options = Options(inputs=tuple(inputs), **rest)
+    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
+    try:
+        result = make_report(
+            ReportOptions(output, options, given.page, given.sample_rows), reporter
+        )
+    finally:
+        reporter.close()
+    if not given.quiet and given.progress is not Mode.json:
+        say(report_summary(result))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from dbshuf.base.key import U64
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.row_batch import row_bytes
 
 _I64 = npt.NDArray[np.int64]
 
@@ -79,17 +80,26 @@ def chosen_lines(lines: Lines, share: float) -> Any:
     It looks at the length and the 16 bytes in the middle, so it takes a third of the time of a
     hash, and takes all of the lines that have them in common, or none.
     """
-    sizes = np.minimum(lines.lengths, _LOOK_BYTES)
-    begins = lines.begins + (lines.lengths - sizes) // 2
-    return _chosen(_hash_bytes(lines.data, begins, sizes), lines.lengths, share)
+    return _chosen(_looks(lines), lines.lengths, share)
 
 
-def chosen_rows(batch: pa.RecordBatch, sizes: _I64, share: float) -> Any:
-    """As `chosen_lines`, for typed rows: by the first column and the bytes of the row.
+def chosen_rows(batch: pa.RecordBatch, share: float) -> Any:
+    """As `chosen_lines`, for typed rows: by the first column, and the bytes of the row.
 
-    sizes  as `row_batch.row_bytes` counts them
+    Of rows of one column of text it chooses those that `chosen_lines` does of lines.
     """
-    return _chosen(hash_values(batch.column(0)), sizes, share)
+    first, sizes = batch.column(0), row_bytes(batch)
+    if not _is_text(first.type):
+        return _chosen(hash_values(first), sizes, share)
+    looks = _looks(_texts(first))
+    _set_nulls(looks, first)
+    return _chosen(looks, sizes, share)
+
+
+def _looks(lines: Lines) -> Hashes:
+    """Return the hash of the middle of every line."""
+    sizes = np.minimum(lines.lengths, _LOOK_BYTES)
+    return _hash_bytes(lines.data, lines.begins + (lines.lengths - sizes) // 2, sizes)
 
 
 def _chosen(looks: Hashes, sizes: _I64, share: float) -> Any:
@@ -123,13 +133,10 @@ def hash_values(array: pa.Array) -> Hashes:
         values = pc.fill_null(array, False).cast(pa.uint8()).to_numpy(zero_copy_only=False)
         found = _hash_words([values.astype(np.uint64)], len(array))
     elif _is_text(kind):
-        found = _hash_texts(array)
+        found = _hash_bytes(*_texts(array))
     else:
         found = _hash_fixed(array, kind)
-    if array.null_count:
-        is_null = array.is_null().to_numpy(zero_copy_only=False)
-        for lane in found:
-            lane[is_null] = _NULL
+    _set_nulls(found, array)
     return found
 
 
@@ -150,15 +157,24 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def _hash_texts(array: pa.Array) -> Hashes:
-    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+def _texts(array: pa.Array) -> Lines:
+    """Return where the values of a column of text or bytes are."""
     _, offsets, text = array.buffers()
     if offsets is None or not len(array):
-        return _hash_bytes(np.zeros(0, np.uint8), *[np.zeros(len(array), np.int64)] * 2)
-    ends = np.frombuffer(offsets, np.int64 if is_large else np.int32)
-    ends = ends[array.offset :][: len(array) + 1].astype(np.int64)
-    data = np.frombuffer(text if text is not None else b"", np.uint8)
-    return _hash_bytes(data, ends[:-1], np.diff(ends))
+        nowhere = np.zeros(len(array), np.int64)
+        return Lines(np.zeros(0, np.uint8), nowhere, nowhere)
+    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    bounds = np.frombuffer(offsets, np.int64 if is_large else np.int32)
+    ends: _I64 = bounds[array.offset :][: len(array) + 1].astype(np.int64)
+    return Lines(np.frombuffer(text or b"", np.uint8), ends[:-1], np.diff(ends))
+
+
+def _set_nulls(found: Hashes, array: pa.Array) -> None:
+    """Give the values that are null one hash, whatever lies behind them."""
+    if array.null_count:
+        is_null = array.is_null().to_numpy(zero_copy_only=False)
+        for lane in found:
+            lane[is_null] = _NULL
 
 
 def _hash_fixed(array: pa.Array, kind: Any) -> Hashes:
@@ -226,7 +242,7 @@ def _hash_long(
     data: npt.NDArray[np.uint8], begins: _I64, lengths: _I64, rows: Any, found: Hashes
 ) -> None:
     """Hash some rows one by one, outside of the interpreter's lock."""
-    view = memoryview(data)
+    view = data.data
     for row in rows.tolist():
         begin = int(begins[row])
         digest = hashlib.sha256(view[begin : begin + int(lengths[row])]).digest()

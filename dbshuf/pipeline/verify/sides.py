@@ -166,8 +166,9 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
         )
     schema = written.schema
     assert schema is not None
-    _check_columns(plan.schema, schema)
-    plain = value_texts if kind in ("csv", "tsv") else partial(_cast, schema=schema)
+    is_of_text = kind in ("csv", "tsv")
+    _check_columns(plan.schema, schema, has_types=not is_of_text)
+    plain = value_texts if is_of_text else partial(_cast, schema=schema)
     form = partial(_as_columns, plain=plain, share=share)
     return Side("inputs", plan, form), Side("outputs", written, form)
 
@@ -213,7 +214,7 @@ def _check_headers(plan: Plan, written: Plan) -> None:
         )
 
 
-def _check_columns(ours: pa.Schema | None, theirs: pa.Schema) -> None:
+def _check_columns(ours: pa.Schema | None, theirs: pa.Schema, *, has_types: bool) -> None:
     """Raise VerifyFailed unless the outputs have the columns that are written."""
     ours = _LINES if ours is None else ours
     if ours.names != theirs.names:
@@ -222,7 +223,7 @@ def _check_columns(ours: pa.Schema | None, theirs: pa.Schema) -> None:
             hint="pass the --select, --from, --table and --schema of the shuffle",
         )
     for one, other in zip(ours, theirs, strict=True):
-        if not _is_alike(one.type, other.type):
+        if has_types and not _is_alike(one.type, other.type):
             raise VerifyFailed(
                 f"`{one.name}` is {other.type} in the outputs, and {one.type} in the inputs",
                 hint="pass the --select, --from, --table and --schema of the shuffle",
@@ -299,12 +300,11 @@ def _as_columns(
     """Hash rows as the values that they are; see `Side.hash_`."""
     if isinstance(batch, LineBatch):  # of which readers see the one column `line`
         return _as_lines(batch, lines=lines_of, share=share)
-    rows, ids = batch.batch, batch.ids
+    rows, ids = pa.RecordBatch.from_arrays(plain(batch.batch), batch.batch.schema.names), batch.ids
     if share is not None:
-        columns = pa.RecordBatch.from_arrays(plain(rows.select([0])), names=rows.schema.names[:1])
-        chosen = chosen_rows(columns, batch.sizes, share)
+        chosen = chosen_rows(rows, share)
         rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
-    return hash_rows(pa.RecordBatch.from_arrays(plain(rows), names=rows.schema.names)), ids
+    return hash_rows(rows), ids
 
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:

@@ -2,6 +2,7 @@
 
 shuffle  rows into files          stream  the same rows as Arrow batches
 query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
+verify   inputs against outputs
 report   how well an output is shuffled, as a page
 """
 
@@ -17,20 +18,22 @@ import pyarrow as pa
 from dbshuf.base.counters import Tally
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
-from dbshuf.errors import UsageError
+from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
+from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
+from dbshuf.units import parse_share
 
 if TYPE_CHECKING:
     from dbshuf.reporting.report import ReportResult
 
-__all__ = ["export", "ingest", "query", "report", "shuffle", "stream"]
+__all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify"]
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
@@ -75,6 +78,12 @@ class EngineOptions(TypedDict, total=False):
 
 class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
+
+
+class VerifyOptions(QueryOptions, SqlOptions, total=False):
+    """Options of `verify` beyond those it names; as on the command line."""
+
+    format: str | None
 
 
 class OutputOptions(TypedDict, total=False):
@@ -271,6 +280,49 @@ def stream(
     rows = batches()
     _streams.add(rows)
     return pa.RecordBatchReader.from_batches(schema, rows)
+
+
+def verify(
+    inputs: Names,
+    output: str | os.PathLike[str],
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    order: bool | None = None,
+    sample: str | float | None = None,
+    show_rows: bool = False,
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[VerifyOptions],
+) -> RowsVerified:
+    """Check that `output` holds the rows of `inputs` and no others, as `dbshuf verify` does.
+
+    inputs     and options: as they were given to `shuffle`, as far as rows depend on them
+    output     a file, a directory of shards or a glob; `format` where its name does not tell
+    seed       if it is given, the order is checked too, unless order=False
+    sample     share of the rows to look at: 0.05 or "5%"; default: all
+    show_rows  whether the content of rows that differ is part of the result
+    Returns    what was compared
+    Raises     VerifyFailed where something differs, with what was found as its `result`;
+               DbshufError where something cannot be read
+    """
+    unknown = set(options) - set(VerifyOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    if order and seed is None:
+        raise UsageError("--order is of a seed, and there is none", hint="pass --seed TEXT")
+    found = verify_rows(
+        Options(**chosen),
+        os.fspath(output),
+        progress,
+        checks_order=seed is not None if order is None else order,
+        sample=None if sample is None else parse_share(sample, "--sample"),
+        show_rows=show_rows,
+    )
+    if not found.is_same:
+        raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
+    return found
 
 
 def _shuffled(options: Options, progress: Progress) -> Result:

@@ -78,20 +78,6 @@ def view_columns(types: Mapping[str, str], present: Collection[str]) -> str:
     )
 
 
-def row_hash(are_bytes: Mapping[str, bool]) -> str:
-    """Return the statement that hashes the rows of a chunk.
-
-    are_bytes  column -> whether it is BLOB; of others the text is hashed, of a null nothing
-    """
-    values = [
-        f"coalesce({identifier(name)}, ''::BLOB)"
-        if is_bytes
-        else f"coalesce({identifier(name)}::VARCHAR, '')"
-        for name, is_bytes in are_bytes.items()
-    ]
-    return filled("duckdb", "row_hash", values=", ".join(values) or "''").text
-
-
 def ordered_result(
     query: str, columns: Iterable[str], row_id: str, words: tuple[int, int], key: str
 ) -> Filled:

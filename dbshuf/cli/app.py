@@ -24,11 +24,13 @@ from dbshuf.cli.options import (
     QueryArguments,
     ReportArguments,
     ShuffleArguments,
+    VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
 from dbshuf.cli.report import report
 from dbshuf.cli.shuffle import shuffle
+from dbshuf.cli.verify import verify
 
 T = TypeVar("T")
 
@@ -104,3 +106,4 @@ _add(ingest, IngestArguments)
 _add(export, ExportArguments)
 _add(report, ReportArguments)
 _add(clean, CleanArguments)
+_add(verify, VerifyArguments)

@@ -11,6 +11,7 @@ from dbshuf.units import human
 if TYPE_CHECKING:
     from dbshuf.pipeline.ingest import IngestResult
     from dbshuf.pipeline.shuffle import Result
+    from dbshuf.pipeline.verify.rows import RowsVerified
     from dbshuf.reporting.report import ReportResult
 
 
@@ -50,6 +51,19 @@ def report_summary(result: "ReportResult") -> str:
     return (
         f"dbshuf: {result.rows:,} rows, {result.sampled:,} sampled, {found};"
         f" {verdict}; {result.elapsed_s:.2f} s, peak memory {human(result.peak_rss_bytes)}"
+    )
+
+
+def verify_summary(result: "RowsVerified") -> str:
+    """Return the line at the end of a comparison that found no difference, for people."""
+    rows = f"the same {result.rows_in:,} row{'' if result.rows_in == 1 else 's'}"
+    if result.sample is not None:
+        rows += f" of a sample of {result.sample:.3g}"
+    return (
+        f"dbshuf: {rows} in inputs and outputs"
+        + (", in the order of the seed" if result.order else "")
+        + f", {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
+        f" peak memory {human(result.peak_rss_bytes)}"
     )
 
 

@@ -52,9 +52,10 @@ def spark_plan(options: Options) -> "SparkPlan":
     return make_spark_plan(options, read, target, survey_of(read))
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
+    reads_only  whether rows are read alone, so that no room is needed for them
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -118,7 +119,9 @@ def make_plan(options: Options) -> Plan:
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    if (
+        survey.is_exact and shape.row_query is None and not reads_only
+    ):  # nothing is refused on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )

@@ -1,19 +1,17 @@
 """What stands on the page: verdict, notes, tests, figures and facts, out of what was read."""
 
-import os
 from collections.abc import Sequence
 
 from dbshuf.base.messages import printable
-from dbshuf.plan.plan import Plan
+from dbshuf.pipeline.verify.sides import Side
 from dbshuf.reporting import figures
 from dbshuf.reporting.origin import Moved
 from dbshuf.reporting.page import Page, Verdict, verdict_of, version_of_dbshuf
 from dbshuf.reporting.randomness import LEAST_ROWS, Sources, all_tests, sources_of
-from dbshuf.reporting.reading import Written
+from dbshuf.reporting.reading import Sides, names_below
 from dbshuf.reporting.sample import SAMPLE_SEED, STRETCH, WrittenRows
 from dbshuf.reporting.svg import Drawn
 from dbshuf.source.formats import NAMES
-from dbshuf.source.input import Input
 from dbshuf.units import human
 
 Facts = dict[str, str]
@@ -27,25 +25,24 @@ _NO_INPUTS = Verdict(
 
 def contents_of(
     output: str,
-    written: Written,
+    sides: Sides,
     found: WrittenRows,
-    inputs: Plan | None,
     moved: Moved | None,
 ) -> Page:
     """Return what a page shows of an output, and of its inputs where they are known."""
-    facts = {"Output": _output_facts(written, found)}
+    facts = {"Output": _output_facts(sides, found)}
     drawn = []
     tests = {}
     verdict = _NO_INPUTS
-    if inputs is not None and moved is not None:
+    if sides.inputs is not None and moved is not None:
         sources = sources_of(moved)
         tests = all_tests(moved, sources)
         verdict = verdict_of(tests)
-        facts["Inputs"] = _input_facts(inputs, moved)
-        drawn += _figures_of_order(moved, sources, _source_names(inputs, sources))
+        facts["Inputs"] = _input_facts(moved)
+        drawn += _figures_of_order(moved, sources, _source_names(sides.inputs, sources))
     if found.lengths.rows:
         drawn.append(figures.row_lengths(found.lengths))
-        names = [_shown(name) for name in written.names]
+        names = [_shown(name) for name in sides.file_names]
         drawn.append(figures.file_sizes(names, found.file_rows, found.file_bytes))
     return Page(
         output=_shown(output),
@@ -98,12 +95,12 @@ def _notes(found: WrittenRows, moved: Moved | None) -> list[str]:
     return notes
 
 
-def _output_facts(written: Written, found: WrittenRows) -> Facts:
+def _output_facts(sides: Sides, found: WrittenRows) -> Facts:
     lengths, sampled = found.lengths, len(found.sample.hashes)
     share = sampled / max(lengths.rows, 1)
     return {
-        "files": f"{len(written.names):,}",
-        "read as": NAMES[written.plan.shape.kind],
+        "files": f"{len(sides.output.plan.inputs):,}",
+        "read as": NAMES[sides.output.plan.shape.kind],
         "rows": f"{lengths.rows:,}",
         "bytes of rows": human(lengths.total_bytes),
         "sample": f"{sampled:,} rows, {share:.3g} of all, in stretches of {STRETCH} that stand"
@@ -112,9 +109,9 @@ def _output_facts(written: Written, found: WrittenRows) -> Facts:
     }
 
 
-def _input_facts(inputs: Plan, moved: Moved) -> Facts:
+def _input_facts(moved: Moved) -> Facts:
     return {
-        "sources": f"{len(inputs.inputs):,}",
+        "sources": f"{len(moved.source_rows):,}",
         "rows": f"{moved.input_rows:,}, those that the filters leave",
         "found": f"{moved.rows:,} of {moved.sampled:,} sampled rows",
         "left out": f"{moved.repeated:,} that the inputs or the output hold several times,"
@@ -122,19 +119,11 @@ def _input_facts(inputs: Plan, moved: Moved) -> Facts:
     }
 
 
-def _source_names(inputs: Plan, sources: Sources) -> list[str]:
+def _source_names(inputs: Side, sources: Sources) -> list[str]:
     """Return what the sources that are told apart are called."""
-    names = [_below_all(inputs.inputs, number) for number in sources.inputs]
-    return [*names, f"{sources.rest:,} others"] if sources.rest else names
-
-
-def _below_all(inputs: Sequence[Input], number: int) -> str:
-    """Return the name of an input without the folders that all have."""
-    name = inputs[number].name
-    if "://" in name:
-        return _shown(name)
-    folders = {os.path.abspath(os.path.dirname(one.name)) for one in inputs}
-    return _shown(os.path.relpath(name, os.path.commonpath(folders)))
+    names = names_below([one.name for one in inputs.plan.inputs])
+    told = [_shown(names[number]) for number in sources.inputs]
+    return [*told, f"{sources.rest:,} others"] if sources.rest else told
 
 
 def _shown(name: str) -> str:

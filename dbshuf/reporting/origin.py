@@ -15,8 +15,7 @@ import numpy.typing as npt
 from dbshuf.base.key import U64
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch
-from dbshuf.query.row_hash import RowHasher
-from dbshuf.reporting.sample import RowCounter, Sample
+from dbshuf.reporting.sample import HashesOf, RowCounter, Sample
 
 _FILTER_BITS = 22  # 100,000 hashes let 1 row of 42 through, which is then looked for
 
@@ -70,13 +69,14 @@ def find_origins(
     sample: Sample,
     output_rows: I64,
     batches: Iterable[LineBatch | RowBatch],
-    hasher: RowHasher,
+    hashes_of: HashesOf,
     inputs: int,
 ) -> Moved:
     """Read all rows of the inputs and find those of a sample among them.
 
     output_rows  int64, shape (files,): of each file of the output
     batches      of each input in its order
+    hashes_of    some rows -> a number for what is in each of them, as for the sample
     inputs       how many there are
     """
     wanted, times = np.unique(sample.hashes, return_counts=True)
@@ -84,7 +84,7 @@ def find_origins(
     sources, numbers = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.int64)
     counter, filter_ = RowCounter(inputs), _Filter(wanted)
     for batch, batch_ordinals, batch_numbers in counter.numbered(batches):
-        hashes = hasher.hashes(batch)
+        hashes = hashes_of(batch)
         rows = filter_.candidates(hashes)
         places = np.minimum(np.searchsorted(wanted, hashes[rows]), len(wanted) - 1)
         is_found = wanted[places] == hashes[rows]

@@ -13,7 +13,7 @@ from dbshuf.base.remote_names import is_remote_output
 from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
 from dbshuf.options import Options, check_output_name
 from dbshuf.plan.row_plan import memory_cap
-from dbshuf.reporting.reading import plan_inputs, plan_output, read_inputs, read_output
+from dbshuf.reporting.reading import read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import place_of
 from dbshuf.sink.target import Target
@@ -81,16 +81,15 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     cap = memory_cap(asked.options)
     _check_memory(cap)
     options = replace(asked.options, memory=cap)
-    inputs = plan_inputs(options, asked.output) if options.inputs else None
-    written = plan_output(options, asked.output, inputs)
-    found = read_output(written, asked.sample_rows, progress)
-    moved = None if inputs is None else read_inputs(inputs, found, progress)
+    sides = sides_of(options, asked.output)
+    found = read_output(sides, asked.sample_rows, progress)
+    moved = None if sides.inputs is None else read_inputs(sides, found, progress)
     release_unused()
     progress.stage("draw", None)
     from dbshuf.reporting.contents import contents_of
     from dbshuf.reporting.page import html_of
 
-    page = contents_of(asked.output, written, found, inputs, moved)
+    page = contents_of(asked.output, sides, found, moved)
     html = html_of(page)
     _write(target, html)
     return ReportResult(

@@ -6,7 +6,7 @@ has it for the seed SAMPLE_SEED, is among the smallest: that depends on the plac
 alone, so the sample is the same in every run and says nothing of what is in the rows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from dbshuf.base.key import POSITION_BITS, U64, row_keys
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
-from dbshuf.query.row_hash import RowHasher
+from dbshuf.pipeline.verify.sides import ids_of_rows
 
 SAMPLE_ROWS = 100_000
 STRETCH = 8  # rows: 7 of 8 have their next row in the sample too
@@ -23,6 +23,8 @@ SAMPLE_SEED = "dbshuf-report"
 # Lengths are counted in bins that grow by an eighth of a doubling: 9 %.
 _BINS_A_DOUBLING = 8
 _LENGTH_BINS = 64 * _BINS_A_DOUBLING
+
+HashesOf = Callable[[LineBatch | RowBatch], U64]
 
 
 @dataclass
@@ -88,12 +90,13 @@ class WrittenRows:
 
 
 def sample_rows(
-    batches: Iterable[LineBatch | RowBatch], hasher: RowHasher, files: int, most_rows: int
+    batches: Iterable[LineBatch | RowBatch], hashes_of: HashesOf, files: int, most_rows: int
 ) -> WrittenRows:
     """Read all rows of an output; keep about `most_rows` of them, at least a stretch.
 
-    batches  of each file in its order
-    files    how many there are
+    batches    of each file in its order
+    hashes_of  some rows -> a number for what is in each of them
+    files      how many there are
     """
     lengths, file_bytes = Lengths(), np.zeros(files, np.int64)
     counter, chosen = RowCounter(files), _Smallest(max(most_rows, STRETCH))
@@ -105,7 +108,7 @@ def sample_rows(
         keys = row_keys(stretches.astype(np.uint64), SAMPLE_SEED)
         taken = np.flatnonzero(keys <= chosen.limit)
         if len(taken):
-            hashes = hasher.hashes(_some(batch, taken))
+            hashes = hashes_of(_some(batch, taken))
             chosen.add(keys[taken], ordinals[taken], numbers[taken], hashes)
     return WrittenRows(chosen.sample(), lengths, counter.rows, file_bytes)
 
@@ -124,7 +127,7 @@ class RowCounter:
     ) -> Iterator[tuple[LineBatch | RowBatch, I64, I64]]:
         """Yield batches with their rows' inputs and numbers: int64, shape (rows,)."""
         for batch in batches:
-            ids = _ids_of(batch)
+            ids = ids_of_rows(batch)
             if not len(ids):
                 continue
             ordinals = (ids >> np.uint64(POSITION_BITS)).astype(np.int64)
@@ -142,14 +145,6 @@ def sizes_of(batch: LineBatch | RowBatch) -> I64:
         return batch.sizes
     sizes = np.diff(batch.offsets).astype(np.int64)
     return sizes if batch.kept is None else sizes[batch.kept]
-
-
-def _ids_of(batch: LineBatch | RowBatch) -> U64:
-    """Return the ids of the rows that are kept."""
-    if isinstance(batch, RowBatch):
-        return batch.ids
-    ids = batch.ids()
-    return ids if batch.kept is None else ids[batch.kept]
 
 
 def _some(batch: LineBatch | RowBatch, rows: I64) -> LineBatch | RowBatch:

@@ -15,6 +15,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
     OneCommit,
     ShardCommit,
@@ -28,7 +29,6 @@ from dbshuf.pipeline.spark.read_task import read_task
 from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
-from dbshuf.pipeline.verify import check_read, check_rows, check_totals
 from dbshuf.plan.spark_plan import SparkPlan
 
 _POLL_S = 0.5

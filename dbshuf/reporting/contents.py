@@ -42,6 +42,7 @@ def contents_of(
         drawn += _figures_of_order(moved, sources, _source_names(sides.inputs, sources))
     if found.lengths.rows:
         drawn.append(figures.row_lengths(found.lengths))
+    if len(found.file_rows) > 1:
         names = [_shown(name) for name in sides.file_names]
         drawn.append(figures.file_sizes(names, found.file_rows, found.file_bytes))
     return Page(
@@ -103,7 +104,7 @@ def _output_facts(sides: Sides, found: WrittenRows) -> Facts:
         "read as": NAMES[sides.output.plan.shape.kind],
         "rows": f"{lengths.rows:,}",
         "bytes of rows": human(lengths.total_bytes),
-        "sample": f"{sampled:,} rows, {share:.3g} of all, in stretches of {STRETCH} that stand"
+        "sample": f"{sampled:,} rows, {share:.1%} of all, in stretches of {STRETCH} that stand"
         f" together; those whose place has the smallest keys for the seed {SAMPLE_SEED}, so it"
         " is the same in every report of this output",
     }

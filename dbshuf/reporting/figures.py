@@ -240,20 +240,21 @@ def row_lengths(lengths: Lengths) -> Drawn:
 
 
 def file_sizes(names: Sequence[str], rows: I64, sizes: I64) -> Drawn:
-    """How many rows each file of the output has."""
+    """How many rows each file of the output has; there are several."""
     share = -(-len(rows) // MOST_BARS)
     starts = np.arange(0, len(rows), share)
     means = np.add.reduceat(rows, starts) / np.diff([*starts.tolist(), len(rows)])
-    title = "Rows a shard" if len(rows) > 1 else "Rows of the file"
+    title = "Rows a shard"
     with drawing("shards", title) as (axes, result):
         axes.bar(starts, means, 0.8 * share, align="edge", color=BLUE, alpha=0.7)
         axes.axhline(float(rows.mean()), color=ORANGE, linewidth=1.2, label="mean")
         axes.set_xlabel("shard" if share == 1 else f"shard, {share:,} to a bar")
         axes.set_ylabel("rows")
         axes.set_xlim(0, len(rows))
+        axes.set_ylim(0, max(float(means.max()), 1.0) * 1.2)  # with room for the legend
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(count_text))
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper right")
     shown = range(len(rows)) if len(rows) <= 24 else (*range(12), *range(len(rows) - 12, len(rows)))
     return Drawn(
         "shards",

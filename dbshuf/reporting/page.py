@@ -47,7 +47,11 @@ class Page:
 def html_of(page: Page) -> bytes:
     """Return the page as HTML, in UTF-8."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {"p_value": p_value, "number": number}
     template = (resources.files("dbshuf.reporting") / "page.html").read_text("utf-8")
@@ -76,7 +80,8 @@ def verdict_of(tests: Mapping[str, Test]) -> Verdict:
         return Verdict("none", "Nothing is said about the order", "No test could be made.")
     least = min(done, key=lambda test: test.p or 0.0)
     if suspect:
-        names = " and ".join(test.name for test in suspect)
+        *others, last = (test.name for test in suspect)
+        names = f"{', '.join(others)} and {last}" if others else last
         text = f"{names[:1].upper()}{names[1:]} {'are' if len(suspect) > 1 else 'is'} not what a"
         return Verdict("bad", "This is no uniform shuffle", f"{text} uniform order gives.")
     return Verdict(

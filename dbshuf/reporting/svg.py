@@ -10,8 +10,8 @@ background through, so one SVG is right on light and dark.
 """
 
 import io
-import logging
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +32,10 @@ BLUE, ORANGE = "#3b7dd8", "#d9822b"  # seen on white and on black
 HEIGHT_IN = 3.1
 _WIDTH_IN = 4.6  # so that its text is readable on a page of 400 pixels
 _INK = "#010203"  # stands for the page's own colour of text
-_LABEL_LETTERS = 18  # of a source's name beside its row
+_LABEL_LETTERS = 20  # of a source's name beside its row
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names of sources may hold dollars
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.edgecolor": _INK,
@@ -82,7 +83,6 @@ def drawing(
     name: str, title: str, height_in: float = HEIGHT_IN
 ) -> Iterator[tuple[Axes, list[str]]]:
     """Give axes to draw in, and a list that its SVG is in afterwards."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that it cannot write to
     result: list[str] = []
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
@@ -93,7 +93,9 @@ def drawing(
         yield axes, result
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(out, format="svg", metadata=nothing)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a letter that its font lacks; the page has others
+            figure.savefig(out, format="svg", metadata=nothing)
     result.append(_for_page(out.getvalue(), name, title))
 
 
@@ -123,8 +125,7 @@ def percent(axis: Axis, parts: int) -> None:
 
 def shortened(name: str) -> str:
     """Return a name for a label: its end, which tells files of one folder apart."""
-    name = name if len(name) <= _LABEL_LETTERS else "…" + name[1 - _LABEL_LETTERS :]
-    return name.replace("$", r"\$")  # no mathematics
+    return name if len(name) <= _LABEL_LETTERS else "…" + name[1 - _LABEL_LETTERS :]
 
 
 def count_text(value: float, place: object) -> str:

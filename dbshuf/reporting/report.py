@@ -122,7 +122,8 @@ def _check_memory(cap: int, sample_rows: int) -> None:
     least = resident_bytes() + _DRAWING_BYTES + _ROW_BYTES * sample_rows
     if cap < least:
         raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: drawing {sample_rows:,} rows takes {human(least)}",
+            f"--memory {human(cap)} is too small: drawing {sample_rows:,} rows takes"
+            f" {human(least)}",
             hint=f"pass --memory {-(-least // MIB) + 16}MiB, or a smaller --sample-rows",
         )
 

@@ -48,7 +48,9 @@ def sources(tmp_path_factory):
         ("parquet", "out.arrow", {"select": "text, n"}, ROWS),
     ],
 )
-def test_rows_are_found_whatever_form_they_have(kind, output, options, rows, sources, home):
+def test_rows_are_found_whatever_form_they_have(  # noqa: PLR0917
+    kind, output, options, rows, sources, home
+):
     """Compressed, filtered, reshaped, as text or as columns: what is written is found where it
     came from, as `verify` does.
     """

@@ -82,7 +82,7 @@ def test_p_values_of_uniform_orders_are_spread_evenly():
 
 
 def test_what_is_left_of_a_uniform_order_is_uniform():
-    """A sample in stretches, and rows left out that the inputs hold twice, blame no good shuffle."""
+    """A sample in stretches blames no good shuffle, nor do rows that are left out."""
     order = uniform(7, 200_000)
     outputs = np.flatnonzero(np.repeat(np.random.default_rng(8).random(25_000) < 0.1, 8))
     outputs = outputs[order[outputs] % 10 > 2]

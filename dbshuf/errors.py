@@ -28,7 +28,8 @@
     ├── RemoteFailed         26  a remote host fails, after all attempts
     ├── ExtraMissing         27  a package or program is not installed
     ├── EngineFailed         28  the cluster that orders the rows fails
-    └── MemoryRefused        29  the system gives less memory than --memory names
+    ├── MemoryRefused        29  the system gives less memory than --memory names
+    └── ManifestInvalid      30  a manifest is none, or was changed since
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -212,3 +213,9 @@ class MemoryRefused(DbshufError):
     """The system gives the process less memory than --memory names."""
 
     exit_code = 29
+
+
+class ManifestInvalid(DbshufError):
+    """A manifest is none, or was changed since it was written."""
+
+    exit_code = 30

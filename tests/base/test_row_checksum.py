@@ -20,27 +20,28 @@ def mix(x):
 
 
 def text(data):
-    total = len(data)
-    for number, at in enumerate(range(0, max(len(data), 1), 8192)):
+    blocks = []
+    for at in range(0, max(len(data), 1), 8192):
         block = data[at : at + 8192]
         block += bytes(-len(block) % 8)
         words = struct.unpack(f"<{len(block) // 8}Q", block)
-        total += mix(
+        blocks.append(
             sum(
                 word * mix((2 * k + 1) * GAMMA) + (word >> 32) * mix((2 * k + 2) * GAMMA)
                 for k, word in enumerate(words)
             )
-            + number * GAMMA
         )
-    return mix(total)
+    if len(blocks) > 1:
+        blocks = [mix(block + number * GAMMA) for number, block in enumerate(blocks)]
+    return mix(len(data) * GAMMA + sum(blocks))
 
 
 def listed(values):
-    return mix(len(values) + sum(mix(one + i * GAMMA) for i, one in enumerate(values)))
+    return mix(len(values) * GAMMA + sum((2 * i + 1) * one for i, one in enumerate(values)))
 
 
 def row(*values):
-    return mix(sum(mix(one + i * GAMMA) for i, one in enumerate(values)))
+    return listed(values)
 
 
 def test_lines_have_the_hashes_of_the_definition():

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.api import export, ingest, report, shuffle, stream, verify
+    from dbshuf.api import export, ingest, report, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-_FUNCTIONS = ("export", "ingest", "report", "shuffle", "stream", "verify")
+_FUNCTIONS = ("export", "ingest", "report", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
@@ -29,6 +29,7 @@ __all__ = [
     "shuffle",
     "stream",
     "verify",
+    "verify_files",
 ]
 
 

@@ -2,7 +2,7 @@
 
 shuffle  rows into files          stream  the same rows as Arrow batches
 query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
-verify   inputs against outputs
+verify   inputs against outputs   verify_files  outputs against their manifest
 report   how well an output is shuffled, as a page
 """
 
@@ -23,6 +23,8 @@ from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
+from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
+from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
@@ -33,7 +35,7 @@ from dbshuf.units import parse_share
 if TYPE_CHECKING:
     from dbshuf.reporting.report import ReportResult
 
-__all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify"]
+__all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify", "verify_files"]
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
@@ -289,6 +291,7 @@ def verify(
     memory: str | int | None = None,
     seed: str | int | None = None,
     order: bool | None = None,
+    manifest: str | os.PathLike[str] | None = None,
     sample: str | float | None = None,
     show_rows: bool = False,
     threads: int | None = None,
@@ -300,6 +303,8 @@ def verify(
     inputs     and options: as they were given to `shuffle`, as far as rows depend on them
     output     a file, a directory of shards or a glob; `format` where its name does not tell
     seed       if it is given, the order is checked too, unless order=False
+    order      True without a seed: the seed is that of the manifest, which lies in `output`
+               unless `manifest` names another one
     sample     share of the rows to look at: 0.05 or "5%"; default: all
     show_rows  whether the content of rows that differ is part of the result
     Returns    what was compared
@@ -309,9 +314,9 @@ def verify(
     unknown = set(options) - set(VerifyOptions.__annotations__)
     if unknown:
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
-    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     if order and seed is None:
-        raise UsageError("--order is of a seed, and there is none", hint="pass --seed TEXT")
+        seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     found = verify_rows(
         Options(**chosen),
         os.fspath(output),
@@ -323,6 +328,41 @@ def verify(
     if not found.is_same:
         raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
     return found
+
+
+def verify_files(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    manifest: str | os.PathLike[str] | None = None,
+    sample: str | float | None = None,
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> FilesVerified:
+    """Check that the files of an output are those of its manifest, as `dbshuf verify OUT` does.
+
+    output    a directory of shards, or the file that `manifest` is of; default: what is beside it
+    manifest  default: _manifest.json in the directory, or the list SHA256SUMS
+    sample    share of the files to read, drawn at random; sizes are looked at of all
+    Returns   what was checked
+    Raises    VerifyFailed where something differs, with what was found as its `result`;
+              ManifestInvalid where the manifest is not what it was
+    """
+    if output is None and manifest is None:
+        raise UsageError("no output is named, and no manifest", hint="name a directory of shards")
+    found = check_files(
+        _path_of(output),
+        progress,
+        manifest=_path_of(manifest),
+        sample=None if sample is None else parse_share(sample, "--sample"),
+        threads=threads,
+    )
+    if not found.is_same:
+        raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
+    return found
+
+
+def _path_of(given: str | os.PathLike[str] | None) -> str | None:
+    return None if given is None else os.fspath(given)
 
 
 def _shuffled(options: Options, progress: Progress) -> Result:

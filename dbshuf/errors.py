@@ -29,6 +29,7 @@
     ├── ExtraMissing         27  a package or program is not installed
     ├── EngineFailed         28  the cluster that orders the rows fails
     ├── MemoryRefused        29  the system gives less memory than --memory names
+    ├── ManifestInvalid      30  a manifest is none, or was changed since
     └── VerifyFailed         31  outputs are not what `verify` holds them against
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
@@ -216,6 +217,12 @@ class MemoryRefused(DbshufError):
     """The system gives the process less memory than --memory names."""
 
     exit_code = 29
+
+
+class ManifestInvalid(DbshufError):
+    """A manifest is none, or was changed since it was written."""
+
+    exit_code = 30
 
 
 class VerifyFailed(DbshufError):

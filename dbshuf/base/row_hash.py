@@ -26,7 +26,7 @@ _LANE_1, _LANE_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _NULL = np.uint64(0xA0761D6478BD642F)  # in place of a value
 _BLOCK_ROWS = 16_384  # hashed at a time: 166 ns a row, 250 in blocks of 4,096
-_LOOK_BYTES = 16  # of a line, to choose it
+_LOOK_BYTES = 8  # of a line, to choose it
 _LONG_BYTES = 2048  # from here on SHA-256, 0.9 ns a byte: a step would be worth it for few rows
 _WORD_MASKS = np.array([(1 << (8 * size)) - 1 for size in range(9)], np.uint64)
 
@@ -77,8 +77,8 @@ def hash_lines(lines: Lines) -> Hashes:
 def chosen_lines(lines: Lines, share: float) -> Any:
     """Return the numbers of about this share of the lines, chosen by what is in them.
 
-    It looks at the length and the 16 bytes in the middle, so it takes a third of the time of a
-    hash, and takes all of the lines that have them in common, or none.
+    It looks at the length and the 8 bytes in the middle: that takes a fifth of the time of a
+    hash, and of the lines that have them in common it takes all or none.
     """
     return _chosen(_looks(lines), lines.lengths, share)
 
@@ -90,21 +90,30 @@ def chosen_rows(batch: pa.RecordBatch, share: float) -> Any:
     """
     first, sizes = batch.column(0), row_bytes(batch)
     if not _is_text(first.type):
-        return _chosen(hash_values(first), sizes, share)
+        return _chosen(hash_values(first).high, sizes, share)
     looks = _looks(_texts(first))
-    _set_nulls(looks, first)
+    if first.null_count:
+        looks[first.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return _chosen(looks, sizes, share)
 
 
-def _looks(lines: Lines) -> Hashes:
-    """Return the hash of the middle of every line."""
-    sizes = np.minimum(lines.lengths, _LOOK_BYTES)
-    return _hash_bytes(lines.data, lines.begins + (lines.lengths - sizes) // 2, sizes)
+def _looks(lines: Lines) -> U64:
+    """Return the 8 bytes in the middle of every line, or a hash of one that is shorter."""
+    looks = np.zeros(len(lines.begins), np.uint64)
+    is_short = lines.lengths < _LOOK_BYTES
+    if is_short.any():
+        looks[is_short] = hash_lines(lines.take(is_short)).high
+    begins = (lines.begins + (lines.lengths - _LOOK_BYTES) // 2)[~is_short]
+    if len(begins):
+        count = len(lines.data) - _LOOK_BYTES + 1  # a word begins at every byte
+        words = np.ndarray((count,), np.uint64, lines.data, strides=(1,))
+        looks[~is_short] = words[begins]
+    return looks
 
 
-def _chosen(looks: Hashes, sizes: _I64, share: float) -> Any:
-    _add(looks, _hash_words([sizes.view(np.uint64)], len(sizes)))
-    return np.flatnonzero(_finished(looks).high < np.uint64(min(int(share * 2**64), 2**64 - 1)))
+def _chosen(looks: U64, sizes: _I64, share: float) -> Any:
+    mixed = _finished(Hashes(looks + sizes.view(np.uint64) * _LANE_1, looks[:0])).high
+    return np.flatnonzero(mixed < np.uint64(min(int(share * 2**64), 2**64 - 1)))
 
 
 def hash_rows(batch: pa.RecordBatch) -> Hashes:

@@ -2,15 +2,19 @@
 
 import sys
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import Inputs, Report, ReportArguments, Sampling
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
-from dbshuf.cli.summary import report_summary
 from dbshuf.cli.to_options import REPEATED
 from dbshuf.errors import UsageError
+from dbshuf.units import human
+
+if TYPE_CHECKING:
+    from dbshuf.reporting.report import ReportResult
 
 
 def report(given: ReportArguments) -> None:
@@ -40,4 +44,19 @@ def report(given: ReportArguments) -> None:
     finally:
         reporter.close()
     if not given.quiet and given.progress is not Mode.json:
-        say(report_summary(result))
+        say(_summary(result))
+
+
+def _summary(result: "ReportResult") -> str:
+    """Return the line at the end of a report, for people."""
+    found = "inputs unknown" if result.found is None else f"{result.found:,} found in the inputs"
+    tested = {name: p for name, p in result.p_values.items() if p is not None}
+    verdict = "no test of the order"
+    if tested:
+        name = min(tested, key=tested.__getitem__)
+        seems = "this is no uniform shuffle" if result.is_suspect else "it may well be uniform"
+        verdict = f"{seems}: smallest p-value {tested[name]:.2g} ({name})"
+    return (
+        f"dbshuf: {result.rows:,} rows, {result.sampled:,} sampled, {found};"
+        f" {verdict}; {result.elapsed_s:.2f} s, peak memory {human(result.peak_rss_bytes)}"
+    )

@@ -11,8 +11,8 @@ from dbshuf.units import human
 if TYPE_CHECKING:
     from dbshuf.pipeline.ingest import IngestResult
     from dbshuf.pipeline.shuffle import Result
+    from dbshuf.pipeline.verify.files import FilesVerified
     from dbshuf.pipeline.verify.rows import RowsVerified
-    from dbshuf.reporting.report import ReportResult
 
 
 def summary(result: "Result") -> str:
@@ -39,32 +39,22 @@ def ingest_summary(result: "IngestResult") -> str:
     )
 
 
-def report_summary(result: "ReportResult") -> str:
-    """Return the line at the end of a report, for people."""
-    found = "inputs unknown" if result.found is None else f"{result.found:,} found in the inputs"
-    tested = {name: p for name, p in result.p_values.items() if p is not None}
-    verdict = "no test of the order"
-    if tested:
-        name = min(tested, key=tested.__getitem__)
-        seems = "this is no uniform shuffle" if result.is_suspect else "it may well be uniform"
-        verdict = f"{seems}: smallest p-value {tested[name]:.2g} ({name})"
-    return (
-        f"dbshuf: {result.rows:,} rows, {result.sampled:,} sampled, {found};"
-        f" {verdict}; {result.elapsed_s:.2f} s, peak memory {human(result.peak_rss_bytes)}"
-    )
+def verify_summary(result: "RowsVerified | FilesVerified") -> str:
+    """Return the line at the end of a check that found no difference, for people."""
+    from dbshuf.pipeline.verify.files import FilesVerified
 
-
-def verify_summary(result: "RowsVerified") -> str:
-    """Return the line at the end of a comparison that found no difference, for people."""
+    size = f"{human(result.text_bytes)} in {result.elapsed_s:.2f} s"
+    if isinstance(result, FilesVerified):
+        files = f"{result.files:,} file{'' if result.files == 1 else 's'}"
+        if result.hashed_files < result.files:
+            files += f", {result.hashed_files:,} of them ({human(result.hashed_bytes)}) read,"
+        return f"dbshuf: {files} as `{result.listed_in}` has them, {size}"
     rows = f"the same {result.rows_in:,} row{'' if result.rows_in == 1 else 's'}"
     if result.sample is not None:
-        rows += f" of a sample of {result.sample:.3g}"
-    return (
-        f"dbshuf: {rows} in inputs and outputs"
-        + (", in the order of the seed" if result.order else "")
-        + f", {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
-        f" peak memory {human(result.peak_rss_bytes)}"
-    )
+        rows += f", a sample of {100 * result.sample:.3g}%,"
+    order = ", in the order of the seed" if result.order else ""
+    peak = human(result.peak_rss_bytes)
+    return f"dbshuf: {rows} in inputs and outputs{order}, {size}, peak memory {peak}"
 
 
 def done_event(result: "Result") -> str:

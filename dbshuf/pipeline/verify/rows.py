@@ -87,7 +87,8 @@ class RowsVerified:
         of = f"of {self.rows_in:,} in the inputs and {self.rows_out:,} in the outputs"
         if self.missing is None:
             return f"the outputs are not the rows of the inputs, {of}"
-        return f"{self.missing:,} rows are missing and {self.added:,} are added, {of}"
+        assert self.added is not None
+        return f"{_counted(self.missing)} missing and {_counted(self.added)} added, {of}"
 
     @property
     def details(self) -> list[str]:
@@ -112,6 +113,10 @@ class RowsVerified:
         for name in ("first_missing", "first_added"):
             shown[name] = [_place_json(one) for one in getattr(self, name)]
         return {"same": self.is_same} | shown
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} row{' is' if rows == 1 else 's are'}"
 
 
 def _place_json(one: Place) -> dict[str, Any]:

@@ -204,6 +204,8 @@ class ReportOptions(InputOptions, total=False):
 
     where: str | None
     select: str | None
+    format: str | None
+    binary: bool
     temp_dir: str | os.PathLike[str] | None
 
 
@@ -213,6 +215,7 @@ def report(
     *,
     inputs: Names = (),
     sample_rows: int = 100_000,
+    manifest: str | os.PathLike[str] | None = None,
     memory: str | int | None = None,
     seed: str | int | None = None,
     progress: Progress = NO_PROGRESS,
@@ -222,8 +225,10 @@ def report(
 
     output    what was shuffled: a file, or a directory of shards
     page      the file to write
-    inputs    what it was shuffled from; without them the page tells nothing of the order
+    inputs    what it was shuffled from; none: those of the manifest, if it has one and they are
+              as it says; otherwise the page tells nothing of the order
     sample_rows  of the output that are looked for in the inputs, about
+    manifest  of the run that wrote the output; default: the one in its directory, if any
     seed      of shuffle_key(id) in `where` and `select`
     options   of the run that wrote the output, see ReportOptions
     Returns   p-values by the name of what was tested, and what was read
@@ -237,7 +242,9 @@ def report(
 
     chosen = Options(**_options(inputs, {**options, "memory": memory, "seed": seed}))
     remove_leftovers(folders_written(os.fspath(page), chosen.temp_dir))
-    return make_report(Asked(os.fspath(output), chosen, os.fspath(page), sample_rows), progress)
+    known = _path_of(manifest)
+    asked = Asked(os.fspath(output), chosen, os.fspath(page), sample_rows, known)
+    return make_report(asked, progress)
 
 
 def stream(

@@ -422,6 +422,25 @@ class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers
 
 
 @group
+class Shuffled:
+    """What a shuffle wrote, where that has to be said."""
+
+    format: Annotated[
+        str | None,
+        value(
+            "--format",
+            "NAME",
+            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
+            "by its content and its name",
+            formats,
+        ),
+    ] = None
+    binary: Annotated[
+        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
+    ] = False
+
+
+@group
 class Sampling:
     """What a report looks at, and where it goes."""
 
@@ -432,10 +451,21 @@ class Sampling:
         int,
         value("--sample-rows", "N", "Look for about N rows of the output in the inputs.", "100000"),
     ] = 100_000
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Show the run of this manifest; its inputs are read if none is named.",
+            "_manifest.json in the directory",
+        ),
+    ] = None
 
 
 @group
-class ReportArguments(Inputs, Sampling, Chosen, Lines, Rows, Filters, Seed, Limits, Temp, Report):
+class ReportArguments(
+    Inputs, Sampling, Chosen, Lines, Rows, Filters, Shuffled, Seed, Limits, Temp, Report
+):
     """What `dbshuf report` takes; the last of its inputs is the output that was shuffled."""
 
 
@@ -461,19 +491,6 @@ class Checks:
             "_manifest.json or SHA256SUMS in the directory",
         ),
     ] = None
-    format: Annotated[
-        str | None,
-        value(
-            "--format",
-            "NAME",
-            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
-            "by its content and its name",
-            formats,
-        ),
-    ] = None
-    binary: Annotated[
-        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
-    ] = False
     seed: Annotated[
         str | None,
         value("--seed", "TEXT", "Check that the order is the one of TEXT.", "any order will do"),
@@ -493,5 +510,7 @@ class Checks:
 
 
 @group
-class VerifyArguments(Inputs, Chosen, Lines, Rows, Sql, Fence, Checks, Limits, Temp, Report):
+class VerifyArguments(
+    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Checks, Limits, Temp, Report
+):
     """What `dbshuf verify` takes; the last of its inputs is the output."""

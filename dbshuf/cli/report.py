@@ -39,7 +39,7 @@ def report(given: ReportArguments) -> None:
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     try:
         result = make_report(
-            ReportOptions(output, options, given.page, given.sample_rows), reporter
+            ReportOptions(output, options, given.page, given.sample_rows, given.manifest), reporter
         )
     finally:
         reporter.close()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dbshuf.base.messages import printable
 from dbshuf.pipeline.verify.sides import Side
 from dbshuf.reporting import figures
+from dbshuf.reporting.known_run import KnownRun
 from dbshuf.reporting.origin import Moved
 from dbshuf.reporting.page import Page, Verdict, verdict_of, version_of_dbshuf
 from dbshuf.reporting.randomness import LEAST_ROWS, Sources, all_tests, sources_of
@@ -28,6 +29,7 @@ def contents_of(
     sides: Sides,
     found: WrittenRows,
     moved: Moved | None,
+    run: KnownRun | None,
 ) -> Page:
     """Return what a page shows of an output, and of its inputs where they are known."""
     facts = {"Output": _output_facts(sides, found)}
@@ -40,6 +42,8 @@ def contents_of(
         verdict = verdict_of(tests)
         facts["Inputs"] = _input_facts(moved)
         drawn += _figures_of_order(moved, sources, _source_names(sides.inputs, sources))
+    if run is not None:
+        facts["Run"] = {name: _shown(value) for name, value in run.facts.items()}
     if found.lengths.rows:
         drawn.append(figures.row_lengths(found.lengths))
     if len(found.file_rows) > 1:
@@ -48,7 +52,7 @@ def contents_of(
     return Page(
         output=_shown(output),
         verdict=verdict,
-        notes=_notes(found, moved),
+        notes=_notes(found, moved, run),
         tests=tests,
         figures=drawn,
         facts=facts,
@@ -68,14 +72,15 @@ def _figures_of_order(moved: Moved, sources: Sources, names: Sequence[str]) -> l
     return drawn
 
 
-def _notes(found: WrittenRows, moved: Moved | None) -> list[str]:
+def _notes(found: WrittenRows, moved: Moved | None, run: KnownRun | None) -> list[str]:
     """Return what is missing on the page, and what would bring it."""
     notes = []
     if not found.lengths.rows:
         notes.append("The output has no rows.")
     if moved is None:
+        why = f" ({_shown(run.why_not)})" if run is not None else ""
         notes.append(
-            "Where rows came from is not shown: name the inputs before the output, as in"
+            f"Where rows came from is not shown{why}: name the inputs before the output, as in"
             " `dbshuf report corpus/ out/`, with the same --where and --select."
         )
         return notes

@@ -15,6 +15,7 @@ from dbshuf.base.remote_names import is_remote_output
 from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
 from dbshuf.options import Options, check_output_name
 from dbshuf.plan.row_plan import memory_cap
+from dbshuf.reporting.known_run import run_of
 from dbshuf.reporting.reading import read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import place_of
@@ -60,15 +61,17 @@ class ReportOptions:
     """What is asked for.
 
     output       what was shuffled: a file or a directory, here or elsewhere
-    options      the inputs and what was made of their rows; no inputs: those of the manifest
+    options      the inputs and what was made of their rows; no inputs: as the manifest says
     page         the file to write; None is stdout
     sample_rows  how many rows of the output are looked for in the inputs, about
+    manifest     of the run that wrote the output; None: the one in its directory, if any
     """
 
     output: str
     options: Options
     page: str | None
     sample_rows: int
+    manifest: str | None = None
 
 
 def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
@@ -85,6 +88,9 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     cap = memory_cap(asked.options)
     _check_memory(cap, asked.sample_rows)
     options = replace(asked.options, memory=cap)
+    run = run_of(asked.output, asked.manifest, options)
+    if not options.inputs and run is not None and run.options is not None:
+        options = run.options
     sides = sides_of(options, asked.output)
     found = read_output(sides, asked.sample_rows, progress)
     moved = None if sides.inputs is None else read_inputs(sides, found, progress)
@@ -95,7 +101,7 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     from dbshuf.reporting.contents import contents_of
     from dbshuf.reporting.page import html_of
 
-    page = contents_of(asked.output, sides, found, moved)
+    page = contents_of(asked.output, sides, found, moved, run)
     html = html_of(page)
     _write(target, html)
     return ReportResult(

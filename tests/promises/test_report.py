@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
-from dbshuf.errors import ExtraMissing, InputMissing, UsageError, VerifyFailed
+from dbshuf.errors import ExtraMissing, InputMissing, ManifestInvalid, UsageError, VerifyFailed
+from dbshuf.manifest.document import InputEntry, Manifest, RowSums
 from dbshuf.reporting import report as reporting
 
 ROWS = 1200
@@ -96,6 +97,43 @@ def test_an_output_alone_shows_what_it_can_and_says_what_is_missing(sources, hom
     page = (home / "page.html").read_text()
     assert re.findall(r'<figure id="figure-(\w+)"', page) == ["lengths", "shards"]
     assert "name the inputs before the output, as in `dbshuf report corpus/ out/`" in page
+
+
+def _manifest(files, options, later_ns=0):
+    """The manifest of a shuffle of these files, as they were `later_ns` ago."""
+    found = [(one, one.stat()) for one in files]
+    entries = [
+        InputEntry(os.fspath(one), at.st_size, at.st_mtime_ns - later_ns, 1, None, "why")
+        for one, at in found
+    ]
+    sums = RowSums("f", 7_654_321, "0" * 16, 7_654_321, "0" * 16)
+    made = Manifest({"dbshuf": "0.1"}, 1, "a <seed>", "line", "memory", options, entries, [], sums)
+    return made.dump()
+
+
+def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
+    """Facts of the run are shown, and its inputs read as it did, if they are as it found them."""
+    top, page = sources / "lines", home / "page.html"
+    files, named = sorted(top.iterdir()), {"inputs": [os.fspath(top)]}
+    dbshuf.shuffle(top, home / "out", seed="a <seed>", shards=2, where="bytes >= 10")
+    (home / "run.json").write_bytes(_manifest(files, {**named, "where": "bytes >= 10"}))
+    result = dbshuf.report(home / "out", page, manifest=home / "run.json")
+    assert result.found == result.rows == ROWS - 100
+    for fact in ("a &lt;seed&gt;", "7,654,321", "where = bytes &gt;= 10"):
+        assert f"<dd>{fact}</dd>" in page.read_text()
+    for data, why in (
+        (_manifest(files, named, 1), f"`{files[0]}` has another size or time"),
+        (_manifest(files[:1], named), "2 files instead of 1"),
+        (_manifest(files, {"inputs": ["-"]}), "one is standard input"),
+        (_manifest(files, {**named, "sql": "select"}), "--sql made the rows"),
+        (_manifest(files, {"inputs": ["gone"]}), "they cannot be read again: no such file"),
+    ):
+        (home / "out/_manifest.json").write_bytes(data)
+        assert dbshuf.report(home / "out", page).found is None
+        assert why in page.read_text()
+    (home / "out/_manifest.json").write_bytes(data.replace(b"memory", b"memoir"))
+    with pytest.raises(ManifestInvalid, match="was changed"):
+        dbshuf.report(home / "out", page)
 
 
 def test_rows_that_have_no_one_place_are_left_out_and_counted(home):

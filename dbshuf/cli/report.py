@@ -25,6 +25,8 @@ def report(given: ReportArguments) -> None:
     *inputs, output = given.inputs or [""]
     if not output:
         raise UsageError("no output is named", hint="as in dbshuf report corpus/ out/")
+    if given.page is None and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("the page is HTML, and no text for a terminal", hint="-o report.html")
     if given.page in (None, "-"):
         need_stdout(hint="name a file with --output")
     from dbshuf.options import Options

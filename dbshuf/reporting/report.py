@@ -1,6 +1,7 @@
 """One report: read the output, find its rows in the inputs, test, draw, write the page."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -142,6 +143,11 @@ def _target_of(asked: ReportOptions) -> Target:
             f"`{printable(asked.page)}`: a report is written to this machine",
             hint="write it here, and upload it",
         )
+    if _is_among_rows(asked):
+        raise UsageError(
+            f"`{printable(str(asked.page))}` would be read as a part of the output the next time",
+            hint="write it beside the output, or call it _report.html: names with _ are not read",
+        )
     if asked.sample_rows < 1:
         raise UsageError(f"--sample-rows {asked.sample_rows} must be at least 1")
     target = Target(
@@ -159,6 +165,15 @@ def _target_of(asked: ReportOptions) -> Target:
     )
     check_target(target)
     return target
+
+
+def _is_among_rows(asked: ReportOptions) -> bool:
+    """Whether the page would lie in the output's directory as a file of its rows."""
+    if asked.page in (None, "-") or not os.path.isdir(asked.output):
+        return False
+    page = Path(os.path.realpath(str(asked.page)))
+    is_below = page.is_relative_to(os.path.realpath(asked.output))
+    return is_below and not page.name.startswith(("_", "."))
 
 
 def _write(target: Target, html: bytes) -> None:

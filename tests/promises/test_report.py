@@ -10,7 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
-from dbshuf.errors import ExtraMissing, InputMissing, ManifestInvalid, UsageError, VerifyFailed
+from dbshuf.errors import (
+    ExtraMissing,
+    InputMissing,
+    ManifestInvalid,
+    OutputUnwritable,
+    UsageError,
+    VerifyFailed,
+)
 from dbshuf.manifest.document import InputEntry, Manifest, RowSums
 from dbshuf.reporting import report as reporting
 
@@ -193,6 +200,10 @@ def test_what_cannot_be_done_is_told(sources, home, monkeypatch):
         dbshuf.report(lines, page, shards=2)
     with pytest.raises(UsageError, match="a report is written to this machine"):
         dbshuf.report(lines, "s3://bucket/page.html")
+    with pytest.raises(UsageError, match="would be read as a part of the output"):
+        dbshuf.report(lines, lines / "page.html")
+    with pytest.raises(OutputUnwritable, match="there is no directory"):
+        dbshuf.report(lines, home / "nowhere/page.html")
     monkeypatch.setattr(reporting, "find_spec", lambda name: None if name == "scipy" else name)
     with pytest.raises(ExtraMissing, match="a report needs scipy") as caught:
         dbshuf.report(lines, page)

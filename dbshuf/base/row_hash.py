@@ -77,8 +77,8 @@ def hash_lines(lines: Lines) -> Hashes:
 def chosen_lines(lines: Lines, share: float) -> Any:
     """Return the numbers of about this share of the lines, chosen by what is in them.
 
-    It looks at the length and the 8 bytes in the middle: that takes a fifth of the time of a
-    hash, and of the lines that have them in common it takes all or none.
+    It looks at the length and 16 of the bytes: that takes a fifth of the time of a hash, and of
+    the lines that have them in common it takes all or none.
     """
     return _chosen(_looks(lines), lines.lengths, share)
 
@@ -98,16 +98,20 @@ def chosen_rows(batch: pa.RecordBatch, share: float) -> Any:
 
 
 def _looks(lines: Lines) -> U64:
-    """Return the 8 bytes in the middle of every line, or a hash of one that is shorter."""
+    """Return 8 bytes of the front and the middle of every line, or a hash of one that is shorter.
+
+    One of the two often is the same in many lines: names in JSON, padding.
+    """
     looks = np.zeros(len(lines.begins), np.uint64)
     is_short = lines.lengths < _LOOK_BYTES
     if is_short.any():
         looks[is_short] = hash_lines(lines.take(is_short)).high
-    begins = (lines.begins + (lines.lengths - _LOOK_BYTES) // 2)[~is_short]
-    if len(begins):
+    longer = lines.take(~is_short)
+    if len(longer.begins):
         count = len(lines.data) - _LOOK_BYTES + 1  # a word begins at every byte
         words = np.ndarray((count,), np.uint64, lines.data, strides=(1,))
-        looks[~is_short] = words[begins]
+        middles = words[longer.begins + (longer.lengths - _LOOK_BYTES) // 2]
+        looks[~is_short] = words[longer.begins] * _LANE_2 + middles
     return looks
 
 
@@ -313,14 +317,14 @@ def _aligned(
 
 
 def _step(found: Hashes, word: U64, spare: U64) -> None:
-    """Take one more word into both lanes, in place."""
+    """Take one more word into both lanes, in place: the second one sums up what the first was."""
     high, low = found
     np.bitwise_xor(high, word, out=high)
     np.multiply(high, _LANE_1, out=high)
     np.right_shift(high, np.uint64(29), out=spare)
     np.bitwise_xor(high, spare, out=high)
     np.multiply(low, _LANE_2, out=low)
-    np.add(low, word, out=low)
+    np.add(low, high, out=low)
 
 
 def _add(rows: Hashes, values: Hashes) -> None:

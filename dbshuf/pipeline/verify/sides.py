@@ -11,11 +11,12 @@ up to the bytes of a row. How outputs are compressed, cut and encoded makes no d
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.block_io import aligned_buffer
@@ -45,14 +46,18 @@ from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.query.relation import place_of
 from dbshuf.sink import format_of, output_path
+from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.formats.csv import value_texts
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.formats.row_text import ValueUnfit
 from dbshuf.sink.single_file import row_text
 from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
-from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.units import MIB
 
 BESIDE_ROWS = ("SHA256SUMS", "README.md")  # in a directory of shards, and no rows
+# Made of rows at a time: their text, or their values as another type.
+_STEP_BYTES, _STEP_ROWS = MIB, 1 << 16
 _LINES = pa.schema([("line", pa.binary())])
 
 Rows = LineBatch | RowBatch
@@ -162,7 +167,7 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     if is_text:
         return (
             Side("inputs", plan, partial(_as_lines, lines=_encoder(plan), share=share)),
-            Side("outputs", written, partial(_as_lines, lines=lines_of, share=share)),
+            Side("outputs", written, partial(_as_lines, lines=_as_read, share=share)),
         )
     schema = written.schema
     assert schema is not None
@@ -181,6 +186,11 @@ def _is_many(output: str) -> bool:
 
 def _kind_of_output(output: str, exclude: tuple[str, ...], asked: str | None) -> str:
     """Return what the outputs are: a format without its compression."""
+    if output == STDIN:
+        raise UsageError(
+            "the output is standard input, and is read more than once",
+            hint="the last name is the output: a file or a directory",
+        )
     inputs = resolve_inputs((output,), (), exclude)
     piped = next((one for one in inputs if one.pipe is not None), None)
     if piped is not None:
@@ -188,7 +198,13 @@ def _kind_of_output(output: str, exclude: tuple[str, ...], asked: str | None) ->
             f"the output is `{piped.name}`, a pipe, and is read more than once",
             hint="the last name is the output: a file or a directory",
         )
-    found = kind_of_inputs(inputs, None, table=None)
+    try:
+        found = kind_of_inputs(inputs, None, table=None)
+    except UsageError as error:
+        raise VerifyFailed(
+            f"of the outputs, {error.message}",
+            hint="take away what is none of them, or name them by a glob",
+        ) from error
     if found in DATABASES:
         raise UsageError(
             f"`{inputs[0].name}` is {one_of(found)}, and no output of a shuffle",
@@ -258,17 +274,43 @@ def _is_large(kind: Any) -> bool:
 
 
 def _as_lines(
-    batch: Rows, *, lines: Callable[[Any], Lines], share: float | None
+    batch: Rows, *, lines: Callable[[Any], Iterable[Lines]], share: float | None
 ) -> tuple[Hashes, U64]:
     """Hash rows as the lines that they are in text; see `Side.hash_`."""
-    found, ids = lines(batch), ids_of_rows(batch)
-    if share is None:
-        return hash_lines(found), ids
-    chosen = chosen_lines(found, share)
-    return hash_lines(found.take(chosen)), ids[chosen]
+    ids = ids_of_rows(batch)
+    parts: list[tuple[Hashes, U64]] = []
+    first = 0
+    for found in lines(batch):
+        last = first + len(found.begins)
+        if share is None:
+            parts.append((hash_lines(found), ids[first:last]))
+        else:
+            chosen = chosen_lines(found, share)
+            parts.append((hash_lines(found.take(chosen)), ids[first:last][chosen]))
+        first = last
+    return _joined(parts)
 
 
-def _encoder(plan: Plan) -> Callable[[Rows], Lines]:
+def _joined(parts: list[tuple[Hashes, U64]]) -> tuple[Hashes, U64]:
+    if len(parts) == 1:
+        return parts[0]
+    empty = np.zeros(0, np.uint64)
+    high, low, ids = (
+        (
+            np.concatenate([empty, *lanes])
+            for lanes in zip(*((h.high, h.low, i) for h, i in parts), strict=True)
+        )
+        if parts
+        else (empty, empty, empty)
+    )
+    return Hashes(high, low), ids
+
+
+def _as_read(batch: LineBatch) -> Iterator[Lines]:
+    yield lines_of(batch)
+
+
+def _encoder(plan: Plan) -> Callable[[Rows], Iterator[Lines]]:
     """Return what makes the lines of inputs as a plan would write them, text or JSON lines."""
     target = plan.target
     is_text = target.format == "txt"
@@ -276,13 +318,7 @@ def _encoder(plan: Plan) -> Callable[[Rows], Lines]:
     encode, _ = row_text(target)
     records = records_of(target)
 
-    def lines(batch: Rows) -> Lines:
-        if isinstance(batch, RowBatch):
-            rows = batch.batch
-        elif is_text:
-            return lines_of(batch)
-        else:
-            rows = records.batch(_window(batch, plan.seed))
+    def encoded(rows: pa.RecordBatch) -> Lines:
         try:
             return lines_in(encode(rows), end)
         except ValueUnfit as unfit:
@@ -290,6 +326,16 @@ def _encoder(plan: Plan) -> Callable[[Rows], Lines]:
                 unfit.message.format(name=rows.schema.names[0]),
                 hint="a shuffle would fail on it too; so this output is of other rows",
             ) from unfit
+
+    def lines(batch: Rows) -> Iterator[Lines]:
+        if isinstance(batch, RowBatch):
+            yield from (encoded(piece.batch) for piece in _pieces(batch))
+        elif is_text:
+            yield lines_of(batch)
+        else:
+            window = _window(batch, plan.seed)
+            for _, first, last in SizeCut(_STEP_BYTES, _STEP_ROWS).runs(window.bounds):
+                yield encoded(records.batch(window.slice(first, last)))
 
     return lines
 
@@ -299,12 +345,24 @@ def _as_columns(
 ) -> tuple[Hashes, U64]:
     """Hash rows as the values that they are; see `Side.hash_`."""
     if isinstance(batch, LineBatch):  # of which readers see the one column `line`
-        return _as_lines(batch, lines=lines_of, share=share)
-    rows, ids = pa.RecordBatch.from_arrays(plain(batch.batch), batch.batch.schema.names), batch.ids
-    if share is not None:
-        chosen = chosen_rows(rows, share)
-        rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
-    return hash_rows(rows), ids
+        return _as_lines(batch, lines=_as_read, share=share)
+    parts = []
+    for piece in _pieces(batch):
+        names = piece.batch.schema.names
+        rows, ids = pa.RecordBatch.from_arrays(plain(piece.batch), names), piece.ids
+        if share is not None:
+            chosen = chosen_rows(rows, share)
+            rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
+        parts.append((hash_rows(rows), ids))
+    return _joined(parts)
+
+
+def _pieces(batch: RowBatch) -> Iterator[RowBatch]:
+    """Yield the rows in pieces that are small however their values are written out."""
+    for part in batch.cut(_STEP_BYTES):
+        for first in range(0, len(part.ids), _STEP_ROWS):
+            rows = part.batch.slice(first, _STEP_ROWS)
+            yield RowBatch(rows, part.ids[first : first + _STEP_ROWS])
 
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:

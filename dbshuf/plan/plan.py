@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
+from dbshuf.base.row_notes import ReadNotes
+from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line
 from dbshuf.plan.row_plan import (
     Shape,
@@ -60,6 +62,8 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    wanted: Wanted | None = None  # about the output, in writing
+    notes: ReadNotes | None = None  # of what is read, for that
 
     @property
     def has_fixed_ids(self) -> bool:

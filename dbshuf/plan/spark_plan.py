@@ -14,6 +14,7 @@ from dbshuf.base.messages import printable
 from dbshuf.base.process_memory import available_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.space import temp_folder
@@ -35,7 +36,6 @@ _ROW_BYTES = 8 + 8 + 8 + 8 + 4 + 4
 _COLUMN_BYTES = 12  # of a further column, likewise
 _PARTITION_BYTES = 128 * MIB  # of rows that one task sorts, where the shards do not say
 _MOST_PARTITIONS = 20_000
-SUCCESS = "_SUCCESS"  # what programs of Spark and Hadoop wait for in a directory
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class SparkPlan:
     temp_dir: Path
     table_rows: int | None
     columns: "pa.Schema | None"
+    wanted: Wanted | None = None  # about the output, in writing
     tables: tuple[str, ...] = ()
     strategy: str = "spark"
 
@@ -248,7 +249,7 @@ def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Su
         inputs=read.inputs,
         shape=read.shape,
         survey=survey,
-        target=replace(target, marker=SUCCESS if target.in_shards else None),
+        target=target,
         seed=target.seed,
         terminator=read.terminator,
         header=read.header,

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import spark_cluster
 from command import DBSHUF, child_environment
+from output_files import MARKS, data_files
 from pyarrow.csv import write_csv
 
 import dbshuf
@@ -129,12 +130,8 @@ def make_inputs(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Return name -> bytes of all files of an output but the one that only Spark adds."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "_SUCCESS"
-    }
+    """Return name -> bytes of all files of an output."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in data_files(folder)}
 
 
 def test_spark_gives_the_bytes_that_duckdb_gives(
@@ -198,7 +195,7 @@ def test_a_directory_is_replaced_whole_and_marked_last(
             "plain.txt", "out/", seed=1, memory="2GB", shards=shards, engine="spark", force=True
         )
         Path("out/notes").write_text("mine")
-    names = ["_SUCCESS", "notes", "part-00000-of-00002.txt", "part-00001-of-00002.txt"]
+    names = [*MARKS, "notes", "part-00000-of-00002.txt", "part-00001-of-00002.txt"]
     assert sorted(os.listdir("out")) == names
 
 

@@ -48,11 +48,14 @@ class ReadNotes:
 
     read     int64, shape (inputs,): rows that were read, before any SQL
     ordered  of the rows that were handed on to be ordered
+    is_all   whether all that the inputs hold was read
     """
 
+    is_all = False
+
     def __init__(self, inputs: int, when_read: Callable[[], None] = lambda: None) -> None:
-        """Note of so many inputs; `when_read` is called once all rows are."""
-        self.when_read = when_read
+        """Note of so many inputs; `when_read` is called once all of them is read."""
+        self._when_read = when_read
         self.read = np.zeros(inputs, np.int64)
         self.ordered = RowSum()
         self._lock = threading.Lock()
@@ -69,8 +72,14 @@ class ReadNotes:
         with self._lock:
             self.read[numbers.astype(np.intp)] += counts
 
+    def end(self) -> None:
+        """All that the inputs hold was read."""
+        self.is_all = True
+        self._when_read()
+
     def clear(self) -> None:
         """Forget all: it is read again."""
+        self.is_all = False
         self.read[:] = 0
         self.ordered.clear()
 
@@ -81,17 +90,13 @@ class NotedScan:
     def __init__(self, feed: Scan, notes: ReadNotes) -> None:
         self._feed, self._notes = feed, notes
         self.most_workers = feed.most_workers
-        self.stop, self.close = feed.stop, feed.close
+        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):
             self._notes.ordered.add(*_summed(batch))
             yield batch
             del batch
-
-    def check(self) -> None:
-        self._feed.check()
-        self._notes.when_read()
 
 
 def _summed(batch: LineBatch | RowBatch) -> tuple[int, int]:

@@ -187,7 +187,10 @@ class RunRecord:
         """Write all, once the last byte is hashed."""
         seal, plan, notes = self._seal, self.plan, self._notes
         self._windows.finish()
-        self._catch_up.join()
+        if notes.is_all:
+            self._catch_up.join()
+        else:  # a LIMIT was content with less
+            self._catch_up.stop()
         rows: Any = notes.read
         if plan.store is not None:
             rows = [one.rows for one in plan.store.sources]

@@ -94,6 +94,8 @@ class LineScan:
     def check(self) -> None:
         self._source.check_unchanged()
         check_read(self._seen_bytes, self._source.text_bytes)
+        if self._notes is not None:
+            self._notes.end()
 
     def stop(self) -> None:
         self._source.stop()
@@ -151,6 +153,8 @@ class TableScan:
         self._source.check_unchanged()
         if self._source.rows is not None:
             check_rows(self._source.seen_rows, self._source.rows)
+        if self._notes is not None:
+            self._notes.end()
 
     def stop(self) -> None:
         self._source.stop()

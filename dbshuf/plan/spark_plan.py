@@ -22,6 +22,7 @@ from dbshuf.plan.spark_memory import SparkMemory, spark_memory
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.source.checksums import without_checksum
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -162,10 +163,12 @@ class SparkPlan:
         text, shuffle = self.survey.text_bytes, self.shuffle_bytes
         whole = self.whole_inputs
         largest = max((one.size_bytes or 0 for one in whole), default=0)
+        unchecked = without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
             ("inputs", f"{len(self.inputs):,}, text {about + human(text) if text else 'unknown'}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            *([("checksums", unchecked)] if unchecked else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *(
                 [

@@ -91,10 +91,9 @@ def assert_sizes(directory: Path, size: int = SIZE) -> None:
 
 
 def digests(directory: Path) -> dict[str, str]:
-    found = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in found
+        for path in data_files(directory)
     }
 
 

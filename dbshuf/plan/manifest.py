@@ -1,5 +1,6 @@
 """What a run is to leave in writing: where, and the options as the user gave them."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -7,7 +8,7 @@ from typing import Any
 
 from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import OutputExists, UsageError
-from dbshuf.manifest.names import CARD_NAME, is_our_card
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, is_our_card
 from dbshuf.options import Options
 from dbshuf.sink import OutputPath, RemotePath, Target, check_target, output_path
 
@@ -39,6 +40,7 @@ def wanted_of(options: Options, target: Target) -> Wanted | None:
         _check_card(target)
     path = None if options.manifest is None else output_path(options.manifest)
     if path is not None:
+        _check_apart(target, path)
         check_target(manifest_target(target, path))
     if options.is_answer or (path is None and not target.in_shards):
         return None
@@ -50,6 +52,23 @@ def manifest_target(target: Target, path: OutputPath) -> Target:
     return replace(
         target, path=path, shards=None, shard_bytes=None, shard_rows=None, split_names=()
     )
+
+
+def _check_apart(target: Target, path: OutputPath) -> None:
+    """Raise UsageError for a manifest that would be the output, or lie in it."""
+    if isinstance(path, RemotePath) or isinstance(target.path, RemotePath) or target.path is None:
+        return
+    own = os.path.realpath(path)
+    if target.in_shards:
+        if os.path.commonpath([own, os.path.realpath(target.path)]) == os.path.realpath(
+            target.path
+        ):
+            raise UsageError(
+                f"--manifest `{path}` lies in the output, which has a `{MANIFEST_NAME}` anyway",
+                hint="leave it out, or name a file elsewhere",
+            )
+    elif own in [os.path.realpath(str(file)) for file in target.files]:
+        raise UsageError(f"--manifest and the output are both `{path}`", hint="name two files")
 
 
 def _check_card(target: Target) -> None:
@@ -91,4 +110,6 @@ def _shown(name: str, value: Any) -> Any:
     if name == "spark_conf":
         key, _, setting = value.partition("=")
         return f"{key}={REDACTED if _SECRET.search(key) else setting}"
-    return shown_url(value) if isinstance(value, str) and is_remote(value) else value
+    if isinstance(value, str):
+        return shown_url(value) if is_remote(value) else value
+    return value if isinstance(value, (bool, int, float)) else str(value)

@@ -256,14 +256,24 @@ class RemoteDirectory:
                 f"{error.message}; all new shards are in place, and some of an older set too",
                 hint="remove those that have another number behind `-of-`",
             ) from None
-        for name, text in self._marks.items():
-            self._uploads.store.put(self._prefix + name, text)
+        self._show_marks()
         self._uploads.close()
+
+    def _show_marks(self) -> None:
+        """Put what is said of the shards, `_SUCCESS` last."""
+        for name, text in self._marks.items():
+            try:
+                self._uploads.store.put(self._prefix + name, text)
+            except DbshufError as error:
+                raise type(error)(
+                    f"{error.message}; all shards are in place, but no `{name}` says so",
+                    hint="run it again with --force",
+                ) from None
 
     def _remove_marks(self) -> None:
         """Remove what an older run said of its shards, `_SUCCESS` first."""
         store = self._uploads.store
-        for name in OLD_MARKS:
+        for name in filter(self._is_there, OLD_MARKS):
             store.delete(self._prefix + name)
         with contextlib.suppress(InputMissing):
             card = store.stat(self._prefix + CARD_NAME)

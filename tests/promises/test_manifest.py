@@ -166,9 +166,11 @@ def test_a_failed_run_leaves_no_manifest_and_an_old_one_as_it_was(inputs):
         )
     assert Path("m.json").read_text() == "old"
     assert sorted(os.listdir()) == ["in", "m.json"]
-    for name in ("out.txt", "", "-", "x/"):
+    for name in ("out.txt", "in/../out.txt", "", "-", "x/"):
         with pytest.raises(UsageError):
             dbshuf.shuffle(inputs, "out.txt", memory=MEMORY, manifest=name)
+    with pytest.raises(UsageError, match="lies in the output"):
+        dbshuf.shuffle(inputs, "out/", memory=MEMORY, shards=2, manifest="out/m.json")
 
 
 @pytest.mark.parametrize("options", [{"shards": 2}, {"format": "parquet"}])

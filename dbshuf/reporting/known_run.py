@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dbshuf.errors import DbshufError
-from dbshuf.manifest.document import MANIFEST_NAME, InputEntry, Manifest
+from dbshuf.manifest.document import InputEntry, Manifest
+from dbshuf.manifest.names import MANIFEST_NAME
 from dbshuf.options import Options
 from dbshuf.source.input import Input
 from dbshuf.source.inputs import STDIN, resolve_inputs

@@ -99,6 +99,7 @@ def test_the_command_says_what_it_found_and_never_writes_half_a_page(cli, corpus
 
 def test_an_output_alone_shows_what_it_can_and_says_what_is_missing(sources, home):
     dbshuf.shuffle(sources / "lines", home / "out", seed="5", shards=2)
+    (home / "out/_manifest.json").unlink()
     result = dbshuf.report(home / "out", home / "page.html")
     assert (result.rows, result.found, result.p_values) == (ROWS, None, {})
     page = (home / "page.html").read_text()
@@ -123,6 +124,7 @@ def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
     top, page = sources / "lines", home / "page.html"
     files, named = sorted(top.iterdir()), {"inputs": [os.fspath(top)]}
     dbshuf.shuffle(top, home / "out", seed="a <seed>", shards=2, where="bytes >= 10")
+    assert dbshuf.report(home / "out", page).found == ROWS - 100
     (home / "run.json").write_bytes(_manifest(files, {**named, "where": "bytes >= 10"}))
     result = dbshuf.report(home / "out", page, manifest=home / "run.json")
     assert result.found == result.rows == ROWS - 100

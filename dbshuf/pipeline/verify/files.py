@@ -17,7 +17,8 @@ from dbshuf.base.process_memory import usable_cores
 from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid, UsageError
-from dbshuf.manifest.document import MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME, Manifest
+from dbshuf.manifest.document import Manifest
+from dbshuf.manifest.names import MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
 from dbshuf.units import MIB
 
 _CARD_NAME = "README.md"

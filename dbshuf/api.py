@@ -96,6 +96,8 @@ class OutputOptions(TypedDict, total=False):
     split: str | None
     split_seed: str | None
     split_by: str | None
+    manifest: str | os.PathLike[str] | None
+    card: bool
     force: bool
 
 
@@ -340,7 +342,9 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
-        name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
+        name: os.fspath(others[name])
+        for name in ("temp_dir", "manifest")
+        if others.get(name) is not None
     }
     seed = others.get("seed")
     for name in ("include", "exclude", "allow_files", "spark_conf"):

@@ -292,6 +292,25 @@ class Replacing:
 
 
 @group
+class Written:
+    """What is written about the output."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Write what was read and written, with checksums, to FILE.",
+            "in a directory of shards `_manifest.json`",
+        ),
+    ] = None
+    card: Annotated[
+        bool,
+        flag("--card", "Describe Parquet shards in README.md, as Hugging Face datasets reads it."),
+    ] = False
+
+
+@group
 class Report:
     """What is told on standard error; the library does not know of it."""
 
@@ -318,7 +337,9 @@ class Printing:
 
 
 @group
-class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Replacing, Report):
+class AfterInputs(
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+):
     """What every command that shuffles takes beside its inputs."""
 
 

@@ -8,7 +8,7 @@ one run of the same inputs, options and versions has one manifest.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid
 
 MANIFEST_VERSION = 1
-MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME = "_manifest.json", "SHA256SUMS", "_SUCCESS"
 
 _OWN_SUM = '  "manifest_sha256": "'
 _HEX_DIGITS = 64
@@ -92,8 +91,8 @@ class Manifest:
     unit: str
     strategy: str
     options: dict[str, Any]
-    inputs: list[InputEntry]
-    outputs: list[OutputEntry]
+    inputs: Sequence[InputEntry]
+    outputs: Sequence[OutputEntry]
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
 
@@ -161,15 +160,13 @@ class Manifest:
             ) from error
 
 
-def _listed(name: str, entries: Sequence[InputEntry | OutputEntry]) -> Iterator[str]:
-    if not entries:
-        yield f'  "{name}": [],\n'
-        return
-    yield f'  "{name}": [\n'
-    for number, entry in enumerate(entries):
-        comma = "," if number < len(entries) - 1 else ""
-        yield f"    {json.dumps(asdict(entry))}{comma}\n"
-    yield "  ],\n"
+def _listed(name: str, entries: Iterable[InputEntry | OutputEntry]) -> Iterator[str]:
+    yield f'  "{name}": ['
+    comma = ""
+    for entry in entries:
+        yield f"{comma}\n    {json.dumps(asdict(entry))}"
+        comma = ","
+    yield "\n  ],\n" if comma else "],\n"
 
 
 def _check_own_sum(data: bytes, shown: str) -> None:

@@ -1,25 +1,15 @@
 """An output of which bytes, hash and rows are noted, for the manifest."""
 
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
 
 from dbshuf.base.window import Window
 from dbshuf.sink.raw_file import ByteOutput
+from dbshuf.sink.seal import WrittenFile
 from dbshuf.units import KIB
 
 _BESIDE_BYTES = 64 * KIB  # from here on a hash takes longer than to have a thread make it
-
-
-@dataclass(frozen=True)
-class WrittenFile:
-    """One file of an output: its rows, its bytes, and their SHA-256."""
-
-    rows: int
-    bytes: int
-    sha256: str
 
 
 class HashedOutput:
@@ -113,8 +103,3 @@ class NotingEncoder:
 def written_by(encoder: Encoder) -> WrittenFile | None:
     """Return what a finished encoder has noted; None if nobody asked for it."""
     return encoder.written if isinstance(encoder, NotingEncoder) else None
-
-
-def noted(files: Sequence[WrittenFile | None]) -> list[WrittenFile]:
-    """Return what was noted of files, of which none or all were."""
-    return [one for one in files if one is not None]

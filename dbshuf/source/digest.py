@@ -25,6 +25,7 @@ class InputDigest:
 
     sha256    hexadecimal, once all was hashed; None before
     unhashed  why there will be none; empty if there will
+    read_bytes  of a stream, so far
     """
 
     def __init__(self, size_bytes: int | None, unhashed: str = "") -> None:
@@ -32,7 +33,7 @@ class InputDigest:
         self._size, self.unhashed = size_bytes, unhashed
         self.sha256: str | None = None
         self._hash: Any = None
-        self._next = 0  # byte that comes next
+        self._next = self.read_bytes = 0  # byte that comes next
         self._is_left = False  # to `catch_up`
         self._turn: threading.Condition | None = None
         self._patience_s = PATIENCE_S
@@ -42,12 +43,15 @@ class InputDigest:
     def stream(self, raw: RawInput, head: bytes) -> RawInput:
         """Return `raw`, of which `head` was read already, with what is read of it hashed."""
         self._hash, self._next, self.sha256 = hashlib.sha256(head), len(head), None
+        self.read_bytes = len(head)
         return _HashedInput(raw, self)
 
     def add(self, data: bytes | memoryview) -> None:
         """Hash the next bytes of a stream; no bytes are its end."""
         if len(data):
             self._hash.update(data)
+            self._next += len(data)
+            self.read_bytes = self._next
         elif self._hash is not None:
             self._done()
 

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dbshuf.errors import InputChanged
 from dbshuf.source.digest import InputDigest
-from dbshuf.source.input import Input, unreadable
+from dbshuf.source.input import Input, check_unchanged, unreadable
 
 
 def with_digests(inputs: Sequence[Input], *, in_columns: str | None) -> tuple[Input, ...]:
@@ -60,7 +61,7 @@ class CatchUp:
         self._is_read.wait()
         for one in self._inputs:
             digest = one.digest
-            if self._stop.is_set():
+            if self._stop.is_set() or self._error is not None:
                 return
             if digest is None or digest.sha256 is not None or digest.unhashed:
                 continue
@@ -68,6 +69,8 @@ class CatchUp:
                 continue
             try:
                 digest.catch_up(one.path, self._stop)
+                check_unchanged(one)
             except OSError as error:
                 self._error = unreadable(one.name, error)
-                return
+            except InputChanged as error:
+                self._error = error

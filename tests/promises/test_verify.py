@@ -29,6 +29,24 @@ def test_a_run_that_finds_nothing_says_so_in_one_line(cli, shuffled):
     assert cli("verify", "in", "out", *shuffled, "-q").err == ""
 
 
+def test_what_a_run_wrote_is_as_its_manifest_says_until_a_bit_is_another_one(cli, shuffled, home):
+    """The seed in the manifest is that of the order."""
+    ran = cli("verify", "out")
+    assert ran.code == 0
+    assert "3 files as `out/_manifest.json` has them" in ran.err
+    ran = cli("verify", "in", "out", *shuffled, "--order")
+    assert ran.code == 0
+    assert "in the order of the seed" in ran.err
+    shard = home / "out" / "part-00002-of-00003.txt"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    ran = cli("verify", "out", "--json")
+    assert ran.code == VerifyFailed.exit_code
+    assert [one["file"] for one in json.loads(ran.out)["problems"]] == [shard.name]
+    assert f"`{shard.name}` has the SHA-256" in ran.err
+
+
 def test_a_run_that_finds_something_says_where_and_shows_no_rows(cli, shuffled, home):
     shard = home / "out" / "part-00001-of-00003.txt"
     first, *others = shard.read_bytes().splitlines(keepends=True)
@@ -62,10 +80,10 @@ def test_what_makes_no_sense_is_told_before_any_work(cli, shuffled):
     for arguments, said in (
         ((), "nothing is named"),
         (("out", "--where", "true"), "--where is for rows, and no inputs are named"),
-        (("in", "out", "--order"), "no _manifest.json"),
+        (("in", "in", "--order"), "no _manifest.json"),
         (("in", "out", "--sample", "7"), "--sample `7` is no share"),
         (("s3://bucket/out/",), "on this machine only"),
-        (("out",), "has no _manifest.json and no SHA256SUMS"),
+        (("in",), "has no _manifest.json and no SHA256SUMS"),
     ):
         ran = cli("verify", *arguments)
         assert ran.code not in (0, 1, VerifyFailed.exit_code), arguments

@@ -59,7 +59,7 @@ def spark_plan(options: Options) -> "SparkPlan":
 def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
-    reads_only  whether rows are read alone, so that no room is needed for them
+    reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -94,7 +94,10 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     chosen = Ordering.make(
         order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )

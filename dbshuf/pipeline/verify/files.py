@@ -18,10 +18,9 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid, UsageError
 from dbshuf.manifest.document import Manifest
-from dbshuf.manifest.names import MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
 from dbshuf.units import MIB
 
-_CARD_NAME = "README.md"
 _SHOWN_PROBLEMS = 20
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
@@ -267,7 +266,7 @@ def _look(
 
 def _beside(folder: Path, list_path: Path, listed: Sequence[_Listed]) -> Iterator[Problem]:
     """Yield what is wrong with the other files of a directory of shards."""
-    known = {one.name for one in listed} | {MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME, _CARD_NAME}
+    known = {one.name for one in listed} | {MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME, CARD_NAME}
     for below, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         for name in sorted(names):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dbshuf.base.layout import PIECE_ROW_BYTES
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.base.progress import Progress
@@ -254,14 +255,14 @@ def _add(differences: Differences, side: Side, sign: int, batch: Rows) -> None:
 
 
 def _room(*plans: Plan) -> int:
-    """Return the memory (bytes) that is left while rows are read."""
-    left = [
-        plan.memory_bytes
-        - plan.layout.base_bytes
-        - plan.layout.workers * int(plan.layout.buffer_bytes * (plan.shape.copies + 1))
-        for plan in plans
-    ]
-    return max(min(left), _LEAST_ROOM_BYTES)
+    """Return the memory (bytes) for rows that differ, while others are read and hashed."""
+    left = []
+    for plan in plans:
+        layout = plan.layout
+        hashed = layout.piece_rows * PIECE_ROW_BYTES
+        reading = int(layout.buffer_bytes * (plan.shape.copies + 1)) + hashed
+        left.append(plan.memory_bytes - layout.base_bytes - layout.workers * reading)
+    return max(min(left) * 3 // 4, _LEAST_ROOM_BYTES)
 
 
 def _first(known: tuple[_Row, ...], entry: Entry, sign: int) -> tuple[_Row, ...]:

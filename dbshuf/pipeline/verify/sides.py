@@ -40,6 +40,7 @@ from dbshuf.base.temporary import private_folder
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, run_workers
 from dbshuf.errors import RowUnfit, UsageError, VerifyFailed
+from dbshuf.manifest.names import CARD_NAME, SUMS_NAME
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
 from dbshuf.plan.make_plan import make_plan
@@ -55,7 +56,7 @@ from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.units import MIB
 
-BESIDE_ROWS = ("SHA256SUMS", "README.md")  # in a directory of shards, and no rows
+BESIDE_ROWS = (SUMS_NAME, CARD_NAME)  # in a directory of shards, and no rows
 # Made of rows at a time: their text, or their values as another type.
 _STEP_BYTES, _STEP_ROWS = MIB, 1 << 16
 _LINES = pa.schema([("line", pa.binary())])

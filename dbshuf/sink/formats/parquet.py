@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dbshuf.base.thrift import Struct
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.encoder_threads import MemoryFile
 from dbshuf.sink.formats.column_file import (
@@ -18,7 +19,8 @@ from dbshuf.sink.formats.column_file import (
     batches_of,
     file_metadata,
 )
-from dbshuf.sink.formats.parquet_footer import MAGIC, Footer
+from dbshuf.sink.formats.parquet_footer import MAGIC, Footer, chunks_of, only_group
+from dbshuf.sink.formats.parquet_page_index import PageIndex, index_start
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
@@ -35,9 +37,17 @@ _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A row group: its pages as they lie in a file, and the footer of a file of it alone."""
+    """A row group of a file of its own.
+
+    pages   as they lie in the file, and the Bloom filters behind them
+    index   the page index, as it lies behind these
+    group   what the footer says of it; None: there are no rows
+    footer  of the file
+    """
 
     pages: list[bytes]
+    index: bytes
+    group: Struct | None
     footer: bytes
 
 
@@ -82,6 +92,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             self._options |= self._footer.options_for(notes)
             self._footer = Footer(self._encode([]).footer)
             self._footer.describe(notes, self._says)
+        self._index = PageIndex(target.temp_dir)
         self._page_bytes = 0  # written so far
 
     def _begin(self, group: Group) -> None:
@@ -91,16 +102,28 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         begin(self._encode, group)
 
     def _put(self, encoded: RowGroup) -> None:
-        self._footer.add(encoded.footer, self._page_bytes)
+        assert encoded.group is not None
+        self._index.add(chunks_of(encoded.group), memoryview(encoded.index), self._page_bytes)
+        self._footer.add(encoded.group, self._page_bytes)
         for page in encoded.pages:
             self._output.write(page)
             self._page_bytes += len(page)
 
     def _end_bytes(self) -> int:
-        return len(self._footer.to_bytes())
+        return self._index.size_bytes + len(self._footer_bytes())
 
     def _write_end(self) -> None:
-        self._output.write(self._footer.to_bytes())
+        footer = self._footer_bytes()
+        self._index.write(self._output)
+        self._output.write(footer)
+        self._index.close()
+
+    def _footer_bytes(self) -> bytes:
+        return self._footer.to_bytes(self._index, len(MAGIC) + self._page_bytes)
+
+    def abort(self) -> None:
+        super().abort()
+        self._index.close()
 
     def _encode(self, group: Group) -> RowGroup:
         made = MemoryFile()
@@ -110,6 +133,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             compression=self._codec,
             compression_level=self._level,
             write_page_checksum=True,
+            write_page_index=True,
             **self._options,
         )
         try:
@@ -134,4 +158,14 @@ def _taken_apart(pieces: list[bytes]) -> RowGroup:
         end = pieces.pop() + end
     pieces.append(end[:-size])
     pieces[0] = pieces[0].removeprefix(MAGIC)
-    return RowGroup(pieces, end[-size:-_FOOT_BYTES])
+    footer = end[-size:-_FOOT_BYTES]
+    group = only_group(footer)
+    start = None if group is None else index_start(chunks_of(group))
+    if start is None:
+        return RowGroup(pieces, b"", group, footer)
+    index_bytes = len(MAGIC) + sum(map(len, pieces)) - start
+    index = b""
+    while len(index) < index_bytes:
+        index = pieces.pop() + index
+    pieces.append(index[:-index_bytes])
+    return RowGroup(pieces, index[-index_bytes:], group, footer)

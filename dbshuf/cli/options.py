@@ -259,7 +259,12 @@ class Files:
     ] = None
     row_group_bytes: Annotated[
         str | None,
-        value("--row-group-bytes", "SIZE", "Put SIZE of rows into a Parquet row group.", "16MiB"),
+        value(
+            "--row-group-bytes",
+            "SIZE",
+            "Put SIZE of rows into a Parquet row group.",
+            "16MiB; up to 128MiB if memory allows",
+        ),
     ] = None
     shards: Annotated[
         int | None,

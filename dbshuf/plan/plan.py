@@ -19,6 +19,7 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
+from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -176,8 +177,14 @@ class Plan:
                 "needed_bytes": self.output_bytes,
                 "free_bytes": self.output_free_bytes,
             }
+            | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
             | ({"upload": self.upload} if self.upload else {}),
         }
+
+    @property
+    def _group_bytes(self) -> int | None:
+        """Of the rows in a row group of Parquet; None in other formats."""
+        return row_group_bytes(self.target) if self.target.format == "parquet" else None
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -228,6 +235,7 @@ class Plan:
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
+            *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
         ]

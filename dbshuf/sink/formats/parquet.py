@@ -148,10 +148,10 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
                 file.close()
             raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
         file.close()
-        return _taken_apart(made.take())
+        return taken_apart(made.take())
 
 
-def _taken_apart(pieces: list[bytes]) -> RowGroup:
+def taken_apart(pieces: list[bytes]) -> RowGroup:
     """Return the group of a whole file: magic, pages, footer, its length in four bytes, magic."""
     end = b""
     while len(end) < (size := _FOOT_BYTES + int.from_bytes(end[-_FOOT_BYTES:-4], "little")):

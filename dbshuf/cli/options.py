@@ -266,6 +266,18 @@ class Files:
             "16MiB; up to 128MiB if memory allows",
         ),
     ] = None
+    bloom: Annotated[
+        list[str] | None,
+        value(
+            "--bloom",
+            "COLUMN",
+            "Put Bloom filters of COLUMN into Parquet, for = and IN; may be repeated.",
+        ),
+    ] = None
+    cdc: Annotated[
+        bool,
+        flag("--cdc", "Cut Parquet pages by content: stores that keep equal parts once save room."),
+    ] = False
     shards: Annotated[
         int | None,
         value("--shards", "N", "Cut the output into N files by equal ranges of the key."),

@@ -39,6 +39,8 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         row_group_bytes=None
         if options.row_group_bytes is None
         else parse_bytes(options.row_group_bytes, "--row-group-bytes"),
+        bloom=options.bloom,
+        cdc=options.cdc,
         split_names=() if splits is None else splits.names,
         member_of=None
         if splits is None

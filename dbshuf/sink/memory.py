@@ -16,6 +16,8 @@ _MAX_STEPPING_THREADS = 4
 # are what most readers are made for: fewer requests, a smaller footer, more to skip at once.
 ROW_GROUP_BYTES, MOST_ROW_GROUP_BYTES = 16 * MIB, 128 * MIB
 _GROUPS_SHARE = 5  # of the memory, that larger groups may take
+_BLOOM_BYTES = 2 * MIB  # of a column of a group, which has 2^20 rows at most
+PAGE_INDEX_BYTES = MIB  # of each of its two parts that wait in memory
 GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
 _GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same time
 _LARGE_GROUPS_AT_ONCE = 4  # likewise, however large they are; one more takes memory that is named
@@ -67,6 +69,8 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
         held += 8 * MIB
     elif kind == "parquet":
         held += _groups_bytes(target)
+        held += len(target.bloom) * (1 + grouping_threads(target)) * _BLOOM_BYTES
+        held += 2 * PAGE_INDEX_BYTES
     if (
         kind in ("arrow", "parquet")
         and (codec_of(kind, target.compression)[1] or 0) > _STRONG_LEVEL
@@ -122,8 +126,11 @@ def row_group_bytes(target: Target) -> int:
 def fitting_row_group_bytes(target: Target) -> int:
     """Return the size of row groups that a target has room for, where nobody asked for one.
 
-    It is the largest that leaves as many threads to encode as the smallest does.
+    It is the largest that leaves as many threads to encode as the smallest does. Where files
+    are cut by their size it is the smallest, or what a shard holds would depend on memory.
     """
+    if target.shard_bytes is not None:
+        return ROW_GROUP_BYTES
     size, threads = MOST_ROW_GROUP_BYTES, _grouping_threads(target, ROW_GROUP_BYTES)
     room = (target.memory_bytes or 0) // _GROUPS_SHARE // max(len(target.split_names), 1)
     while size > ROW_GROUP_BYTES:

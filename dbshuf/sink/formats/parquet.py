@@ -32,6 +32,10 @@ from dbshuf.sink.written_types import SchemaCast, notes_in, reader_schema, store
 # 147 bytes.
 ROW_GROUP_ROWS = 1 << 20
 
+# Of a Bloom filter: of values that a group does not have, how many it lets through. As in
+# DuckDB; 10 bits a row, up to twice that, since a filter is a power of two long.
+_FALSE_POSITIVES = 0.01
+
 _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, and this
 
 
@@ -80,6 +84,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         self._schema = records.schema.with_metadata(self._says)
         self._cast: SchemaCast | None = None
         self._options: dict[str, Any] = {}
+        self._bloom = target.bloom
+        self._cdc = target.cdc
         notes = notes_in(target.written)
         if target.written is not None:
             seen = reader_schema(target.written).with_metadata(self._says)
@@ -127,6 +133,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
 
     def _encode(self, group: Group) -> RowGroup:
         made = MemoryFile()
+        rows = sum(len(window.keys) for piece in group for window in piece)
+        bloom = {"ndv": max(rows, 1), "fpp": _FALSE_POSITIVES}
         file = pq.ParquetWriter(
             made,
             self._schema,
@@ -134,6 +142,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             compression_level=self._level,
             write_page_checksum=True,
             write_page_index=True,
+            use_content_defined_chunking=self._cdc,
+            bloom_filter_options=dict.fromkeys(self._bloom, bloom),
             **self._options,
         )
         try:
@@ -141,8 +151,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
                 batches = batches_of(group, self._records)
                 if self._cast is not None:
                     batches = list(map(self._cast.cast, batches))
-                rows = pa.Table.from_batches(batches)
-                file.write_table(rows, row_group_size=rows.num_rows)
+                file.write_table(pa.Table.from_batches(batches), row_group_size=rows)
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
             with contextlib.suppress(Exception):
                 file.close()

@@ -15,15 +15,13 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from dbshuf.base.thrift import I32, I64, STRUCT, Reader, Struct, value_bytes
+from dbshuf.sink.memory import PAGE_INDEX_BYTES
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.units import MIB
 
 _OFFSET_INDEX, _COLUMN_INDEX = (4, 5), (6, 7)  # fields of a chunk: place, length
 _PAGE_LOCATIONS, _PAGE_OFFSET = 1, 1
 
-# Values of 4 kB, the longest that are kept, make 8 kB of index for a page of 1 MB, so a file
-# of 1 TB has 8 GB: what is beyond waits in a file without a name.
-PAGE_INDEX_BYTES = MIB
 _COPY_BYTES = MIB
 
 
@@ -88,7 +86,12 @@ def index_start(chunks: list[Struct]) -> int | None:
 
 
 def _waiting(folder: Path | None) -> IO[bytes]:
-    return SpooledTemporaryFile(PAGE_INDEX_BYTES, dir=folder)
+    """Return what holds a part: memory, and then a file without a name.
+
+    Values of 4 kB, the longest that are kept, make 8 kB of index for a page of 1 MB, so that a
+    file of 1 TB may have 8 GB of it; lines of 147 bytes make 300 MB.
+    """
+    return SpooledTemporaryFile(PAGE_INDEX_BYTES, dir=None if folder is None else str(folder))
 
 
 def _moved(offset_index: bytes, moved_bytes: int) -> bytes:

@@ -20,6 +20,7 @@ from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
+from dbshuf.pipeline.sample import chosen, sampled
 from dbshuf.pipeline.scan import SqlScan, open_scan
 from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.memory import stored_bytes
@@ -50,6 +51,8 @@ class Result:
     order_version: int = ORDER_VERSION
     unit: str = "line"  # or "row", what was shuffled
     tables: tuple[str, ...] = ()  # of databases, where no --table said which
+    seen_rows: int | None = None  # that there were, where a sample of them was written
+    asked_rows: int | None = None  # of the sample, where that was said
 
 
 def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
@@ -75,6 +78,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         output=None if plan.target.path is None else str(plan.target.path),
         unit="line" if plan.schema is None else "row",
         tables=plan.tables,
+        seen_rows=None if plan.sample is None else written.seen_rows,
+        asked_rows=None if plan.sample is None else plan.sample.asked_rows,
     )
 
 
@@ -107,14 +112,16 @@ def ordered(
     words = seed_words(plan.seed)
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read, done = Tally(), [] if done is None else done
+        read, ordered_rows, done = Tally(), Tally(), [] if done is None else done
         with contextlib.closing(
             _windows(plan, words, folder, read, reporter, done=done)
         ) as windows:
-            for window in checked(windows, written, given_id):
+            for window in chosen(plan.sample, checked(windows, ordered_rows, given_id)):
+                written.add_window(window)
                 yield window
                 relieve(plan.memory_bytes)
-        check_totals(read, written)
+        check_totals(read, ordered_rows)
+        written.seen_rows = read.seen_rows or read.rows
 
 
 def _windows(
@@ -178,6 +185,12 @@ def _tried(
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
+    """Return what orders the rows of a feed, or a sample of them."""
+    order = _open_engine(plan, words, folder)
+    return order if plan.sample is None else sampled(plan.sample, order, words)
+
+
+def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed; each loads its engine."""
     if plan.strategy == "sqlite":
         from dbshuf.order.sqlite import SqliteOrder, SqlitePlan

@@ -10,7 +10,13 @@ from dbshuf.base.process_memory import release_unused, resident_bytes, usable_co
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.memory import least_cap, stored_bytes
-from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
+from dbshuf.plan.ordering import (
+    Ordering,
+    as_one_statement,
+    is_one_statement,
+    of_sample,
+    order_asked,
+)
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
 from dbshuf.plan.row_plan import (
@@ -18,6 +24,7 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
+from dbshuf.plan.sample import sample_of
 from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
@@ -42,6 +49,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    sample = sample_of(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     options = replace(options, seed=seed)
     read = what_is_read(options)
@@ -49,7 +57,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
-    return make_spark_plan(options, read, target, survey_of(read))
+    return make_spark_plan(options, read, target, survey_of(read), sample)
 
 
 def make_plan(options: Options) -> Plan:
@@ -63,6 +71,7 @@ def make_plan(options: Options) -> Plan:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    sample = sample_of(options)
     options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
@@ -75,16 +84,19 @@ def make_plan(options: Options) -> Plan:
     check_target(target)
     check_schema(target)
     survey = survey_of(read)
+    kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
     temp_dir = temp_folder(options.temp_dir, target)
-    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(survey, target))
+    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(kept, target))
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if shape.whole_query is not None:  # what reads for it is in the base
-        survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+        survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
+    target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
     chosen = Ordering.make(
-        order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
+        order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
+    if sample is not None:
+        chosen = of_sample(sample, chosen, survey)
     otherwise = None
     if is_one_statement(options, read):
         base = held + sink_bytes_of(target)
@@ -109,16 +121,17 @@ def make_plan(options: Options) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(survey, target, chosen.strategy, chosen.layout),
-        output_bytes=output_bytes(survey, target),
+        temp_bytes=_temp_bytes(kept, target, chosen.strategy, chosen.layout),
+        output_bytes=output_bytes(kept, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
+        sample=sample,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    if kept.is_exact and shape.row_query is None:  # nothing is refused on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )

@@ -11,6 +11,7 @@ from dbshuf.plan.memory import longest_line
 from dbshuf.plan.row_plan import (
     Shape,
 )
+from dbshuf.plan.sample import Sample
 from dbshuf.plan.strategy import (
     READING_SHARE,
     choose_strategy,
@@ -59,6 +60,7 @@ class Plan:
     tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
+    sample: Sample | None = None  # None: all rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
 
     @property
@@ -143,6 +145,7 @@ class Plan:
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
+            "sample": None if self.sample is None else self.sample.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -209,6 +212,7 @@ class Plan:
             *([("tables", named_tables(self.tables))] if self.tables else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
+            *([("sample", self.sample.describe())] if self.sample else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),

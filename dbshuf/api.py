@@ -24,6 +24,7 @@ from dbshuf.pipeline.shuffle import Result, ordered, run
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.numbered import Numbering
 from dbshuf.sink.written_types import as_written, reader_schema
 
 __all__ = ["export", "ingest", "query", "shuffle", "stream"]
@@ -61,18 +62,6 @@ class SqlOptions(TypedDict, total=False):
     sql: str | None
 
 
-class EngineOptions(TypedDict, total=False):
-    """What orders the rows; as on the command line."""
-
-    engine: str
-    spark_master: str | None
-    spark_conf: Sequence[str]
-
-
-class StreamOptions(QueryOptions, SqlOptions, EngineOptions, SampleOptions, total=False):
-    """Options of `stream` beyond those it names; as on the command line."""
-
-
 class SampleOptions(TypedDict, total=False):
     """Which rows of the order are given, and how often; as on the command line."""
 
@@ -83,6 +72,18 @@ class SampleOptions(TypedDict, total=False):
     per: str | None
     stratify: str | None
     number: str | None
+
+
+class EngineOptions(TypedDict, total=False):
+    """What orders the rows; as on the command line."""
+
+    engine: str
+    spark_master: str | None
+    spark_conf: Sequence[str]
+
+
+class StreamOptions(QueryOptions, SqlOptions, EngineOptions, SampleOptions, total=False):
+    """Options of `stream` beyond those it names; as on the command line."""
 
 
 class OutputOptions(TypedDict, total=False):
@@ -227,13 +228,15 @@ def stream(
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = make_plan(Options(**chosen, output=os.devnull, format=form))
     records = records_of(plan.target)
-    written = plan.shape.written
+    written = plan.target.written
+    numbering = None if plan.target.number is None else Numbering(plan.target)
     schema = records.schema if written is None else reader_schema(written)
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
             for window in windows:
-                yield as_written(records.batch(window), schema)
+                given = window if numbering is None else numbering.of(window)
+                yield as_written(records.batch(given), schema)
 
     rows = batches()
     _streams.add(rows)

@@ -1,14 +1,20 @@
 """What is written, as the options ask for it."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
+from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.sink import OutputPath, Target, format_of, output_path
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
@@ -18,6 +24,8 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
+    sample = sample_of(options) or Sample()
+    schema, written = _numbered(options, shape.schema, shape.written, as_format)
     return Target(
         path=path,
         format=as_format,
@@ -32,8 +40,8 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
         threads=options.threads,
         memory_bytes=cap,
-        schema=shape.schema,
-        written=shape.written,
+        schema=schema,
+        written=written,
         holds_json=shape.keeps_json,
         compression=options.compression,
         row_group_bytes=None
@@ -43,7 +51,40 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         member_of=None
         if splits is None
         else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
+        key_end=sample.end,
+        all_rows=_all_rows(options, sample),
+        number=options.number,
+        first_number=options.skip,
     )
+
+
+def _numbered(
+    options: Options, schema: "pa.Schema | None", written: "pa.Schema | None", as_format: str
+) -> "tuple[pa.Schema | None, pa.Schema | None]":
+    """Return the columns with that of --number. Raises UsageError."""
+    if options.number is None:
+        return schema, written
+    from dbshuf.sink.numbered import check_numbered, line_schema, numbered_schema
+
+    check_numbered(as_format.partition(".")[0])
+    found = numbered_schema(schema or line_schema(binary=options.binary), options.number)
+    return found, None if written is None else numbered_schema(written, options.number)
+
+
+def _all_rows(options: Options, sample: Sample) -> int | None:
+    """Return the rows that --shards cuts into equal counts: those of --take.
+
+    Raises  UsageError where the rows that are left are no range of the key known beforehand
+    """
+    if sample.first_rows is None and not sample.skip:
+        return None
+    if options.shards is not None and (sample.take is None or options.split is not None):
+        cut = "--skip leaves out its front" if sample.take is None else "--split cuts a sample"
+        raise UsageError(
+            f"--shards {options.shards} cuts the whole order by its keys, and {cut}",
+            hint="use --shard-rows or --shard-bytes",
+        )
+    return sample.take
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
+from dbshuf.sink.numbered import Numbering
 from dbshuf.sink.publish import FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.shards import ShardSink
@@ -23,6 +24,7 @@ class SplitSink(PlacedSink):
         assert target.path is not None
         assert target.member_of is not None
         self._member_of = target.member_of
+        self._numbering = None if target.number is None else Numbering(target)
         self._parts: list[PlacedSink] = []
         places: list[Place] = []
         super().__init__(places)
@@ -47,6 +49,8 @@ class SplitSink(PlacedSink):
 
     def encode(self, window: Window) -> None:
         members = self._member_of(window)
+        if self._numbering is not None:  # after what tells splits has seen the rows as they were
+            window = self._numbering.of(window)
         for number, part in enumerate(self._parts):
             rows = np.flatnonzero(members == number)
             if len(rows) == len(members):

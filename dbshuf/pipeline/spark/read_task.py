@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import U64, mix_ids, range_of
+from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.order.sampled import KeyLimit, SampledScan
 from dbshuf.pipeline.scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
@@ -60,19 +61,21 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
         nonlocal read_bytes
         read_bytes += count
 
-    scan, source = _open(job, split, advance)
+    feed, source = _open(job, split, advance)
+    scan = SampledScan(feed, job.words, KeyLimit(job.key_end))
     tally = Tally()
     try:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
             keys, columns = _keyed(job, batch, tally)
             if len(keys):
-                yield job.carrier.pack(range_of(keys, job.partitions), keys, columns)
+                yield job.carrier.pack(job.partition_of(keys), keys, columns)
             del batch, columns
         if split.part is None:
             scan.check()
         else:
             source.check_unchanged()
         note = {"rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
+        note |= {"seen_rows": scan.seen_rows}
         if isinstance(source, TableSource):
             note |= {"read_rows": source.seen_rows}
         elif split.part is not None:  # the driver adds up what is read of an input

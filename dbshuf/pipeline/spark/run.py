@@ -68,6 +68,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
                     commit.publish(work, written)
                 else:
                     commit.publish(work, written, reporter.advance, total)
+                total.seen_rows = read.seen_rows
                 return total
         except BaseException:
             commit.abort()
@@ -93,6 +94,7 @@ def _job(plan: SparkPlan, work: Path, token: str) -> Job:
         longest_bytes=plan.memory.longest_line_bytes,
         memory_bytes=plan.memory.task_bytes,
         versions=versions_here(),
+        key_end=plan.target.key_end,
     )
 
 
@@ -165,7 +167,7 @@ def _checked(
         )
     read = Tally()
     for note in notes:
-        read.merge(Tally(note["rows"], note["bytes"], note["key_sum"]))
+        read.merge(Tally(note["rows"], note["bytes"], note["key_sum"], seen_rows=note["seen_rows"]))
     _check_parts(plan, notes)
     written = [
         Written(part, told["file"], told["rows"], told["bytes"], told["key_sum"])

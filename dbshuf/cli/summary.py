@@ -29,7 +29,8 @@ def summary(result: "Result") -> str:
 def _rows(result: "Result") -> str:
     """Return how many rows were written, of how many, and whether they are fewer than asked."""
     count = result.rows if result.seen_rows is None else result.seen_rows
-    of = "" if result.seen_rows is None else f"{result.rows:,} of "
+    drawn = " drawn" if result.rows > count else ""
+    of = "" if result.seen_rows is None else f"{result.rows:,}{drawn} of "
     asked = result.asked_rows
     fewer = f" ({asked:,} were asked for)" if asked is not None and result.rows < asked else ""
     return f"{of}{count:,} {result.unit}{'' if count == 1 else 's'}{fewer}"

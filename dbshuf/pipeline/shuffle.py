@@ -20,7 +20,7 @@ from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.sample import chosen, sampled
+from dbshuf.pipeline.sample import as_read, chosen, sampled
 from dbshuf.pipeline.scan import SqlScan, open_scan
 from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.memory import stored_bytes
@@ -116,7 +116,7 @@ def ordered(
         with contextlib.closing(
             _windows(plan, words, folder, read, reporter, done=done)
         ) as windows:
-            for window in chosen(plan.sample, checked(windows, ordered_rows, given_id)):
+            for window in chosen(plan, checked(windows, ordered_rows, given_id)):
                 written.add_window(window)
                 yield window
                 relieve(plan.memory_bytes)
@@ -174,7 +174,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(open_scan(plan, folder, advance)) as feed,
+        contextlib.closing(open_scan(as_read(plan), folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -187,7 +187,7 @@ def _tried(
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
     order = _open_engine(plan, words, folder)
-    return order if plan.sample is None else sampled(plan.sample, order, words)
+    return order if plan.sample is None else sampled(plan, order, words, folder)
 
 
 def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:

@@ -26,6 +26,8 @@ from dbshuf.plan.row_plan import (
 )
 from dbshuf.plan.sample import sample_of
 from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
+from dbshuf.plan.splits import parse_splits
+from dbshuf.plan.strata import half_of, strata_memory, strata_of
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
@@ -80,7 +82,9 @@ def make_plan(options: Options) -> Plan:
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
     cap = memory_cap(options)
-    target = target_of(options, read, seed, cap)
+    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
+    strata = strata_of(options, read, sample, splits, seed)
+    target = target_of(options, read, seed, cap, strata)
     check_target(target)
     check_schema(target)
     survey = survey_of(read)
@@ -89,9 +93,18 @@ def make_plan(options: Options) -> Plan:
     target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(kept, target))
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    values = None
+    if strata is not None:
+        values, values_bytes = strata_memory(cap, threads)
+        held += values_bytes
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
     target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
+    first = None
+    if sample is not None and sample.draws is not None:
+        half = half_of(cap, base, kept, shape.copies)
+        first = Ordering.make("auto", base + half, base, survey, threads, copies=shape.copies)
+        base += half
     chosen = Ordering.make(
         order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -128,6 +141,9 @@ def make_plan(options: Options) -> Plan:
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
         sample=sample,
+        strata=strata,
+        strata_memory=values,
+        first=None if first is None else first.layout,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))

@@ -25,6 +25,7 @@ from dbshuf.units import GIB, MIB, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
@@ -61,6 +62,9 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     sample: Sample | None = None  # None: all rows
+    strata: "Strata | None" = None  # what chooses rows by their values
+    strata_memory: "StrataMemory | None" = None
+    first: Layout | None = None  # of the order that rows are drawn from with replacement
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
 
     @property

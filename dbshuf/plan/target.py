@@ -16,8 +16,16 @@ from dbshuf.units import parse_bytes
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.order.strata import Strata
 
-def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
+
+def target_of(
+    options: Options, read: ReadPlan, seed: str, cap: int, strata: "Strata | None" = None
+) -> Target:
+    """Return the target of the options.
+
+    strata  what tells rows apart by their values; of --split with --stratify it says the splits
+    """
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else output_path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
@@ -37,7 +45,9 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row")
+        if sample.draws is None
+        else _drawn,
         threads=options.threads,
         memory_bytes=cap,
         schema=schema,
@@ -50,6 +60,8 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         split_names=() if splits is None else splits.names,
         member_of=None
         if splits is None
+        else strata.part_of
+        if strata is not None and sample.stratify is not None
         else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
         key_end=sample.end,
         all_rows=_all_rows(options, sample),
@@ -92,6 +104,11 @@ def _shards(options: Options, path: OutputPath | None) -> int | None:
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
     return 1 if options.split is not None and is_folder and not is_cut else options.shards
+
+
+def _drawn(key: int) -> str:
+    """Name a row that was drawn: its key is that of the draw."""
+    return "a row that was drawn"
 
 
 def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:

@@ -17,7 +17,6 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -335,7 +334,7 @@ def first_rows(most: int, counts: I64) -> list[I64]:
     return [np.minimum(counts, most)]
 
 
-def shares(ends: Sequence[tuple[int, int]], counts: I64) -> list[I64]:
+def shares_of(ends: Sequence[tuple[int, int]], counts: I64) -> list[I64]:
     """Return the ends of parts that have the same share of each value, to the nearest row.
 
     ends     of every part, as a share of all rows: numerator, denominator; a half goes up
@@ -347,8 +346,3 @@ def shares(ends: Sequence[tuple[int, int]], counts: I64) -> list[I64]:
         exact = [(2 * count * over + under) // (2 * under) for count in unique.tolist()]
         found.append(np.array(exact, np.int64).take(numbers))
     return found
-
-
-def cuts_of_shares(ends: Sequence[tuple[int, int]]) -> Callable[[I64], list[I64]]:
-    """Return `shares` of these ends."""
-    return partial(shares, ends)

@@ -34,7 +34,7 @@ def strata_of(
     """
     if sample is None or not sample.is_stratified:
         return None
-    from dbshuf.order.strata import Strata, StrataPlan, cuts_of_shares, first_rows
+    from dbshuf.order.strata import Strata, StrataPlan, first_rows, shares_of
     from dbshuf.query.relation import LINES, with_place
     from dbshuf.query.split_key import RowKeyQuery
 
@@ -51,7 +51,7 @@ def strata_of(
         assert sample.take is not None
         cuts, rank_seed = partial(first_rows, sample.take), f"per:{seed}"
     else:
-        cuts = cuts_of_shares(_ends(sample, splits))
+        cuts = partial(shares_of, _ends(sample, splits))
         rank_seed = f"stratify:{seed}" if splits is None else f"split:{splits.seed}"
     plan = StrataPlan(query, read.inputs, seed_words(seed), cuts, rank_seed, option)
     return Strata(plan)

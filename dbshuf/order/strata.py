@@ -39,7 +39,7 @@ from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
-from dbshuf.units import human
+from dbshuf.units import MIB, human
 
 RECORDS = pa.schema([("value", pa.uint64())])
 _WAIT_S = 0.2  # between two looks at whether the run was stopped
@@ -284,7 +284,7 @@ class _TeeScan:
                 raise MemoryTooSmall(
                     f"{self._strata.option}: there are more than {most:,} values, and no more"
                     f" can be counted in --memory {human(cap)}",
-                    hint=f"pass --memory {human(2 * cap)}, or an expression with fewer values",
+                    hint=f"pass --memory {-(-2 * cap // MIB)}MiB, or an expression of fewer values",
                 ) from None
             if self.table.count > len(self.counts):
                 grown = np.zeros(max(self.table.count, 2 * len(self.counts)), np.int64)

@@ -1,5 +1,7 @@
 """Rows are dropped by their keys while they are read, and never one that belongs to the sample."""
 
+from unittest import mock
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import row_keys, seed_words
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
+from dbshuf.order import sampled
 from dbshuf.order.sampled import ALL_KEYS, KeyLimit, SampledScan, rows_of
 
 WORDS = seed_words("7")
@@ -64,9 +67,10 @@ def lines_in(batches):
     st.integers(0, 600),
     st.sampled_from([ALL_KEYS, ALL_KEYS // 3, 1 << 60, 12345]),
     st.booleans(),
+    st.sampled_from([0, 300, 1 << 20]),
 )
 def test_the_first_rows_pass_and_the_tally_is_that_of_what_is_below_the_end(
-    sizes, rows, end, typed
+    sizes, rows, end, typed, held_bytes
 ):
     """Whatever batches they come in; a limit says exactly what there is below its end."""
     batches = list(line_batches(sizes))
@@ -75,7 +79,8 @@ def test_the_first_rows_pass_and_the_tally_is_that_of_what_is_below_the_end(
     whole = lines_in(batches)
     limit = KeyLimit(end, rows)
     scan = SampledScan(Feed(batches), WORDS, limit)
-    passed = lines_in(scan.batches(np.empty(0, np.uint8)))
+    with mock.patch.object(sampled, "_HELD_BYTES", held_bytes):
+        passed = lines_in(scan.batches(np.empty(0, np.uint8)))
     assert scan.seen_rows == len(whole)
     assert set(passed) <= set(whole)
     keys = {row: int(row_keys(np.array([row[0]], np.uint64), "7")[0]) for row in whole}

@@ -103,7 +103,7 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     for line in lines:
         ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
-        assert re.search(r"dbshuf: ([\d,]+|[\d,]+( drawn)? of [\d,]+) (lines|rows), ", ran.err)
+        assert re.search(r"dbshuf: ([\d,]+|[\d,]+( drawn)? of [\d,]+) (lines|rows)[ ,]", ran.err)
     assert len((documents / "some.txt").read_text().splitlines()) == 104
     assert (documents / "next.txt").read_bytes() == b""
     assert len((documents / "boot.txt").read_text().splitlines()) == 10_000

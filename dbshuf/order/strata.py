@@ -50,13 +50,12 @@ _AHEAD = 2  # batches of records that wait to be stored
 class StrataPlan:
     """What rows are chosen by.
 
-    query        the expression, and where a row comes from
-    cuts         the rows of each value (int64, shape (values,)) -> of them the first so many are
-                 in the first part, the first so many in the first two, ... : as many arrays
-    rank_seed    of the keys that rank rows
-    layout       of the order of records
-    most_values  that there is memory for
-    cap_bytes    of the process, for messages
+    query      the expression
+    words      of the seed of the order, which turn a key back into its id
+    cuts       the rows of each value (int64, shape (values,)) -> of them the first so many are
+               in the first part, the first so many in the first two, ... : as many arrays
+    rank_seed  of the keys that rank rows
+    option     whose text the expression is, for messages
     """
 
     query: RowKeyQuery

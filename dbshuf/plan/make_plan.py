@@ -95,7 +95,7 @@ def make_plan(options: Options) -> Plan:
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     values = None
     if strata is not None:
-        values, values_bytes = strata_memory(cap, threads)
+        values, values_bytes = strata_memory(cap)
         held += values_bytes
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)

@@ -73,7 +73,7 @@ def _ends(sample: Sample, splits: Splits | None) -> list[tuple[int, int]]:
     return [end.as_integer_ratio() for end in ends]
 
 
-def strata_memory(cap: int, threads: int) -> tuple["StrataMemory", int]:
+def strata_memory(cap: int) -> tuple["StrataMemory", int]:
     """Return the memory for strata, and how much of --memory that is (bytes)."""
     from dbshuf.order.strata import StrataMemory
     from dbshuf.order.value_table import VALUE_BYTES

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from dbshuf.base.counters import Tally
 from dbshuf.base.filenames import hidden_in
 from dbshuf.base.temporary import claim, release
@@ -122,8 +124,9 @@ class UploadCommit:
 class OneCommit:
     """An output that the driver writes, of files of sorted rows, one after the other."""
 
-    def __init__(self, target: Target, parent: Path) -> None:
-        self._target, self.parent = target, parent
+    def __init__(self, target: Target, schema: pa.Schema | None, parent: Path) -> None:
+        """Write rows of a schema; None: lines."""
+        self._target, self._schema, self.parent = target, schema, parent
 
     def publish(
         self, folder: Path, written: list[Written], advance: Callable[[int], None], tally: Tally
@@ -141,7 +144,7 @@ class OneCommit:
 
     def _windows(self, folder: Path, written: list[Written]) -> Iterator[Window]:
         for one in written:
-            yield from sorted_windows(folder / one.name, self._target.schema)
+            yield from sorted_windows(folder / one.name, self._schema)
             os.unlink(folder / one.name)
 
     def abort(self) -> None:

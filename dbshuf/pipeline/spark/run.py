@@ -46,7 +46,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
         elif plan.in_shards:
             commit = ShardCommit(plan.target, plan.partitions)
         else:
-            commit = OneCommit(plan.target, folder)
+            commit = OneCommit(plan.target, plan.schema, folder)
         try:
             with job_folder(commit.parent) as (work, token):
                 reporter.stage("start Spark", None)

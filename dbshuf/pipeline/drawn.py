@@ -23,7 +23,7 @@ from dbshuf.errors import UsageError
 from dbshuf.order.engine import Order
 from dbshuf.order.run_format import next_window
 from dbshuf.order.sampled import line_batch
-from dbshuf.pipeline.verify import check_rows, check_totals, checked
+from dbshuf.pipeline.run_checks import check_rows, check_totals, checked
 
 _BLOCK_DRAWS = 1 << 18  # made at a time
 _HELD_DRAWS = 1 << 20  # of a group: ranks and numbers, in order and not, are 32 MB

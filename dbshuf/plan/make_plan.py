@@ -5,10 +5,12 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbshuf.base.layout import SLACK_BYTES, Layout
+from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
     Ordering,
@@ -53,18 +55,22 @@ def spark_plan(options: Options) -> "SparkPlan":
     check_options(options)
     sample = sample_of(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
-    options = replace(options, seed=seed)
+    given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
-    return make_spark_plan(options, read, target, survey_of(read), sample)
+    wanted = wanted_of(given, target)
+    target = replace(target, is_noted=wanted is not None)
+    plan = make_spark_plan(options, read, target, survey_of(read), sample)
+    return replace(plan, wanted=wanted)
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
+    reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -74,7 +80,7 @@ def make_plan(options: Options) -> Plan:
             hint="shuffle into a file, and read that",
         )
     sample = sample_of(options)
-    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
+    given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
@@ -87,24 +93,30 @@ def make_plan(options: Options) -> Plan:
     target = target_of(options, read, seed, cap, strata)
     check_target(target)
     check_schema(target)
+    wanted = wanted_of(given, target)
     survey = survey_of(read)
     kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
     temp_dir = temp_folder(options.temp_dir, target)
-    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(kept, target))
+    target = replace(
+        target,
+        temp_dir=temp_dir,
+        object_bytes=object_bytes(kept, target),
+        is_noted=wanted is not None,
+    )
     release_unused()
-    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
-    values = None
-    if strata is not None:
-        values, values_bytes = strata_memory(cap)
-        held += values_bytes
+    values, held = (None, 0) if strata is None else strata_memory(cap)
+    held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if wanted is not None:
+        held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
     first = None
     if sample is not None and sample.draws is not None:
-        half = half_of(cap, base, kept, shape.copies)
-        first = Ordering.make("auto", base + half, base, survey, threads, copies=shape.copies)
-        base += half
+        first, base = _first_of_two(cap, base, survey, threads, shape)
     chosen = Ordering.make(
         order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -143,15 +155,30 @@ def make_plan(options: Options) -> Plan:
         sample=sample,
         strata=strata,
         strata_memory=values,
-        first=None if first is None else first.layout,
+        first=first,
+        wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if kept.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    is_sure = kept.is_exact and shape.row_query is None  # nothing is refused on a guess
+    if is_sure and not reads_only:
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )
     return plan
+
+
+def _first_of_two(
+    cap: int, base: int, survey: Survey, threads: int, shape: Shape
+) -> tuple[Layout, int]:
+    """Return what a first order has of the memory, and the base with it in it."""
+    half = half_of(cap, base, survey, shape.copies)
+    first = Ordering.make("auto", base + half, base, survey, threads, copies=shape.copies)
+    return first.layout, base + half
+
+
+def _strategy(options: Options) -> str:
+    return ALIASES.get(options.strategy, options.strategy)
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:

@@ -44,14 +44,6 @@ def open_sink(target: Target) -> Sink:
     """
     check_target(target)
     check_schema(target)
-    if target.number is not None and target.member_of is None:
-        from dbshuf.sink.numbered import NumberedSink
-
-        return NumberedSink(_open_sink(target), target)
-    return _open_sink(target)
-
-
-def _open_sink(target: Target) -> Sink:
     if target.member_of is not None:
         from dbshuf.sink.splits import SplitSink
 

@@ -1,5 +1,7 @@
 """--number: a column with each row's place in the new order."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +10,7 @@ from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
 from dbshuf.sink.output_format import NAMES
-from dbshuf.sink.target import Sink, Target
+from dbshuf.sink.target import Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,19 +60,10 @@ class Numbering:
         places = np.arange(self._next, self._next + window.rows, dtype=np.int64)
         self._next += window.rows
         columns = [*batch.columns, arrow_numbers(places)]
-        numbered = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        return Window.of_rows(numbered, window.keys)
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        return replace(Window.of_rows(batch, window.keys), unnumbered=window)
 
 
-class NumberedSink:
-    """A sink whose rows get their places on their way to it; see target.Sink."""
-
-    def __init__(self, sink: Sink, target: Target) -> None:
-        self.finish, self.abort = sink.finish, sink.abort
-        self.text_bytes = self.rows = 0
-        self._sink, self._numbering = sink, Numbering(target)
-
-    def write(self, window: Window) -> None:
-        self._sink.write(self._numbering.of(window))
-        self.text_bytes += window.text_bytes
-        self.rows += window.rows
+def numbered(windows: Iterator[Window], target: Target) -> Iterator[Window]:
+    """Yield windows as a target has them: with their places, if it has a column for them."""
+    return windows if target.number is None else map(Numbering(target).of, windows)

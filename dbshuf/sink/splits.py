@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
-from dbshuf.sink.numbered import Numbering
-from dbshuf.sink.publish import FileOf, Place, directory_of
+from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
@@ -24,8 +24,8 @@ class SplitSink(PlacedSink):
         assert target.path is not None
         assert target.member_of is not None
         self._member_of = target.member_of
-        self._numbering = None if target.number is None else Numbering(target)
         self._parts: list[PlacedSink] = []
+        self._directory: Directory | None = None
         places: list[Place] = []
         super().__init__(places)
         try:
@@ -33,12 +33,14 @@ class SplitSink(PlacedSink):
             if is_together:
                 directory = directory_of(target)
                 places.append(directory)
+                self._directory = directory if target.in_shards else None
             for name in target.split_names:
                 part: PlacedSink
                 if target.in_shards:
                     part = ShardSink(target, directory=directory, folder=name)
                 elif is_together:
-                    part = FileSink(target, FileOf(directory, split_path(target.path, name).name))
+                    path = split_path(target.path, name)
+                    part = FileSink(replace(target, path=path), FileOf(directory, path.name))
                 else:
                     part = FileSink(replace(target, path=split_path(target.path, name)))
                     places.extend(part.places)
@@ -47,10 +49,16 @@ class SplitSink(PlacedSink):
             self.abort()
             raise
 
+    @property
+    def directory(self) -> Directory | None:
+        return self._directory
+
+    @property
+    def files(self) -> list[NamedFile]:
+        return [file for part in self._parts for file in part.files]
+
     def encode(self, window: Window) -> None:
-        members = self._member_of(window)
-        if self._numbering is not None:  # after what tells splits has seen the rows as they were
-            window = self._numbering.of(window)
+        members = self._member_of(window.unnumbered or window)
         for number, part in enumerate(self._parts):
             rows = np.flatnonzero(members == number)
             if len(rows) == len(members):

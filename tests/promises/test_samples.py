@@ -108,7 +108,7 @@ def test_shards_of_a_sample_are_parts_of_the_sample(run, home):
     for name, options in (("s", {"sample": "10%"}), ("t", {"take": 400})):
         run(name, shards=4, **options)
         parts = [
-            one.read_bytes().splitlines(keepends=True) for one in sorted(home.glob(f"{name}/*"))
+            one.read_bytes().splitlines(keepends=True) for one in sorted(home.glob(f"{name}/part-*"))
         ]
         assert [line for part in parts for line in part] == run(**options)
         assert min(map(len, parts)) > 0.6 * max(map(len, parts))
@@ -188,10 +188,11 @@ def test_numbers_are_the_places_in_the_order_over_shards_and_splits(run, home):
     run("n", number="n", shard_rows=2500, format="jsonl")
     rows = [
         json.loads(line)
-        for one in sorted(home.glob("n/*"))
+        for one in sorted(home.glob("n/part-*"))
         for line in one.read_text().splitlines()
     ]
     assert [row["n"] for row in rows] == list(range(6000))
+    assert dbshuf.verify_files(home / "n")  # as the manifest has them
     options = {"number": "n", "split": "a=0.5,b=0.5", "split_by": "bytes % 7"}
     dbshuf.shuffle([home / "a.txt"], home / "o.csv", seed=42, **options)
     found = []

@@ -25,7 +25,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
-from dbshuf.pipeline.verify import check_read, check_rows
+from dbshuf.pipeline.run_checks import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
 from dbshuf.source.lines.reader import LineSource

@@ -23,8 +23,8 @@ from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
+from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import SqlScan, open_scan
-from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink

@@ -56,9 +56,10 @@ def spark_plan(options: Options) -> "SparkPlan":
     return replace(make_spark_plan(options, read, target, survey_of(read)), wanted=wanted)
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
+    reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -93,7 +94,10 @@ def make_plan(options: Options) -> Plan:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     chosen = Ordering.make(
         order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -131,7 +135,9 @@ def make_plan(options: Options) -> Plan:
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    if (
+        survey.is_exact and shape.row_query is None and not reads_only
+    ):  # nothing is refused on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )

@@ -1,8 +1,9 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from dbshuf.base.window import Window
 from dbshuf.sink.hashed_output import (
@@ -44,24 +45,32 @@ def _encoder(output: ByteOutput, target: Target) -> Encoder:
         return LineEncoder(output, target)
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
+    encode, head = row_text(target)
+    return RowTextEncoder(output, target, encode, head=head)
+
+
+def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
+    """Return what makes text of the rows of a batch, and what stands before them in a file.
+
+    The function may raise row_text.ValueUnfit.
+    """
+    kind = target.format.partition(".")[0]
     if kind == "txt" or target.holds_json:
         from dbshuf.sink.formats.text import as_lines
 
         end = b"\n" if target.holds_json else target.terminator
-        return RowTextEncoder(output, target, partial(as_lines, terminator=end))
+        return partial(as_lines, terminator=end), b""
     if kind == "jsonl":
         from dbshuf.base.json_values import structures_in
         from dbshuf.sink.formats.jsonl import json_lines
 
         structures = structures_in(target.written)
-        to_json = partial(json_lines, structures=structures) if structures else json_lines
-        return RowTextEncoder(output, target, to_json)
+        return (partial(json_lines, structures=structures) if structures else json_lines), b""
     from dbshuf.sink.formats.csv import delimited, head_of
 
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
-    encode = partial(delimited, delimiter=delimiter)
-    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
+    return partial(delimited, delimiter=delimiter), head_of(names, delimiter)
 
 
 class PlacedSink(ABC):

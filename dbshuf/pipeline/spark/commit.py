@@ -22,10 +22,10 @@ from dbshuf.base.row_notes import window_sum
 from dbshuf.base.temporary import claim, release
 from dbshuf.base.window import Window
 from dbshuf.errors import EngineFailed
+from dbshuf.pipeline.run_checks import checked
 from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
-from dbshuf.pipeline.verify import checked
 from dbshuf.remote.opening import open_store
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory

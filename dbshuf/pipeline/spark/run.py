@@ -16,6 +16,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.versions import versions_here
 from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
     OneCommit,
     ShardCommit,
@@ -30,7 +31,6 @@ from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
-from dbshuf.pipeline.verify import check_read, check_rows, check_totals
 from dbshuf.plan.spark_plan import SparkPlan
 from dbshuf.sink.seal import WrittenFile
 

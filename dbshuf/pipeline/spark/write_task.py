@@ -21,10 +21,10 @@ from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
+from dbshuf.pipeline.run_checks import checked
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
-from dbshuf.pipeline.verify import checked
 from dbshuf.sink.hashed_output import written_by
 from dbshuf.sink.raw_file import DiskFile, in_words
 from dbshuf.sink.remote_path import RemotePath

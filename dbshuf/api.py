@@ -376,7 +376,7 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir))
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
     return run(plan_of(options), progress)
 
 

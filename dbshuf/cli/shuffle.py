@@ -31,7 +31,8 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     from dbshuf.plan.make_plan import plan_of
     from dbshuf.plan.space import folders_written
 
-    clear_leftovers(folders_written(options.output, options.temp_dir), quiet=given.quiet)
+    folders = folders_written(options.output, options.temp_dir, options.manifest)
+    clear_leftovers(folders, quiet=given.quiet)
 
     mode = _progress_mode(given, fd)
     reporter = open_progress(mode, sys.stderr)

@@ -32,12 +32,16 @@ def temp_folder(asked: str | None, target: Target) -> Path:
     return folder
 
 
-def folders_written(output: str | None, temp_dir: str | None) -> list[Path]:
-    """Return where runs with such an output and --temp-dir may have left hidden names."""
+def folders_written(
+    output: str | None, temp_dir: str | None, manifest: str | None = None
+) -> list[Path]:
+    """Return where runs with such names may have left hidden ones."""
     folders = [Path(temp_dir)] if temp_dir else []
     if output and output != "-" and not is_remote(output):
         final = Path(os.path.realpath(output))
         folders += [final.parent, final]
+    if manifest and not is_remote(manifest):
+        folders.append(Path(os.path.realpath(manifest)).parent)
     if not temp_dir:
         folders.append(Path(tempfile.gettempdir()))
     return folders

@@ -86,6 +86,7 @@ class OutputOptions(TypedDict, total=False):
     split_seed: str | None
     split_by: str | None
     force: bool
+    work_dir: str | os.PathLike[str] | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
@@ -248,7 +249,9 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
-        name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
+        name: os.fspath(others[name])
+        for name in ("temp_dir", "work_dir")
+        if others.get(name) is not None
     }
     seed = others.get("seed")
     for name in ("include", "exclude", "allow_files", "spark_conf"):

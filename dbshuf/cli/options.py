@@ -283,6 +283,20 @@ class Temp:
 
 
 @group
+class Kept:
+    """Where a run is kept that may be interrupted."""
+
+    work_dir: Annotated[
+        str | None,
+        value(
+            "--work-dir",
+            "DIR",
+            "Keep the run in DIR: once interrupted, the same command goes on from there.",
+        ),
+    ] = None
+
+
+@group
 class Replacing:
     """What may be replaced on disk."""
 
@@ -318,7 +332,9 @@ class Printing:
 
 
 @group
-class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Replacing, Report):
+class AfterInputs(
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Kept, Replacing, Report
+):
     """What every command that shuffles takes beside its inputs."""
 
 

@@ -18,12 +18,20 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
-from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
+from dbshuf.plan.space import (
+    check_space,
+    free_near,
+    object_bytes,
+    output_bytes,
+    temp_folder,
+    work_folder,
+)
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
 )
 from dbshuf.plan.target import target_of
+from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
@@ -42,6 +50,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     options = replace(options, seed=seed)
     read = what_is_read(options)
@@ -64,7 +73,9 @@ def make_plan(options: Options) -> Plan:
             hint="shuffle into a file, and read that",
         )
     options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
-    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    check_work_options(options)
+    seed = options.seed if options.seed is not None else kept_seed(options)
+    seed = seed if seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
@@ -72,10 +83,12 @@ def make_plan(options: Options) -> Plan:
     shape, inputs = read.shape, read.inputs
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
-    check_target(target)
+    work = work_plan(options, inputs, target)
+    if work is None or not is_publishing(options):
+        check_target(target)
     check_schema(target)
     survey = survey_of(read)
-    temp_dir = temp_folder(options.temp_dir, target)
+    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(survey, target))
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
@@ -115,10 +128,12 @@ def make_plan(options: Options) -> Plan:
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
+        work=work,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    is_begun = work is not None and work.is_begun  # then some of the space is taken by it
+    if survey.is_exact and shape.row_query is None and not is_begun:  # nothing on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )

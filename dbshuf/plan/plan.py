@@ -30,6 +30,19 @@ _SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True)
+class WorkPlan:
+    """Where a run keeps what a later one goes on with.
+
+    options   those that decide what is written, by name
+    is_begun  whether a run is kept there already
+    """
+
+    path: Path
+    options: dict[str, Any]
+    is_begun: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything decided; `pipeline.run` does it.
 
@@ -60,6 +73,7 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    work: WorkPlan | None = None
 
     @property
     def has_fixed_ids(self) -> bool:

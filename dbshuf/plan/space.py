@@ -32,6 +32,20 @@ def temp_folder(asked: str | None, target: Target) -> Path:
     return folder
 
 
+def work_folder(path: Path) -> Path:
+    """Return the folder whose space a --work-dir takes: itself, or what it will be made in.
+
+    Raises  UsageError if there is none, or it cannot be written
+    """
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--work-dir `{path}` cannot be made: `{folder}` is no directory that can be written",
+            hint="name a directory that is there, or a new one in such a directory",
+        )
+    return folder
+
+
 def folders_written(output: str | None, temp_dir: str | None) -> list[Path]:
     """Return where runs with such an output and --temp-dir may have left hidden names."""
     folders = [Path(temp_dir)] if temp_dir else []

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -30,8 +31,13 @@ class Encoder(Protocol):
         """End the threads and close the output; never raises."""
 
 
-def open_encoder(output: ByteOutput, target: Target) -> Encoder:
-    """Return the encoder of the target's format; only its own libraries are loaded."""
+def open_encoder(output: ByteOutput, target: Target, *, is_begun: bool = False) -> Encoder:
+    """Return the encoder of the target's format; only its own libraries are loaded.
+
+    is_begun  whether the output, of plain text, has its head already
+    """
+    if is_begun:
+        target = replace(target, header=b"")
     kind = target.format.partition(".")[0]
     if kind == "parquet":
         from dbshuf.sink.formats.parquet import ParquetEncoder
@@ -64,7 +70,7 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
     encode = partial(delimited, delimiter=delimiter)
-    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
+    return RowTextEncoder(output, target, encode, b"" if is_begun else head_of(names, delimiter))
 
 
 class PlacedSink(ABC):
@@ -106,12 +112,14 @@ class PlacedSink(ABC):
 class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
-    def __init__(self, target: Target, place: FilePlace | None = None) -> None:
-        """Write to the target's place, or to the file of another one."""
+    def __init__(
+        self, target: Target, place: FilePlace | None = None, *, is_begun: bool = False
+    ) -> None:
+        """Write to the target's place, or to the file of another one; as `open_encoder`."""
         place = place or place_of(target)
         super().__init__([place])
         try:
-            self._encoder = open_encoder(place.output, target)
+            self._encoder = open_encoder(place.output, target, is_begun=is_begun)
         except BaseException:
             place.discard()
             raise

@@ -93,7 +93,8 @@ def find_work_dirs(folder: Path) -> list[Leftover]:
         below = sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir())
     except OSError:
         return []
-    return [one for path in (folder, *below) if (one := _work_dir(path)) is not None]
+    paths = [Path(os.path.abspath(path)) for path in (folder, *below)]
+    return [one for path in paths if (one := _work_dir(path)) is not None]
 
 
 def _work_dir(path: Path) -> Leftover | None:

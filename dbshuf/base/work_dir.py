@@ -23,12 +23,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dbshuf.base.filenames import HIDDEN_PREFIX, WORK_JOURNAL, WORK_OWNER, WORK_ROWS
+from dbshuf.base.filenames import HIDDEN_PREFIX, WORK_JOURNAL, WORK_OWNER, WORK_ROWS, owner_of
 from dbshuf.base.journal import Journal, Record, read_journal
 from dbshuf.base.owner import Owner
 from dbshuf.errors import TempSpaceShort, WorkDirUnfit
 
-_OURS = (WORK_JOURNAL, WORK_ROWS, WORK_OWNER)
+_MOST_RECORD_BYTES = 4096
+_OURS = (WORK_ROWS, WORK_JOURNAL, WORK_OWNER)
 
 
 def cleaning(path: Path) -> str:
@@ -53,6 +54,8 @@ class WorkDir:
             _check(self.path)
             self._lock = _lock(self.path / WORK_OWNER, self.path)
             try:
+                _remove_hidden(self.path)
+                self.is_made = _say_whose(self._lock, self.path, is_made=self.is_made)
                 self.journal = Journal(self.path / WORK_JOURNAL)
                 sync_directory(self.path)
             except BaseException:
@@ -76,7 +79,10 @@ class WorkDir:
             os.close(fd)
 
     def remove(self, *, with_folder: bool) -> None:
-        """Remove what is in it, the journal first, and the directory if it was made for it."""
+        """Remove what is in it, and the directory if it was made for it.
+
+        The journal goes when the rows are gone: up to then a rerun knows what was done.
+        """
         for name in _OURS:
             with contextlib.suppress(OSError):
                 os.unlink(self.path / name)
@@ -175,24 +181,39 @@ def _is_ours(name: str) -> bool:
 
 
 def _lock(record: Path, path: Path) -> int:
-    """Lock the owner's record, and write it; return the descriptor that keeps the lock."""
+    """Lock the owner's record; return the descriptor that keeps the lock."""
     fd = os.open(record, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = Owner.parse(os.read(fd, 4096))
-            whose = "another run" if owner is None else f"process {owner.pid} on {owner.host}"
-            raise WorkDirUnfit(
-                f"--work-dir `{path}` is in use by {whose}",
-                hint="wait for it, or name another directory",
-            ) from None
-        os.ftruncate(fd, 0)
-        os.write(fd, json.dumps(asdict(replace(Owner.this_run(), work_dir=str(path)))).encode())
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+    except BlockingIOError:
+        owner = Owner.parse(os.read(fd, _MOST_RECORD_BYTES))
+        os.close(fd)
+        whose = "another run" if owner is None else f"process {owner.pid} on {owner.host}"
+        raise WorkDirUnfit(
+            f"--work-dir `{path}` is in use by {whose}",
+            hint="wait for it, or name another directory",
+        ) from None
     except BaseException:
         os.close(fd)
         raise
-    return fd
+
+
+def _say_whose(fd: int, path: Path, *, is_made: bool) -> bool:
+    """Write the owner's record; return whether this run or one before has made the directory."""
+    with contextlib.suppress(ValueError):
+        is_made = is_made or bool(json.loads(os.read(fd, _MOST_RECORD_BYTES)).get("is_made"))
+    record = asdict(replace(Owner.this_run(), work_dir=str(path))) | {"is_made": is_made}
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, json.dumps(record).encode(), 0)
+    return is_made
+
+
+def _remove_hidden(path: Path) -> None:
+    """Remove what dead runs had there for themselves alone; whoever has the lock may."""
+    for name in os.listdir(path):
+        if name.startswith(HIDDEN_PREFIX):
+            _delete(path / name)
 
 
 def remove_kept(path: Path) -> None:
@@ -211,8 +232,6 @@ def remove_kept(path: Path) -> None:
 
 
 def _delete(hidden: Path) -> None:
-    from dbshuf.base.filenames import owner_of
-
     if hidden.is_dir() and not hidden.is_symlink():
         shutil.rmtree(hidden, ignore_errors=True)
     else:

@@ -14,14 +14,11 @@ U32 = npt.NDArray[np.uint32]
 
 
 class RunDamaged(Exception):
-    """A run is not what was sealed: its rows must be read and stored again.
+    """Runs are not what was sealed: their rows must be read and stored again."""
 
-    address  of the run
-    """
-
-    def __init__(self, address: int) -> None:
-        super().__init__(address)
-        self.address = address
+    def __init__(self, addresses: list[int]) -> None:
+        super().__init__(addresses)
+        self.addresses = addresses
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def read_index(store: Store, run: StoredRun, ranges: int) -> RunIndex:
     store.read([Read(buffer, run.address, low)])
     data = buffer[run.slice_bytes - low :][:size].copy()
     if zlib.crc32(data.data) != run.index_crc32:
-        raise RunDamaged(run.address)
+        raise RunDamaged([run.address])
     numbers = data.view(np.uint32)
     return RunIndex(
         numbers[: ranges + 1], numbers[ranges + 1 : 2 * ranges + 1], numbers[2 * ranges + 1 :]
@@ -84,4 +81,4 @@ def read_index(store: Store, run: StoredRun, ranges: int) -> RunIndex:
 def check_slice(one: Slice, data: U8) -> None:
     """Raise RunDamaged unless a slice is what was sealed."""
     if zlib.crc32(data.data) != one.crc32:
-        raise RunDamaged(one.address)
+        raise RunDamaged([one.address])

@@ -21,7 +21,7 @@ from dbshuf.base.journal import Record
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Span, Spans
 from dbshuf.base.work_dir import WorkDir, in_words
-from dbshuf.order.run_index import RunIndex, StoredRun, read_index
+from dbshuf.order.run_index import RunDamaged, RunIndex, StoredRun, read_index
 from dbshuf.order.runs import Store
 from dbshuf.units import MIB
 
@@ -41,9 +41,10 @@ class KeptRows(Store):
         with in_words(path.parent):
             if path.exists():
                 self._file = BlockFile(path, is_new=False)
-                os.ftruncate(self._file.fd, used_bytes)
-            elif used_bytes:  # reads find it too short
+            elif used_bytes:
                 self._file = BlockFile(path)
+            if self._file is not None:  # what is missing is read as zeros, of another checksum
+                os.ftruncate(self._file.fd, used_bytes)
         self._file_used = used_bytes
 
     def sync(self) -> None:
@@ -90,14 +91,14 @@ class Sealed:
         self.ended |= dict(record["ended"])
         self.is_whole = self.is_whole or record["is_whole"]
 
-    def drop(self, address: int | None) -> None:
-        """Forget a run, or with None all of them."""
+    def drop(self, addresses: list[int] | None) -> None:
+        """Forget runs, or with None all of them."""
         self.is_whole = False
-        if address is not None:
-            self.runs.pop(address, None)
-        else:
+        if addresses is None:
             self.runs.clear()
             self.empty.clear()
+        for address in addresses or ():
+            self.runs.pop(address, None)
 
     @property
     def spans(self) -> Spans:
@@ -132,9 +133,18 @@ class RunSeals:
         self._feed = feed
 
     def stored(self) -> Iterator[tuple[int, RunIndex]]:
-        """Yield the address and the index of every run of earlier processes; Raises RunDamaged."""
+        """Yield the address and the index of every run of earlier processes.
+
+        Raises  RunDamaged at the end, of all that are damaged
+        """
+        damaged: list[int] = []
         for run, _, _ in self._sealed.runs.values():
-            yield run.address, read_index(self._store, run, self._ranges)
+            try:
+                yield run.address, read_index(self._store, run, self._ranges)
+            except RunDamaged as damage:
+                damaged += damage.addresses
+        if damaged:
+            raise RunDamaged(damaged)
 
     def add(self, spans: tuple[Span, ...] | None, run: StoredRun | None, counts: Tally) -> None:
         """Have a run sealed, soon; in any thread.

@@ -77,7 +77,8 @@ class State:
             case "runs":
                 self.rows.add(record, self.ranges)
             case "drop":
-                self.rows.drop(None if record["run"] is None else ~record["run"])
+                at = record["runs"]
+                self.rows.drop(None if at is None else [~one for one in at])
             case "publishing":
                 self.moves = [(Path(final), number) for final, number in record["moves"]]
                 self.shards = [(name, number) for name, number in record["shards"]]
@@ -110,7 +111,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
                 break
             except RunDamaged as damage:
                 tell(reporter, "partitioned rows are not what was sealed: they are read again")
-                _drop(work, state, damage.address)
+                _drop(work, state, damage.addresses)
                 written.clear()
         work.remove(with_folder=state.is_made)
     finally:
@@ -159,11 +160,11 @@ def _number_of(path: Path) -> int | None:
         return None
 
 
-def _drop(work: WorkDir, state: State, address: int) -> None:
-    """Have a run read again; if nobody knows of which rows it was, have all begun anew."""
-    _, spans, _ = state.rows.runs[address]
-    work.note("drop", run=~address if spans else None)
-    if not spans:
+def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
+    """Have runs read again; if nobody knows of which rows they were, have all begun anew."""
+    is_known = all(state.rows.runs[address][1] for address in addresses)
+    work.note("drop", runs=[~address for address in addresses] if is_known else None)
+    if not is_known:
         work.note("kept", files=0)
 
 

@@ -83,7 +83,7 @@ def make_plan(options: Options) -> Plan:
     shape, inputs = read.shape, read.inputs
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
-    work = work_plan(options, inputs, target)
+    work = work_plan(options, read, target)
     if work is None or not is_publishing(options):
         check_target(target)
     check_schema(target)

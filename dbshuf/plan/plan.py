@@ -35,11 +35,13 @@ class WorkPlan:
 
     options   those that decide what is written, by name
     is_begun  whether a run is kept there already
+    stays     what a later run goes on with, for people
     """
 
     path: Path
     options: dict[str, Any]
     is_begun: bool
+    stays: str
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,13 @@ class Plan:
                 "free_bytes": self.output_free_bytes,
             }
             | ({"upload": self.upload} if self.upload else {}),
-        }
+        } | ({"work_dir": self._work_json} if self.work else {})
+
+    @property
+    def _work_json(self) -> dict[str, Any]:
+        assert self.work is not None
+        path, is_begun, stays = str(self.work.path), self.work.is_begun, self.work.stays
+        return {"path": path, "is_begun": is_begun, "stays": stays}
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -233,6 +241,7 @@ class Plan:
             ),
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
+            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),

@@ -1,7 +1,6 @@
 """--work-dir: which runs can be gone on with, and what of them."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from dbshuf.base.work_dir import first_record, last_record
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.plan import WorkPlan
+from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink import RemotePath, Target
 from dbshuf.sink.output_path import find
 from dbshuf.sink.sealed_output import can_seal
-from dbshuf.source.input import Input
 
 # Options that decide nothing of what is written; inputs are compared as what they lead to.
 _FREE = frozenset(
@@ -41,16 +40,18 @@ def check_work_options(options: Options) -> None:
         raise UsageError(f"--work-dir {why}", hint="leave out one of the two")
 
 
-def work_plan(options: Options, inputs: Sequence[Input], target: Target) -> WorkPlan | None:
+def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | None:
     """Return where a run is kept; None if it is not. Raises UsageError if it cannot be."""
     if options.work_dir is None:
         return None
-    for one in inputs:
-        if one.pipe is not None:
-            raise UsageError(
-                f"--work-dir: `{one.name}` is no file, and cannot be read again",
-                hint="write it to a file first, or leave out --work-dir",
-            )
+    pipes = [(one.name, one.pipe) for one in read.inputs if one.pipe is not None]
+    for _, pipe in pipes:
+        pipe.raw.close()
+    if pipes:
+        raise UsageError(
+            f"--work-dir: `{pipes[0][0]}` is no file, and cannot be read again",
+            hint="write it to a file first, or leave out --work-dir",
+        )
     if isinstance(target.path, RemotePath):
         raise UsageError(
             f"--work-dir: an upload to `{target.path}` cannot be gone on with",
@@ -61,7 +62,8 @@ def work_plan(options: Options, inputs: Sequence[Input], target: Target) -> Work
         if find(path).is_special:
             raise UsageError(f"--work-dir is for files, and `{path}` is none")
     path = Path(os.path.abspath(options.work_dir))
-    return WorkPlan(path, _asked(options), first_record(path) is not None)
+    is_begun = first_record(path) is not None
+    return WorkPlan(path, _asked(options), is_begun, _stays(read, target))
 
 
 def _asked(options: Options) -> dict[str, Any]:
@@ -86,9 +88,12 @@ def is_publishing(options: Options) -> bool:
     return found is not None and found["kind"] in ("publishing", "published")
 
 
-def parts_kept(target: Target, *, in_pieces: bool) -> str:
+def _stays(read: ReadPlan, target: Target) -> str:
     """Return what a later run goes on with, for people."""
-    reading = "rows are not read again" if in_pieces else "reading starts over until all is read"
+    shape = read.shape
+    columns = shape.row_query.columns if shape.row_query is not None else frozenset()
+    is_whole = shape.whole_query is not None or read.store is not None or "line_number" in columns
+    reading = "reading starts over until all is read" if is_whole else "rows are not read again"
     writing = "writing starts over"
     if can_seal(target):
         writing = "finished shards stay" if target.in_shards else "what is written stays"

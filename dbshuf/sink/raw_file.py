@@ -99,11 +99,11 @@ class DiskFile:
         self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
         self._staged = 0
         self._offset = 0
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
         if had is not None:
             with in_words(shown, 0):
                 self._go_on(had)
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._writing: Future[None] | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; it is copied. Raises also for what an earlier call gave."""

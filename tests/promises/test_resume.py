@@ -4,6 +4,10 @@ import gzip
 import json
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -352,3 +356,42 @@ def content_mark(path: Path) -> int | None:
     if path.is_dir():
         return zlib.crc32(b"".join(sorted(one.read_bytes() for one in path.iterdir())))
     return zlib.crc32(path.read_bytes()) if path.exists() else None
+
+
+@pytest.mark.parametrize("kind", ["runs", "begun", "file"])
+def test_the_command_goes_on_after_kill_9(kind, home, cli, monkeypatch):
+    """The real signal, at a record of each kind: nothing in the process has a say."""
+    (home / "in.txt").write_bytes(b"".join(LINES) * 20)
+    arguments = ["shuffle", "in.txt", "-o", "out", "--shards", "3", "--seed", "1"]
+    arguments += ["--memory", "400MB"]
+    text = KILLED.replace("KIND", repr(kind))
+    kept = [*arguments, "--work-dir", "work"]
+    child = subprocess.run(
+        [sys.executable, "-c", text, *kept], cwd=home, check=False, capture_output=True
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert not (home / "out").exists()
+    ran = cli(*kept)
+    assert ran.code == 0, ran.err
+    assert not (home / "work").exists()
+    got = digest(home / "out")
+    shutil.rmtree(home / "out")
+    assert cli(*arguments).code == 0
+    assert digest(home / "out") == got
+    assert sorted(os.listdir(home)) == ["in.txt", "out"]
+
+
+KILLED = """
+import os, signal
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.order import run_seals
+from dbshuf.cli import main
+run_seals._SEAL_BYTES = 1
+note = WorkDir.note
+def noted(work, kind, /, **fields):
+    note(work, kind, **fields)
+    if kind == KIND:
+        os.kill(os.getpid(), signal.SIGKILL)
+WorkDir.note = noted
+main()
+"""

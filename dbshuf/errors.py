@@ -29,8 +29,8 @@
     ├── ExtraMissing         27  a package or program is not installed
     ├── EngineFailed         28  the cluster that orders the rows fails
     ├── MemoryRefused        29  the system gives less memory than --memory names
-    ├── WorkDirUnfit         30  --work-dir is in use, or no directory to keep a run in
-    └── RunDiffers           31  --work-dir holds a run of other inputs or options
+    ├── WorkDirUnfit         32  --work-dir is in use, or no directory to keep a run in
+    └── RunDiffers           33  --work-dir holds a run of other inputs or options
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -219,10 +219,10 @@ class MemoryRefused(DbshufError):
 class WorkDirUnfit(DbshufError):
     """--work-dir is in use, or is no directory to keep a run in."""
 
-    exit_code = 30
+    exit_code = 32
 
 
 class RunDiffers(DbshufError):
     """--work-dir holds a run of other inputs, options or versions."""
 
-    exit_code = 31
+    exit_code = 33

@@ -186,12 +186,14 @@ class Reporter:
 class Telling:
     """A progress that also says what is told of the run, unless it is to be quiet."""
 
-    def __init__(self, inner: Progress, *, quiet: bool) -> None:
+    def __init__(self, inner: Progress, *, quiet: bool, as_json: bool) -> None:
         self.stage, self.advance, self.close = inner.stage, inner.advance, inner.close
-        self._quiet = quiet
+        self._quiet, self._as_json = quiet, as_json
 
     def tell(self, text: str) -> None:
-        if not self._quiet:
+        if self._as_json:
+            say(json.dumps({"event": "note", "text": text}))
+        elif not self._quiet:
             say(f"dbshuf: {text}")
 
 

@@ -34,7 +34,8 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     clear_leftovers(folders_written(options.output, options.temp_dir), quiet=given.quiet)
 
     mode = _progress_mode(given, fd)
-    reporter = Telling(open_progress(mode, sys.stderr), quiet=given.quiet)
+    inner, as_json = open_progress(mode, sys.stderr), mode is Mode.json
+    reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
         result = run(plan_of(options), reporter)
     finally:

@@ -43,6 +43,7 @@ from dbshuf.sink.sealed_output import (
     check_sealed,
 )
 from dbshuf.sink.single_file import PlacedSink
+from dbshuf.units import human
 
 
 @dataclass
@@ -185,6 +186,10 @@ class _Rest:
             if flaw is not None:
                 tell(self._reporter, flaw)
         done = state.output.last
+        if state.rows.runs or done.next_key:
+            read = sum(counts.text_bytes for _, _, counts in state.rows.runs.values())
+            amounts = f"{human(read)} were read and {human(done.counts[1])} written"
+            tell(self._reporter, f"goes on from `{work.path}`: {amounts} before")
         layout = replace(plan.layout, ranges=state.ranges, store_bytes=0)
         written.merge(Tally(*done.counts))
         with private_folder(work.path) as folder:

@@ -135,7 +135,11 @@ def make_plan(options: Options) -> Plan:
     is_begun = work is not None and work.is_begun  # then some of the space is taken by it
     if survey.is_exact and shape.row_query is None and not is_begun:  # nothing on a guess
         check_space(
-            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
+            target,
+            temp_dir,
+            temp_bytes=plan.temp_bytes or 0,
+            output_bytes=plan.output_bytes or 0,
+            option="--temp-dir" if work is None else "another --work-dir",
         )
     return plan
 

@@ -106,9 +106,12 @@ def object_bytes(survey: Survey, target: Target) -> int | None:
     return rows if target.shards is None else 2 * rows // target.shards
 
 
-def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int) -> None:
+def check_space(
+    target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int, option: str
+) -> None:
     """Refuse what certainly does not fit; what compresses may fit, so it is let through.
 
+    option  that names another temporary directory
     temp_bytes, output_bytes  what is needed, 0 where that is an estimate
     Raises  TempSpaceShort, OutputSpaceShort (plain text only)
     """
@@ -117,7 +120,7 @@ def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes
         raise TempSpaceShort(
             f"temporary directory `{temp_dir}`: {human(temp_bytes)} needed,"
             f" {human(temp_free)} free",
-            hint="free space there or pass --temp-dir DIR; nothing was written",
+            hint=f"free space there or pass {option} DIR; nothing was written",
         )
     if target.path is None or target.format != "txt":
         return

@@ -107,7 +107,12 @@ def object_bytes(survey: Survey, target: Target) -> int | None:
 
 
 def check_space(
-    target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int, option: str
+    target: Target,
+    temp_dir: Path,
+    *,
+    temp_bytes: int,
+    output_bytes: int,
+    option: str = "--temp-dir",
 ) -> None:
     """Refuse what certainly does not fit; what compresses may fit, so it is let through.
 

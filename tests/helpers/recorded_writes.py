@@ -33,7 +33,8 @@ class Recorder:
         self.events: list[Event] = []
         self._top = str(folder)
         for name in ("pwrite", "write", "ftruncate", "fsync", "fdatasync", "open", "mkdir"):
-            patch.setattr(os, name, self._wrapped(getattr(os, name), getattr(self, f"_{name}")))
+            note = getattr(self, f"_{name}")
+            patch.setattr(os, name, self._wrapped(getattr(os, name), note))
         for name in ("rename", "replace"):
             patch.setattr(os, name, self._wrapped(getattr(os, name), self._move))
         for name in ("unlink", "rmdir"):

@@ -29,8 +29,8 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
 from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
 from dbshuf.pipeline.identity import Identity, write_identity
+from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import open_scan
-from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
@@ -103,7 +103,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             tell(reporter, f"the journal in `{work.path}` is damaged: its last part is done again")
         while True:
             state = _read_state(plan, work)
-            if _is_published(plan, state):
+            if _is_published(state):
                 tell(reporter, "an earlier run has published the output already")
                 written.merge(Tally(*state.counts))
                 break
@@ -126,7 +126,7 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
         state.add(record)
         if record["kind"] == "begin":
             identity.check_begin(record)
-    if _is_published(plan, state):  # then inputs may have changed: the output may be one
+    if _is_published(state):  # then inputs may have changed: the output may be one
         return state
     if state.inputs < len(plan.inputs):  # what began it died while it did
         work.journal.clear()
@@ -138,18 +138,15 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
     return state
 
 
-def _is_published(plan: Plan, state: State) -> bool:
+def _is_published(state: State) -> bool:
     """Whether the output has its name, or those who died had no time to say so."""
     if state.is_published or not state.moves:
         return state.is_published
     if all(_number_of(final) == number for final, number in state.moves):
         return True
-    folder, marker = state.moves[0][0], plan.target.marker
-    is_marked = marker is None or (folder / marker).exists()
-    return (
-        bool(state.shards)
-        and is_marked
-        and all(_number_of(folder / name) == number for name, number in state.shards)
+    folder = state.moves[0][0]
+    return bool(state.shards) and all(
+        _number_of(folder / name) == number for name, number in state.shards
     )
 
 

@@ -5,10 +5,12 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbshuf.base.layout import SLACK_BYTES, Layout
+from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
 from dbshuf.plan.plan import Plan
@@ -52,18 +54,21 @@ def spark_plan(options: Options) -> "SparkPlan":
     check_options(options)
     check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
-    options = replace(options, seed=seed)
+    given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
-    return make_spark_plan(options, read, target, survey_of(read))
+    wanted = wanted_of(given, target)
+    target = replace(target, is_noted=wanted is not None)
+    return replace(make_spark_plan(options, read, target, survey_of(read)), wanted=wanted)
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
+    reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -72,8 +77,8 @@ def make_plan(options: Options) -> Plan:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
-    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
     check_work_options(options)
+    given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else kept_seed(options)
     seed = seed if seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
@@ -87,14 +92,25 @@ def make_plan(options: Options) -> Plan:
     if work is None or not is_publishing(options):
         check_target(target)
     check_schema(target)
+    wanted = wanted_of(given, target) if work is None else None
     survey = survey_of(read)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
-    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(survey, target))
+    target = replace(
+        target,
+        temp_dir=temp_dir,
+        object_bytes=object_bytes(survey, target),
+        is_noted=wanted is not None,
+    )
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if wanted is not None:
+        held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     chosen = Ordering.make(
         order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -129,11 +145,13 @@ def make_plan(options: Options) -> Plan:
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
         work=work,
+        wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
     is_begun = work is not None and work.is_begun  # then some of the space is taken by it
-    if survey.is_exact and shape.row_query is None and not is_begun:  # nothing on a guess
+    is_known = survey.is_exact and shape.row_query is None  # nothing is refused on a guess
+    if is_known and not reads_only and not is_begun:
         check_space(
             target,
             temp_dir,
@@ -142,6 +160,10 @@ def make_plan(options: Options) -> Plan:
             option="--temp-dir" if work is None else "another --work-dir",
         )
     return plan
+
+
+def _strategy(options: Options) -> str:
+    return ALIASES.get(options.strategy, options.strategy)
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:

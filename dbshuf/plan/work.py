@@ -34,6 +34,8 @@ def check_work_options(options: Options) -> None:
         why = f"keeps partitioned rows, and --strategy is {options.strategy}"
     elif options.temp_dir is not None:
         why = "is where temporary data go, and --temp-dir is given too"
+    elif options.manifest is not None or options.card:
+        why = "is for rows that are not read again, and so no manifest can tell of all of them"
     elif options.output in (None, "-"):
         why = "is for files, and what went to standard output cannot be taken back"
     if why:

@@ -171,9 +171,7 @@ class SealedShards(ShardSink):
     def __init__(self, target: Target, work: WorkDir, output: SealedOutput) -> None:
         """Go on from what is sealed."""
         assert isinstance(target.path, Path)
-        place = HiddenDirectory(
-            target.path, force=target.force, marker=target.marker, kept=_kept(work, output)
-        )
+        place = HiddenDirectory(target.path, force=target.force, kept=_kept(work, output))
         self._work, self._window, self._next = work, None, 0
         super().__init__(target, directory=place)
         sync_directory(place.place)

@@ -97,8 +97,8 @@ def _unsynced(fd: int) -> None:
 
 
 def digest(path: Path) -> str:
-    """Return the sum of a file, or of the names and bytes of all files of a folder."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    """Return the sum of a file, or of the names and bytes of all shards of a folder."""
+    files = sorted(path.rglob("part-*")) if path.is_dir() else [path]
     found = hashlib.sha256()
     for file in files:
         if file.is_file():

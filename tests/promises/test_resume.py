@@ -275,6 +275,7 @@ def test_a_work_dir_is_one_runs_alone(folder):
         ({"engine": "sqlite"}, "--engine is sqlite"),
         ({"engine": "spark"}, "--engine is spark"),
         ({"temp_dir": "."}, "--temp-dir"),
+        ({"manifest": "m.json"}, "manifest"),
         ({"output": None, "shards": None}, "standard output"),
         ({"output": "/dev/null", "shards": None}, "`/dev/null` is none"),
         ({"inputs": ("a.txt", "/dev/null")}, "`/dev/null` is no file"),

@@ -103,6 +103,7 @@ class OutputOptions(TypedDict, total=False):
     manifest: str | os.PathLike[str] | None
     card: bool
     force: bool
+    work_dir: str | os.PathLike[str] | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
@@ -395,7 +396,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
         name: os.fspath(others[name])
-        for name in ("temp_dir", "manifest")
+        for name in ("temp_dir", "work_dir", "manifest")
         if others.get(name) is not None
     }
     seed = others.get("seed")

@@ -30,7 +30,9 @@
     ├── EngineFailed         28  the cluster that orders the rows fails
     ├── MemoryRefused        29  the system gives less memory than --memory names
     ├── ManifestInvalid      30  a manifest is none, or was changed since
-    └── VerifyFailed         31  outputs are not what `verify` holds them against
+    ├── VerifyFailed         31  outputs are not what `verify` holds them against
+    ├── WorkDirUnfit         32  --work-dir is in use, or no directory to keep a run in
+    └── RunDiffers           33  --work-dir holds a run of other inputs or options
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
@@ -240,3 +242,15 @@ class VerifyFailed(DbshufError):
         super().__init__(message, hint=hint)
         self.details = tuple(details)
         self.result = result
+
+
+class WorkDirUnfit(DbshufError):
+    """--work-dir is in use, or is no directory to keep a run in."""
+
+    exit_code = 32
+
+
+class RunDiffers(DbshufError):
+    """--work-dir holds a run of other inputs, options or versions."""
+
+    exit_code = 33

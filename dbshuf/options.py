@@ -38,6 +38,7 @@ class Options:
     shard_bytes: str | int | None = None
     shard_rows: int | None = None
     temp_dir: str | None = None
+    work_dir: str | None = None
     force: bool = False
     where: str | None = None
     select: str | None = None

@@ -289,6 +289,20 @@ class Temp:
 
 
 @group
+class Kept:
+    """Where a run is kept that may be interrupted."""
+
+    work_dir: Annotated[
+        str | None,
+        value(
+            "--work-dir",
+            "DIR",
+            "Keep the run in DIR: once interrupted, the same command goes on from there.",
+        ),
+    ] = None
+
+
+@group
 class Replacing:
     """What may be replaced on disk."""
 
@@ -344,7 +358,7 @@ class Printing:
 
 @group
 class AfterInputs(
-    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Kept, Written, Replacing, Report
 ):
     """What every command that shuffles takes beside its inputs."""
 

@@ -31,7 +31,8 @@
     └── MemoryRefused        29  the system gives less memory than --memory names
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
-dbshuf, 128+n ended by signal n. No error leaves a half-written output.
+dbshuf, 128+n ended by signal n; `dbshuf shuf` has GNU shuf's, 0 and 1. No error leaves a
+half-written output.
 """
 
 
@@ -44,6 +45,10 @@ class DbshufError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class ShufFailed(Exception):
+    """What `dbshuf shuf` cannot do: it says so as GNU shuf does, and ends with 1."""
 
 
 class UsageError(DbshufError):

@@ -53,6 +53,7 @@ class Options:
     split: str | None = None
     split_seed: str | None = None
     split_by: str | None = None
+    as_it_is: bool = False  # bytes that look compressed are lines, too
 
 
 def check_options(options: Options) -> None:

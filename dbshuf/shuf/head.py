@@ -1,0 +1,99 @@
+"""The first K lines of the order of any input, in the memory of K lines.
+
+A line is kept while its key is among the K smallest so far; so they are the lines, and the
+order, that the whole input would begin with.
+"""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dbshuf.base.key import U64
+from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.shuf.large import I64, Lines, ends_in, keys_of
+
+_READ_BYTES = 4 << 20
+_SPARE_ROWS = 1 << 14  # that are kept beyond K before all but K are dropped
+
+
+class Head:
+    """The K lines of the smallest keys.
+
+    seen  lines that there were
+    """
+
+    def __init__(self, count: int, words: tuple[int, int]) -> None:
+        self.seen = 0
+        self._count, self._words = count, words
+        self._keys: list[U64] = []
+        self._lines: list[pa.Array] = []
+        self._rows = 0
+        self._bound: np.uint64 | None = None  # no line with a larger key is among them
+
+    def add(self, lines: Lines, first_byte: int) -> None:
+        """Take the next lines, which begin at a place of the input; they are copied."""
+        self.seen += lines.rows
+        keys = keys_of(lines.starts, self._words, first_byte)
+        rows = np.arange(lines.rows)
+        if self._bound is not None:
+            rows = np.flatnonzero(keys <= self._bound)
+        if not rows.size:
+            return
+        self._keys.append(keys[rows])
+        self._lines.append(lines.take(rows))
+        self._rows += rows.size
+        if self._rows > 2 * self._count + _SPARE_ROWS:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Keep K lines of those that there are."""
+        keys, lines = self._joined()
+        if self._rows > self._count:
+            best = np.argpartition(keys, self._count - 1)[: self._count]
+            best.sort()
+            keys, lines = keys[best], pc.take(lines, arrow_numbers(best), boundscheck=False)
+        if len(keys) == self._count:
+            self._bound = keys.max()
+        self._keys, self._lines, self._rows = [keys], [lines], len(keys)
+
+    def _joined(self) -> tuple[U64, pa.Array]:
+        return np.concatenate(self._keys), pa.concat_arrays(self._lines)
+
+    def lines(self) -> tuple[Lines, I64]:
+        """Return the lines, and their rows in order; it is empty then."""
+        if not self._keys:
+            return Lines(np.empty(0, np.uint8), np.zeros(1, np.int64)), np.empty(0, np.int64)
+        self._drop()
+        keys, array = self._joined()
+        self._keys, self._lines = [], []
+        buffers = array.buffers()
+        starts = np.frombuffer(buffers[1], np.int64)[: len(array) + 1]
+        text = np.frombuffer(buffers[2], np.uint8)[: starts[-1]]
+        return Lines(text, starts), np.argsort(keys)
+
+
+def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:
+    """Read a stream to its end, of which `first` was read already; raises OSError."""
+    buffer = np.empty(max(2 * len(first), 2 * _READ_BYTES) + 1, np.uint8)
+    buffer[: len(first)] = np.frombuffer(first, np.uint8)
+    filled, searched, place = len(first), 0, 0
+    is_end = False
+    while not is_end:
+        if len(buffer) - 1 - filled < _READ_BYTES:
+            buffer = np.concatenate([buffer, np.empty_like(buffer)])
+        got = os.readv(fd, [memoryview(buffer)[filled : filled + _READ_BYTES]])
+        filled += got
+        is_end = not got
+        if is_end and filled and buffer[filled - 1] != terminator[0]:
+            buffer[filled] = terminator[0]
+            filled += 1
+        ends = ends_in(buffer, searched, filled, terminator[0])
+        searched = filled
+        if ends.size:
+            used = int(ends[-1])
+            head.add(Lines(buffer, np.concatenate([np.zeros(1, np.int64), ends])), place)
+            place += used
+            buffer[: filled - used] = buffer[used:filled].copy()
+            filled = searched = filled - used

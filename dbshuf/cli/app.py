@@ -26,6 +26,7 @@ from dbshuf.cli.options import (
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
+from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
 
 T = TypeVar("T")
@@ -101,3 +102,13 @@ _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
 _add(clean, CleanArguments)
+
+
+@app.command(
+    "shuf",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def _shuf(context: typer.Context) -> None:
+    """Do what GNU shuf does, with its options; see `dbshuf shuf --help`."""
+    raise typer.Exit(shuf(context.args, "shuf"))  # of a process, cli/__init__.py comes first

@@ -2,9 +2,7 @@
 
 import os
 
-_PLAIN = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./@]_#~"
-)
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./@]_#~")
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
 
 
@@ -20,16 +18,16 @@ def quoted(text: str) -> str:
 
 def file_name(name: str) -> str:
     """Return a file's name, quoted where a shell would need it."""
-    if name and name[0] not in "#~" and all(c in _PLAIN or c > "\x9f" for c in name):
-        if all(_is_printed(one) for one in name):
-            return name
-    if "'" in name and not set('"\\$`!') & set(name) and all(map(_is_printed, name)):
+    is_printed = all(map(_is_printed, name))
+    is_plain = all(one in _PLAIN or not one.isascii() for one in name)
+    if name and name[0] not in "#~" and is_plain and is_printed:
+        return name
+    if "'" in name and is_printed and not set('"\\$`!') & set(name):
         return f'"{name}"'
     shown, is_escaped = "'", False
     for one in name:
         if _is_printed(one) == is_escaped:
-            shown += "'" if is_escaped else "'$'"
-            shown += "'" if is_escaped else ""
+            shown += "''" if is_escaped else "'$'"
             is_escaped = not is_escaped
         shown += _shown(one) if is_escaped else one.replace("'", "'\\''")
     return shown + "'"

@@ -1,5 +1,6 @@
 """`dbshuf shuf`, `dbshuf-shuf`, or a link to it named `shuf`: GNU shuf's options and words."""
 
+import contextlib
 import errno
 import gc
 import os
@@ -126,7 +127,7 @@ def shuf(arguments: Sequence[str], name: str) -> int:
         _say(f"{name}: {error}")
         if isinstance(error, Misused):
             _say(f"Try '{name} --help' for more information.")
-        if getattr(error, "hint", ""):
+        if isinstance(error, DbshufError) and error.hint:
             _say(f"hint: {error.hint}")
         return 1
     except (MemoryError, ImportError, RuntimeError) as error:
@@ -149,10 +150,8 @@ def _version(name: str) -> str:
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        try:
+        with contextlib.suppress(OSError):
             os.write(2, os.fsencode(line + "\n"))
-        except OSError:
-            pass
 
 
 def request_of(arguments: Sequence[str]) -> Request:

@@ -17,7 +17,9 @@ from dbshuf.shuf.output import Output
 _PIECE_BYTES = 1 << 20
 
 
-def shuffle_beyond(fd: int, terminator: bytes, seed: str, count: int | None, output: Output) -> None:
+def shuffle_beyond(
+    fd: int, terminator: bytes, seed: str, count: int | None, output: Output
+) -> None:
     """Write the lines of a descriptor, `count` at most; raises DbshufError, ShufFailed."""
     options = Options(
         inputs=(f"/dev/fd/{fd}",),
@@ -32,10 +34,9 @@ def shuffle_beyond(fd: int, terminator: bytes, seed: str, count: int | None, out
     left = count
     with contextlib.closing(ordered(make_plan(options), NO_PROGRESS, Tally())) as windows:
         for window in windows:
-            if left is not None:
-                window = window.slice(0, min(left, window.rows))
-                left -= window.rows
-            output.write(text_of(window))
+            rows = window.rows if left is None else min(left, window.rows)
+            output.write(text_of(window.slice(0, rows)))
+            left = None if left is None else left - rows
             if left == 0:
                 break
 
@@ -46,7 +47,7 @@ def piped(first: U8, fd: int) -> Iterator[int]:
     reading, writing = os.pipe()
 
     def feed() -> None:
-        piece = memoryview(first)
+        piece = first.data
         with contextlib.suppress(OSError), open(writing, "wb", buffering=0) as pipe:
             while piece:
                 while piece:

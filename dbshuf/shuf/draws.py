@@ -15,19 +15,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dbshuf.base.key import U64
 
+    Block = list[int] | U64
+
 _KEYS = 1 << 64
 _PLAIN_DRAWS = 1 << 16  # draws before numpy pays for its import
 _PLAIN_BLOCK, _BLOCK = 1024, 1 << 16
 
 
-def draws(choices: int, words: tuple[int, int], count: int | None) -> "Iterator[list[int] | U64]":
+def draws(choices: int, words: tuple[int, int], count: int | None) -> "Iterator[Block]":
     """Yield numbers in [0, choices), some at a time; without end where count is None.
 
     choices  1 to 2^64
     words    of a seed
     """
     left = count
-    for block in chain(_plain_draws(choices, words), _more_draws(choices, words)):
+    blocks: Iterator[Block] = chain(_plain_draws(choices, words), _more_draws(choices, words))
+    for block in blocks:
         if left is None:
             yield block
             continue

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
 from dbshuf.base.row_batch import arrow_numbers
-from dbshuf.shuf.large import I64, Lines, ends_in, keys_of
+from dbshuf.shuf.large import I64, Lines, ends_in, keys_of, memory_limit
 
 _READ_BYTES = 4 << 20
 _SPARE_ROWS = 1 << 14  # that are kept beyond K before all but K are dropped
@@ -22,10 +22,12 @@ class Head:
     """The K lines of the smallest keys.
 
     seen  lines that there were
+    held_bytes  what is kept
     """
 
     def __init__(self, count: int, words: tuple[int, int]) -> None:
         self.seen = 0
+        self.held_bytes = 0
         self._count, self._words = count, words
         self._keys: list[U64] = []
         self._lines: list[pa.Array] = []
@@ -44,6 +46,7 @@ class Head:
         self._keys.append(keys[rows])
         self._lines.append(lines.take(rows))
         self._rows += rows.size
+        self.held_bytes += self._lines[-1].nbytes + 8 * rows.size
         if self._rows > 2 * self._count + _SPARE_ROWS:
             self._drop()
 
@@ -57,6 +60,7 @@ class Head:
         if len(keys) == self._count:
             self._bound = keys.max()
         self._keys, self._lines, self._rows = [keys], [lines], len(keys)
+        self.held_bytes = lines.nbytes + keys.nbytes
 
     def _joined(self) -> tuple[U64, pa.Array]:
         return np.concatenate(self._keys), pa.concat_arrays(self._lines)
@@ -75,7 +79,11 @@ class Head:
 
 
 def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:
-    """Read a stream to its end, of which `first` was read already; raises OSError."""
+    """Read a stream to its end, of which `first` was read already.
+
+    Raises  OSError, MemoryError where the lines that are wanted take too much
+    """
+    most_bytes = memory_limit()
     buffer = np.empty(max(2 * len(first), 2 * _READ_BYTES) + 1, np.uint8)
     buffer[: len(first)] = np.frombuffer(first, np.uint8)
     filled, searched, place = len(first), 0, 0
@@ -83,7 +91,7 @@ def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:
     while not is_end:
         if len(buffer) - 1 - filled < _READ_BYTES:
             buffer = np.concatenate([buffer, np.empty_like(buffer)])
-        got = os.readv(fd, [memoryview(buffer)[filled : filled + _READ_BYTES]])
+        got = os.readv(fd, [buffer[filled : filled + _READ_BYTES].data])
         filled += got
         is_end = not got
         if is_end and filled and buffer[filled - 1] != terminator[0]:
@@ -95,5 +103,7 @@ def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:
             used = int(ends[-1])
             head.add(Lines(buffer, np.concatenate([np.zeros(1, np.int64), ends])), place)
             place += used
+            if head.held_bytes > most_bytes:
+                raise MemoryError
             buffer[: filled - used] = buffer[used:filled].copy()
             filled = searched = filled - used

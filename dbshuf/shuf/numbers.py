@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dbshuf.base.key import U64
 
+    Block = list[int] | U64
+
 LONGEST_LISTED = 1 << 16  # numbers of a range that is listed and shuffled as lines are
 _PLAIN_NUMBERS = 4096  # numbers of a longer one before numpy pays for its import
 _ROUNDS = 8
@@ -31,7 +33,7 @@ class LongRange:
         self._left = math.isqrt(size - 1) + 1
         self._right = -(-size // self._left)
 
-    def blocks(self, count: int) -> "Iterator[list[int] | U64]":
+    def blocks(self, count: int) -> "Iterator[Block]":
         """Yield the first `count` numbers, some at a time: lists, then uint64, shape (some,)."""
         plain = min(count, _PLAIN_NUMBERS)
         yield [self.number(place) for place in range(plain)]
@@ -92,17 +94,21 @@ class LongRange:
         np.subtract(half, np.uint64(below), out=half, where=half >= np.uint64(below))
 
 
-def write_numbers(
-    low: int, blocks: "Iterator[list[int] | U64]", terminator: bytes, output: Output
-) -> None:
+def write_numbers(low: int, blocks: "Iterator[Block]", terminator: bytes, output: Output) -> None:
     """Write numbers and `low` more, one a line."""
     end = terminator.decode()
-    for block in blocks:
-        if isinstance(block, list):
-            output.write("".join([f"{low + number}{end}" for number in block]).encode())
-        else:
-            from dbshuf.shuf.large import in_turn, number_text
 
-            output.write(number_text(block, low, end))
-            for text in in_turn(lambda more: number_text(more, low, end), blocks):
-                output.write(text)
+    def text(block: "Block") -> bytes | memoryview:
+        if isinstance(block, list):
+            return "".join([f"{low + number}{end}" for number in block]).encode()
+        from dbshuf.shuf.large import number_text
+
+        return number_text(block, low, end)
+
+    for block in blocks:
+        output.write(text(block))
+        if not isinstance(block, list):
+            from dbshuf.shuf.large import in_turn
+
+            for more in in_turn(text, blocks):
+                output.write(more)

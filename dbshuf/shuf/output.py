@@ -10,10 +10,6 @@ import contextlib
 import os
 import stat
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Buffer
-
 _PIECE_BYTES = 8 << 20  # of one write, so that Ctrl-C is soon seen
 
 
@@ -32,7 +28,7 @@ class Output:
         """Whether it is the file of a descriptor."""
         return os.path.samestat(os.fstat(self._fd), os.fstat(fd))
 
-    def write(self, data: "Buffer") -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`; raises OSError."""
         self._empty()
         left = memoryview(data)
@@ -142,4 +138,3 @@ def _hidden_beside(final: str) -> str:
     folder, name = os.path.split(final)
     short = os.fsencode(name)[:200].decode("utf-8", "ignore")
     return os.path.join(folder, f".{short}.dbshuf-{os.urandom(4).hex()}")
-

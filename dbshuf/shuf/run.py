@@ -75,7 +75,12 @@ def of_file(fd: int, wanted: Wanted) -> Writer:
     first = _read_first(fd, _HEAD_BYTES if is_head else _FIRST_BYTES)
     more = os.read(fd, 1)
     if more and is_head:
-        return _of_head(first + more, fd, wanted)
+        try:
+            return _of_head(first + more, fd, wanted)
+        except MemoryError:
+            if size is None or os.lseek(fd, 0, os.SEEK_SET):
+                raise
+        return _of_beyond(fd, None, wanted)
     if more or first.count(wanted.terminator) > small.MOST_LINES:
         return _of_long_stream(first + more, fd, wanted)
     return _of_few(small.lines_of(first, wanted.terminator), wanted)
@@ -123,7 +128,7 @@ def _of_many(lines: "Lines", wanted: Wanted) -> Writer:
     if wanted.repeat:
         drawn = map(as_rows, draws.draws(lines.rows, words, wanted.count))
         return lambda output: lines.write(drawn, output)
-    order = lines.ordered(words)
+    order = lines.ordered(words)[: wanted.count]
     return lambda output: lines.write(lines.windows(order), output)
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
 from dbshuf.base.row_batch import arrow_numbers
-from dbshuf.shuf.large import I64, Lines, ends_in, keys_of, memory_limit
+from dbshuf.shuf.large import Lines, ends_in, keys_of, memory_limit, text_of
 
 _READ_BYTES = 4 << 20
 _SPARE_ROWS = 1 << 14  # that are kept beyond K before all but K are dropped
@@ -37,7 +37,7 @@ class Head:
     def add(self, lines: Lines, first_byte: int) -> None:
         """Take the next lines, which begin at a place of the input; they are copied."""
         self.seen += lines.rows
-        keys = keys_of(lines.starts, self._words, first_byte)
+        keys = keys_of(lines.starts[:-1] + first_byte, self._words)
         rows = np.arange(lines.rows)
         if self._bound is not None:
             rows = np.flatnonzero(keys <= self._bound)
@@ -65,17 +65,13 @@ class Head:
     def _joined(self) -> tuple[U64, pa.Array]:
         return np.concatenate(self._keys), pa.concat_arrays(self._lines)
 
-    def lines(self) -> tuple[Lines, I64]:
-        """Return the lines, and their rows in order; it is empty then."""
+    def text(self) -> memoryview:
+        """Return the lines in order, as one text."""
         if not self._keys:
-            return Lines(np.empty(0, np.uint8), np.zeros(1, np.int64)), np.empty(0, np.int64)
+            return memoryview(b"")
         self._drop()
-        keys, array = self._joined()
-        self._keys, self._lines = [], []
-        buffers = array.buffers()
-        starts = np.frombuffer(buffers[1], np.int64)[: len(array) + 1]
-        text = np.frombuffer(buffers[2], np.uint8)[: starts[-1]]
-        return Lines(text, starts), np.argsort(keys)
+        keys, lines = self._joined()
+        return text_of(pc.take(lines, arrow_numbers(np.argsort(keys)), boundscheck=False))
 
 
 def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.key import U64, mix_ids
+from dbshuf.base.key import U64, mix_ids, range_of
 from dbshuf.base.process_memory import available_bytes, usable_cores
 from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.shuf.output import Output
@@ -24,8 +24,9 @@ I64 = npt.NDArray[np.int64]
 
 _SCAN_BYTES = 256 << 10  # the terminator mask of one step stays in the L2 cache
 _PIECE_BYTES = 4 << 20  # of one read
-_WINDOW_BYTES = 4 << 20  # of one write, about; at most _WINDOW_ROWS
-_WINDOW_ROWS = 1 << 16
+_MOST_PIECES = 512
+_PART_BYTES, _PART_ROWS = 4 << 20, 1 << 15  # of one part of the order, about
+_MOST_PARTS = 1 << 16  # what two bytes tell apart
 
 
 class Lines:
@@ -42,34 +43,66 @@ class Lines:
             pa.large_binary(), self.rows, [None, pa.py_buffer(starts), pa.py_buffer(buffer)]
         )
 
-    def ordered(self, words: tuple[int, int], first_byte: int = 0) -> I64:
-        """Return the rows in the order of a seed's words: int64, shape (rows,)."""
-        return np.argsort(keys_of(self.starts, words, first_byte))
-
-    def take(self, rows: npt.NDArray[np.integer]) -> pa.Array:
+    def take(self, rows: I64) -> pa.Array:
         """Return lines by their rows: large_binary."""
         return pc.take(self._array, arrow_numbers(rows), boundscheck=False)
 
-    def write(self, rows: Iterable[npt.NDArray[np.integer]], output: Output) -> None:
+    def write(self, rows: Iterable[I64], output: Output) -> None:
         """Write lines by their rows, some at a time, gathered by several threads."""
         for lines in in_turn(self.take, rows):
             output.write(text_of(lines))
 
-    def windows(self, order: I64) -> Iterator[I64]:
-        """Cut an order into parts of a few MB."""
-        mean = max(int(self.starts[-1]) // max(self.rows, 1), 1)
-        step = min(max(_WINDOW_BYTES // mean, 1), _WINDOW_ROWS)
-        return (order[first : first + step] for first in range(0, len(order), step))
 
+class Piece:
+    """Some lines that lie side by side, sorted by the parts that their keys fall in.
 
-def keys_of(starts: I64, words: tuple[int, int], first_byte: int) -> U64:
-    """Return the keys of lines: uint64, shape (rows,).
-
-    starts      as of Lines
-    first_byte  the place of starts' 0 in the input
+    keys    uint64, shape (rows,)
+    rows    int64, shape (rows,): their places in the piece
+    bounds  shape (parts + 1,): of part p are keys[bounds[p]:bounds[p + 1]]
     """
-    keys = starts[:-1].astype(np.uint64)
-    keys += np.uint64(first_byte)
+
+    def __init__(self, starts: I64, words: tuple[int, int], parts: int) -> None:
+        """Sort lines that begin at these places of the input."""
+        keys = keys_of(starts, words)
+        part = range_of(keys, parts).astype(np.uint16)
+        self.rows = np.argsort(part, kind="stable")  # of two bytes, so a radix sort
+        self.keys = keys[self.rows]
+        self.bounds = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=parts))])
+
+
+class Ordered:
+    """Lines, and their order in parts that fit in a core's cache."""
+
+    def __init__(self, lines: Lines, pieces: list[Piece], parts: int) -> None:
+        self.lines = lines
+        self._pieces, self._parts = pieces, parts
+        first_row = 0
+        for piece in pieces:
+            piece.rows += first_row
+            first_row += len(piece.rows)
+
+    def write(self, count: int | None, output: Output) -> None:
+        """Write the lines in order, `count` of them at most."""
+        left = self.lines.rows if count is None else count
+        for lines in in_turn(self._part, range(self._parts)):
+            taken = lines[:left]
+            output.write(text_of(taken))
+            left -= len(taken)
+            if not left:
+                break
+
+    def _part(self, part: int) -> pa.Array:
+        keys, rows = [], []
+        for piece in self._pieces:
+            within = slice(piece.bounds[part], piece.bounds[part + 1])
+            keys.append(piece.keys[within])
+            rows.append(piece.rows[within])
+        return self.lines.take(np.concatenate(rows)[np.argsort(np.concatenate(keys))])
+
+
+def keys_of(starts: I64, words: tuple[int, int]) -> U64:
+    """Return the keys of lines that begin at these places: uint64, shape (rows,)."""
+    keys = starts.astype(np.uint64)
     mix_ids(keys, words)
     return keys
 
@@ -93,8 +126,9 @@ def memory_limit() -> int:
 
 
 def text_of(lines: pa.Array) -> memoryview:
-    """Return the bytes of lines that `take` returned, as one view."""
-    return memoryview(lines.buffers()[2] or b"")
+    """Return the bytes of lines that `take` returned, or the first of them, as one view."""
+    starts = np.frombuffer(lines.buffers()[1], np.int64)
+    return memoryview(lines.buffers()[2] or b"")[: starts[len(lines)]]
 
 
 def ends_in(buffer: U8, begin: int, end: int, terminator: int) -> I64:
@@ -107,59 +141,89 @@ def ends_in(buffer: U8, begin: int, end: int, terminator: int) -> I64:
     return np.concatenate(found)
 
 
-def read_file(fd: int, begin: int, size: int, terminator: bytes) -> Lines:
-    """Return the lines of `size` bytes of a file, or of those that are left when it shrinks."""
-    space = mmap.mmap(-1, size + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    buffer = np.frombuffer(space, np.uint8)
+class Reading:
+    """Bytes that are read into one buffer, and the lines that are found there meanwhile.
 
-    def read(first: int) -> tuple[I64, int]:
-        last, filled = min(first + _PIECE_BYTES, size), first
-        with memoryview(space) as view:
-            while filled < last and (count := os.preadv(fd, [view[filled:last]], begin + filled)):
-                filled += count
-        return ends_in(buffer, first, filled, terminator[0]), filled
-
-    ends, filled = [], 0
-    for more, filled in in_turn(read, range(0, size, _PIECE_BYTES)):
-        ends.append(more)
-        if filled < size and filled % _PIECE_BYTES:
-            break
-    return _lines(buffer, filled, ends, terminator)
-
-
-def read_stream(first: bytes, fd: int, terminator: bytes, most_bytes: int) -> "Lines | U8":
-    """Return the lines of a stream of which `first` was read already.
-
-    Returns  if it has more than `most_bytes`, what was read of it: uint8
+    words   of the seed; None where no order is wanted
+    sample  the first bytes
     """
-    size, filled = max(2 * len(first), 4 * _PIECE_BYTES), len(first)
-    space = mmap.mmap(-1, size + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    space[:filled] = first
-    while True:
-        if filled == size:
-            size *= 2
-            space.resize(size + 1)
-        with memoryview(space) as view:
-            count = os.readv(fd, [view[filled : min(filled + _PIECE_BYTES, size)]])
-        filled += count
-        if filled > most_bytes:
-            return np.frombuffer(space, np.uint8)[:filled]
-        if not count:
-            break
-    buffer = np.frombuffer(space, np.uint8)
 
-    def scan(begin: int) -> I64:
-        return ends_in(buffer, begin, min(begin + _PIECE_BYTES, filled), terminator[0])
+    def __init__(self, terminator: bytes, words: tuple[int, int] | None, sample: bytes) -> None:
+        self._terminator, self._words, self._sample = terminator, words, sample
+        self._parts = 1
 
-    return _lines(buffer, filled, list(in_turn(scan, range(0, filled, _PIECE_BYTES))), terminator)
+    def file(self, fd: int, begin: int, size: int) -> Ordered:
+        """Read `size` bytes of a file, or those that are left when it shrinks."""
+        space = mmap.mmap(-1, size + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        buffer = np.frombuffer(space, np.uint8)
+        step = self._lay_out(size)
 
+        def read(first: int) -> tuple[I64, Piece | None, int]:
+            last, filled = min(first + step, size), first
+            with memoryview(space) as view:
+                while filled < last:
+                    count = os.preadv(fd, [view[filled:last]], begin + filled)
+                    if not count:
+                        break
+                    filled += count
+            return *self._piece(buffer, first, filled, size), filled
 
-def _lines(buffer: U8, size: int, ends: list[I64], terminator: bytes) -> Lines:
-    if size and buffer[size - 1] != terminator[0]:
-        buffer[size] = terminator[0]
-        size += 1
-        ends.append(np.array([size], np.int64))
-    return Lines(buffer[:size], np.concatenate([np.zeros(1, np.int64), *ends]))
+        found, filled = [], 0
+        for starts, piece, filled in in_turn(read, range(0, size, step)):
+            found.append((starts, piece))
+            if filled % step:
+                break
+        return self._ordered(buffer, filled, found)
+
+    def stream(self, first: bytes, fd: int, most_bytes: int) -> Ordered | U8:
+        """Read a stream of which `first` was read already.
+
+        Returns  if it has more than `most_bytes`, what was read of it: uint8
+        """
+        size, filled = max(2 * len(first), 4 * _PIECE_BYTES), len(first)
+        space = mmap.mmap(-1, size + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        space[:filled] = first
+        while True:
+            if filled == size:
+                size *= 2
+                space.resize(size + 1)
+            with memoryview(space) as view:
+                count = os.readv(fd, [view[filled : min(filled + _PIECE_BYTES, size)]])
+            filled += count
+            if filled > most_bytes:
+                return np.frombuffer(space, np.uint8)[:filled]
+            if not count:
+                break
+        buffer = np.frombuffer(space, np.uint8)
+        step = self._lay_out(filled)
+
+        def find(begin: int) -> tuple[I64, Piece | None]:
+            return self._piece(buffer, begin, min(begin + step, filled), filled)
+
+        return self._ordered(buffer, filled, list(in_turn(find, range(0, filled, step))))
+
+    def _lay_out(self, size: int) -> int:
+        """Set the parts that suit so many bytes; return the bytes of a piece."""
+        rows = size * self._sample.count(self._terminator) // max(len(self._sample), 1)
+        self._parts = min(1 + max(size // _PART_BYTES, rows // _PART_ROWS), _MOST_PARTS)
+        return max(_PIECE_BYTES, size // _MOST_PIECES)
+
+    def _piece(self, buffer: U8, begin: int, end: int, size: int) -> tuple[I64, Piece | None]:
+        """Return where lines begin: at `begin` 0, and behind the terminators in these bytes."""
+        starts = ends_in(buffer, begin, end, self._terminator[0])
+        if not begin:
+            starts = np.concatenate([np.zeros(1, np.int64), starts])
+        if starts.size and starts[-1] == size:
+            starts = starts[:-1]
+        return starts, Piece(starts, self._words, self._parts) if self._words else None
+
+    def _ordered(self, buffer: U8, size: int, found: list[tuple[I64, Piece | None]]) -> Ordered:
+        if size and buffer[size - 1] != self._terminator[0]:
+            buffer[size] = self._terminator[0]
+            size += 1
+        starts = np.concatenate([*(starts for starts, _ in found), np.array([size], np.int64)])
+        pieces = [piece for _, piece in found if piece is not None]
+        return Ordered(Lines(buffer[:size], starts), pieces, self._parts)
 
 
 def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

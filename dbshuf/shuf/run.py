@@ -11,11 +11,12 @@ from dbshuf.shuf.seeds import Chance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dbshuf.shuf.large import U8, Lines
+    from dbshuf.shuf.large import U8, Ordered, Reading
 
 _FIRST_BYTES = 16 << 20  # read at once; of more, numpy finds the lines
 _HEAD_BYTES = 8 << 20  # from here on only the lines that are wanted are kept
-_ROW_BYTES = 32  # that a line takes in memory beside its text: place, key, order
+_SAMPLE_BYTES = 1 << 20
+_ROW_BYTES = 32  # that a line takes in memory beside its text: place, key, row
 
 # What writes the result, once all is known that can be wrong with what is read.
 Writer = Callable[[Output], None]
@@ -119,17 +120,16 @@ def _of_few(lines: list[bytes], wanted: Wanted) -> Writer:
     return write
 
 
-def _of_many(lines: "Lines", wanted: Wanted) -> Writer:
+def _of_many(found: "Ordered", wanted: Wanted) -> Writer:
     """Return what writes the lines of a buffer."""
     from dbshuf.shuf.large import as_rows
 
+    lines = found.lines
     wanted.check(lines.rows)
-    words = wanted.chance.words
-    if wanted.repeat:
-        drawn = map(as_rows, draws.draws(lines.rows, words, wanted.count))
-        return lambda output: lines.write(drawn, output)
-    order = lines.ordered(words)[: wanted.count]
-    return lambda output: lines.write(lines.windows(order), output)
+    if not wanted.repeat:
+        return lambda output: found.write(wanted.count, output)
+    drawn = map(as_rows, draws.draws(lines.rows, wanted.chance.words, wanted.count))
+    return lambda output: lines.write(drawn, output)
 
 
 def _of_head(first: bytes, fd: int, wanted: Wanted) -> Writer:
@@ -140,18 +140,18 @@ def _of_head(first: bytes, fd: int, wanted: Wanted) -> Writer:
     head = Head(wanted.count, wanted.chance.words)
     read_head(first, fd, wanted.terminator, head)
     wanted.check(head.seen)
-    lines, order = head.lines()
-    return lambda output: lines.write(lines.windows(order), output)
+    text = head.text()
+    return lambda output: output.write(text)
 
 
 def _of_large_file(fd: int, size: int, wanted: Wanted) -> Writer:
     """Return what writes the lines of a file, which may be larger than memory."""
-    from dbshuf.shuf.large import memory_limit, read_file
+    from dbshuf.shuf.large import memory_limit
 
     begin = os.lseek(fd, 0, os.SEEK_CUR)
-    sample = os.pread(fd, _FIRST_BYTES, begin)
+    sample = os.pread(fd, _SAMPLE_BYTES, begin)
     if size * _share(sample, wanted.terminator) <= memory_limit():
-        return _of_many(read_file(fd, begin, size, wanted.terminator), wanted)
+        return _of_many(_reading(sample, wanted).file(fd, begin, size), wanted)
     if begin:
         return _of_long_stream(b"", fd, wanted)
     return _of_beyond(fd, None, wanted)
@@ -159,12 +159,19 @@ def _of_large_file(fd: int, size: int, wanted: Wanted) -> Writer:
 
 def _of_long_stream(first: bytes, fd: int, wanted: Wanted) -> Writer:
     """Return what writes the lines of a stream, of which `first` was read already."""
-    from dbshuf.shuf.large import Lines, memory_limit, read_stream
+    from dbshuf.shuf.large import Ordered, memory_limit
 
     # What is read stays in memory beside what the pipeline takes, if it comes to that.
     most_bytes = int(memory_limit() / 3 / _share(first, wanted.terminator))
-    found = read_stream(first, fd, wanted.terminator, most_bytes)
-    return _of_many(found, wanted) if isinstance(found, Lines) else _of_beyond(fd, found, wanted)
+    found = _reading(first, wanted).stream(first, fd, most_bytes)
+    return _of_many(found, wanted) if isinstance(found, Ordered) else _of_beyond(fd, found, wanted)
+
+
+def _reading(sample: bytes, wanted: Wanted) -> "Reading":
+    """Return what reads lines that fit in memory, of which a sample is known."""
+    from dbshuf.shuf.large import Reading
+
+    return Reading(wanted.terminator, None if wanted.repeat else wanted.chance.words, sample)
 
 
 def _share(sample: bytes, terminator: bytes) -> float:

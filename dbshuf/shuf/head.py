@@ -8,11 +8,9 @@ import os
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
-from dbshuf.base.row_batch import arrow_numbers
-from dbshuf.shuf.large import Lines, ends_in, keys_of, memory_limit, text_of
+from dbshuf.shuf.large import Lines, ends_in, keys_of, memory_limit, taken, text_of
 
 _READ_BYTES = 4 << 20
 _SPARE_ROWS = 1 << 14  # that are kept beyond K before all but K are dropped
@@ -56,7 +54,7 @@ class Head:
         if self._rows > self._count:
             best = np.argpartition(keys, self._count - 1)[: self._count]
             best.sort()
-            keys, lines = keys[best], pc.take(lines, arrow_numbers(best), boundscheck=False)
+            keys, lines = keys[best], taken(lines, best)
         if len(keys) == self._count:
             self._bound = keys.max()
         self._keys, self._lines, self._rows = [keys], [lines], len(keys)
@@ -71,7 +69,7 @@ class Head:
             return memoryview(b"")
         self._drop()
         keys, lines = self._joined()
-        return text_of(pc.take(lines, arrow_numbers(np.argsort(keys)), boundscheck=False))
+        return text_of(taken(lines, np.argsort(keys)))
 
 
 def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:

@@ -99,9 +99,7 @@ def end(arguments: Sequence[str], name: str) -> "NoReturn":
     name  of the program, as its messages begin
     """
     gc.disable()  # lists of lines have no cycles
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _catch_signals()
     try:
         code = shuf(arguments, name)
     except Stopped as stopped:
@@ -112,6 +110,21 @@ def end(arguments: Sequence[str], name: str) -> "NoReturn":
 
         atexit._run_exitfuncs()
     os._exit(code)
+
+
+def _catch_signals() -> None:
+    """Let signals raise Stopped, so that temporary data and a file half made can go.
+
+    One that is ignored from outside (nohup, a background job) stays ignored.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def shuf(arguments: Sequence[str], name: str) -> int:
@@ -284,7 +297,6 @@ def _write(writer: run.Writer, request: Request) -> None:
     except OSError as error:
         raise ShufFailed(f"{file_name(request.output or '')}: {error.strerror}") from error
     try:
-        _catch_signals()
         writer(output)
         output.finish()
     except BrokenPipeError:
@@ -296,16 +308,3 @@ def _write(writer: run.Writer, request: Request) -> None:
     except BaseException:
         output.abort()
         raise
-
-
-def _catch_signals() -> None:
-    """Let signals raise Stopped, as a file that is half written or temporary data may go."""
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, stop)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

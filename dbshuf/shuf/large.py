@@ -24,8 +24,8 @@ I64 = npt.NDArray[np.int64]
 
 _UNCHECKED = TakeOptions(boundscheck=False)
 _SCAN_BYTES = 256 << 10  # the terminator mask of one step stays in the L2 cache
-_PIECE_BYTES = 4 << 20  # of one read
-_MOST_PIECES = 512
+_READ_BYTES = 4 << 20
+_PIECE_BYTES, _MOST_PIECES = 4 << 20, 64  # of what one thread reads and sorts at a time
 _PART_BYTES, _PART_ROWS = 4 << 20, 1 << 15  # of one part of the order, about
 _MOST_PARTS = 1 << 16  # what two bytes tell apart
 
@@ -107,7 +107,25 @@ class Ordered:
             within = slice(piece.bounds[part], piece.bounds[part + 1])
             keys.append(piece.keys[within])
             rows.append(piece.rows[within])
-        return self.lines.take(np.concatenate(rows)[np.argsort(np.concatenate(keys))])
+        order = order_within(np.concatenate(keys), self._parts)
+        return self.lines.take(np.concatenate(rows)[order])
+
+
+def order_within(keys: U64, parts: int) -> I64:
+    """Return the places of keys in their order: int64, shape (rows,).
+
+    keys   uint64, shape (rows,), all of one part
+    parts  that there are
+
+    Two radix sorts by 16 bits each take 13 ns a row, and a sort by all of 64 takes 43 (32,000
+    keys, numpy 2.4.6). That these 32 bits do not tell apart all keys is seen, and rare.
+    """
+    place = keys * np.uint64(parts)  # modulo 2^64: where in the part, as a fraction of it
+    order = np.argsort((place >> np.uint64(32)).astype(np.uint16), kind="stable")
+    high = (place >> np.uint64(48)).astype(np.uint16)
+    order = order[np.argsort(high[order], kind="stable")]
+    in_order = place[order]
+    return np.argsort(place) if (in_order[1:] < in_order[:-1]).any() else order
 
 
 def keys_of(starts: I64, words: tuple[int, int]) -> U64:
@@ -175,7 +193,8 @@ class Reading:
             last, filled = min(first + step, size), first
             with memoryview(space) as view:
                 while filled < last:
-                    count = os.preadv(fd, [view[filled:last]], begin + filled)
+                    piece = view[filled : min(filled + _READ_BYTES, last)]
+                    count = os.preadv(fd, [piece], begin + filled)
                     if not count:
                         break
                     filled += count
@@ -193,7 +212,7 @@ class Reading:
 
         Returns  if it has more than `most_bytes`, what was read of it: uint8
         """
-        size, filled = max(2 * len(first), 4 * _PIECE_BYTES), len(first)
+        size, filled = max(2 * len(first), 4 * _READ_BYTES), len(first)
         space = mmap.mmap(-1, size + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         space[:filled] = first
         while True:
@@ -201,7 +220,7 @@ class Reading:
                 size *= 2
                 space.resize(size + 1)
             with memoryview(space) as view:
-                count = os.readv(fd, [view[filled : min(filled + _PIECE_BYTES, size)]])
+                count = os.readv(fd, [view[filled : min(filled + _READ_BYTES, size)]])
             filled += count
             if filled > most_bytes:
                 return np.frombuffer(space, np.uint8)[:filled]

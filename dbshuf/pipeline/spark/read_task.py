@@ -126,6 +126,7 @@ def _open(
         threads=1,
         schema=job.columns,
         parts=split.part,
+        comparisons=() if query is None else query.comparisons,
     )
     rows = RowRelation(job.inputs, columns)
     return TableScan(tables, job.inputs, advance, query=query, relation=rows), tables

@@ -13,6 +13,7 @@ from dbshuf.base.key import U64
 from dbshuf.shuf.large import Lines, ends_in, keys_of, memory_limit, taken, text_of
 
 _READ_BYTES = 4 << 20
+_STEP_BYTES = 256 << 10  # that lines are looked for in at once: empty ones take 40 times that
 _SPARE_ROWS = 1 << 14  # that are kept beyond K before all but K are dropped
 
 
@@ -91,13 +92,17 @@ def read_head(first: bytes, fd: int, terminator: bytes, head: Head) -> None:
         if is_end and filled and buffer[filled - 1] != terminator[0]:
             buffer[filled] = terminator[0]
             filled += 1
-        ends = ends_in(buffer, searched, filled, terminator[0])
-        searched = filled
-        if ends.size:
-            used = int(ends[-1])
-            head.add(Lines(buffer, np.concatenate([np.zeros(1, np.int64), ends])), place)
+        used = 0
+        for base in range(searched, filled, _STEP_BYTES):
+            ends = ends_in(buffer, base, min(base + _STEP_BYTES, filled), terminator[0])
+            if ends.size:
+                starts = np.concatenate([np.array([used], np.int64), ends])
+                head.add(Lines(buffer, starts), place)
+                used = int(ends[-1])
+        if head.held_bytes > most_bytes:
+            raise MemoryError
+        if used:
             place += used
-            if head.held_bytes > most_bytes:
-                raise MemoryError
             buffer[: filled - used] = buffer[used:filled].copy()
-            filled = searched = filled - used
+            filled -= used
+        searched = filled

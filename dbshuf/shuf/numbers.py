@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LONGEST_LISTED = 1 << 16  # numbers of a range that is listed and shuffled as lines are
 _PLAIN_NUMBERS = 4096  # numbers of a longer one before numpy pays for its import
 _ROUNDS = 8
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14  # arrays of 128 kB come from the heap, larger ones from the system each time
 
 
 class LongRange:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FIRST_BYTES = 16 << 20  # read at once; of more, numpy finds the lines
 _HEAD_BYTES = 8 << 20  # from here on only the lines that are wanted are kept
 _SAMPLE_BYTES = 1 << 20
-_ROW_BYTES = 32  # that a line takes in memory beside its text: place, key, row
+_ROW_BYTES = 40  # that a line takes in memory beside its text: place, key, row
 
 # What writes the result, once all is known that can be wrong with what is read.
 Writer = Callable[[Output], None]

@@ -25,6 +25,7 @@ def way(request, monkeypatch):
         for name in ("_PIECE_BYTES", "_READ_BYTES", "_PART_BYTES"):
             monkeypatch.setattr(large, name, 1000)
         monkeypatch.setattr(head, "_READ_BYTES", 1000)
+        monkeypatch.setattr(head, "_STEP_BYTES", 300)
         monkeypatch.setattr(head, "_SPARE_ROWS", 10)
     if request.param == "beyond":
         monkeypatch.setattr(large, "memory_limit", lambda: 3000)
@@ -85,6 +86,7 @@ def test_a_head_takes_the_memory_of_its_lines(tmp_path, monkeypatch):
     drop = head.Head._drop
     monkeypatch.setattr(head.Head, "_drop", lambda self: (held.append(self._rows), drop(self)))
     monkeypatch.setattr(head, "_READ_BYTES", 500)
+    monkeypatch.setattr(head, "_STEP_BYTES", 300)
     assert len(call("-n", 5, data=MANY).lines) == 5
     assert max(held) < 250
 

@@ -135,6 +135,17 @@ def keys_of(starts: I64, words: tuple[int, int]) -> U64:
     return keys
 
 
+def _grown(space: mmap.mmap, size: int) -> mmap.mmap:
+    """Return memory that begins with what was there; where the system can, nothing is copied."""
+    try:
+        space.resize(size)
+    except SystemError:
+        larger = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        larger[: len(space)] = space[:]
+        return larger
+    return space
+
+
 def as_rows(numbers: list[int] | U64) -> I64:
     """Return numbers of rows as int64, shape (rows,)."""
     if isinstance(numbers, list):
@@ -218,7 +229,7 @@ class Reading:
         while True:
             if filled == size:
                 size *= 2
-                space.resize(size + 1)
+                space = _grown(space, size + 1)
             with memoryview(space) as view:
                 count = os.readv(fd, [view[filled : min(filled + _READ_BYTES, size)]])
             filled += count

@@ -67,6 +67,7 @@ class NewFile(Output):
         self._hidden: str | None = None
         folder = os.path.dirname(final)
         try:
+            os.stat("/proc/self/fd")  # what gives such a file its name
             fd = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
         except (AttributeError, OSError):  # no Linux, or a file system that knows no such files
             self._hidden = _hidden_beside(final)

@@ -69,17 +69,18 @@ def of_file(fd: int, wanted: Wanted) -> Writer:
 
     Raises  OSError where it cannot be read, ShufFailed
     """
-    size = _size_left(fd)
+    begin, size = _rest(fd)
     is_head = wanted.count is not None and not wanted.repeat
     if not is_head and size is not None and size > _FIRST_BYTES:
-        return _of_large_file(fd, size, wanted)
-    first = _read_first(fd, _HEAD_BYTES if is_head else _FIRST_BYTES)
-    more = os.read(fd, 1)
+        return _of_large_file(fd, begin, size, wanted)
+    most_bytes = _HEAD_BYTES if is_head else _FIRST_BYTES
+    first = _read_first(fd, most_bytes)
+    more = os.read(fd, 1) if len(first) == most_bytes else b""  # a terminal ends but once
     if more and is_head:
         try:
             return _of_head(first + more, fd, wanted)
         except MemoryError:
-            if size is None or os.lseek(fd, 0, os.SEEK_SET):
+            if size is None or begin:
                 raise
         return _of_beyond(fd, None, wanted)
     if more or first.count(wanted.terminator) > small.MOST_LINES:
@@ -87,18 +88,19 @@ def of_file(fd: int, wanted: Wanted) -> Writer:
     return _of_few(small.lines_of(first, wanted.terminator), wanted)
 
 
-def _size_left(fd: int) -> int | None:
-    """Return how many bytes a regular file has from where it is read; None for what is none."""
+def _rest(fd: int) -> tuple[int, int | None]:
+    """Return where a descriptor is read from, and how many bytes follow; 0, None if no file."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        return None
-    return max(status.st_size - os.lseek(fd, 0, os.SEEK_CUR), 0)
+        return 0, None
+    begin = os.lseek(fd, 0, os.SEEK_CUR)
+    return begin, max(status.st_size - begin, 0)
 
 
 def _read_first(fd: int, size: int) -> bytes:
     """Return up to `size` bytes of a descriptor; less only at its end."""
     pieces, left = [], size
-    while left and (piece := os.read(fd, left)):
+    while left and (piece := os.read(fd, min(left, _SAMPLE_BYTES))):
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
@@ -144,11 +146,10 @@ def _of_head(first: bytes, fd: int, wanted: Wanted) -> Writer:
     return lambda output: output.write(text)
 
 
-def _of_large_file(fd: int, size: int, wanted: Wanted) -> Writer:
+def _of_large_file(fd: int, begin: int, size: int, wanted: Wanted) -> Writer:
     """Return what writes the lines of a file, which may be larger than memory."""
     from dbshuf.shuf.large import memory_limit
 
-    begin = os.lseek(fd, 0, os.SEEK_CUR)
     sample = os.pread(fd, _SAMPLE_BYTES, begin)
     if size * _share(sample, wanted.terminator) <= memory_limit():
         return _of_many(_reading(sample, wanted).file(fd, begin, size), wanted)

@@ -1,6 +1,7 @@
 """The words of GNU shuf: options, messages, exit codes. What it writes is in tests/shuf/."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -198,6 +199,19 @@ def test_it_goes_on_for_ever_and_ends_quietly_with_its_reader():
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait(timeout=60) == -signal.SIGPIPE
+
+
+def test_a_terminal_ends_the_input_once():
+    """One Ctrl-D is enough."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", MAIN], stdin=theirs, stdout=subprocess.PIPE, start_new_session=True
+    )
+    with child:
+        os.close(theirs)
+        os.write(ours, b"line\n\x04")
+        assert child.communicate(timeout=60)[0] == b"line\n"
+    os.close(ours)
 
 
 def test_closed_streams_are_no_bug():

@@ -4,6 +4,7 @@ import collections
 import itertools
 import os
 
+import numpy as np
 import pytest
 import reference
 from shuf_call import call
@@ -119,3 +120,12 @@ def test_without_a_seed_two_runs_differ():
 def test_memory_is_half_of_what_there_is():
     """As for the other commands."""
     assert large.memory_limit() == available_bytes() // 2
+
+
+@pytest.mark.parametrize("parts", [1, 3, 1000])
+def test_a_part_is_in_order_where_keys_differ_in_their_last_bits_alone(parts):
+    """The radix sort sees 32 bits; the others decide where those are equal."""
+    begin = -(-(parts // 2 << 64) // parts)
+    for keys in ([5, 3, 4, 3 << 40, 1], [9, 9 << 33, 8 << 33, 7]):
+        array = np.array(keys, np.uint64) + np.uint64(begin)
+        assert large.order_within(array, parts).tolist() == np.argsort(array).tolist()

@@ -15,11 +15,11 @@ TYPE_CHECKING = False  # without `typing`, which takes a third of the time that 
 if TYPE_CHECKING:
     from typing import Any
 
-    from dbshuf.api import export, ingest, shuffle, stream
+    from dbshuf.api import export, ingest, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-_FUNCTIONS = ("export", "ingest", "shuffle", "stream")
+_FUNCTIONS = ("export", "ingest", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
@@ -28,6 +28,8 @@ __all__ = [
     "ingest",
     "shuffle",
     "stream",
+    "verify",
+    "verify_files",
 ]
 
 

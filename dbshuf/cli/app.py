@@ -23,11 +23,13 @@ from dbshuf.cli.options import (
     PlanArguments,
     QueryArguments,
     ShuffleArguments,
+    VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
 from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
+from dbshuf.cli.verify import verify
 
 T = TypeVar("T")
 
@@ -102,6 +104,7 @@ _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
 _add(clean, CleanArguments)
+_add(verify, VerifyArguments)
 
 
 @app.command(

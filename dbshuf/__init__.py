@@ -15,17 +15,18 @@ TYPE_CHECKING = False  # without `typing`, which takes a third of the time that 
 if TYPE_CHECKING:
     from typing import Any
 
-    from dbshuf.api import export, ingest, shuffle, stream, verify, verify_files
+    from dbshuf.api import export, ingest, report, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-_FUNCTIONS = ("export", "ingest", "shuffle", "stream", "verify", "verify_files")
+_FUNCTIONS = ("export", "ingest", "report", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
     "__version__",
     "export",
     "ingest",
+    "report",
     "shuffle",
     "stream",
     "verify",

@@ -22,11 +22,13 @@ from dbshuf.cli.options import (
     Inputs,
     PlanArguments,
     QueryArguments,
+    ReportArguments,
     ShuffleArguments,
     VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
+from dbshuf.cli.report import report
 from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
 from dbshuf.cli.verify import verify
@@ -103,6 +105,7 @@ _add(plan, PlanArguments)
 _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
+_add(report, ReportArguments)
 _add(clean, CleanArguments)
 _add(verify, VerifyArguments)
 

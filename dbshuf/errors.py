@@ -35,11 +35,15 @@
     └── RunDiffers           33  --work-dir holds a run of other inputs or options
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
-dbshuf, 128+n ended by signal n. No error leaves a half-written output.
+dbshuf, 128+n ended by signal n; `dbshuf shuf` has GNU shuf's, 0 and 1. No error leaves a
+half-written output.
 """
 
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # without `typing`: `shuf` loads this, and starts in a third less time
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class DbshufError(Exception):
@@ -51,6 +55,10 @@ class DbshufError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class ShufFailed(Exception):
+    """What `dbshuf shuf` cannot do: it says so as GNU shuf does, and ends with 1."""
 
 
 class UsageError(DbshufError):
@@ -237,7 +245,7 @@ class VerifyFailed(DbshufError):
     exit_code = 31
 
     def __init__(
-        self, message: str, *, hint: str = "", details: Sequence[str] = (), result: Any = None
+        self, message: str, *, hint: str = "", details: Sequence[str] = (), result: "Any" = None
     ) -> None:
         super().__init__(message, hint=hint)
         self.details = tuple(details)

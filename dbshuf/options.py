@@ -56,6 +56,7 @@ class Options:
     split_by: str | None = None
     manifest: str | None = None
     card: bool = False
+    as_it_is: bool = False  # bytes that look compressed are lines, too
 
 
 def check_options(options: Options) -> None:

@@ -96,6 +96,18 @@ def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     assert splits == {"train", "valid"}
 
 
+def test_the_commands_in_the_place_of_shuf_do_what_they_say(cli, documents):
+    """Each but the link, which needs an installed command."""
+    section = README.partition("## In the place of shuf")[2].partition("\n## ")[0]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    before = sorted((documents / "corpus" / "a.txt").read_bytes().splitlines())
+    lines = [line for line in block[1].splitlines() if line.startswith("dbshuf ")]
+    counts = [len(cli(*shlex.split(line)[1:]).out.splitlines()) for line in lines]
+    assert counts == [3, 0, 3, 2, 5]
+    assert sorted((documents / "corpus" / "a.txt").read_bytes().splitlines()) == before
+
+
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):
     """The README's own lines, run as they stand, with Python's sqlite3 alone."""
     monkeypatch.chdir(documents)

@@ -116,6 +116,7 @@ class OutputOptions(TypedDict, total=False):
     manifest: str | os.PathLike[str] | None
     card: bool
     force: bool
+    work_dir: str | os.PathLike[str] | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
@@ -389,7 +390,7 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir))
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
     return run(plan_of(options), progress)
 
 
@@ -408,7 +409,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
         name: os.fspath(others[name])
-        for name in ("temp_dir", "manifest")
+        for name in ("temp_dir", "work_dir", "manifest")
         if others.get(name) is not None
     }
     seed = others.get("seed")

@@ -318,6 +318,20 @@ class Temp:
 
 
 @group
+class Kept:
+    """Where a run is kept that may be interrupted."""
+
+    work_dir: Annotated[
+        str | None,
+        value(
+            "--work-dir",
+            "DIR",
+            "Keep the run in DIR: once interrupted, the same command goes on from there.",
+        ),
+    ] = None
+
+
+@group
 class Replacing:
     """What may be replaced on disk."""
 
@@ -382,6 +396,7 @@ class AfterInputs(
     Samples,
     Splits,
     Temp,
+    Kept,
     Written,
     Replacing,
     Report,

@@ -8,7 +8,7 @@ below one, no row above it can be among the first, so little more than the sampl
 """
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -110,9 +110,14 @@ class SampledScan:
         """Drop rows of `feed`; words are those of the seed."""
         self.most_workers = feed.most_workers
         self.check, self.stop, self.close = feed.check, feed.stop, feed.close
+        self.is_in_pieces, self.leave_out = False, feed.leave_out  # rows are missing on purpose
         self.seen_rows = 0
         self._feed, self._words, self._limit = feed, words, limit
         self._lock = threading.Lock()
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         held = _Held()

@@ -15,9 +15,10 @@ the first ranks, so a row is in it if its rank key is below an end that its valu
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.base.spans import Spans
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.errors import CheckFailed, MemoryTooSmall
@@ -222,11 +224,16 @@ class _TeeScan:
     def __init__(self, feed: Scan, strata: Strata, memory: StrataMemory) -> None:
         self.most_workers = feed.most_workers
         self.check, self.close = feed.check, feed.close
+        self.is_in_pieces, self.leave_out = False, feed.leave_out  # all rows are counted
         self.table = ValueTable(memory.most_values)
         self.counts: I64 = np.zeros(0, np.int64)
         self._feed, self._strata, self._memory = feed, strata, memory
         self._lock = threading.Lock()
         self._side = _SideScan()
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
 
     def stop(self) -> None:
         self._side.stop()
@@ -295,7 +302,11 @@ class _TeeScan:
 class _SideScan:
     """Batches that others put, for the one thread that stores them."""
 
-    most_workers = 1
+    most_workers, is_in_pieces = 1, False
+    ended: Mapping[int, int] = MappingProxyType({})
+
+    def leave_out(self, known: Spans) -> None:
+        """Nothing is read here."""
 
     def __init__(self) -> None:
         self._ahead: queue.Queue[RowBatch | None] = queue.Queue(_AHEAD)

@@ -7,7 +7,8 @@ A draw is a counter, and its hash below the number of rows is the rank of the ro
 All draws may be more than fit in memory, so they are made anew for every group of ranks.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dbshuf.base.key import U64, mix_ids, seed_words
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.base.spans import Spans
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import UsageError
@@ -92,7 +94,11 @@ class DrawnOrder:
 class _Copies:
     """The rows that were drawn, as a feed; see base.Scan."""
 
-    most_workers = 1
+    most_workers, is_in_pieces = 1, False
+    ended: Mapping[int, int] = MappingProxyType({})
+
+    def leave_out(self, known: Spans) -> None:
+        """Nothing is read here."""
 
     def __init__(self, order: Order, draws: Draws) -> None:
         self._order, self._draws = order, draws

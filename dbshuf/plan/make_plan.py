@@ -26,15 +26,22 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
-from dbshuf.plan.sample import sample_of
-from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
-from dbshuf.plan.splits import parse_splits
+from dbshuf.plan.sample import Sample, sample_of
+from dbshuf.plan.space import (
+    check_space,
+    free_near,
+    object_bytes,
+    output_bytes,
+    temp_folder,
+    work_folder,
+)
 from dbshuf.plan.strata import half_of, strata_memory, strata_of
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
 )
 from dbshuf.plan.target import target_of
+from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
@@ -54,6 +61,7 @@ def spark_plan(options: Options) -> "SparkPlan":
 
     check_options(options)
     sample = sample_of(options)
+    check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -80,23 +88,26 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
             hint="shuffle into a file, and read that",
         )
     sample = sample_of(options)
+    check_work_options(options)
     given, options = options, replace(options, strategy=_strategy(options))
-    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    seed = options.seed if options.seed is not None else kept_seed(options)
+    seed = seed if seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
     cap = memory_cap(options)
-    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
-    strata = strata_of(options, read, sample, splits, seed)
+    strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
-    check_target(target)
+    work = work_plan(options, read, target)
+    if work is None or not is_publishing(options):
+        check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target)
+    wanted = wanted_of(given, target) if work is None else None
     survey = survey_of(read)
     kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
-    temp_dir = temp_folder(options.temp_dir, target)
+    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
         temp_dir=temp_dir,
@@ -114,9 +125,7 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         engine_bytes, base = _engine(shape, cap, held)
     else:
         target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
-    first = None
-    if sample is not None and sample.draws is not None:
-        first, base = _first_of_two(cap, base, survey, threads, shape)
+    first, base = _first_of_two(sample, cap, base, survey, threads, copies=shape.copies)
     chosen = Ordering.make(
         order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -156,24 +165,37 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         strata=strata,
         strata_memory=values,
         first=first,
+        work=work,
         wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    is_sure = kept.is_exact and shape.row_query is None  # nothing is refused on a guess
-    if is_sure and not reads_only:
-        check_space(
-            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
-        )
+    if kept.is_exact and shape.row_query is None and not reads_only:  # no refusal on a guess
+        _check_space(plan)
     return plan
 
 
+def _check_space(plan: Plan) -> None:
+    """Raise TempSpaceShort or OutputSpaceShort for a plan whose sizes are known."""
+    if plan.work is not None and plan.work.is_begun:  # some of the space is taken by it
+        return
+    check_space(
+        plan.target,
+        plan.temp_dir,
+        temp_bytes=plan.temp_bytes or 0,
+        output_bytes=plan.output_bytes or 0,
+        option="--temp-dir" if plan.work is None else "another --work-dir",
+    )
+
+
 def _first_of_two(
-    cap: int, base: int, survey: Survey, threads: int, shape: Shape
-) -> tuple[Layout, int]:
-    """Return what a first order has of the memory, and the base with it in it."""
-    half = half_of(cap, base, survey, shape.copies)
-    first = Ordering.make("auto", base + half, base, survey, threads, copies=shape.copies)
+    sample: Sample | None, cap: int, base: int, survey: Survey, threads: int, *, copies: float
+) -> tuple[Layout | None, int]:
+    """Return what a first order has of the memory, if there is one, and the base with it in it."""
+    if sample is None or sample.draws is None:
+        return None, base
+    half = half_of(cap, base, survey, copies)
+    first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
     return first.layout, base + half
 
 

@@ -35,6 +35,21 @@ _SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True)
+class WorkPlan:
+    """Where a run keeps what a later one goes on with.
+
+    options   those that decide what is written, by name
+    is_begun  whether a run is kept there already
+    stays     what a later run goes on with, for people
+    """
+
+    path: Path
+    options: dict[str, Any]
+    is_begun: bool
+    stays: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything decided; `pipeline.run` does it.
 
@@ -69,6 +84,7 @@ class Plan:
     strata_memory: "StrataMemory | None" = None
     first: Layout | None = None  # of the order that rows are drawn from with replacement
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
 
@@ -184,7 +200,13 @@ class Plan:
                 "free_bytes": self.output_free_bytes,
             }
             | ({"upload": self.upload} if self.upload else {}),
-        }
+        } | ({"work_dir": self._work_json} if self.work else {})
+
+    @property
+    def _work_json(self) -> dict[str, Any]:
+        assert self.work is not None
+        path, is_begun, stays = str(self.work.path), self.work.is_begun, self.work.stays
+        return {"path": path, "is_begun": is_begun, "stays": stays}
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -235,6 +257,7 @@ class Plan:
             ),
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
+            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),

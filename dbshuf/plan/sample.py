@@ -162,6 +162,11 @@ def _check(options: Options, sample: Sample) -> None:
     has_split = options.split is not None
     for is_so, message, hint in (
         (
+            options.work_dir is not None,
+            "--work-dir keeps the order of all rows, and a sample was asked for",
+            "leave it out: a sample is soon made again",
+        ),
+        (
             sample.per is not None and sample.take is None,
             "--per says of what --take is taken, and there is no --take",
             "add --take N: N rows of each value",

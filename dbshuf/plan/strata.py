@@ -12,7 +12,7 @@ from dbshuf.plan.memory import lay_out, least_cap
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES
 from dbshuf.plan.sample import Sample
-from dbshuf.plan.splits import Splits
+from dbshuf.plan.splits import Splits, parse_splits
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB, human
 
@@ -25,11 +25,10 @@ _RECORDS_SHARE = 8  # of the memory is for them, or the least that orders them
 
 
 def strata_of(
-    options: Options, read: ReadPlan, sample: Sample | None, splits: Splits | None, seed: str
+    options: Options, read: ReadPlan, sample: Sample | None, seed: str
 ) -> "Strata | None":
     """Return what chooses rows by their values; None: nothing does.
 
-    splits   of --split, if there are any
     Raises   QueryInvalid; UsageError for line_number
     """
     if sample is None or not sample.is_stratified:
@@ -38,6 +37,7 @@ def strata_of(
     from dbshuf.query.relation import LINES, with_place
     from dbshuf.query.split_key import RowKeyQuery
 
+    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     option = "--per" if sample.per is not None else "--stratify"
     schema = read.shape.schema
     relation = LINES if schema is None else with_place(schema)

@@ -78,6 +78,11 @@ def _numbered(
         return schema, written
     from dbshuf.sink.numbered import check_numbered, line_schema, numbered_schema
 
+    if options.work_dir is not None:
+        raise UsageError(
+            "--work-dir goes on where a run was stopped, and --number counts from the first row",
+            hint="leave out one of the two",
+        )
     check_numbered(as_format.partition(".")[0])
     found = numbered_schema(schema or line_schema(binary=options.binary), options.number)
     return found, None if written is None else numbered_schema(written, options.number)

@@ -108,7 +108,8 @@ def test_shards_of_a_sample_are_parts_of_the_sample(run, home):
     for name, options in (("s", {"sample": "10%"}), ("t", {"take": 400})):
         run(name, shards=4, **options)
         parts = [
-            one.read_bytes().splitlines(keepends=True) for one in sorted(home.glob(f"{name}/part-*"))
+            one.read_bytes().splitlines(keepends=True)
+            for one in sorted(home.glob(f"{name}/part-*"))
         ]
         assert [line for part in parts for line in part] == run(**options)
         assert min(map(len, parts)) > 0.6 * max(map(len, parts))
@@ -251,6 +252,8 @@ REFUSED = [
     ({"sample": "1%", "stratify": "line_number"}, "line_number is not known"),
     ({"sample": "1%", "stratify": "nothing"}, "--stratify: "),
     ({"skip": 5, "shards": 3}, "use --shard-rows"),
+    ({"take": 5, "work_dir": "w"}, "--work-dir keeps the order of all rows"),
+    ({"number": "n", "format": "csv", "work_dir": "w"}, "--number counts from the first row"),
     ({"take": 5, "engine": "spark"}, "take a share with --sample"),
     ({"number": "n", "engine": "spark", "shards": 2, "format": "csv"}, "--number counts the rows"),
 ]

@@ -54,17 +54,20 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         return RowTextEncoder(output, target, partial(as_lines, terminator=end))
     if kind == "jsonl":
         from dbshuf.base.json_values import structures_in
-        from dbshuf.sink.formats.jsonl import json_lines
+        from dbshuf.sink.formats.jsonl import json_line_in_pieces, json_lines
 
         structures = structures_in(target.written)
         to_json = partial(json_lines, structures=structures) if structures else json_lines
-        return RowTextEncoder(output, target, to_json)
-    from dbshuf.sink.formats.csv import delimited, head_of
+        in_pieces = partial(json_line_in_pieces, structures=structures)
+        return RowTextEncoder(output, target, to_json, encode_long=in_pieces)
+    from dbshuf.sink.formats.csv import delimited, delimited_in_pieces, head_of
 
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
     encode = partial(delimited, delimiter=delimiter)
-    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
+    in_pieces = partial(delimited_in_pieces, delimiter=delimiter)
+    head = head_of(names, delimiter)
+    return RowTextEncoder(output, target, encode, head=head, encode_long=in_pieces)
 
 
 class PlacedSink(ABC):

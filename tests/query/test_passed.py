@@ -3,7 +3,6 @@
 import pyarrow as pa
 import pytest
 
-from dbshuf.errors import QueryInvalid
 from dbshuf.query.relation import with_place
 from dbshuf.query.whole import WholeQuery
 
@@ -50,7 +49,4 @@ def test_values_are_followed_through_the_names_that_sql_gives_them(sql, names):
 def test_a_recursive_query_is_no_input():
     """Its names mean other rows in each round."""
     sql = "with recursive t as (select j from lines union all select s from lines) from t"
-    try:
-        assert "j" not in WholeQuery(sql, RELATION).passed
-    except QueryInvalid as error:
-        assert "recursive" in str(error).lower()
+    assert "j" not in WholeQuery(sql, RELATION).passed

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.api import export, ingest, shuffle, stream
+    from dbshuf.api import export, ingest, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-_FUNCTIONS = ("export", "ingest", "shuffle", "stream")
+_FUNCTIONS = ("export", "ingest", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
@@ -27,6 +27,8 @@ __all__ = [
     "ingest",
     "shuffle",
     "stream",
+    "verify",
+    "verify_files",
 ]
 
 

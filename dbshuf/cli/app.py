@@ -23,10 +23,12 @@ from dbshuf.cli.options import (
     PlanArguments,
     QueryArguments,
     ShuffleArguments,
+    VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
 from dbshuf.cli.shuffle import shuffle
+from dbshuf.cli.verify import verify
 
 T = TypeVar("T")
 
@@ -101,3 +103,4 @@ _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
 _add(clean, CleanArguments)
+_add(verify, VerifyArguments)

@@ -292,6 +292,25 @@ class Replacing:
 
 
 @group
+class Written:
+    """What is written about the output."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Write what was read and written, with checksums, to FILE.",
+            "in a directory of shards `_manifest.json`",
+        ),
+    ] = None
+    card: Annotated[
+        bool,
+        flag("--card", "Describe Parquet shards in README.md, as Hugging Face datasets reads it."),
+    ] = False
+
+
+@group
 class Report:
     """What is told on standard error; the library does not know of it."""
 
@@ -318,7 +337,9 @@ class Printing:
 
 
 @group
-class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Replacing, Report):
+class AfterInputs(
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+):
     """What every command that shuffles takes beside its inputs."""
 
 
@@ -417,3 +438,52 @@ class CleanArguments:
     folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
     dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
     quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False
+
+
+@group
+class Checks:
+    """What is held against what."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Check the files that this manifest names.",
+            "_manifest.json or SHA256SUMS in the directory",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        value(
+            "--format",
+            "NAME",
+            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
+            "by its content and its name",
+            formats,
+        ),
+    ] = None
+    binary: Annotated[
+        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
+    ] = False
+    seed: Annotated[
+        str | None,
+        value("--seed", "TEXT", "Check that the order is the one of TEXT.", "any order will do"),
+    ] = None
+    order: Annotated[
+        bool | None,
+        flag("--order/--no-order", "Check the order too, by --seed or the seed in the manifest."),
+    ] = None
+    sample: Annotated[
+        str | None,
+        value("--sample", "SHARE", "Look at a part of the rows, or of the files: 5%.", "all"),
+    ] = None
+    show_rows: Annotated[
+        bool, flag("--show-rows", "Show the rows that differ, not only where they are.")
+    ] = False
+    as_json: Annotated[bool, flag("--json", "Print what was found as JSON.")] = False
+
+
+@group
+class VerifyArguments(Inputs, Chosen, Lines, Rows, Sql, Fence, Checks, Limits, Temp, Report):
+    """What `dbshuf verify` takes; the last of its inputs is the output."""

@@ -187,6 +187,8 @@ def _with_room(
         if roomier is None or read.rows:
             raise
     read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
     release_unused()
     done.append(roomier.strategy)
     yield from _tried(roomier, words, folder, read, reporter)

@@ -1,7 +1,7 @@
 """Long texts of JSON lines, which SQL need not see to take the lines apart.
 
 DuckDB holds a text eight times while it takes an object apart. So a long one is left out
-of its line: where types are looked for, what remains of it is what could be a flaw; where
+of its line: where types are looked for, nothing remains of it but a flaw; where
 values are made, a mark stands for it, and the text is put back in the mark's place.
 """
 
@@ -22,7 +22,7 @@ LONG_LINE_BYTES = MIB  # lines from here on are looked at
 _LONG_BYTES = 64 * KIB  # texts that are left out
 _STEP_BYTES = MIB
 _QUOTE, _ESCAPE, _COLON, _SPACES = ord('"'), ord("\\"), ord(":"), b" \t\r\n"
-_ESCAPED_BYTES = 12  # of a pair of surrogates; what is behind an escape is kept so far
+_ESCAPED_BYTES = 12  # of a pair of surrogates
 _MARK = "dbshuf:" + secrets.token_hex(16) + ":"  # no text of the input has it
 
 _Span = tuple[int, int]
@@ -85,7 +85,7 @@ def without_long_texts(lines: pa.Array, left_out: LeftOut | None = None) -> pa.A
 
     lines     pyarrow string, shape (rows,), no nulls
     left_out  takes the texts that marks stand for, as parts of `lines`; None: of a text
-              those bytes are left that decide whether it is one
+              that bytes make none of, these are left
     Returns   other memory than `lines` has, or `lines` where all are short
     """
     ends = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][: len(lines) + 1]
@@ -154,20 +154,21 @@ def _is_key(line: U8, at: int) -> bool:
 
 
 def _flaws_in(text: pa.Buffer) -> bytes:
-    """Return what decides whether this is a text: escapes and control characters."""
-    content, kept = np.frombuffer(text, np.uint8), []
-    tail = np.zeros(_ESCAPED_BYTES, bool)  # of the step before
-    for step in range(0, len(content), _STEP_BYTES):
-        piece = content[step : step + _STEP_BYTES]
-        special = np.concatenate([tail, (piece == _ESCAPE) | (piece < ord(" "))])
-        tail = special[-_ESCAPED_BYTES:]
-        if special.any():
-            near = special.copy()
-            for shift in range(1, _ESCAPED_BYTES):
-                near[shift:] |= special[:-shift]
-            some = piece[near[_ESCAPED_BYTES:]]
-            kept.append(np.where(some < 128, some, ord("x")).astype(np.uint8).tobytes())
-    return b"".join(kept)
+    """Return what makes this no text, as ASCII: nothing of one that is sound."""
+    content = np.frombuffer(text, np.uint8)
+    if not any(
+        np.any((piece == _ESCAPE) | (piece < ord(" ")))
+        for piece in np.split(content, range(_STEP_BYTES, len(content), _STEP_BYTES))
+    ):
+        return b""
+    begin = 0
+    try:
+        while begin < len(content):
+            _, begin = _decoded_step(text, begin)
+    except ValueError:
+        flawed = content[begin : begin + _STEP_BYTES]
+        return np.where(flawed < 128, flawed, ord("x")).astype(np.uint8).tobytes()
+    return b""
 
 
 def _decoded(text: pa.Buffer) -> pa.Buffer:

@@ -3,6 +3,7 @@
 shuffle  rows into files          stream  the same rows as Arrow batches
 query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
 verify   inputs against outputs   verify_files  outputs against their manifest
+report   how well an output is shuffled, as a page
 """
 
 import atexit
@@ -10,7 +11,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Generator, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -31,7 +32,10 @@ from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
 from dbshuf.units import parse_share
 
-__all__ = ["export", "ingest", "query", "shuffle", "stream", "verify", "verify_files"]
+if TYPE_CHECKING:
+    from dbshuf.reporting.report import ReportResult
+
+__all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify", "verify_files"]
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
@@ -99,6 +103,7 @@ class OutputOptions(TypedDict, total=False):
     manifest: str | os.PathLike[str] | None
     card: bool
     force: bool
+    work_dir: str | os.PathLike[str] | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
@@ -195,6 +200,54 @@ def query(
     rows = answered(plan, NO_PROGRESS)
     _streams.add(rows)
     return pa.RecordBatchReader.from_batches(plan.schema, rows)
+
+
+class ReportOptions(InputOptions, total=False):
+    """Options of `report` beyond those it names; as on the command line."""
+
+    where: str | None
+    select: str | None
+    format: str | None
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+def report(
+    output: str | os.PathLike[str],
+    page: str | os.PathLike[str],
+    *,
+    inputs: Names = (),
+    sample_rows: int = 100_000,
+    manifest: str | os.PathLike[str] | None = None,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[ReportOptions],
+) -> "ReportResult":
+    """Show how well `output` is shuffled, as one HTML page, as `dbshuf report` does.
+
+    output    what was shuffled: a file, or a directory of shards
+    page      the file to write
+    inputs    what it was shuffled from; none: those of the manifest, if it has one and they are
+              as it says; otherwise the page tells nothing of the order
+    sample_rows  of the output that are looked for in the inputs, about
+    manifest  of the run that wrote the output; default: the one in its directory, if any
+    seed      of shuffle_key(id) in `where` and `select`
+    options   of the run that wrote the output, see ReportOptions
+    Returns   p-values by the name of what was tested, and what was read
+    Raises    DbshufError, ExtraMissing where the extra `report` is not installed
+    """
+    unknown = set(options) - set(ReportOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"report takes no `{sorted(unknown)[0]}`")
+    from dbshuf.reporting.report import ReportOptions as Asked
+    from dbshuf.reporting.report import make_report
+
+    chosen = Options(**_options(inputs, {**options, "memory": memory, "seed": seed}))
+    remove_leftovers(folders_written(os.fspath(page), chosen.temp_dir))
+    known = _path_of(manifest)
+    asked = Asked(os.fspath(output), chosen, os.fspath(page), sample_rows, known)
+    return make_report(asked, progress)
 
 
 def stream(
@@ -324,7 +377,7 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir))
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
     return run(plan_of(options), progress)
 
 
@@ -343,7 +396,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
         name: os.fspath(others[name])
-        for name in ("temp_dir", "manifest")
+        for name in ("temp_dir", "work_dir", "manifest")
         if others.get(name) is not None
     }
     seed = others.get("seed")

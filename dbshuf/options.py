@@ -38,6 +38,7 @@ class Options:
     shard_bytes: str | int | None = None
     shard_rows: int | None = None
     temp_dir: str | None = None
+    work_dir: str | None = None
     force: bool = False
     where: str | None = None
     select: str | None = None
@@ -55,6 +56,7 @@ class Options:
     split_by: str | None = None
     manifest: str | None = None
     card: bool = False
+    as_it_is: bool = False  # bytes that look compressed are lines, too
 
 
 def check_options(options: Options) -> None:

@@ -48,6 +48,23 @@ class LineBatch:
             ids[first:end] += np.uint64(origin % (1 << 64))
         return ids
 
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of ids [begin, end) that the lines are, kept or not."""
+        ends = [first for first, _ in self.origins[1:]] + [self.rows]
+        places = zip(self.origins, ends, strict=True)
+        return tuple(
+            (origin + int(self.offsets[first]), origin + int(self.offsets[end]))
+            for (first, origin), end in places
+            if first < end
+        )
+
+    def slice(self, first: int, last: int) -> "LineBatch":
+        """Return lines [first, last), of a batch of which none are left out; nothing is copied."""
+        begun = [origin for at, origin in self.origins if at <= first][-1]
+        later = ((at - first, origin) for at, origin in self.origins if first < at < last)
+        return LineBatch(self.buffer, self.offsets[first : last + 1], ((0, begun), *later))
+
     def lines(self) -> pa.Array:
         """Return the lines as an Arrow binary array over the same buffer."""
         return pa.Array.from_buffers(

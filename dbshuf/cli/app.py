@@ -22,11 +22,14 @@ from dbshuf.cli.options import (
     Inputs,
     PlanArguments,
     QueryArguments,
+    ReportArguments,
     ShuffleArguments,
     VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
+from dbshuf.cli.report import report
+from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
 from dbshuf.cli.verify import verify
 
@@ -102,5 +105,16 @@ _add(plan, PlanArguments)
 _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
+_add(report, ReportArguments)
 _add(clean, CleanArguments)
 _add(verify, VerifyArguments)
+
+
+@app.command(
+    "shuf",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def _shuf(context: typer.Context) -> None:
+    """Do what GNU shuf does, with its options; see `dbshuf shuf --help`."""
+    raise typer.Exit(shuf(context.args, "shuf"))  # of a process, cli/__init__.py comes first

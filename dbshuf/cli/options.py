@@ -182,8 +182,8 @@ class Rows:
 
 
 @group
-class Sql:
-    """What SQL does to the rows before they are shuffled."""
+class Filters:
+    """What SQL does to each row by itself."""
 
     where: Annotated[
         str | None, value("--where", "EXPR", "Keep the rows for which the SQL EXPR is true.")
@@ -191,6 +191,12 @@ class Sql:
     select: Annotated[
         str | None, value("--select", "LIST", "Write these SQL expressions instead of the rows.")
     ] = None
+
+
+@group
+class Sql(Filters):
+    """What SQL does to the rows before they are shuffled."""
+
     sql: Annotated[
         str | None,
         value("--sql", "FILE", "Shuffle the result of the SELECT over `lines` in FILE (or -)."),
@@ -283,6 +289,20 @@ class Temp:
 
 
 @group
+class Kept:
+    """Where a run is kept that may be interrupted."""
+
+    work_dir: Annotated[
+        str | None,
+        value(
+            "--work-dir",
+            "DIR",
+            "Keep the run in DIR: once interrupted, the same command goes on from there.",
+        ),
+    ] = None
+
+
+@group
 class Replacing:
     """What may be replaced on disk."""
 
@@ -338,7 +358,7 @@ class Printing:
 
 @group
 class AfterInputs(
-    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Kept, Written, Replacing, Report
 ):
     """What every command that shuffles takes beside its inputs."""
 
@@ -354,13 +374,18 @@ class PlanArguments(ShuffleArguments, Printing):
 
 
 @group
-class Answers:
-    """What the result of a query is written as."""
+class Seed:
+    """Which order SQL may ask for."""
 
     seed: Annotated[
         str | None,
         value("--seed", "TEXT", "Let shuffle_key(id) be of TEXT.", "shuffle_key(TEXT, id) alone"),
     ] = None
+
+
+@group
+class Answers(Seed):
+    """What the result of a query is written as."""
 
     binary: Annotated[
         bool, flag("--binary", "Show bytes of `line` that are no UTF-8 as U+FFFD; no error.")
@@ -432,6 +457,54 @@ class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers
 
 
 @group
+class Shuffled:
+    """What a shuffle wrote, where that has to be said."""
+
+    format: Annotated[
+        str | None,
+        value(
+            "--format",
+            "NAME",
+            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
+            "by its content and its name",
+            formats,
+        ),
+    ] = None
+    binary: Annotated[
+        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
+    ] = False
+
+
+@group
+class Sampling:
+    """What a report looks at, and where it goes."""
+
+    page: Annotated[
+        str | None, value("-o --output", "PATH", "Write the page to PATH.", "standard output")
+    ] = None
+    sample_rows: Annotated[
+        int,
+        value("--sample-rows", "N", "Look for about N rows of the output in the inputs.", "100000"),
+    ] = 100_000
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Show the run of this manifest; its inputs are read if none is named.",
+            "_manifest.json in the directory",
+        ),
+    ] = None
+
+
+@group
+class ReportArguments(
+    Inputs, Sampling, Chosen, Lines, Rows, Filters, Shuffled, Seed, Limits, Temp, Report
+):
+    """What `dbshuf report` takes; the last of its inputs is the output that was shuffled."""
+
+
+@group
 class CleanArguments:
     """What `dbshuf clean` takes."""
 
@@ -453,19 +526,6 @@ class Checks:
             "_manifest.json or SHA256SUMS in the directory",
         ),
     ] = None
-    format: Annotated[
-        str | None,
-        value(
-            "--format",
-            "NAME",
-            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
-            "by its content and its name",
-            formats,
-        ),
-    ] = None
-    binary: Annotated[
-        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
-    ] = False
     seed: Annotated[
         str | None,
         value("--seed", "TEXT", "Check that the order is the one of TEXT.", "any order will do"),
@@ -485,5 +545,7 @@ class Checks:
 
 
 @group
-class VerifyArguments(Inputs, Chosen, Lines, Rows, Sql, Fence, Checks, Limits, Temp, Report):
+class VerifyArguments(
+    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Checks, Limits, Temp, Report
+):
     """What `dbshuf verify` takes; the last of its inputs is the output."""

@@ -124,12 +124,16 @@ class RowCargo:
 
 @dataclass(frozen=True)
 class Slice:
-    """Stored rows of one range in one run: bytes [begin, end) from the run's address."""
+    """Stored rows of one range in one run: bytes [begin, end) from the run's address.
+
+    crc32  of these bytes, where an earlier process has written them; None: nobody asks
+    """
 
     address: int
     begin: int
     end: int
     rows: int
+    crc32: int | None = None
 
 
 class Bucket(Protocol):

@@ -217,6 +217,8 @@ def why_not_hashed(shape: Shape) -> str | None:
         return "a database, of which a table is read"
     if shape.kind not in ("parquet", "arrow"):
         return None
+    if shape.row_query is not None and shape.row_query.comparisons:
+        return "--where passes over row groups of it"
     return "" if shape.read_columns is None else "not all of its columns are read"
 
 

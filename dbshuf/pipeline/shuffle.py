@@ -63,7 +63,11 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     """
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
-    if isinstance(plan, Plan):
+    if isinstance(plan, Plan) and plan.work is not None:
+        from dbshuf.pipeline.resume import run_kept
+
+        run_kept(plan, reporter, written)
+    elif isinstance(plan, Plan):
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
         else:

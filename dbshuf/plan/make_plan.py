@@ -20,12 +20,20 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
-from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
+from dbshuf.plan.space import (
+    check_space,
+    free_near,
+    object_bytes,
+    output_bytes,
+    temp_folder,
+    work_folder,
+)
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
 )
 from dbshuf.plan.target import target_of
+from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
@@ -44,6 +52,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -68,8 +77,10 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    check_work_options(options)
     given, options = options, replace(options, strategy=_strategy(options))
-    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    seed = options.seed if options.seed is not None else kept_seed(options)
+    seed = seed if seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
@@ -77,11 +88,13 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     shape, inputs = read.shape, read.inputs
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
-    check_target(target)
+    work = work_plan(options, read, target)
+    if work is None or not is_publishing(options):
+        check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target)
+    wanted = wanted_of(given, target) if work is None else None
     survey = survey_of(read)
-    temp_dir = temp_folder(options.temp_dir, target)
+    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
         temp_dir=temp_dir,
@@ -131,15 +144,20 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
+        work=work,
         wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if (
-        survey.is_exact and shape.row_query is None and not reads_only
-    ):  # nothing is refused on a guess
+    is_begun = work is not None and work.is_begun  # then some of the space is taken by it
+    is_known = survey.is_exact and shape.row_query is None  # nothing is refused on a guess
+    if is_known and not reads_only and not is_begun:
         check_space(
-            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
+            target,
+            temp_dir,
+            temp_bytes=plan.temp_bytes or 0,
+            output_bytes=plan.output_bytes or 0,
+            option="--temp-dir" if work is None else "another --work-dir",
         )
     return plan
 

@@ -55,6 +55,8 @@ class Ordering:
 
 def order_asked(options: Options) -> str:
     """Return the strategy that was asked for; another engine than DuckDB has one of its own."""
+    if options.work_dir is not None:
+        return "partition"  # the one whose rows outlive their process
     return options.strategy if options.engine == "duckdb" else options.engine
 
 

@@ -33,6 +33,21 @@ _SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True)
+class WorkPlan:
+    """Where a run keeps what a later one goes on with.
+
+    options   those that decide what is written, by name
+    is_begun  whether a run is kept there already
+    stays     what a later run goes on with, for people
+    """
+
+    path: Path
+    options: dict[str, Any]
+    is_begun: bool
+    stays: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything decided; `pipeline.run` does it.
 
@@ -63,6 +78,7 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
 
@@ -81,9 +97,16 @@ class Plan:
         """The longest line that fits in the memory of this plan."""
         return self._longest(self.layout)
 
+    @property
+    def _may_begin_anew(self) -> bool:
+        """Whether a run may read again, by one worker, where a line is too long for more."""
+        is_kept = self.work is not None  # for a later process, which reads by the same plan
+        is_piped = any(one.pipe is not None for one in self.inputs)
+        return not (self.is_one_statement or is_kept or is_piped)
+
     def roomier(self) -> "Plan | None":
         """Return the same run by one worker, in which longer lines fit; None where none do."""
-        if self.is_one_statement or any(one.pipe is not None for one in self.inputs):
+        if not self._may_begin_anew:
             return None
         strategy, reason, layout = self._roomiest_at(self.memory_bytes, self.layout.base_bytes)
         found = replace(
@@ -123,7 +146,7 @@ class Plan:
         return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
 
     def _longest_at(self, cap: int, base: int) -> int:
-        if self.is_one_statement or any(one.pipe is not None for one in self.inputs):
+        if not self._may_begin_anew:
             return self._longest(self._layout_at(cap, base))
         return self._longest(self._roomiest_at(cap, base)[2])
 
@@ -211,7 +234,13 @@ class Plan:
                 "free_bytes": self.output_free_bytes,
             }
             | ({"upload": self.upload} if self.upload else {}),
-        }
+        } | ({"work_dir": self._work_json} if self.work else {})
+
+    @property
+    def _work_json(self) -> dict[str, Any]:
+        assert self.work is not None
+        path, is_begun, stays = str(self.work.path), self.work.is_begun, self.work.stays
+        return {"path": path, "is_begun": is_begun, "stays": stays}
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -261,6 +290,7 @@ class Plan:
             ),
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
+            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),

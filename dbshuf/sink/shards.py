@@ -74,6 +74,9 @@ class ShardSink(PlacedSink):
     def complete(self) -> None:
         self._open(self._cut.parts - 1)
         self._close()
+        self._name_files()
+
+    def _name_files(self) -> None:
         names = shard_names(self._cut.parts, self._target.format)
         for number, name in zip(self._files, names, strict=True):
             self._directory.name(number, os.path.join(self._folder, name))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,18 +19,21 @@ from dbshuf.sink.seal import NamedFile, Seal
 from dbshuf.sink.target import Target
 
 
-def open_encoder(output: ByteOutput, target: Target) -> Encoder:
+def open_encoder(output: ByteOutput, target: Target, *, is_begun: bool = False) -> Encoder:
     """Return the encoder of the target's format; only its own libraries are loaded.
 
     Where the target is noted, `written_by` tells of it once it is finished.
+    is_begun  whether the output, of plain text, has its head already
     """
+    if is_begun:
+        target = replace(target, header=b"")
     if not target.is_noted:
-        return _encoder(output, target)
+        return _encoder(output, target, is_begun=is_begun)
     hashed = HashedOutput(output)
-    return NotingEncoder(_encoder(hashed, target), hashed)
+    return NotingEncoder(_encoder(hashed, target, is_begun=is_begun), hashed)
 
 
-def _encoder(output: ByteOutput, target: Target) -> Encoder:
+def _encoder(output: ByteOutput, target: Target, *, is_begun: bool) -> Encoder:
     kind = target.format.partition(".")[0]
     if kind == "parquet":
         from dbshuf.sink.formats.parquet import ParquetEncoder
@@ -46,6 +50,7 @@ def _encoder(output: ByteOutput, target: Target) -> Encoder:
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
     encode, head = row_text(target)
+    head = b"" if is_begun else head
     return RowTextEncoder(output, target, encode, head=head, encode_long=_in_pieces(target))
 
 
@@ -141,13 +146,15 @@ class PlacedSink(ABC):
 class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
-    def __init__(self, target: Target, place: FilePlace | None = None) -> None:
-        """Write to the target's place, or to the file of another one."""
+    def __init__(
+        self, target: Target, place: FilePlace | None = None, *, is_begun: bool = False
+    ) -> None:
+        """Write to the target's place, or to the file of another one; as `open_encoder`."""
         place = place or place_of(target)
         super().__init__([place])
         self._name = "-" if target.path is None else target.path.name
         try:
-            self._encoder = open_encoder(place.output, target)
+            self._encoder = open_encoder(place.output, target, is_begun=is_begun)
         except BaseException:
             place.discard()
             raise

@@ -19,6 +19,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
+from dbshuf.errors import LineTooLong
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
@@ -111,6 +112,7 @@ def _run_here(
             for window in rows if record is None else record.windows(rows):
                 sink.write(window)
                 reporter.advance(window.text_bytes)
+                del window  # a long row is not held while the next is waited for
             reporter.stage("publish", None)
             sink.finish(record)
         except BaseException:
@@ -138,6 +140,7 @@ def ordered(
             for window in chosen(plan, checked(windows, ordered_rows, given_id)):
                 written.add_window(window)
                 yield window
+                del window
                 relieve(plan.memory_bytes)
         check_totals(read, ordered_rows)
         written.seen_rows = read.seen_rows or read.rows
@@ -154,13 +157,14 @@ def _windows(
 ) -> Generator[Window]:
     """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
     if plan.otherwise is None:
-        yield from _tried(plan, words, folder, read, reporter)
+        yield from _with_room(plan, words, folder, read, reporter, done=done)
         return
     last = -1
     try:
         for window in _tried(plan, words, folder, read, reporter):
             last = int(window.keys[-1]) if window.rows else last
             yield window
+            del window
         return
     except (QueryTooLarge, MergeTooSmall):
         if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
@@ -172,10 +176,35 @@ def _windows(
     done.append(plan.otherwise.strategy)
     again = folder / "again"
     again.mkdir()
-    for window in _tried(plan.otherwise, words, again, read, reporter):
+    for window in _with_room(plan.otherwise, words, again, read, reporter, done=done):
         first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
         if first < window.rows:
             yield window.slice(first, window.rows) if first else window
+
+
+def _with_room(
+    plan: Plan,
+    words: tuple[int, int],
+    folder: Path,
+    read: Tally,
+    reporter: Progress,
+    *,
+    done: list[str],
+) -> Generator[Window]:
+    """Order the rows as the plan says, or by one worker where a line is too long for more."""
+    try:
+        yield from _tried(plan, words, folder, read, reporter)
+        return
+    except LineTooLong:
+        roomier = plan.roomier()
+        if roomier is None or read.rows:
+            raise
+    read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
+    release_unused()
+    done.append(roomier.strategy)
+    yield from _tried(roomier, words, folder, read, reporter)
 
 
 def _tried(

@@ -86,6 +86,17 @@ class Shape:
             return 3
         return 1 if self.row_query is None else 2.5
 
+    @property
+    def long_copies(self) -> float:
+        """How often a line longer than what a worker reads is held, until it is stored.
+
+        As it was read; what SQL sees of it; its result, whose texts may be parts of that;
+        the row as it is stored.
+        """
+        if self.row_query is None or self.whole_query is not None:
+            return 1
+        return 2 if self.schema is None else 4
+
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
         """Return the reader of inputs that are tables."""
         from dbshuf.source.tables.reader import open_tables

@@ -209,7 +209,10 @@ class Stream:
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
             plan = make_plan(replace(options, memory=max(plan.memory_bytes - held, 1)))
-        if any(one.pipe is not None for one in plan.inputs):
+        pipes = [one.pipe for one in plan.inputs if one.pipe is not None]
+        if pipes:
+            for pipe in pipes:
+                pipe.raw.close()
             raise UsageError(
                 "a pipe can be read once, but every rank and every epoch reads its inputs",
                 hint="write it into a file, or leave out rank, world_size, epoch and batch_rows",

@@ -143,7 +143,7 @@ def test_a_state_of_other_rows_is_refused(opened, home):
     (home / "in.txt").write_bytes(LINES.replace(b" words", b"\n words"[:1] + b"words"))
     changed = opened()
     changed.load_state_dict(state)  # of that size
-    with pytest.raises(RunDiffers, match="100 rows .* were given out"):
+    with pytest.raises(RunDiffers, match=r"100 rows .* were given out"):
         next(changed)
     assert os.listdir(home) == ["in.txt"]
 

@@ -71,6 +71,18 @@ class SqlOptions(TypedDict, total=False):
     sql: str | None
 
 
+class SampleOptions(TypedDict, total=False):
+    """Which rows of the order are given, and how often; as on the command line."""
+
+    take: int | None
+    skip: int
+    sample: str | float | None
+    with_replacement: int | None
+    per: str | None
+    stratify: str | None
+    number: str | None
+
+
 class EngineOptions(TypedDict, total=False):
     """What orders the rows; as on the command line."""
 
@@ -79,7 +91,7 @@ class EngineOptions(TypedDict, total=False):
     spark_conf: Sequence[str]
 
 
-class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
+class StreamOptions(QueryOptions, SqlOptions, EngineOptions, SampleOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
@@ -111,7 +123,7 @@ class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
 
-class ExportOptions(SqlOptions, OutputOptions, EngineOptions, total=False):
+class ExportOptions(SqlOptions, OutputOptions, EngineOptions, SampleOptions, total=False):
     """Options of `export` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]

@@ -25,6 +25,7 @@ from dbshuf.pipeline.shuffle import ordered
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.numbered import numbered
 from dbshuf.sink.written_types import as_written, reader_schema
 from dbshuf.source.input import Input
 from dbshuf.units import MIB
@@ -44,6 +45,13 @@ _ROW_OPTIONS = (
     "table",
     "schema",
     "hive",
+    "take",
+    "skip",
+    "sample",
+    "with_replacement",
+    "per",
+    "stratify",
+    "number",
 )
 _STATE = ("order_version", "seed", "epoch", "rows", "given", "inputs", "options")
 
@@ -66,7 +74,7 @@ def _close_all() -> None:
 def records_for(plan: Plan) -> tuple[pa.Schema, Callable[[Window], pa.RecordBatch]]:
     """Return the columns that a program sees, and what makes batches of windows."""
     records = records_of(plan.target)
-    written = plan.shape.written
+    written = plan.target.written
     schema = records.schema if written is None else reader_schema(written)
     return schema, lambda window: as_written(records.batch(window), schema)
 
@@ -235,7 +243,8 @@ class Stream:
             drop_last=self._sharing.drop_last,
         )
         plan, place, records = self._plan, 0, self._records
-        if self._given is not None and plan.shape.whole_query is None:
+        is_counted = plan.sample is not None or self._options.number is not None  # from the first
+        if self._given is not None and plan.shape.whole_query is None and not is_counted:
             plan, place = replace(plan, given=self._given), self._given.rows
         return _dealt(plan, place, deal, records)
 
@@ -259,7 +268,8 @@ def _dealt(
     plan: Plan, place: int, deal: Deal, records: Callable[[Window], pa.RecordBatch]
 ) -> Generator[Dealt, None, int]:
     with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
-        return (yield from own_batches(windows, place, deal, records))
+        rows = numbered(windows, plan.target)
+        return (yield from own_batches(rows, place, deal, records))
 
 
 def all_batches(plan: Plan) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -268,7 +278,7 @@ def all_batches(plan: Plan) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
-            for window in windows:
+            for window in numbered(windows, plan.target):
                 yield records(window)
 
     rows = batches()

@@ -109,6 +109,8 @@ def test_rows_of_tables_and_of_sql_are_dealt_and_gone_on_with_too(opened, home):
         ("in.txt", some),
         ("in.txt", {"engine": "sqlite"}),
         ("in.txt", {"sql": ONCE, "binary": True}),
+        ("in.txt", {"take": 3000, "skip": 50}),
+        ("in.txt", {"sample": "20%", "number": "place", "select": "raw, line as text"}),
     ):
         whole = [text for batch in opened(name, **options) for text in texts(batch)]
         assert len(set(whole)) == len(whole) > 1000

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
+from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
@@ -88,6 +89,7 @@ class Plan:
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
+    given: Given | None = None  # rows that are not to come again
 
     @property
     def has_fixed_ids(self) -> bool:

@@ -43,7 +43,7 @@ class Told:
 
 def run(told: Told | None = None, *, ranges: int = 8, **options: Any) -> Result:
     """Shuffle with options of `Options`, in small pieces."""
-    plan = make_plan(Options(**{"seed": "1", "memory": "1GB", **options}))
+    plan = make_plan(Options(**{"seed": "1", "memory": "3GB", **options}))
     layout = replace(
         plan.layout,
         store_bytes=0,

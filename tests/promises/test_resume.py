@@ -102,7 +102,7 @@ def test_what_is_sealed_is_neither_read_nor_made_again(folder):
     """Two lives seal every row once; a finished shard is the same file before and after."""
     before = spans_in(died(folder))
     assert before
-    records = died(folder, 2, "file", memory="900MB", threads=1)
+    records = died(folder, 2, "file", memory="3GB", threads=1)
     spans = spans_in(records)
     assert set(before) <= set(spans)
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
@@ -295,7 +295,7 @@ def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(f
     died(folder, 1, "begun")
     hidden = set(folder.glob(".out.dbshuf-*"))
     assert hidden
-    shuffle(["a.txt"], "out", shards=2, seed=1, memory="1GB")
+    shuffle(["a.txt"], "out", shards=2, seed=1, memory="3GB")
     assert set(folder.glob(".out.dbshuf-*")) == hidden
     clean(CleanArguments(folders=["."]))
     listed = capsys.readouterr()
@@ -310,10 +310,10 @@ def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(f
 
 def test_plan_says_what_would_stay(folder):
     """And what would start over, as a SELECT over all rows must."""
-    shown = plan_of(Options(**SHARDS, work_dir="work", memory="1GB")).describe()
+    shown = plan_of(Options(**SHARDS, work_dir="work", memory="3GB")).describe()
     assert re.search(r"work dir: .*/work: rows are not read again; finished shards stay", shown)
     options = {"inputs": LINE_INPUTS, "output": "o.parquet", "sql": "select line from lines"}
-    shown = plan_of(Options(**options, work_dir="work", memory="1GB")).describe()
+    shown = plan_of(Options(**options, work_dir="work", memory="3GB")).describe()
     assert "reading starts over until all is read; writing starts over" in shown
 
 
@@ -327,7 +327,7 @@ def test_every_disk_that_a_power_cut_could_leave_is_gone_on_from(
     loss, options, folder, monkeypatch
 ):
     """The writes of a run, in their order, up to each moment, the unsynced tail lost or torn."""
-    options = {**options, "ranges": 3, "inputs": ("a.txt",), "memory": "1GB"}
+    options = {**options, "ranges": 3, "inputs": ("a.txt",), "memory": "3GB"}
     output = folder / options["output"]
     (folder / "a.txt").write_bytes(b"".join(LINES[:3000]))
     keep = {"a.txt"}

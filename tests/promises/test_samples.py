@@ -17,7 +17,7 @@ from dbshuf.errors import QueryInvalid, UsageError
 
 ENGINES = (
     {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "1GB"},
+    {"strategy": "partition", "threads": 1, "memory": "3GB"},
     {"strategy": "spill"},
     {"engine": "sqlite"},
 )

@@ -270,7 +270,7 @@ def attempts(home: Path) -> list[Path]:
 @pytest.fixture
 def expected(home: Path) -> dict[str, bytes]:
     corpus_of(home)
-    dbshuf.shuffle(str(home / "corpus.txt"), f"{home}/want/", seed=5, shards=8, memory="1GB")
+    dbshuf.shuffle(str(home / "corpus.txt"), f"{home}/want/", seed=5, shards=8, memory="3GB")
     return files_below(home / "want")
 
 

@@ -24,7 +24,7 @@ import json, os, pathlib, dbshuf
 rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 state = pathlib.Path("state.json")
 with dbshuf.stream(
-    "in.txt", seed=42, rank=rank, world_size=world_size, batch_rows=100, memory="1GB"
+    "in.txt", seed=42, rank=rank, world_size=world_size, batch_rows=100, memory="3GB"
 ) as batches:
     if state.exists():
         batches.load_state_dict(json.loads(state.read_text()))

@@ -31,13 +31,13 @@ def big(tmp_path_factory):
         text = b"\n".join(lines[part::3]) + b"\n"
         name, data = (f"{part}.gz", gzip.compress(text, 1)) if part == 1 else (f"{part}", text)
         (folder / "in" / name).write_bytes(data)
-    dbshuf.shuffle(folder / "in", folder / "out.txt", seed=SEED, memory="1GB")
+    dbshuf.shuffle(folder / "in", folder / "out.txt", seed=SEED, memory="3GB")
     return folder
 
 
 def failure(*args, **options):
     with pytest.raises(VerifyFailed) as caught:
-        dbshuf.verify(*args, **{"memory": "1GB", **options})
+        dbshuf.verify(*args, **{"memory": "3GB", **options})
     return caught.value.result
 
 
@@ -88,8 +88,8 @@ def test_one_row_in_200_000_is_found_with_its_place(big, tmp_path, what, missing
 def test_two_rows_that_changed_places_are_found_where_the_order_is_asked_for(big, tmp_path):
     text = (big / "out.txt").read_bytes()
     (tmp_path / "bad.txt").write_bytes(changed(text, "swapped"))
-    assert dbshuf.verify(big / "in", tmp_path / "bad.txt", memory="1GB").rows_out == ROWS
-    assert dbshuf.verify(big / "in", big / "out.txt", memory="1GB", seed=SEED).order == "same"
+    assert dbshuf.verify(big / "in", tmp_path / "bad.txt", memory="3GB").rows_out == ROWS
+    assert dbshuf.verify(big / "in", big / "out.txt", memory="3GB", seed=SEED).order == "same"
     found = failure(big / "in", tmp_path / "bad.txt", seed=SEED)
     assert f"row 1,234 of the outputs, `{tmp_path / 'bad.txt'}` at byte" in found.order
     assert (found.missing, found.added) == (0, 0)
@@ -113,7 +113,7 @@ def test_differences_that_do_not_fit_into_memory_are_counted_on_disk(big, tmp_pa
 
 
 def test_a_sample_says_what_it_is_of_and_finds_a_lost_tenth(big, tmp_path):
-    found = dbshuf.verify(big / "in", big / "out.txt", memory="1GB", sample="5%")
+    found = dbshuf.verify(big / "in", big / "out.txt", memory="3GB", sample="5%")
     assert found.sample == 0.05
     assert ROWS / 40 < found.rows_in == found.rows_out < ROWS / 10
     lines = (big / "out.txt").read_bytes().splitlines(keepends=True)
@@ -176,9 +176,9 @@ def table(tmp_path_factory):
 def test_typed_rows_are_the_same_in_every_format(table, tmp_path, name, out, options):
     """And one that is lost or doubled is found in each."""
     source, output = table / f"{name}.parquet", tmp_path / out
-    shuffled = dbshuf.shuffle(source, output, seed=SEED, memory="1GB", **options)
+    shuffled = dbshuf.shuffle(source, output, seed=SEED, memory="3GB", **options)
     order = None if "sql" in options else True
-    found = dbshuf.verify(source, output, seed=SEED, order=order, memory="1GB", **options)
+    found = dbshuf.verify(source, output, seed=SEED, order=order, memory="3GB", **options)
     assert found.rows_in == found.rows_out == shuffled.rows
     if not options:
         rows = pq.read_table(source)
@@ -194,8 +194,8 @@ def test_lines_are_the_same_in_every_format(tmp_path, out):
     """From compressed text; a last line without its end, empty lines, quotes, CR and doubles."""
     text = b'a\n\n\n"b",c\r\nd\te\na\n' + "é\n".encode() + b"x" * 3000 + b"\nlast"
     (tmp_path / "in.gz").write_bytes(gzip.compress(text))
-    dbshuf.shuffle(tmp_path / "in.gz", tmp_path / out, seed=SEED, memory="1GB")
-    found = dbshuf.verify(tmp_path / "in.gz", tmp_path / out, seed=SEED, memory="1GB")
+    dbshuf.shuffle(tmp_path / "in.gz", tmp_path / out, seed=SEED, memory="3GB")
+    found = dbshuf.verify(tmp_path / "in.gz", tmp_path / out, seed=SEED, memory="3GB")
     assert (found.rows_out, found.order) == (9, "same")
     (tmp_path / "in.gz").write_bytes(gzip.compress(text.replace(b"\n\n", b"\n", 1)))
     found = failure(tmp_path / "in.gz", tmp_path / out)
@@ -243,12 +243,12 @@ def test_outputs_of_another_kind_are_told_apart(table, tmp_path):
     flat, nested = table / "flat.parquet", table / "nested.parquet"
     (tmp_path / "lines").write_text("a\n")
     with pytest.raises(VerifyFailed, match=r"the columns .*`i`.* the inputs `line`"):
-        dbshuf.verify(tmp_path / "lines", flat, memory="1GB")
+        dbshuf.verify(tmp_path / "lines", flat, memory="3GB")
     with pytest.raises(VerifyFailed, match="the columns"):
-        dbshuf.verify(flat, nested, memory="1GB")
-    dbshuf.shuffle(flat, tmp_path / "o.parquet", select="f as i", seed=1, memory="1GB")
+        dbshuf.verify(flat, nested, memory="3GB")
+    dbshuf.shuffle(flat, tmp_path / "o.parquet", select="f as i", seed=1, memory="3GB")
     with pytest.raises(VerifyFailed, match="`i` is double in the outputs, and int32"):
-        dbshuf.verify(flat, tmp_path / "o.parquet", select="i", memory="1GB")
+        dbshuf.verify(flat, tmp_path / "o.parquet", select="i", memory="3GB")
 
 
 def test_damaged_and_missing_outputs_are_errors_of_their_own(table, tmp_path):
@@ -256,16 +256,16 @@ def test_damaged_and_missing_outputs_are_errors_of_their_own(table, tmp_path):
     data = flat.read_bytes()
     (tmp_path / "cut.parquet").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputBroken, match=r"cut\.parquet"):
-        dbshuf.verify(flat, tmp_path / "cut.parquet", memory="1GB")
+        dbshuf.verify(flat, tmp_path / "cut.parquet", memory="3GB")
     (tmp_path / "text.parquet").write_text("a\n")
     with pytest.raises(VerifyFailed, match="no Parquet file, as its name"):
-        dbshuf.verify(flat, tmp_path / "text.parquet", memory="1GB")
+        dbshuf.verify(flat, tmp_path / "text.parquet", memory="3GB")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"a\n" * 10_000)[:-9])
     with pytest.raises(InputBroken, match=r"cut\.gz"):
-        dbshuf.verify(tmp_path / "cut.gz", tmp_path / "cut.gz", memory="1GB")
+        dbshuf.verify(tmp_path / "cut.gz", tmp_path / "cut.gz", memory="3GB")
     with pytest.raises(InputMissing):
-        dbshuf.verify(flat, tmp_path / "nothing", memory="1GB")
+        dbshuf.verify(flat, tmp_path / "nothing", memory="3GB")
     with pytest.raises(UsageError, match="standard input"):
-        dbshuf.verify(flat, "-", memory="1GB")
+        dbshuf.verify(flat, "-", memory="3GB")
     with pytest.raises(UsageError, match="share"):
-        dbshuf.verify(flat, flat, memory="1GB", sample="0%")
+        dbshuf.verify(flat, flat, memory="3GB", sample="0%")

@@ -110,6 +110,8 @@ class OutputOptions(TypedDict, total=False):
     shard_rows: int | None
     compression: str | None
     row_group_bytes: str | int | None
+    bloom: str | Sequence[str]
+    cdc: bool
     split: str | None
     split_seed: str | None
     split_by: str | None
@@ -425,7 +427,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files", "spark_conf"):
+    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom"):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

@@ -14,8 +14,6 @@ from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
-from dbshuf.base.row_notes import NotedScan
-from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
@@ -24,7 +22,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
-from dbshuf.pipeline.scan import SqlScan, open_scan
+from dbshuf.pipeline.scan import SqlScan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -186,7 +184,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(_noted_scan(plan, folder, advance)) as feed,
+        contextlib.closing(noted_scan(plan, folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -194,11 +192,6 @@ def _tried(
         read.merge(order.read)
         on_read()
         yield from order.windows()
-
-
-def _noted_scan(plan: Plan, folder: Path, advance: Callable[[int], None]) -> Scan:
-    feed = open_scan(plan, folder, advance)
-    return feed if plan.notes is None else NotedScan(feed, plan.notes)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:

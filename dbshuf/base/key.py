@@ -100,9 +100,12 @@ def range_of(keys: U64, ranges: int) -> U64:
     return parts
 
 
-def range_start(part: int, ranges: int) -> int:
-    """Return the smallest key of `part` of `ranges` equal parts: ceil(part*2^64/ranges)."""
-    return -(-(part << 64) // ranges)
+def range_start(part: int, ranges: int, end: int = 1 << 64) -> int:
+    """Return the smallest key of `part` of `ranges` equal parts below `end`: ceil(part*end/ranges).
+
+    Keys that are all below another end than 2^64 are those of a sample.
+    """
+    return -(-(part * end) // ranges)
 
 
 def id_of(key: int, words: tuple[int, int]) -> int:

@@ -23,12 +23,15 @@ class LineBatch:
               its terminator included
     origins   (first row, id of the byte buffer[0] for these rows), one an input
     kept      int64, ascending: the rows that are left of these lines; None: all
+    given     uint64, shape (rows,): the ids, of lines that did not lie side by side; None:
+              `origins` tells them
     """
 
     buffer: U8
     offsets: I32
     origins: tuple[tuple[int, int], ...]
     kept: npt.NDArray[np.int64] | None = None
+    given: U64 | None = None
 
     @property
     def rows(self) -> int:
@@ -42,6 +45,8 @@ class LineBatch:
 
     def ids(self) -> U64:
         """Return the lines' row ids: uint64, shape (rows,), fresh."""
+        if self.given is not None:
+            return self.given.copy()
         ids = self.offsets[:-1].astype(np.uint64)
         ends = [first for first, _ in self.origins[1:]] + [self.rows]
         for (first, origin), end in zip(self.origins, ends, strict=True):

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 Put = Callable[[Window, int], None]
+_ALONE_SHARE = 16  # of what sorts: of a longer row each copy counts, those of the sink too
 _INT32_BYTES = 1 << 31  # where Arrow's offsets end
 
 
@@ -67,6 +68,7 @@ class Partition:
         self._runs: list[tuple[int, U32, U32, U32 | None]] = []
         self._rows: I64 = np.zeros(count, np.int64)
         self._bytes: I64 = np.zeros(count, np.int64)
+        self._largest: I64 = np.zeros(count, np.int64)  # slice of a run
         self._lock = threading.Lock()
 
     def add(self, cargo: Cargo, writer: RunWriter, *, seal: bool = False) -> StoredRun | None:
@@ -103,6 +105,7 @@ class Partition:
             self._runs.append((address, starts, rows, sums))
             self._rows += rows
             self._bytes += np.where(rows > 0, spans, 0)
+            np.maximum(self._largest, np.diff(at), out=self._largest)
 
     def bucket_of(self, keys: U64) -> U16:
         """Return the bucket of each key: of its upper half alone, which ascends as it does.
@@ -122,6 +125,10 @@ class Partition:
     def bytes_of(self, bucket: int) -> int:
         """Return the bytes that loading a bucket takes in its buffer."""
         return int(self._bytes[bucket])
+
+    def longest_in(self, bucket: int) -> int:
+        """Return a bound on the bytes of each of a bucket's rows."""
+        return int(self._largest[bucket])
 
     def slices(self, bucket: int) -> Iterator[Slice]:
         """Yield every slice that holds a bucket's rows."""
@@ -228,7 +235,9 @@ class PartitionOrder:
         def work(turn: int, put: Put, number: int) -> None:
             worker = _Worker(self._buffers[number], sorters.each[number].order)
             bucket = first_bucket + turn
-            grant = budget.take(turn, self._needed(self._partition, bucket))
+            is_alone = self._is_alone(self._partition, bucket)
+            needed = layout.sort_bytes if is_alone else self._needed(self._partition, bucket)
+            grant = budget.take(turn, needed)
             try:
                 self._emit(self._partition, bucket, worker, put, on_loaded)
             finally:
@@ -255,8 +264,15 @@ class PartitionOrder:
         needed = SORT_BYTES * rows + (size if self._schema is not None else 0)
         if size > self._layout.bucket_bytes:
             needed += size
-        longest = min(self.read.longest_bytes, size)
+        longest = min(self.read.longest_bytes, partition.longest_in(number))
+        if self._is_alone(partition, number):
+            return needed + longest
         return needed + (3 * longest if longest > WINDOW_BYTES else 0)
+
+    def _is_alone(self, partition: Partition, number: int) -> bool:
+        """Whether a bucket has a row so long that no other is ordered beside it."""
+        longest = min(self.read.longest_bytes, partition.longest_in(number))
+        return longest > max(self._layout.sort_bytes // _ALONE_SHARE, WINDOW_BYTES)
 
     def _emit(
         self,
@@ -271,18 +287,27 @@ class PartitionOrder:
         on_loaded  is called once, when nothing of the bucket is left to be read
         """
         size, rows = partition.bytes_of(number), partition.rows_of(number)
+        is_alone = self._is_alone(partition, number)
         is_large = size >= _INT32_BYTES or self._needed(partition, number) > self._layout.sort_bytes
+        if is_alone:  # beside the row there may be what a usual bucket has
+            is_large = is_large or size > partition.longest_in(number) + self._layout.bucket_bytes
         if is_large and rows > 1 and partition.ranges < 1 << 31:
             child = self._split(partition, number, worker.buffer)
             for part in range(child.count - 1):
                 self._emit(child, part, worker, put, lambda: None)
             self._emit(child, child.count - 1, worker, put, on_loaded)
             return
-        bucket = self._load(list(partition.slices(number)), worker.buffer) if rows else None
+        if not rows:
+            on_loaded()
+            return
+        bucket = self._load(
+            list(partition.slices(number)), worker.buffer[:0] if is_alone else worker.buffer
+        )
         on_loaded()
-        if bucket is not None:
-            for window in bucket.windows(worker.order):
-                put(window, window.text_bytes + window.keys.nbytes + 4 * window.rows)
+        for window in bucket.windows(worker.order, shares=is_alone):
+            size = window.text_bytes + window.keys.nbytes + 4 * window.rows
+            put(window, size)
+            del window
 
     def _split(self, parent: Partition, number: int, buffer: U8) -> Partition:
         """Partition a bucket again, by the next bits of the key."""

@@ -227,7 +227,9 @@ class RunRecord:
             rows = [one.rows for one in plan.store.sources]
         seal.strategy = self._done[-1]
         seal.inputs = InputEntries(plan.inputs, rows, {}, self._why)
-        seal.rows_in = notes.ordered if notes.ordered.rows or not plan.is_one_statement else None
+        is_seen = notes.ordered.rows or not plan.is_one_statement
+        is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
+        seal.rows_in = notes.ordered if is_seen and is_same else None
         seal.rows_out = self.sums.total
         seal.write(files, directory)
 

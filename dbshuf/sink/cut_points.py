@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dbshuf.base.key import U64, range_of, range_start
+from dbshuf.base.key import U64, range_start
 from dbshuf.base.window import Bounds
 
 Run = tuple[int, int, int]
@@ -200,10 +200,10 @@ class _Ratio:
 
 
 class KeyCut:
-    """Part i holds the keys in [i*2^64/parts, (i+1)*2^64/parts)."""
+    """Part i holds the keys in [i*end/parts, (i+1)*end/parts); end is 2^64 for all keys."""
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    def __init__(self, parts: int, end: int = 1 << 64) -> None:
+        self.parts, self._end = parts, end
 
     def begun(self) -> dict[str, Any]:
         return {}
@@ -218,10 +218,35 @@ class KeyCut:
     def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
         first = 0
         while first < len(keys):
-            part = int(range_of(keys[first : first + 1], self.parts)[0])
+            part = int(keys[first]) * self.parts // self._end
             last = len(keys)
             if part + 1 < self.parts:
-                end = np.uint64(range_start(part + 1, self.parts))
+                end = np.uint64(range_start(part + 1, self.parts, self._end))
                 last = first + int(np.searchsorted(keys[first:], end))
             yield part, first, last
             first = last
+
+
+class PlaceCut:
+    """Part i holds the rows from i*rows/parts on, of so many rows at most."""
+
+    def __init__(self, parts: int, rows: int) -> None:
+        self.parts, self._rows = parts, max(rows, 1)
+        self._seen = 0
+
+    def begun(self) -> dict[str, Any]:
+        part = max(self._seen - 1, 0) * self.parts // self._rows
+        return {"seen": -(-part * self._rows // self.parts)}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        self._seen = state["seen"]
+
+    def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
+        first, rows = 0, len(bounds) - 1
+        while first < rows:
+            part = (self._seen + first) * self.parts // self._rows
+            end = -(-(part + 1) * self._rows // self.parts)
+            last = min(end - self._seen, rows)
+            yield part, first, last
+            first = last
+        self._seen += rows

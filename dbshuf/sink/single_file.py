@@ -53,7 +53,8 @@ def _encoder(output: ByteOutput, target: Target, *, is_begun: bool) -> Encoder:
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
     encode, head = row_text(target)
-    return RowTextEncoder(output, target, encode, head=b"" if is_begun else head)
+    head = b"" if is_begun else head
+    return RowTextEncoder(output, target, encode, head=head, encode_long=_in_pieces(target))
 
 
 def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
@@ -78,6 +79,21 @@ def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
     return partial(delimited, delimiter=delimiter), head_of(names, delimiter)
+
+
+def _in_pieces(target: Target) -> Callable[[Any], Any] | None:
+    """Return what makes pieces of text of one long row; None where a format has none."""
+    kind = target.format.partition(".")[0]
+    if kind == "txt" or target.holds_json:
+        return None
+    if kind == "jsonl":
+        from dbshuf.base.json_values import structures_in
+        from dbshuf.sink.formats.jsonl import json_line_in_pieces
+
+        return partial(json_line_in_pieces, structures=structures_in(target.written))
+    from dbshuf.sink.formats.csv import delimited_in_pieces
+
+    return partial(delimited_in_pieces, delimiter="\t" if kind == "tsv" else ",")
 
 
 class PlacedSink(ABC):

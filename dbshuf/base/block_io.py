@@ -12,6 +12,7 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,26 @@ class BlockFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def write_file(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666) -> None:
+    """Write a small file anew, durably; Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, mode)
+    try:
+        waiting = bytearray()
+        for piece in pieces:
+            waiting += piece
+            if len(waiting) >= STAGE_BYTES:
+                _write_all(fd, waiting)
+                waiting.clear()
+        _write_all(fd, waiting)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytearray) -> None:
+    done = 0
+    while done < len(data):
+        done += os.write(fd, data[done:])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,15 @@ class RowSum:
         return f"{self.sum:016x}"
 
 
+class BatchNotes(NamedTuple):
+    """What is noted of one batch: the checksum of its rows that are ordered, and (ordinal, rows)
+    of each input that was read for it.
+    """
+
+    row_sum: int = 0
+    read: tuple[tuple[int, int], ...] = ()
+
+
 class ReadNotes:
     """What readers note: the rows of each input, and the checksum of those to be ordered.
 
@@ -59,6 +69,7 @@ class ReadNotes:
         self.read = np.zeros(inputs, np.int64)
         self.ordered = RowSum()
         self._lock = threading.Lock()
+        self._batch = threading.local()  # what its thread has noted of the last one
 
     def saw(self, batch: LineBatch | RowBatch) -> None:
         """Count the rows of a batch as it was read."""
@@ -71,6 +82,24 @@ class ReadNotes:
             numbers, counts = np.unique(batch.ids >> np.uint64(POSITION_BITS), return_counts=True)
         with self._lock:
             self.read[numbers.astype(np.intp)] += counts
+        self._batch.read = tuple(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+    def hand_on(self, batch: LineBatch | RowBatch) -> None:
+        """Add the rows of a batch, behind any SQL, to those that are ordered."""
+        rows, row_sum = _summed(batch)
+        self.ordered.add(rows, row_sum)
+        self._batch.row_sum = row_sum
+
+    def of_batch(self) -> BatchNotes:
+        """Return what this thread has noted of the batch that it has got last."""
+        last = self._batch
+        return BatchNotes(getattr(last, "row_sum", 0), getattr(last, "read", ()))
+
+    def restore(self, rows: int, batch: BatchNotes) -> None:
+        """Add what an earlier process has noted of a batch, of which `rows` were ordered."""
+        self.ordered.add(rows, batch.row_sum)
+        for number, count in batch.read:
+            self.read[number] += count
 
     def end(self) -> None:
         """All that the inputs hold was read."""
@@ -91,7 +120,7 @@ class NotedScan:
         self._feed, self._notes = feed, notes
         self.most_workers = feed.most_workers
         self.check, self.stop, self.close = feed.check, feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # the checksum is of all rows
+        self.is_in_pieces, self.leave_out = feed.is_in_pieces, feed.leave_out
 
     @property
     def ended(self) -> Mapping[int, int]:
@@ -99,7 +128,7 @@ class NotedScan:
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):
-            self._notes.ordered.add(*_summed(batch))
+            self._notes.hand_on(batch)
             yield batch
             del batch
 
@@ -135,6 +164,11 @@ class WindowSum:
         """Add a window, once the one before it is done."""
         self._wait()
         self._last = self._thread.submit(self._add, window)
+
+    def so_far(self) -> int:
+        """Return the checksum of all windows up to now."""
+        self._wait()
+        return self.total.sum
 
     def finish(self) -> None:
         """Wait for the last one."""

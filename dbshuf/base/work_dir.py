@@ -2,6 +2,7 @@
 
     dbshuf-journal   what is done, see `journal.py`
     dbshuf-rows      the partitioned rows
+    dbshuf-manifest  what --manifest will be
     dbshuf-owner     whose it is; locked while a run uses it
     .dbshuf-XXXXXXXX  what one run alone needs
 
@@ -23,13 +24,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dbshuf.base.filenames import HIDDEN_PREFIX, WORK_JOURNAL, WORK_OWNER, WORK_ROWS, owner_of
+from dbshuf.base.filenames import (
+    HIDDEN_PREFIX,
+    WORK_JOURNAL,
+    WORK_MANIFEST,
+    WORK_OWNER,
+    WORK_ROWS,
+    owner_of,
+)
 from dbshuf.base.journal import Journal, Record, read_journal
 from dbshuf.base.owner import Owner
 from dbshuf.errors import TempSpaceShort, WorkDirUnfit
 
 _MOST_RECORD_BYTES = 4096
-_OURS = (WORK_ROWS, WORK_JOURNAL, WORK_OWNER)
+_OURS = (WORK_ROWS, WORK_MANIFEST, WORK_JOURNAL, WORK_OWNER)
 
 
 def cleaning(path: Path) -> str:
@@ -42,13 +50,14 @@ class WorkDir:
 
     journal  open to append
     rows     name of the file of partitioned rows
+    manifest  name of the file of a manifest that waits for its place
     is_new   whether no run has begun in it
     """
 
     def __init__(self, path: Path) -> None:
         """Make or enter it. Raises WorkDirUnfit, TempSpaceShort."""
         self.path = Path(os.path.abspath(path))
-        self.rows = self.path / WORK_ROWS
+        self.rows, self.manifest = self.path / WORK_ROWS, self.path / WORK_MANIFEST
         with in_words(self.path):
             self.is_made = _make(self.path)
             _check(self.path)

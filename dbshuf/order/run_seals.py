@@ -2,9 +2,9 @@
 
     workers -> RunSeals.add -> every _SEAL_BYTES or _SEAL_S: sync the file, append a `runs` record
 
-A `runs` record has of each run where it is, its checksum, what it counts, and which rows of the
-inputs it was made of. So a later process reads no row of those again, and what a death costs of
-reading is what was not sealed yet.
+A `runs` record has of each run where it is, its checksum, what it counts, what a manifest will say
+of it, and which rows of the inputs it was made of. So a later process reads no row of those again,
+and what a death costs of reading is what was not sealed yet.
 """
 
 import os
@@ -18,6 +18,7 @@ from typing import Any
 from dbshuf.base.block_io import BlockFile, round_up
 from dbshuf.base.counters import Tally
 from dbshuf.base.journal import Record
+from dbshuf.base.row_notes import BatchNotes, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Span, Spans
 from dbshuf.base.work_dir import WorkDir, in_words
@@ -66,34 +67,40 @@ class Sealed:
     """What earlier processes have sealed, as the journal has it.
 
     runs      address -> the run, the spans of ids it was made of, what it counts
-    empty     spans of rows of which SQL has left none
+    notes     address -> what is noted of it
+    empty     spans of rows of which SQL has left none, and what is noted of them
     ended     as Spans.ended
     is_whole  whether all rows are stored
+    is_all    whether these are all that the inputs hold
     used_bytes  of the file, the runs that were dropped included
     """
 
     runs: dict[int, tuple[StoredRun, list[Span], Tally]] = field(default_factory=dict)
-    empty: list[Span] = field(default_factory=list)
+    notes: dict[int, BatchNotes] = field(default_factory=dict)
+    empty: list[tuple[list[Span], BatchNotes]] = field(default_factory=list)
     ended: dict[int, int] = field(default_factory=dict)
     is_whole: bool = False
+    is_all: bool = False
     used_bytes: int = 0
 
     def add(self, record: Record, ranges: int) -> None:
         """Take in a `runs` record."""
-        for at, size, crc32, counts, spans in record["runs"]:
+        for at, size, crc32, counts, (row_sum, read), spans in record["runs"]:
             pairs = [(begin, end) for begin, end in spans]
+            notes = BatchNotes(row_sum, tuple((number, rows) for number, rows in read))
             if at is None:
-                self.empty += pairs
+                self.empty.append((pairs, notes))
                 continue
             run = StoredRun(~at, size, crc32)
-            self.runs[~at] = run, pairs, Tally(*counts)
+            self.runs[~at], self.notes[~at] = (run, pairs, Tally(*counts)), notes
             self.used_bytes = max(self.used_bytes, at + round_up(size + 4 * (3 * ranges + 1)))
         self.ended |= dict(record["ended"])
         self.is_whole = self.is_whole or record["is_whole"]
+        self.is_all = self.is_all or record["is_all"]
 
     def drop(self, addresses: list[int] | None) -> None:
         """Forget runs, or with None all of them."""
-        self.is_whole = False
+        self.is_whole = self.is_all = False
         if addresses is None:
             self.runs.clear()
             self.empty.clear()
@@ -104,7 +111,15 @@ class Sealed:
     def spans(self) -> Spans:
         """The rows of the inputs that need not be read again."""
         of_runs = (span for _, spans, _ in self.runs.values() for span in spans)
-        return Spans([*of_runs, *self.empty], self.ended)
+        of_empty = (span for spans, _ in self.empty for span in spans)
+        return Spans([*of_runs, *of_empty], self.ended)
+
+    def restore(self, notes: ReadNotes) -> None:
+        """Add what is noted of all of it."""
+        for address, (_, _, counts) in self.runs.items():
+            notes.restore(counts.rows, self.notes[address])
+        for _, of_empty in self.empty:
+            notes.restore(0, of_empty)
 
 
 class RunSeals:
@@ -113,9 +128,21 @@ class RunSeals:
     tally  what the runs of earlier processes count
     """
 
-    def __init__(self, work: WorkDir, store: KeptRows, sealed: Sealed, *, ranges: int) -> None:
-        """Seal in the journal of `work` what lies in `store`, and know what is `sealed`."""
-        self._work, self._store, self._sealed = work, store, sealed
+    def __init__(
+        self,
+        work: WorkDir,
+        store: KeptRows,
+        sealed: Sealed,
+        *,
+        ranges: int,
+        notes: ReadNotes | None = None,
+    ) -> None:
+        """Seal in the journal of `work` what lies in `store`, and know what is `sealed`.
+
+        notes  for a manifest, those of earlier processes included
+        """
+        self._work, self._store, self._sealed, self._notes = work, store, sealed, notes
+        self._untold = None if notes is None else -notes.read  # rows of inputs, but for `_notes`
         self._ranges, self._feed = ranges, None
         self._waiting: list[list[Any]] = []
         self._waiting_bytes = 0
@@ -154,12 +181,18 @@ class RunSeals:
         """
         numbers = [counts.rows, counts.text_bytes, counts.key_sum, counts.longest_bytes]
         where = [None, 0, 0] if run is None else [~run.address, run.slice_bytes, run.index_crc32]
+        noted = BatchNotes() if self._notes is None else self._notes.of_batch()
+        is_in_pieces = self._feed is not None and self._feed.is_in_pieces
         with self._lock:
-            self._waiting.append([*where, numbers, spans or ()])
+            if self._untold is not None:
+                for number, rows in noted.read:
+                    self._untold[number] -= rows
+            # no spans: what is damaged then has all of it begun anew
+            self._waiting.append([*where, numbers, noted, (spans or ()) if is_in_pieces else ()])
             self._waiting_bytes += 0 if run is None else run.slice_bytes
             is_much = self._waiting_bytes >= _SEAL_BYTES
             is_late = time.monotonic() - self._last_s >= _SEAL_S
-            is_due = self._feed is not None and self._feed.is_in_pieces and (is_much or is_late)
+            is_due = is_in_pieces and (is_much or is_late)
         if is_due and self._sealing.acquire(blocking=False):
             try:
                 self._seal(is_whole=False)
@@ -168,10 +201,15 @@ class RunSeals:
 
     def finish(self) -> None:
         """Seal all that is left, and that it is all."""
+        notes = self._notes
+        if notes is not None and self._untold is not None:
+            self._untold += notes.read  # what threads have read that hand no batches on
+            rest = [(int(at), int(self._untold[at])) for at in self._untold.nonzero()[0]]
+            self._waiting.append([None, 0, 0, [0, 0, 0, 0], BatchNotes(0, tuple(rest)), ()])
         with self._sealing:
-            self._seal(is_whole=True)
+            self._seal(is_whole=True, is_all=notes is not None and notes.is_all)
 
-    def _seal(self, *, is_whole: bool) -> None:
+    def _seal(self, *, is_whole: bool, is_all: bool = False) -> None:
         with self._lock:
             runs, self._waiting, self._waiting_bytes = self._waiting, [], 0
             self._last_s = time.monotonic()
@@ -179,4 +217,4 @@ class RunSeals:
         ended = [[begin, end] for begin, end in ends.items() if begin not in self._told_ends]
         self._told_ends.update(begin for begin, _ in ended)
         self._store.sync()
-        self._work.note("runs", runs=runs, ended=ended, is_whole=is_whole)
+        self._work.note("runs", runs=runs, ended=ended, is_whole=is_whole, is_all=is_all)

@@ -14,7 +14,7 @@ from dbshuf.plan.plan import Plan
 from dbshuf.source.input import Input
 from dbshuf.units import KIB
 
-_FORMAT = 1  # of the journal and of what it seals
+_FORMAT = 2  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 

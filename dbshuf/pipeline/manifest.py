@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, overload
 
+from dbshuf.base.block_io import write_file
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.row_checksum import VERSION as ROWS_VERSION
 from dbshuf.base.row_notes import ReadNotes, RowSum, WindowSum
+from dbshuf.base.spans import Spans
 from dbshuf.base.versions import versions_here
 from dbshuf.base.window import Window
+from dbshuf.base.work_dir import in_words, sync_directory
 from dbshuf.errors import CheckFailed
 from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
 from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
@@ -21,8 +25,11 @@ from dbshuf.sink.seal import Marked, NamedFile
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.hashing import CatchUp, with_digests
 from dbshuf.source.input import Input
+from dbshuf.units import MIB
 
 _NOT_ALL = "it was not read to its end"
+_IN_PARTS = "it was read in parts by several processes"
+_COPY_BYTES = 1 * MIB
 
 
 class InputEntries(Sequence[InputEntry]):
@@ -85,11 +92,16 @@ class ManifestSeal:
     rows_in: RowSum | None
     rows_out: RowSum
 
-    def __init__(self, wanted: Wanted, target: Target, *, unit: str) -> None:
-        """Begin the file of --manifest, hidden. Raises OutputUnwritable."""
-        self._wanted, self._target, self._unit = wanted, target, unit
+    def __init__(
+        self, wanted: Wanted, target: Target, *, unit: str, kept: Path | None = None
+    ) -> None:
+        """Begin the file of --manifest, hidden. Raises OutputUnwritable.
+
+        kept  the file that it waits in instead, for a later process too
+        """
+        self._wanted, self._target, self._unit, self._kept = wanted, target, unit, kept
         self._place: FilePlace | None = None
-        if wanted.path is not None:
+        if wanted.path is not None and kept is None:
             self._place = place_of(manifest_target(target, wanted.path))
 
     def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
@@ -108,9 +120,15 @@ class ManifestSeal:
             for piece in manifest.pieces():
                 self._place.output.write(piece)
             self._place.output.finish()
+        if self._wanted.path is not None and self._kept is not None:
+            with in_words(self._kept.parent):
+                write_file(self._kept, manifest.pieces(), mode=0o600)
+                sync_directory(self._kept.parent)
 
     def publish(self) -> None:
         """Show the file of --manifest."""
+        if self._kept is not None:
+            publish_kept(self._kept, self._wanted, self._target)
         if self._place is not None:
             self._place.publish()
             self._place = None
@@ -155,12 +173,18 @@ class RunRecord:
     """What a run on this machine notes, beside its work; a `sink.Seal`.
 
     plan  the plan of the run, whose inputs are hashed while they are read
+    sums  of the rows that are written
     """
 
-    def __init__(self, plan: Plan, wanted: Wanted, done: Sequence[str]) -> None:
-        """Begin; the last of `done` is the strategy, once all rows are ordered."""
+    def __init__(
+        self, plan: Plan, wanted: Wanted, done: Sequence[str], *, kept: Path | None = None
+    ) -> None:
+        """Begin; the last of `done` is the strategy, once all rows are ordered.
+
+        kept  as ManifestSeal
+        """
         unit = "line" if plan.schema is None else "row"
-        self._seal, self._done = ManifestSeal(wanted, plan.target, unit=unit), done
+        self._seal, self._done = ManifestSeal(wanted, plan.target, unit=unit, kept=kept), done
         inputs, why, at_once = plan.inputs, _NOT_ALL, False
         if plan.store is not None:
             why = f"its rows were read from the store `{plan.store.path}`"
@@ -168,7 +192,7 @@ class RunRecord:
             in_columns = why_not_hashed(plan.shape)
             inputs, at_once = with_digests(inputs, in_columns=in_columns), in_columns == ""
         self._why = why
-        self._windows = WindowSum()
+        self.sums = WindowSum()
         self._catch_up = CatchUp(inputs, at_once=at_once)
         notes = ReadNotes(len(inputs), self._catch_up.begin)
         other = plan.otherwise
@@ -177,16 +201,23 @@ class RunRecord:
         self.plan = replace(plan, inputs=inputs, notes=notes, otherwise=other)
         self._notes = notes
 
+    def go_on(self, known: Spans) -> None:
+        """Leave inputs of which an earlier process has read some to the thread that hashes."""
+        for one in self.plan.inputs:
+            if one.digest is not None and known.end_in(one.ordinal):
+                self._why = _IN_PARTS
+                one.digest.leave()
+
     def windows(self, windows: Iterable[Window]) -> Iterator[Window]:
         """Pass on what is written."""
         for window in windows:
-            self._windows.add(window)
+            self.sums.add(window)
             yield window
 
     def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
         """Write all, once the last byte is hashed."""
         seal, plan, notes = self._seal, self.plan, self._notes
-        self._windows.finish()
+        self.sums.finish()
         if notes.is_all:
             self._catch_up.join()
         else:  # a LIMIT was content with less
@@ -199,7 +230,7 @@ class RunRecord:
         is_seen = notes.ordered.rows or not plan.is_one_statement
         is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
         seal.rows_in = notes.ordered if is_seen and is_same else None
-        seal.rows_out = self._windows.total
+        seal.rows_out = self.sums.total
         seal.write(files, directory)
 
     def publish(self) -> None:
@@ -209,8 +240,28 @@ class RunRecord:
     def close(self) -> None:
         """End what is at work, and remove what was not published; never raises."""
         self._catch_up.stop()
-        self._windows.close()
+        self.sums.close()
         self._seal.close()
+
+
+def publish_kept(kept: Path, wanted: Wanted, target: Target) -> None:
+    """Show the manifest that waits in a file, under the name that --manifest gives it.
+
+    Raises  OutputUnwritable, OutputSpaceShort, WorkDirUnfit
+    """
+    if wanted.path is None:
+        return
+    with in_words(kept.parent), open(kept, "rb") as file:
+        place = place_of(manifest_target(target, wanted.path))
+        try:
+            while piece := file.read(_COPY_BYTES):
+                place.output.write(piece)
+            place.output.finish()
+            place.publish()
+        except BaseException:
+            place.output.abort()
+            place.discard()
+            raise
 
 
 def why_not_hashed(shape: Shape) -> str | None:

@@ -29,8 +29,9 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
 from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
 from dbshuf.pipeline.identity import Identity, write_identity
+from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.run_checks import check_totals, checked
-from dbshuf.pipeline.scan import open_scan
+from dbshuf.pipeline.scan import noted_scan
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
@@ -55,6 +56,7 @@ class State:
     ranges   buckets
     moves    final names, and the number (inode) of the file that is about to have each
     shards   of a directory: the name of each shard, and its number
+    marks    of a directory: the same of what it says of itself, in the order in which it comes
     counts   of what was published: rows, their bytes, the sum of their keys
     """
 
@@ -65,6 +67,7 @@ class State:
     output: SealedOutput = field(default_factory=SealedOutput)
     moves: list[tuple[Path, int]] = field(default_factory=list)
     shards: list[tuple[str, int]] = field(default_factory=list)
+    marks: list[tuple[str, int]] = field(default_factory=list)
     counts: tuple[int, int, int] = (0, 0, 0)
     is_published: bool = False
 
@@ -83,6 +86,7 @@ class State:
             case "publishing":
                 self.moves = [(Path(final), number) for final, number in record["moves"]]
                 self.shards = [(name, number) for name, number in record["shards"]]
+                self.marks = [(name, number) for name, number in record["marks"]]
                 rows, text_bytes, key_sum = record["counts"]
                 self.counts = rows, text_bytes, key_sum
             case "published":
@@ -106,9 +110,18 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             if _is_published(state):
                 tell(reporter, "an earlier run has published the output already")
                 written.merge(Tally(*state.counts))
+                if not state.is_published and plan.wanted is not None:
+                    publish_kept(work.manifest, plan.wanted, plan.target)
+                    work.note("published")
                 break
             try:
-                _Rest(plan, reporter, work, state).run(written)
+                if plan.wanted is None:
+                    _Rest(plan, reporter, work, state).run(written)
+                    break
+                with contextlib.closing(
+                    RunRecord(plan, plan.wanted, [plan.strategy], kept=work.manifest)
+                ) as record:
+                    _Rest(record.plan, reporter, work, state, record).run(written)
                 break
             except RunDamaged as damage:
                 tell(reporter, "partitioned rows are not what was sealed: they are read again")
@@ -139,14 +152,17 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
 
 
 def _is_published(state: State) -> bool:
-    """Whether the output has its name, or those who died had no time to say so."""
+    """Whether the output has its name, or those who died had no time to say so.
+
+    A directory has it with the last of its marks; then --manifest may not be there yet.
+    """
     if state.is_published or not state.moves:
         return state.is_published
     if all(_number_of(final) == number for final, number in state.moves):
         return True
     folder = state.moves[0][0]
     return bool(state.shards) and all(
-        _number_of(folder / name) == number for name, number in state.shards
+        _number_of(folder / name) == number for name, number in [*state.shards, *state.marks]
     )
 
 
@@ -169,20 +185,29 @@ def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
 class _Rest:
     """What is left to do of a run."""
 
-    def __init__(self, plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        reporter: Progress,
+        work: WorkDir,
+        state: State,
+        record: RunRecord | None = None,
+    ) -> None:
         self._plan, self._reporter, self._work, self._state = plan, reporter, work, state
+        self._record = record
         self._words = seed_words(plan.seed)
         self._seals_output = can_seal(plan.target)
 
     def run(self, written: Tally) -> None:
         """Scatter, gather and publish; `written` counts all rows of the output."""
         plan, work, state = self._plan, self._work, self._state
+        _take_back(state, keep=self._seals_output)
         if self._seals_output:
-            _take_back(state)
             flaw = check_sealed(plan.target, work, state.output)
             if flaw is not None:
                 tell(self._reporter, flaw)
         done = state.output.last
+        self._restore_notes()
         if state.rows.runs or done.next_key:
             read = sum(counts.text_bytes for _, _, counts in state.rows.runs.values())
             amounts = f"{human(read)} were read and {human(done.counts[1])} written"
@@ -191,7 +216,7 @@ class _Rest:
         written.merge(Tally(*done.counts))
         with private_folder(work.path) as folder:
             store = KeptRows(work.rows, state.rows.used_bytes)
-            seals = RunSeals(work, store, state.rows, ranges=state.ranges)
+            seals = RunSeals(work, store, state.rows, ranges=state.ranges, notes=plan.notes)
             with contextlib.closing(
                 PartitionOrder(layout, self._words, store, plan.schema, seals=seals)
             ) as order:
@@ -199,6 +224,17 @@ class _Rest:
                     order.take_stored()
                     self._scatter(order, seals, folder)
                 self._gather(order, written)
+
+    def _restore_notes(self) -> None:
+        """Have noted for the manifest what earlier processes have read and written."""
+        rows, last, notes = self._state.rows, self._state.output.last, self._plan.notes
+        if self._record is None or notes is None:
+            return
+        rows.restore(notes)
+        self._record.sums.total.add(last.counts[0], last.row_sum)
+        self._record.go_on(rows.spans)
+        if rows.is_all:
+            notes.end()
 
     def _scatter(self, order: PartitionOrder, seals: RunSeals, folder: Path) -> None:
         """Read and store all rows that are not stored yet."""
@@ -212,7 +248,7 @@ class _Rest:
 
         self._reporter.stage("read", plan.survey.text_bytes)
         self._reporter.advance(seals.tally.text_bytes)
-        with contextlib.closing(open_scan(plan, folder, advance)) as feed:
+        with contextlib.closing(noted_scan(plan, folder, advance)) as feed:
             if feed.is_in_pieces:
                 feed.leave_out(rows.spans)
             seals.begin(feed)
@@ -247,7 +283,8 @@ class _Rest:
             assert isinstance(sink, PlacedSink)
             return sink
         kind = SealedShards if target.in_shards else SealedFile
-        return kind(target, self._work, self._state.output)
+        sums = None if self._record is None else self._record.sums
+        return kind(target, self._work, self._state.output, sums)
 
     def _write(self, order: PartitionOrder, sink: PlacedSink, written: Tally) -> None:
         first_key, last_bucket = self._state.output.last.next_key, -1
@@ -255,7 +292,10 @@ class _Rest:
         given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
         windows = order.windows(order.bucket_of(first_key))
         with contextlib.closing(windows):
-            for window in checked(_from(windows, first_key), written, given_id):
+            rest = checked(_from(windows, first_key), written, given_id)
+            if self._record is not None and not self._seals_output:
+                rest = self._record.windows(rest)
+            for window in rest:
                 bucket = order.bucket_of(int(window.keys[0]))
                 if bucket != last_bucket and isinstance(sink, SealedFile | SealedShards):
                     sink.checkpoint(int(window.keys[0]))
@@ -266,26 +306,46 @@ class _Rest:
 
     def _publish(self, sink: PlacedSink, written: Tally) -> None:
         """Give the output its name, and say so before and afterwards."""
-        moves, shards = [], []
+        if self._record is not None:
+            self._record.write(sink.files, sink.directory)
+        moves, shards, marks = [], [], []
         for place in sink.places:
             if isinstance(place, HiddenFile | HiddenDirectory):
                 hidden, final = place.move
                 moves.append((str(final), _number_of(hidden)))
             if isinstance(place, HiddenDirectory):
                 shards += [(name, _number_of(path)) for path, name in place.named()]
+                marks += [(name, _number_of(path)) for path, name in place.marks]
         counts = [written.rows, written.text_bytes, written.key_sum]
-        self._work.note("publishing", moves=moves, shards=shards, counts=counts)
+        self._work.note("publishing", moves=moves, shards=shards, marks=marks, counts=counts)
         for place in sink.places:
             place.publish()
+        if self._record is not None:
+            self._record.publish()
         self._work.note("published")
 
 
-def _take_back(state: State) -> None:
-    """Undo the renames of a publication that was not completed."""
-    hidden = state.output.hidden
-    if hidden is None or not state.moves or not hidden.is_dir():
+def _take_back(state: State, *, keep: bool) -> None:
+    """Undo the renames of a publication of shards that was not completed.
+
+    keep  whether the shards are gone on with; else they are removed, to be made again
+    """
+    if not state.shards:
         return
-    final = state.moves[0][0]
+    final, hidden = state.moves[0][0], state.output.hidden
+    for name, file_number in reversed(state.marks):  # first what says that all is there
+        if _number_of(final / name) == file_number:
+            os.unlink(final / name)
+    if not keep:
+        for name, file_number in state.shards:
+            if _number_of(final / name) == file_number:
+                os.unlink(final / name)
+            if folder := os.path.dirname(name):  # of a split; gone with its last shard
+                with contextlib.suppress(OSError):
+                    os.rmdir(final / folder)
+        return
+    if hidden is None or not hidden.is_dir():
+        return
     for number, (name, file_number) in enumerate(state.shards):
         for path in (hidden / name, final / name):
             if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:

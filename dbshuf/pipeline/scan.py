@@ -381,6 +381,16 @@ def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     )
 
 
+def noted_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
+    """As `open_scan`; the checksum of what it yields is made where a manifest wants it."""
+    feed = open_scan(plan, folder, advance)
+    if plan.notes is None or plan.sample is not None:  # then other rows leave than come
+        return feed
+    from dbshuf.base.row_notes import NotedScan
+
+    return NotedScan(feed, plan.notes)
+
+
 def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
     if plan.store is not None:
         from dbshuf.store.read import StoreLines

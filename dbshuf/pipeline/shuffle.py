@@ -15,7 +15,6 @@ from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.rest_scan import RestScan
-from dbshuf.base.row_notes import NotedScan
 from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
@@ -27,7 +26,7 @@ from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled
-from dbshuf.pipeline.scan import SqlScan, open_scan
+from dbshuf.pipeline.scan import SqlScan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -225,7 +224,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(_noted_scan(as_read(plan), words, folder, advance)) as feed,
+        contextlib.closing(_rest_of(plan, words, folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -235,15 +234,12 @@ def _tried(
         yield from order.windows()
 
 
-def _noted_scan(
+def _rest_of(
     plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
 ) -> Scan:
-    feed = open_scan(plan, folder, advance)
-    if plan.given is not None:
-        feed = RestScan(feed, plan.given, words)
-    if plan.notes is None or plan.sample is not None:  # of which other rows leave
-        return feed
-    return NotedScan(feed, plan.notes)
+    """Return what reads the rows, but for those that were given out before."""
+    feed = noted_scan(as_read(plan), folder, advance)
+    return feed if plan.given is None else RestScan(feed, plan.given, words)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:

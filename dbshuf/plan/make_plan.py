@@ -105,7 +105,7 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     if work is None or not is_publishing(options):
         check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target) if work is None else None
+    wanted = wanted_of(given, target)
     survey = survey_of(read)
     kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)

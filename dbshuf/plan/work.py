@@ -10,7 +10,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan
-from dbshuf.sink import RemotePath, Target
+from dbshuf.sink import RemotePath, Target, output_path
 from dbshuf.sink.output_path import find
 from dbshuf.sink.sealed_output import can_seal
 
@@ -34,8 +34,6 @@ def check_work_options(options: Options) -> None:
         why = f"keeps partitioned rows, and --strategy is {options.strategy}"
     elif options.temp_dir is not None:
         why = "is where temporary data go, and --temp-dir is given too"
-    elif options.manifest is not None or options.card:
-        why = "is for rows that are not read again, and so no manifest can tell of all of them"
     elif options.output in (None, "-"):
         why = "is for files, and what went to standard output cannot be taken back"
     if why:
@@ -59,7 +57,13 @@ def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | No
             f"--work-dir: an upload to `{target.path}` cannot be gone on with",
             hint="write files, and copy them; or leave out --work-dir",
         )
-    for path in target.files:
+    manifest = None if options.manifest is None else output_path(options.manifest)
+    if isinstance(manifest, RemotePath):
+        raise UsageError(
+            f"--work-dir: an upload of --manifest `{manifest}` cannot be gone on with",
+            hint="name a file, and copy it; or leave out --work-dir",
+        )
+    for path in (*target.files, *([] if manifest is None else [manifest])):
         assert isinstance(path, Path)
         if find(path).is_special:
             raise UsageError(f"--work-dir is for files, and `{path}` is none")
@@ -72,7 +76,7 @@ def _asked(options: Options) -> dict[str, Any]:
     """Return the options that decide what is written, as JSON has them."""
     names = [field.name for field in fields(options) if field.name not in _FREE]
     asked = {name: getattr(options, name) for name in names}
-    for name in ("output", "store"):
+    for name in ("output", "store", "manifest"):
         if asked[name] is not None:
             asked[name] = os.path.abspath(asked[name]) + "/" * asked[name].endswith("/")
     return {name: list(one) if isinstance(one, tuple) else one for name, one in asked.items()}

@@ -2,7 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dbshuf.base.window import Window
 from dbshuf.sink.raw_file import ByteOutput
@@ -12,14 +12,22 @@ from dbshuf.units import KIB
 _BESIDE_BYTES = 64 * KIB  # from here on a hash takes longer than to have a thread make it
 
 
+class Begun(NamedTuple):
+    """What an earlier process has written of a file: rows, bytes, and a SHA-256 to go on with."""
+
+    rows: int
+    bytes: int
+    hash: Any
+
+
 class HashedOutput:
     """Passes bytes on, and hashes them in a thread while they are written."""
 
-    def __init__(self, output: ByteOutput) -> None:
+    def __init__(self, output: ByteOutput, begun: Begun | None = None) -> None:
         self._output = output
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if begun is None else begun.hash
         self._thread: ThreadPoolExecutor | None = None
-        self.written_bytes = 0
+        self.written_bytes = 0 if begun is None else begun.bytes
 
     def write(self, data: bytes | memoryview) -> None:
         self.written_bytes += memoryview(data).nbytes
@@ -48,7 +56,7 @@ class HashedOutput:
 
     def hexdigest(self) -> str:
         """Return the hash of all that was written."""
-        return self._hash.hexdigest()
+        return str(self._hash.hexdigest())
 
     def _close(self) -> None:
         if self._thread is not None:
@@ -80,9 +88,9 @@ class NotingEncoder:
 
     written: WrittenFile
 
-    def __init__(self, encoder: Encoder, output: HashedOutput) -> None:
+    def __init__(self, encoder: Encoder, output: HashedOutput, rows: int = 0) -> None:
         self._encoder, self._output = encoder, output
-        self._rows = 0
+        self._rows = rows
 
     def write(self, window: Window) -> None:
         self._encoder.write(window)

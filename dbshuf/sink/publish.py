@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dbshuf.base.block_io import write_file
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, is_our_card
@@ -238,6 +239,11 @@ class HiddenDirectory:
         """Return all files that were given names: where each is, and its name."""
         return [(self._hidden / str(at), name) for at, name in sorted(self._names.items())]
 
+    @property
+    def marks(self) -> list[tuple[Path, str]]:
+        """All files that `mark` made: where each is, and its name."""
+        return [(self._hidden / name, name) for name in self._marks]
+
     def reopen(self, had: SealedBytes) -> tuple[int, DiskFile]:
         """Return the number of the file behind those to stay, and that file, to go on with."""
         number = self._files
@@ -264,10 +270,8 @@ class HiddenDirectory:
 
     def mark(self, name: str, pieces: Iterable[bytes]) -> None:
         """Add a file that says something of the others; see `seal.Marked`."""
-        with in_words(self._shown, 0), open(self._hidden / name, "wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
+        with in_words(self._shown, 0):
+            write_file(self._hidden / name, pieces)
         self._marks.append(name)
 
     def publish(self) -> None:

@@ -10,6 +10,7 @@ places, so what makes them is begun anew from the rows that are partitioned alre
 """
 
 import contextlib
+import hashlib
 import os
 import zlib
 from dataclasses import dataclass, field
@@ -18,13 +19,16 @@ from typing import Any
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.journal import Record
+from dbshuf.base.row_notes import WindowSum
 from dbshuf.base.temporary import leave
 from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir, sync_directory
 from dbshuf.sink.cut_points import KeyCut, SizeCut
+from dbshuf.sink.hashed_output import Begun, written_by
 from dbshuf.sink.output_path import find
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile, Kept
 from dbshuf.sink.raw_file import DiskFile, SealedBytes
+from dbshuf.sink.seal import WrittenFile
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, open_encoder
 from dbshuf.sink.target import Target
@@ -45,6 +49,8 @@ class Seal:
     cut       the state of what cuts shards, as `Cut.go_on` takes it
     sealed    of a file: all of a shard, or the first bytes of what is open
     rows      of that shard
+    row_sum   the checksum of all rows before, where a manifest wants it
+    sha256    of a finished shard, where a manifest wants it
     """
 
     next_key: int = 0
@@ -52,6 +58,8 @@ class Seal:
     cut: dict[str, Any] | None = None
     sealed: SealedBytes = _NOTHING
     rows: int = 0
+    row_sum: int = 0
+    sha256: str | None = None
 
     @classmethod
     def parse(cls, record: Record) -> "Seal":
@@ -63,6 +71,8 @@ class Seal:
             record["cut"],
             SealedBytes(size, crc32),
             record["rows"],
+            record["row_sum"],
+            record["sha256"],
         )
 
 
@@ -73,11 +83,13 @@ class SealedOutput:
     hidden   its name while it is not published; None if there is none
     files    the shards that are finished, in their order
     begun    what is sealed of the file behind them
+    hash     of that, where a manifest wants it; `check_sealed` makes it
     """
 
     hidden: Path | None = None
     files: list[Seal] = field(default_factory=list)
     begun: Seal | None = None
+    hash: Any = None
 
     def add(self, record: Record) -> None:
         """Take in a record of the kinds that this module writes."""
@@ -97,6 +109,14 @@ class SealedOutput:
         """What the run goes on from."""
         return self.begun or (self.files[-1] if self.files else Seal())
 
+    @property
+    def in_file(self) -> Begun | None:
+        """What the encoder of the file that is begun goes on from; None if it is empty."""
+        begun = self.begun
+        if begun is None or not begun.sealed.size:
+            return None
+        return Begun(begun.rows, begun.sealed.size, self.hash)
+
 
 def can_seal(target: Target) -> bool:
     """Whether an output is sealed while it grows."""
@@ -114,8 +134,9 @@ def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | N
     if hidden is None:
         return None
     flaw = None
+    output.hash = hashlib.sha256() if target.is_noted else None
     if not target.in_shards:
-        if output.begun is not None and not _is_sound(hidden, output.begun.sealed):
+        if output.begun is not None and not _is_sound(hidden, output.begun.sealed, output.hash):
             flaw, output.begun = hidden, None
             work.note("kept", files=0)
     else:
@@ -123,7 +144,8 @@ def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | N
         seals = [*output.files, *([output.begun] if output.begun else [])]
         for number, seal in enumerate(seals):
             is_whole = number < len(output.files)
-            if not _is_sound(places[number], seal.sealed, is_whole=is_whole):
+            digest = None if is_whole else output.hash
+            if not _is_sound(places[number], seal.sealed, digest, is_whole=is_whole):
                 flaw = places[number]
                 del output.files[number:]
                 output.begun = None
@@ -141,8 +163,11 @@ def _remove_rest(hidden: Path, keep: int) -> None:
                     os.unlink(hidden / name)
 
 
-def _is_sound(path: Path, sealed: SealedBytes, *, is_whole: bool = False) -> bool:
-    """Whether a file begins with what was sealed, and has no more if that is all of it."""
+def _is_sound(path: Path, sealed: SealedBytes, digest: Any, *, is_whole: bool = False) -> bool:
+    """Whether a file begins with what was sealed, and has no more if that is all of it.
+
+    digest  is told what it begins with; or None
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -154,6 +179,8 @@ def _is_sound(path: Path, sealed: SealedBytes, *, is_whole: bool = False) -> boo
         buffer = memoryview(bytearray(_READ_BYTES))
         while left and (count := file.readinto(buffer[: min(left, _READ_BYTES)])):
             crc32 = zlib.crc32(buffer[:count], crc32)
+            if digest is not None:
+                digest.update(buffer[:count])
             left -= count
     return not left and crc32 == sealed.crc32
 
@@ -168,9 +195,12 @@ def _kept(work: WorkDir, output: SealedOutput, had: SealedBytes | None = None) -
 class SealedShards(ShardSink):
     """Shards, each sealed once it is finished; see ShardSink."""
 
-    def __init__(self, target: Target, work: WorkDir, output: SealedOutput) -> None:
-        """Go on from what is sealed."""
+    def __init__(
+        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
+    ) -> None:
+        """Go on from what is sealed; `sums` gets the rows that are written."""
         assert isinstance(target.path, Path)
+        self._sums = sums
         place = HiddenDirectory(target.path, force=target.force, kept=_kept(work, output))
         self._work, self._window, self._next = work, None, 0
         super().__init__(target, directory=place)
@@ -179,21 +209,28 @@ class SealedShards(ShardSink):
         self._counts = Tally(*output.last.counts)
         self._shard = len(output.files) - 1
         self._files = list(range(len(output.files)))
+        self._written = [
+            WrittenFile(seal.rows, seal.sealed.size, seal.sha256)
+            for seal in output.files
+            if seal.sha256 is not None
+        ]
         self._rows_before = self._counts.rows - (output.begun.rows if output.begun else 0)
         if output.last.cut is not None:
             self._cut.go_on(output.last.cut)
         is_read = output.last.next_key == END
         self._is_complete = is_read and len(self._files) == self._cut.parts
         if output.begun is not None:
-            self._begin_again(target, place, output.begun)
+            self._begin_again(target, place, output.begun.sealed, output.in_file)
 
     _window: Window | None
 
-    def _begin_again(self, target: Target, place: HiddenDirectory, begun: Seal) -> None:
-        number, self._output = place.reopen(begun.sealed)
+    def _begin_again(
+        self, target: Target, place: HiddenDirectory, had: SealedBytes, begun: Begun | None
+    ) -> None:
+        number, self._output = place.reopen(had)
         self._files.append(number)
         self._shard += 1
-        self._encoder = open_encoder(self._output, target, is_begun=begun.sealed.size > 0)
+        self._encoder = open_encoder(self._output, target, begun)
 
     def encode(self, window: Window) -> None:
         self._window, self._next = window, 0
@@ -201,6 +238,8 @@ class SealedShards(ShardSink):
             part = window.slice(first, last)
             self._open(shard).write(part)
             self._counts.add_window(part)
+            if self._sums is not None:
+                self._sums.add(part)
             self._next = last
 
     def checkpoint(self, next_key: int) -> None:
@@ -228,14 +267,20 @@ class SealedShards(ShardSink):
         assert isinstance(output, DiskFile)
         sync_directory(self._hidden)
         sealed = SealedBytes(output.written_bytes, output.sum())
-        window = self._window
-        if window is None:  # the last one
-            self._note("file", END, sealed, self._cut.begun())
-        else:
-            self._note("file", int(window.keys[self._next]), sealed, self._cut.begun())
+        window, written = self._window, written_by(encoder)
+        sha256 = None if written is None else written.sha256
+        next_key = END if window is None else int(window.keys[self._next])  # None: the last one
+        self._note("file", next_key, sealed, self._cut.begun(), sha256)
         self._rows_before = self._counts.rows
 
-    def _note(self, kind: str, next_key: int, sealed: SealedBytes, cut: dict[str, Any]) -> None:
+    def _note(
+        self,
+        kind: str,
+        next_key: int,
+        sealed: SealedBytes,
+        cut: dict[str, Any],
+        sha256: str | None = None,
+    ) -> None:
         counts = self._counts
         self._work.note(
             kind,
@@ -244,6 +289,8 @@ class SealedShards(ShardSink):
             counts=[counts.rows, counts.text_bytes, counts.key_sum],
             cut=cut,
             rows=counts.rows - self._rows_before,
+            row_sum=0 if self._sums is None else self._sums.so_far(),
+            sha256=sha256,
         )
 
     def suspend(self) -> None:
@@ -255,9 +302,12 @@ class SealedShards(ShardSink):
 class SealedFile(FileSink):
     """One file of plain text, sealed as far as it is written; see FileSink."""
 
-    def __init__(self, target: Target, work: WorkDir, output: SealedOutput) -> None:
-        """Go on from what is sealed."""
+    def __init__(
+        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
+    ) -> None:
+        """Go on from what is sealed; `sums` gets the rows that are written."""
         assert isinstance(target.path, Path)
+        self._sums = sums
         found = find(target.path)
         self._work, self._counts = work, Tally(*output.last.counts)
         had = None if output.begun is None else output.begun.sealed
@@ -265,7 +315,7 @@ class SealedFile(FileSink):
             with contextlib.suppress(OSError):
                 os.unlink(output.hidden)
         place = HiddenFile(found, shown=str(target.path), kept=_kept(work, output, had))
-        super().__init__(target, place, is_begun=had is not None and had.size > 0)
+        super().__init__(target, place, output.in_file)
         self._hidden = place.move[0]
         self._output = place.output
         sync_directory(self._hidden.parent)
@@ -273,6 +323,8 @@ class SealedFile(FileSink):
     def encode(self, window: Window) -> None:
         super().encode(window)
         self._counts.add_window(window)
+        if self._sums is not None:
+            self._sums.add(window)
 
     def checkpoint(self, next_key: int) -> None:
         """Seal what there is of the file."""
@@ -285,6 +337,8 @@ class SealedFile(FileSink):
             counts=[counts.rows, counts.text_bytes, counts.key_sum],
             cut=None,
             rows=counts.rows,
+            row_sum=0 if self._sums is None else self._sums.so_far(),
+            sha256=None,
         )
 
     def suspend(self) -> None:

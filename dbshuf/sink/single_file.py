@@ -8,6 +8,7 @@ from typing import Any
 
 from dbshuf.base.window import Window
 from dbshuf.sink.hashed_output import (
+    Begun,
     Encoder,
     HashedOutput,
     NotingEncoder,
@@ -19,18 +20,20 @@ from dbshuf.sink.seal import NamedFile, Seal
 from dbshuf.sink.target import Target
 
 
-def open_encoder(output: ByteOutput, target: Target, *, is_begun: bool = False) -> Encoder:
+def open_encoder(output: ByteOutput, target: Target, begun: Begun | None = None) -> Encoder:
     """Return the encoder of the target's format; only its own libraries are loaded.
 
     Where the target is noted, `written_by` tells of it once it is finished.
-    is_begun  whether the output, of plain text, has its head already
+    begun  what the output, of plain text, has already, its head included
     """
+    is_begun = begun is not None
     if is_begun:
         target = replace(target, header=b"")
     if not target.is_noted:
         return _encoder(output, target, is_begun=is_begun)
-    hashed = HashedOutput(output)
-    return NotingEncoder(_encoder(hashed, target, is_begun=is_begun), hashed)
+    hashed = HashedOutput(output, begun)
+    rows = 0 if begun is None else begun.rows
+    return NotingEncoder(_encoder(hashed, target, is_begun=is_begun), hashed, rows)
 
 
 def _encoder(output: ByteOutput, target: Target, *, is_begun: bool) -> Encoder:
@@ -147,14 +150,14 @@ class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
     def __init__(
-        self, target: Target, place: FilePlace | None = None, *, is_begun: bool = False
+        self, target: Target, place: FilePlace | None = None, begun: Begun | None = None
     ) -> None:
         """Write to the target's place, or to the file of another one; as `open_encoder`."""
         place = place or place_of(target)
         super().__init__([place])
         self._name = "-" if target.path is None else target.path.name
         try:
-            self._encoder = open_encoder(place.output, target, is_begun=is_begun)
+            self._encoder = open_encoder(place.output, target, begun)
         except BaseException:
             place.discard()
             raise

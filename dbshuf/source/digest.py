@@ -85,6 +85,8 @@ class InputDigest:
                 self._turn.notify_all()
 
     def _add(self, begin: int, data: memoryview) -> None:
+        if begin > self._next:  # an earlier process has read what is before: it is left
+            return
         if self._hash is None and self.sha256 is None:
             self._hash = hashlib.sha256()
         new = data[self._next - begin :]
@@ -99,13 +101,15 @@ class InputDigest:
         self._hash = None
 
     def catch_up(self, path: str, stop: threading.Event) -> None:
-        """Read and hash what is left of a plain file. Raises OSError."""
+        """Read and hash what is left of a file. Raises OSError."""
         self._turn = None
         view = memoryview(bytearray(MIB))
         with open(path, "rb", buffering=0) as file:
             while self.sha256 is None and not stop.is_set():
                 count = os.preadv(file.fileno(), [view], self._next)
                 if not count:
+                    if self._size is None:  # a compressed one that an earlier process has read
+                        self._done()
                     break
                 self._add(self._next, view[:count])
 

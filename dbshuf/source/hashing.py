@@ -1,5 +1,6 @@
 """Inputs whose bytes are hashed while they are read, and a thread for what readers leave."""
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,7 +66,7 @@ class CatchUp:
                 return
             if digest is None or digest.sha256 is not None or digest.unhashed:
                 continue
-            if one.path is None or not one.is_mappable:
+            if one.path is None or one.remote is not None or not os.path.isfile(one.path):
                 continue
             try:
                 digest.catch_up(one.path, self._stop)

@@ -16,16 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kept_runs import Death, Told, die_at, digest, run, seal_everything
+from output_files import MARKS
 from recorded_writes import Recorder, clear, disks, lay_out
 
-from dbshuf.api import shuffle
+from dbshuf.api import shuffle, verify_files
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.cli.clean import clean
 from dbshuf.cli.options import CleanArguments
 from dbshuf.errors import RunDiffers, UsageError, WorkDirUnfit
+from dbshuf.manifest.document import Manifest
 from dbshuf.options import Options
 from dbshuf.pipeline import identity, resume
 from dbshuf.plan.make_plan import plan_of
+from dbshuf.sink import publish
 
 LINES = [b"%d %s\n" % (number, b"x" * (number * 37 % 120)) for number in range(9000)]
 
@@ -53,27 +56,30 @@ SHARDS = {"inputs": LINE_INPUTS, "output": "out", "shards": 3}
 @pytest.mark.parametrize(
     "options",
     [
-        {"inputs": LINE_INPUTS, "output": "out.txt", "header": 1},
+        {"inputs": LINE_INPUTS, "output": "out.txt", "header": 1, "manifest": "m.json"},
         SHARDS,
         {"inputs": LINE_INPUTS, "output": "out", "shard_rows": 2500, "where": "bytes > 40"},
-        {"inputs": ("t.parquet",), "output": "out", "shards": 3, "format": "parquet"},
+        {"inputs": ("t.parquet",), "output": "out", "shards": 3, "format": "parquet", "card": True},
         {"inputs": ("t.parquet",), "output": "out", "shard_bytes": 64_000, "format": "csv"},
         {"inputs": ("t.parquet",), "output": "out.csv", "select": "n, upper(text) as text"},
         {"inputs": LINE_INPUTS, "output": "out", "shards": 2, "split": "a=0.5,b=0.5"},
-        {"inputs": LINE_INPUTS, "output": "out.parquet", "where": "line_number % 2 = 0"},
+        {"inputs": LINE_INPUTS, "output": "o.parquet", "where": "line_number % 2", "manifest": "m"},
         {"inputs": LINE_INPUTS, "output": "out.txt", "sql": "select id, line from lines"},
     ],
     ids=lambda options: "-".join(str(one) for one in options.values()),
 )
 def test_a_run_that_dies_again_and_again_ends_with_the_same_bytes(options, folder):
-    """Each run dies a few records after the one before began; what was sealed is not lost."""
+    """Each run dies a few records after the one before began; what was sealed is not lost.
+
+    What the run says of itself is the same too.
+    """
     out, step, runs = folder / options["output"], 3, 0
     if options.get("header"):
         for name in ("a.txt", "small/0.txt", "small/1.txt", "small/2.txt"):
             (folder / name).write_bytes(b"head\n" + (folder / name).read_bytes())
         (folder / "b.txt.gz").write_bytes(gzip.compress(b"head\n" + b"".join(LINES[4500:])))
     run(**options)
-    wanted = digest(out)
+    wanted, wanted_manifest = digest(out), manifest_of(options)
     os.rename(out, folder / "old")
     while die_at(step, work_dir="work", **options):
         runs += 1
@@ -81,8 +87,26 @@ def test_a_run_that_dies_again_and_again_ends_with_the_same_bytes(options, folde
         assert runs < 60
     assert runs
     assert digest(out) == wanted
+    assert manifest_of(options) == wanted_manifest
+    if out.is_dir():
+        assert set(os.listdir(out)) == set(os.listdir(folder / "old"))
     left = {"a.txt", "b.txt.gz", "small", "t.parquet", "old", options["output"]}
-    assert set(os.listdir(folder)) == left
+    assert set(os.listdir(folder)) == left | {options.get("manifest", "old")}
+
+
+def manifest_of(options: dict) -> Manifest | None:
+    """Return what a run said of itself, all but where it was kept; what lies there is that."""
+    path = options.get("manifest")
+    if Path(options["output"]).is_dir():
+        path = Path(options["output"], "_manifest.json")
+        verify_files(str(path.parent))
+        assert (path.parent / "_SUCCESS").exists()
+    if path is None:
+        return None
+    found = Manifest.read(path)
+    found.options.pop("work_dir", None)
+    assert all(one.sha256 for one in found.inputs), found.inputs
+    return found
 
 
 def died(folder: Path, at: int = 3, kind: str = "runs", **options: object) -> list[dict]:
@@ -140,6 +164,19 @@ def test_a_flipped_byte_is_found_and_its_part_done_again(what, folder):
     assert digest(folder / "out") == wanted
     (said,) = [text for text in told.texts if not text.startswith("goes on")]
     assert "again" in said or "anew" in said
+
+
+def test_damage_where_reading_starts_over_has_all_rows_read_again(folder):
+    """Lines are numbered from the first one: no run is kept then beside those made anew."""
+    options = {**SHARDS, "where": "line_number % 2"}
+    run(**options)
+    wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
+    os.rename("out", "old")
+    records = died(folder, 1, "file", **options)
+    first = next(one for record in records if record["kind"] == "runs" for one in record["runs"])
+    spoil(folder / "work" / "dbshuf-rows", first[0] + first[1] + 2)
+    run(work_dir="work", **options)
+    assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
 
 
 def lines_of(work: Path) -> list[bytes]:
@@ -200,7 +237,7 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with monkeypatch.context() as patched:
         patched.setattr(identity, "_FORMAT", 99)
-        with pytest.raises(RunDiffers, match="the version of journal was `1`, and is `99`"):
+        with pytest.raises(RunDiffers, match="the version of journal was `2`, and is `99`"):
             run(work_dir="work", **SHARDS)
     run(work_dir="work", **SHARDS)
 
@@ -243,6 +280,42 @@ def test_what_was_published_is_not_made_again(is_recorded, output, folder, monke
     assert not (folder / "work").exists()
 
 
+@pytest.mark.parametrize("options", [{}, {"split": "a=0.5,b=0.5"}], ids=["shards", "splits"])
+def test_death_within_the_renames_ends_with_all_that_a_directory_has(options, folder, monkeypatch):
+    """Of a directory that stays, as a mount point does: the shards are there, then the marks."""
+    options = {**SHARDS, **options, "manifest": "m.json", "shards": 2}
+    run(**options)
+    wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
+    shutil.rmtree("out")
+    os.remove("m.json")
+    (folder / "out").mkdir()
+    monkeypatch.setattr(publish, "can_be_replaced", lambda found: False)
+    replace, left, deaths = os.replace, 0, 0
+
+    def replaced(*paths: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Death
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    for moment in range(1, 12):
+        left = moment
+        try:
+            run(work_dir="work", **options)
+            break
+        except Death:
+            deaths += 1
+            if (folder / "out/_SUCCESS").exists():
+                verify_files("out")
+                assert set(MARKS) <= set(os.listdir("out"))
+    assert deaths == (2 if not options.get("split") else 4) + len(MARKS) + 1  # the last: m.json
+    assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
+    assert Manifest.read("m.json").outputs == wanted_manifest.outputs
+    assert not (folder / "work").exists()
+
+
 def test_a_work_dir_is_one_runs_alone(folder):
     """It is private, locked while in use, and no link; a directory that was there stays."""
     died(folder)
@@ -275,7 +348,6 @@ def test_a_work_dir_is_one_runs_alone(folder):
         ({"engine": "sqlite"}, "--engine is sqlite"),
         ({"engine": "spark"}, "--engine is spark"),
         ({"temp_dir": "."}, "--temp-dir"),
-        ({"manifest": "m.json"}, "manifest"),
         ({"output": None, "shards": None}, "standard output"),
         ({"output": "/dev/null", "shards": None}, "`/dev/null` is none"),
         ({"inputs": ("a.txt", "/dev/null")}, "`/dev/null` is no file"),

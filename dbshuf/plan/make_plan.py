@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbshuf.base.address_space import check_room
 from dbshuf.base.layout import SLACK_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.errors import UsageError
@@ -68,9 +69,10 @@ def make_plan(options: Options) -> Plan:
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
+    cap = memory_cap(options)
+    check_room(cap, threads)
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
-    cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)

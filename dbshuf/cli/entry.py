@@ -16,7 +16,7 @@ from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
 from dbshuf.errors import (
     DbshufError,
     MemoryRefused,
-    OutputUnwritable,
+    OutputSpaceShort,
     QueryFailed,
     QueryInvalid,
     UsageError,
@@ -97,7 +97,7 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
         return 0
     if (number := _errno(error)) in {errno.ENOSPC, errno.EDQUOT}:
         drop_stdout()
-        error = OutputUnwritable(f"output: {os.strerror(number)}", hint="free some space")
+        error = OutputSpaceShort(f"output: {os.strerror(number)}", hint="free some space")
     if isinstance(error, MemoryError) or _errno(error) == errno.ENOMEM or _is_threadless(error):
         error = MemoryRefused(
             f"the system gives this process no more memory: {_one_line(error)}",

@@ -32,7 +32,8 @@ def claim(path: Path) -> Path:
 def release(path: Path) -> None:
     """Forget a name: what it named has been removed, or has its final name."""
     if path in _claimed:
-        unlock_owner(path, _claimed.pop(path))
+        unlock_owner(path, _claimed[path])
+        _claimed.pop(path, None)  # last: a signal before leaves it to the end of the process
 
 
 def remove(path: Path) -> None:

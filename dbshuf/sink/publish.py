@@ -23,6 +23,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.sink.output_path import (
@@ -136,13 +137,17 @@ class HiddenFile:
         self._shown = shown
         self._final, self._old = found.final, found.old
         self._hidden = claim(hidden_beside(self._final))
-        mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
-        self.output = DiskFile(self._hidden, shown=shown, mode=mode)
+        self.output = DiskFile(self._hidden, shown=shown, mode=0o666)
+        with in_words(shown):
+            self._mode = _keep_private(self._hidden)
 
     def publish(self) -> None:
         with in_words(self._shown):
             if self._old is not None:
                 _take_after(self._hidden, self._old)
+            else:
+                _set_mode(self._hidden, self._mode)
+            commit()
             os.replace(self._hidden, self._final)
             release(self._hidden)
             _sync_directory(self._final.parent)
@@ -174,8 +179,8 @@ class HiddenDirectory:
             else:
                 self._hidden = hidden_in(self._final)
             os.mkdir(claim(self._hidden))
-            if self._whole and found.old is not None:
-                _take_after(self._hidden, found.old)
+            self._mode = _keep_private(self._hidden)
+        self._old = found.old
         self.place = self._hidden.parent
 
     def create(self, name: str | None) -> tuple[int, DiskFile]:
@@ -213,6 +218,11 @@ class HiddenDirectory:
                 self._move_in(names, folders)
 
     def _rename_whole(self) -> bool:
+        if self._old is not None:
+            _take_after(self._hidden, self._old)
+        else:
+            _set_mode(self._hidden, self._mode)
+        commit()
         try:
             os.rename(self._hidden, self._final)
         except OSError as error:
@@ -225,6 +235,7 @@ class HiddenDirectory:
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
+        commit()
         if self._marker is not None:
             (self._final / self._marker).unlink(missing_ok=True)
         for folder in folders:
@@ -250,6 +261,19 @@ def _make_folder(folder: Path) -> None:
         os.mkdir(folder)
 
 
+def _keep_private(hidden: Path) -> int:
+    """Let nobody else look into what is not shown yet; return the mode that it was made with."""
+    mode = stat.S_IMODE(os.stat(hidden).st_mode)
+    _set_mode(hidden, mode & stat.S_IRWXU)
+    return mode
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set a mode; a file system may know none."""
+    with contextlib.suppress(OSError):
+        os.chmod(path, mode)
+
+
 def _take_after(hidden: Path, old: os.stat_result) -> None:
     """Give what is about to be shown the owner, group and mode of what it replaces.
 
@@ -263,8 +287,7 @@ def _take_after(hidden: Path, old: os.stat_result) -> None:
             break
     else:
         mode &= ~stat.S_IRWXG
-    with contextlib.suppress(OSError):
-        os.chmod(hidden, mode)
+    _set_mode(hidden, mode)
 
 
 def _sync_directory(directory: Path) -> None:

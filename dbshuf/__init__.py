@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.errors import DbshufError
 
 if TYPE_CHECKING:
-    from dbshuf.api import export, ingest, shuffle, stream
+    from dbshuf.api import export, ingest, report, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
 
 __version__ = "0.1.0"
-_FUNCTIONS = ("export", "ingest", "shuffle", "stream")
+_FUNCTIONS = ("export", "ingest", "report", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
     "__version__",
     "export",
     "ingest",
+    "report",
     "shuffle",
     "stream",
+    "verify",
+    "verify_files",
 ]
 
 

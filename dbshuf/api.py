@@ -2,6 +2,8 @@
 
 shuffle  rows into files          stream  the same rows as Arrow batches
 query    the rows of one SELECT   ingest  rows into a store   export  out of it, as shuffle
+verify   inputs against outputs   verify_files  outputs against their manifest
+report   how well an output is shuffled, as a page
 """
 
 import atexit
@@ -9,24 +11,31 @@ import contextlib
 import os
 import weakref
 from collections.abc import Generator, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pyarrow as pa
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
-from dbshuf.errors import UsageError
+from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, ordered, run
+from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
+from dbshuf.pipeline.verify.files import verify_files as check_files
+from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.written_types import as_written, reader_schema
+from dbshuf.units import parse_share
 
-__all__ = ["export", "ingest", "query", "shuffle", "stream"]
+if TYPE_CHECKING:
+    from dbshuf.reporting.report import ReportResult
+
+__all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify", "verify_files"]
 
 _streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
@@ -73,6 +82,12 @@ class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
+class VerifyOptions(QueryOptions, SqlOptions, total=False):
+    """Options of `verify` beyond those it names; as on the command line."""
+
+    format: str | None
+
+
 class OutputOptions(TypedDict, total=False):
     """What is written; as on the command line."""
 
@@ -85,6 +100,8 @@ class OutputOptions(TypedDict, total=False):
     split: str | None
     split_seed: str | None
     split_by: str | None
+    manifest: str | os.PathLike[str] | None
+    card: bool
     force: bool
 
 
@@ -184,6 +201,54 @@ def query(
     return pa.RecordBatchReader.from_batches(plan.schema, rows)
 
 
+class ReportOptions(InputOptions, total=False):
+    """Options of `report` beyond those it names; as on the command line."""
+
+    where: str | None
+    select: str | None
+    format: str | None
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+def report(
+    output: str | os.PathLike[str],
+    page: str | os.PathLike[str],
+    *,
+    inputs: Names = (),
+    sample_rows: int = 100_000,
+    manifest: str | os.PathLike[str] | None = None,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[ReportOptions],
+) -> "ReportResult":
+    """Show how well `output` is shuffled, as one HTML page, as `dbshuf report` does.
+
+    output    what was shuffled: a file, or a directory of shards
+    page      the file to write
+    inputs    what it was shuffled from; none: those of the manifest, if it has one and they are
+              as it says; otherwise the page tells nothing of the order
+    sample_rows  of the output that are looked for in the inputs, about
+    manifest  of the run that wrote the output; default: the one in its directory, if any
+    seed      of shuffle_key(id) in `where` and `select`
+    options   of the run that wrote the output, see ReportOptions
+    Returns   p-values by the name of what was tested, and what was read
+    Raises    DbshufError, ExtraMissing where the extra `report` is not installed
+    """
+    unknown = set(options) - set(ReportOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"report takes no `{sorted(unknown)[0]}`")
+    from dbshuf.reporting.report import ReportOptions as Asked
+    from dbshuf.reporting.report import make_report
+
+    chosen = Options(**_options(inputs, {**options, "memory": memory, "seed": seed}))
+    remove_leftovers(folders_written(os.fspath(page), chosen.temp_dir))
+    known = _path_of(manifest)
+    asked = Asked(os.fspath(output), chosen, os.fspath(page), sample_rows, known)
+    return make_report(asked, progress)
+
+
 def stream(
     inputs: Names,
     *,
@@ -228,6 +293,87 @@ def stream(
     return pa.RecordBatchReader.from_batches(schema, rows)
 
 
+def verify(
+    inputs: Names,
+    output: str | os.PathLike[str],
+    *,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    order: bool | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    sample: str | float | None = None,
+    show_rows: bool = False,
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[VerifyOptions],
+) -> RowsVerified:
+    """Check that `output` holds the rows of `inputs` and no others, as `dbshuf verify` does.
+
+    inputs     and options: as they were given to `shuffle`, as far as rows depend on them
+    output     a file, a directory of shards or a glob; `format` where its name does not tell
+    seed       if it is given, the order is checked too, unless order=False
+    order      True without a seed: the seed is that of the manifest, which lies in `output`
+               unless `manifest` names another one
+    sample     share of the rows to look at: 0.05 or "5%"; default: all
+    show_rows  whether the content of rows that differ is part of the result
+    Returns    what was compared
+    Raises     VerifyFailed where something differs, with what was found as its `result`;
+               DbshufError where something cannot be read
+    """
+    unknown = set(options) - set(VerifyOptions.__annotations__)
+    if unknown:
+        raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
+    if order and seed is None:
+        seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    found = verify_rows(
+        Options(**chosen),
+        os.fspath(output),
+        progress,
+        checks_order=seed is not None if order is None else order,
+        sample=None if sample is None else parse_share(sample, "--sample"),
+        show_rows=show_rows,
+    )
+    if not found.is_same:
+        raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
+    return found
+
+
+def verify_files(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    manifest: str | os.PathLike[str] | None = None,
+    sample: str | float | None = None,
+    threads: int | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> FilesVerified:
+    """Check that the files of an output are those of its manifest, as `dbshuf verify OUT` does.
+
+    output    a directory of shards, or the file that `manifest` is of; default: what is beside it
+    manifest  default: _manifest.json in the directory, or the list SHA256SUMS
+    sample    share of the files to read, drawn at random; sizes are looked at of all
+    Returns   what was checked
+    Raises    VerifyFailed where something differs, with what was found as its `result`;
+              ManifestInvalid where the manifest is not what it was
+    """
+    if output is None and manifest is None:
+        raise UsageError("no output is named, and no manifest", hint="name a directory of shards")
+    found = check_files(
+        _path_of(output),
+        progress,
+        manifest=_path_of(manifest),
+        sample=None if sample is None else parse_share(sample, "--sample"),
+        threads=threads,
+    )
+    if not found.is_same:
+        raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
+    return found
+
+
+def _path_of(given: str | os.PathLike[str] | None) -> str | None:
+    return None if given is None else os.fspath(given)
+
+
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
     remove_leftovers(folders_written(options.output, options.temp_dir))
@@ -248,7 +394,9 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
-        name: os.fspath(others[name]) for name in ("temp_dir",) if others.get(name) is not None
+        name: os.fspath(others[name])
+        for name in ("temp_dir", "manifest")
+        if others.get(name) is not None
     }
     seed = others.get("seed")
     for name in ("include", "exclude", "allow_files", "spark_conf"):

@@ -28,11 +28,16 @@
     ├── RemoteFailed         26  a remote host fails, after all attempts
     ├── ExtraMissing         27  a package or program is not installed
     ├── EngineFailed         28  the cluster that orders the rows fails
-    └── MemoryRefused        29  the system gives less memory than --memory names
+    ├── MemoryRefused        29  the system gives less memory than --memory names
+    ├── ManifestInvalid      30  a manifest is none, or was changed since
+    └── VerifyFailed         31  outputs are not what `verify` holds them against
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n. No error leaves a half-written output.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class DbshufError(Exception):
@@ -212,3 +217,26 @@ class MemoryRefused(DbshufError):
     """The system gives the process less memory than --memory names."""
 
     exit_code = 29
+
+
+class ManifestInvalid(DbshufError):
+    """A manifest is none, or was changed since it was written."""
+
+    exit_code = 30
+
+
+class VerifyFailed(DbshufError):
+    """Outputs are not what the inputs, or the manifest, say that they should be.
+
+    details  what differs, a line each
+    result   what was found, for programs; None: nothing could be compared
+    """
+
+    exit_code = 31
+
+    def __init__(
+        self, message: str, *, hint: str = "", details: Sequence[str] = (), result: Any = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.details = tuple(details)
+        self.result = result

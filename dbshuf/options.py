@@ -53,6 +53,8 @@ class Options:
     split: str | None = None
     split_seed: str | None = None
     split_by: str | None = None
+    manifest: str | None = None
+    card: bool = False
 
 
 def check_options(options: Options) -> None:
@@ -85,6 +87,7 @@ def check_options(options: Options) -> None:
     if options.output == "":
         raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
     check_output_name(options.output)
+    _check_manifest_option(options)
     cuts = [options.shards, options.shard_bytes, options.shard_rows]
     if sum(cut is not None for cut in cuts) > 1:
         raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
@@ -102,6 +105,18 @@ def check_options(options: Options) -> None:
         )
     if any(cut is not None for cut in cuts) and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
+
+
+def _check_manifest_option(options: Options) -> None:
+    """Raise UsageError for a --manifest that names no file of its own."""
+    name = options.manifest
+    if name is None:
+        return
+    if name in ("", "-") or name.endswith("/"):
+        raise UsageError(f"--manifest `{name}` names no file", hint="as in --manifest out.json")
+    if name == options.output:
+        raise UsageError(f"--manifest and --output are both `{name}`", hint="name two files")
+    check_output_name(name)
 
 
 def check_texts(**texts: str | None) -> None:

@@ -36,6 +36,21 @@ def parse_bytes(text: str | int, option: str = "size") -> int:
     return size
 
 
+def parse_share(text: str | float, option: str) -> float:
+    """Return the part of a whole that `text` names: "5%", "0.05" or 0.05.
+
+    Raises   UsageError unless it is above 0, and 1 or less
+    """
+    try:
+        said = str(text).strip()
+        share = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{option} `{text}` is no share", hint="write it as 5% or 0.05")
+    return share
+
+
 def human(size: float) -> str:
     """Return `size` bytes in SI units, three digits or so: `1.42 GB`."""
     for factor, unit in ((10**12, "TB"), (GB, "GB"), (MB, "MB"), (KB, "kB")):

@@ -88,11 +88,11 @@ def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     assert len((documents / "long.txt").read_text().splitlines()) == 100
     assert pq.read_table(documents / "text.parquet").column_names == ["text", "source"]
     assert pq.read_table(documents / "typed.parquet").num_rows == 50
-    assert len(list((documents / "english").iterdir())) == 8
+    assert len(list((documents / "english").glob("part-*"))) == 8
     assert len((documents / "unique.txt").read_text().splitlines()) == 102
     assert pq.read_table(documents / "epoch1.parquet").num_rows == 102
     assert len((documents / "langs.csv").read_text().splitlines()) == 3
-    assert {one.name for one in (documents / "split").iterdir()} == {"train", "valid"}
+    assert {"train", "valid"} <= {one.name for one in (documents / "split").iterdir()}
 
 
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):

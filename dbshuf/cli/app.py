@@ -22,11 +22,15 @@ from dbshuf.cli.options import (
     Inputs,
     PlanArguments,
     QueryArguments,
+    ReportArguments,
     ShuffleArguments,
+    VerifyArguments,
 )
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
+from dbshuf.cli.report import report
 from dbshuf.cli.shuffle import shuffle
+from dbshuf.cli.verify import verify
 
 T = TypeVar("T")
 
@@ -100,4 +104,6 @@ _add(plan, PlanArguments)
 _add(query, QueryArguments)
 _add(ingest, IngestArguments)
 _add(export, ExportArguments)
+_add(report, ReportArguments)
 _add(clean, CleanArguments)
+_add(verify, VerifyArguments)

@@ -182,8 +182,8 @@ class Rows:
 
 
 @group
-class Sql:
-    """What SQL does to the rows before they are shuffled."""
+class Filters:
+    """What SQL does to each row by itself."""
 
     where: Annotated[
         str | None, value("--where", "EXPR", "Keep the rows for which the SQL EXPR is true.")
@@ -191,6 +191,12 @@ class Sql:
     select: Annotated[
         str | None, value("--select", "LIST", "Write these SQL expressions instead of the rows.")
     ] = None
+
+
+@group
+class Sql(Filters):
+    """What SQL does to the rows before they are shuffled."""
+
     sql: Annotated[
         str | None,
         value("--sql", "FILE", "Shuffle the result of the SELECT over `lines` in FILE (or -)."),
@@ -292,6 +298,25 @@ class Replacing:
 
 
 @group
+class Written:
+    """What is written about the output."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Write what was read and written, with checksums, to FILE.",
+            "in a directory of shards `_manifest.json`",
+        ),
+    ] = None
+    card: Annotated[
+        bool,
+        flag("--card", "Describe Parquet shards in README.md, as Hugging Face datasets reads it."),
+    ] = False
+
+
+@group
 class Report:
     """What is told on standard error; the library does not know of it."""
 
@@ -318,7 +343,9 @@ class Printing:
 
 
 @group
-class AfterInputs(Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Replacing, Report):
+class AfterInputs(
+    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+):
     """What every command that shuffles takes beside its inputs."""
 
 
@@ -333,13 +360,18 @@ class PlanArguments(ShuffleArguments, Printing):
 
 
 @group
-class Answers:
-    """What the result of a query is written as."""
+class Seed:
+    """Which order SQL may ask for."""
 
     seed: Annotated[
         str | None,
         value("--seed", "TEXT", "Let shuffle_key(id) be of TEXT.", "shuffle_key(TEXT, id) alone"),
     ] = None
+
+
+@group
+class Answers(Seed):
+    """What the result of a query is written as."""
 
     binary: Annotated[
         bool, flag("--binary", "Show bytes of `line` that are no UTF-8 as U+FFFD; no error.")
@@ -411,9 +443,95 @@ class QueryArguments(Inputs, Chosen, Output, Limits, Lines, Rows, Fence, Answers
 
 
 @group
+class Shuffled:
+    """What a shuffle wrote, where that has to be said."""
+
+    format: Annotated[
+        str | None,
+        value(
+            "--format",
+            "NAME",
+            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
+            "by its content and its name",
+            formats,
+        ),
+    ] = None
+    binary: Annotated[
+        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
+    ] = False
+
+
+@group
+class Sampling:
+    """What a report looks at, and where it goes."""
+
+    page: Annotated[
+        str | None, value("-o --output", "PATH", "Write the page to PATH.", "standard output")
+    ] = None
+    sample_rows: Annotated[
+        int,
+        value("--sample-rows", "N", "Look for about N rows of the output in the inputs.", "100000"),
+    ] = 100_000
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Show the run of this manifest; its inputs are read if none is named.",
+            "_manifest.json in the directory",
+        ),
+    ] = None
+
+
+@group
+class ReportArguments(
+    Inputs, Sampling, Chosen, Lines, Rows, Filters, Shuffled, Seed, Limits, Temp, Report
+):
+    """What `dbshuf report` takes; the last of its inputs is the output that was shuffled."""
+
+
+@group
 class CleanArguments:
     """What `dbshuf clean` takes."""
 
     folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
     dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
     quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False
+
+
+@group
+class Checks:
+    """What is held against what."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Check the files that this manifest names.",
+            "_manifest.json or SHA256SUMS in the directory",
+        ),
+    ] = None
+    seed: Annotated[
+        str | None,
+        value("--seed", "TEXT", "Check that the order is the one of TEXT.", "any order will do"),
+    ] = None
+    order: Annotated[
+        bool | None,
+        flag("--order/--no-order", "Check the order too, by --seed or the seed in the manifest."),
+    ] = None
+    sample: Annotated[
+        str | None,
+        value("--sample", "SHARE", "Look at a part of the rows, or of the files: 5%.", "all"),
+    ] = None
+    show_rows: Annotated[
+        bool, flag("--show-rows", "Show the rows that differ, not only where they are.")
+    ] = False
+    as_json: Annotated[bool, flag("--json", "Print what was found as JSON.")] = False
+
+
+@group
+class VerifyArguments(
+    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Checks, Limits, Temp, Report
+):
+    """What `dbshuf verify` takes; the last of its inputs is the output."""

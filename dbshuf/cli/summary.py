@@ -11,6 +11,8 @@ from dbshuf.units import human
 if TYPE_CHECKING:
     from dbshuf.pipeline.ingest import IngestResult
     from dbshuf.pipeline.shuffle import Result
+    from dbshuf.pipeline.verify.files import FilesVerified
+    from dbshuf.pipeline.verify.rows import RowsVerified
 
 
 def summary(result: "Result") -> str:
@@ -35,6 +37,24 @@ def ingest_summary(result: "IngestResult") -> str:
         f" {result.rows:,} rows, {human(result.text_bytes)} in {result.elapsed_s:.2f} s,"
         f" peak memory {human(result.peak_rss_bytes)}"
     )
+
+
+def verify_summary(result: "RowsVerified | FilesVerified") -> str:
+    """Return the line at the end of a check that found no difference, for people."""
+    from dbshuf.pipeline.verify.files import FilesVerified
+
+    size = f"{human(result.text_bytes)} in {result.elapsed_s:.2f} s"
+    if isinstance(result, FilesVerified):
+        files = f"{result.files:,} file{'' if result.files == 1 else 's'}"
+        if result.hashed_files < result.files:
+            files += f", {result.hashed_files:,} of them ({human(result.hashed_bytes)}) read,"
+        return f"dbshuf: {files} as `{result.listed_in}` has them, {size}"
+    rows = f"the same {result.rows_in:,} row{'' if result.rows_in == 1 else 's'}"
+    if result.sample is not None:
+        rows += f", a sample of {100 * result.sample:.3g}%,"
+    order = ", in the order of the seed" if result.order else ""
+    peak = human(result.peak_rss_bytes)
+    return f"dbshuf: {rows} in inputs and outputs{order}, {size}, peak memory {peak}"
 
 
 def done_event(result: "Result") -> str:

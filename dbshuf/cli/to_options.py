@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     names = [field.name for field in fields(given) if field.name not in ours]
     options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
     repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
-    return replace(options, sql=_sql_text(given), **repeated)
+    others = inputs if isinstance(given, ShuffleArguments) else (given.store,)
+    return replace(options, sql=sql_text(given.sql, others), **repeated)
 
 
 def check_stdin(inputs: tuple[str, ...]) -> None:
@@ -70,13 +72,14 @@ def tell_waiting(inputs: tuple[str, ...], *, quiet: bool) -> None:
                 say(f"dbshuf: waiting for `{printable(name)}`, which is no regular file")
 
 
-def _sql_text(given: ShuffleArguments | ExportArguments) -> str | None:
-    """Return what a file of SQL holds, or standard input if it is `-`."""
-    name = given.sql
+def sql_text(name: str | None, inputs: Sequence[str]) -> str | None:
+    """Return what a file of SQL holds, or standard input if it is `-`.
+
+    inputs  what else is read
+    """
     if name is None:
         return None
     if name == "-":
-        inputs = given.inputs if isinstance(given, ShuffleArguments) else [given.store]
         if sys.stdin is None or not inputs or "-" in inputs:
             raise UsageError("--sql - and the inputs cannot both be standard input")
         try:

@@ -25,13 +25,14 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
-from dbshuf.pipeline.verify import check_read, check_rows
+from dbshuf.pipeline.run_checks import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
 from dbshuf.source.lines.reader import LineSource
 from dbshuf.units import MIB
 
 if TYPE_CHECKING:
+    from dbshuf.base.row_notes import ReadNotes
     from dbshuf.plan.plan import Plan
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
@@ -54,9 +55,10 @@ class LineScan:
         query: "RowQuery | None" = None,
         relation: LineRelation | None = None,
         most_workers: int = 1 << 10,
+        notes: "ReadNotes | None" = None,
     ) -> None:
         """Scan from `source`; `relation` makes what the query sees of lines."""
-        self.most_workers = most_workers
+        self.most_workers, self._notes = most_workers, notes
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
         self._seen_bytes = 0
@@ -68,6 +70,8 @@ class LineScan:
         try:
             for batch in self._source.batches(self._source.new_arena(buffer)):
                 seen_bytes += batch.text_bytes
+                if self._notes is not None:
+                    self._notes.saw(batch)
                 if evaluator is None:
                     yield batch
                 else:
@@ -90,6 +94,8 @@ class LineScan:
     def check(self) -> None:
         self._source.check_unchanged()
         check_read(self._seen_bytes, self._source.text_bytes)
+        if self._notes is not None:
+            self._notes.end()
 
     def stop(self) -> None:
         self._source.stop()
@@ -109,9 +115,10 @@ class TableScan:
         *,
         query: "RowQuery | None" = None,
         relation: RowRelation | None = None,
+        notes: "ReadNotes | None" = None,
     ) -> None:
         """Scan from `source`; `relation` makes what the query sees of rows."""
-        self.most_workers = 1 << 10
+        self.most_workers, self._notes = 1 << 10, notes
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
 
@@ -125,6 +132,8 @@ class TableScan:
         try:
             for rows in self._source.batches():
                 size = int(rows.sizes.sum())
+                if self._notes is not None:
+                    self._notes.saw(rows)
                 if evaluator is None:
                     yield rows
                 else:
@@ -144,6 +153,8 @@ class TableScan:
         self._source.check_unchanged()
         if self._source.rows is not None:
             check_rows(self._source.seen_rows, self._source.rows)
+        if self._notes is not None:
+            self._notes.end()
 
     def stop(self) -> None:
         self._source.stop()
@@ -317,11 +328,13 @@ def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
             query=inner,
             relation=lines,
             most_workers=1 if "line_number" in columns else 1 << 10,
+            notes=plan.notes,
         )
         to_relation = lines.of
     else:
         rows = RowRelation(inputs, columns)
-        feed = TableScan(_row_source(plan, layout), inputs, advance, query=inner, relation=rows)
+        source = _row_source(plan, layout)
+        feed = TableScan(source, inputs, advance, query=inner, relation=rows, notes=plan.notes)
         to_relation = rows.of
     if outer is None:
         return feed

@@ -14,14 +14,17 @@ from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
+from dbshuf.base.row_notes import NotedScan
+from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
+from dbshuf.pipeline.manifest import RunRecord
+from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import SqlScan, open_scan
-from dbshuf.pipeline.verify import check_totals, checked
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -60,7 +63,11 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
     if isinstance(plan, Plan):
-        _run_here(plan, reporter, written, done)
+        if plan.wanted is None:
+            _run_here(plan, reporter, written, done)
+        else:
+            with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
+                _run_here(record.plan, reporter, written, done, record)
     else:
         from dbshuf.pipeline.spark.run import run_on_spark
 
@@ -78,17 +85,23 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     )
 
 
-def _run_here(plan: Plan, reporter: Progress, written: Tally, done: list[str]) -> None:
-    """Order the rows in this process, and publish them."""
+def _run_here(
+    plan: Plan,
+    reporter: Progress,
+    written: Tally,
+    done: list[str],
+    record: RunRecord | None = None,
+) -> None:
+    """Order the rows in this process, and publish them, with what `record` has to say."""
     with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
         sink = None
         try:
             sink = open_sink(plan.target)
-            for window in windows:
+            for window in windows if record is None else record.windows(windows):
                 sink.write(window)
                 reporter.advance(window.text_bytes)
             reporter.stage("publish", None)
-            sink.finish()
+            sink.finish(record)
         except BaseException:
             if sink is not None:
                 sink.abort()
@@ -140,6 +153,8 @@ def _windows(
         if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
             raise
     read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
     release_unused()
     done.append(plan.otherwise.strategy)
     again = folder / "again"
@@ -167,7 +182,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(open_scan(plan, folder, advance)) as feed,
+        contextlib.closing(_noted_scan(plan, folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -175,6 +190,11 @@ def _tried(
         read.merge(order.read)
         on_read()
         yield from order.windows()
+
+
+def _noted_scan(plan: Plan, folder: Path, advance: Callable[[int], None]) -> Scan:
+    feed = open_scan(plan, folder, advance)
+    return feed if plan.notes is None else NotedScan(feed, plan.notes)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:

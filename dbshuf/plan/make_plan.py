@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbshuf.base.address_space import check_room
-from dbshuf.base.layout import SLACK_BYTES, Layout
+from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
+from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
 from dbshuf.plan.plan import Plan
@@ -44,18 +46,21 @@ def spark_plan(options: Options) -> "SparkPlan":
 
     check_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
-    options = replace(options, seed=seed)
+    given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
-    return make_spark_plan(options, read, target, survey_of(read))
+    wanted = wanted_of(given, target)
+    target = replace(target, is_noted=wanted is not None)
+    return replace(make_spark_plan(options, read, target, survey_of(read)), wanted=wanted)
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
+    reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     check_options(options)
@@ -64,7 +69,7 @@ def make_plan(options: Options) -> Plan:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
-    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
+    given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
@@ -76,14 +81,25 @@ def make_plan(options: Options) -> Plan:
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
+    wanted = wanted_of(given, target)
     survey = survey_of(read)
     temp_dir = temp_folder(options.temp_dir, target)
-    target = replace(target, temp_dir=temp_dir, object_bytes=object_bytes(survey, target))
+    target = replace(
+        target,
+        temp_dir=temp_dir,
+        object_bytes=object_bytes(survey, target),
+        is_noted=wanted is not None,
+    )
     release_unused()
     held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if wanted is not None:
+        held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey = replace(survey, reader_bytes=0)
-    target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
     chosen = Ordering.make(
         order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
     )
@@ -117,14 +133,21 @@ def make_plan(options: Options) -> Plan:
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
+        wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if survey.is_exact and shape.row_query is None:  # nothing is refused on a guess
+    if (
+        survey.is_exact and shape.row_query is None and not reads_only
+    ):  # nothing is refused on a guess
         check_space(
             target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
         )
     return plan
+
+
+def _strategy(options: Options) -> str:
+    return ALIASES.get(options.strategy, options.strategy)
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:

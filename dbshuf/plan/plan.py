@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
+from dbshuf.base.row_notes import ReadNotes
+from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line
 from dbshuf.plan.row_plan import (
     Shape,
@@ -17,6 +19,7 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
+from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
 from dbshuf.units import GIB, MIB, human
@@ -60,6 +63,8 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    wanted: Wanted | None = None  # about the output, in writing
+    notes: ReadNotes | None = None  # of what is read, for that
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -135,6 +140,7 @@ class Plan:
             "inputs": [
                 {"name": i.name, "bytes": i.size_bytes, "compression": i.codec}
                 | ({"table": self.tables[i.ordinal]} if self.tables else {})
+                | ({} if self.store else {"has_checksum": has_checksum(i, self.shape.kind)})
                 for i in self.inputs
             ],
             "input_bytes": _sum([i.size_bytes for i in self.inputs]),
@@ -203,10 +209,12 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort",
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        unchecked = "" if self.store else without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
             *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
+            *([("checksums", unchecked)] if unchecked else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             ("strategy", f"{self.strategy}: {self.reason}"),

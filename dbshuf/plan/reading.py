@@ -78,6 +78,7 @@ def survey_of(read: ReadPlan) -> Survey:
             terminator=read.terminator,
             table=shape.table,
             schema=shape.asked,
+            comparisons=() if shape.row_query is None else shape.row_query.comparisons,
         )
     if shape.whole_query is not None:
         return replace(survey, text_bytes=None, is_exact=False, columns=columns)

@@ -98,6 +98,7 @@ class Shape:
             table=self.table,
             columns=self.read_columns,
             schema=self.asked,
+            comparisons=() if self.row_query is None else self.row_query.comparisons,
         )
 
 

@@ -14,6 +14,7 @@ from dbshuf.base.messages import printable
 from dbshuf.base.process_memory import available_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.space import temp_folder
@@ -21,6 +22,7 @@ from dbshuf.plan.spark_memory import SparkMemory, spark_memory
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.source.checksums import without_checksum
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -35,7 +37,6 @@ _ROW_BYTES = 8 + 8 + 8 + 8 + 4 + 4
 _COLUMN_BYTES = 12  # of a further column, likewise
 _PARTITION_BYTES = 128 * MIB  # of rows that one task sorts, where the shards do not say
 _MOST_PARTITIONS = 20_000
-SUCCESS = "_SUCCESS"  # what programs of Spark and Hadoop wait for in a directory
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class SparkPlan:
     temp_dir: Path
     table_rows: int | None
     columns: "pa.Schema | None"
+    wanted: Wanted | None = None  # about the output, in writing
     tables: tuple[str, ...] = ()
     strategy: str = "spark"
 
@@ -161,10 +163,12 @@ class SparkPlan:
         text, shuffle = self.survey.text_bytes, self.shuffle_bytes
         whole = self.whole_inputs
         largest = max((one.size_bytes or 0 for one in whole), default=0)
+        unchecked = without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
             ("inputs", f"{len(self.inputs):,}, text {about + human(text) if text else 'unknown'}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            *([("checksums", unchecked)] if unchecked else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *(
                 [
@@ -248,7 +252,7 @@ def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Su
         inputs=read.inputs,
         shape=read.shape,
         survey=survey,
-        target=replace(target, marker=SUCCESS if target.in_shards else None),
+        target=target,
         seed=target.seed,
         terminator=read.terminator,
         header=read.header,

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.base.bounds import Comparison
 from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.binding import Binder, check_plan
+from dbshuf.query.comparisons import comparisons_of
 from dbshuf.query.evaluator import (
     ChunkDatabase,
     ChunkRunner,
@@ -44,6 +46,7 @@ class RowQuery:
     schema   of the result's rows; None where rows stay as they are
     passed   with --select, column of the result -> the column whose values it has as they are
     of_json  the columns of JSON lines, before --select
+    comparisons  of columns with constants, which are true for every row that is kept
     """
 
     def __init__(
@@ -88,12 +91,13 @@ class RowQuery:
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
         self.passed: dict[str, str] = {}
+        self.comparisons: tuple[Comparison, ...] = ()
         self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
         if where is not None or select is not None:
             option = "--select" if where is None else "--where"
             with Binder(seen, option=option, macros=macros) as binder:
-                self._bind(where, select, binder)
+                self._bind(where, select, binder, seen)
         read = {name for step in self._steps for name in step.columns}
         self._text = None
         if keeps_json:
@@ -109,9 +113,14 @@ class RowQuery:
         """What another process makes it of: texts and columns, since no engine can be sent."""
         return self._again, ()
 
-    def _bind(self, where: str | None, select: str | None, binder: Binder) -> None:
+    def _bind(
+        self, where: str | None, select: str | None, binder: Binder, relation: pa.Schema
+    ) -> None:
         if where is not None:
-            self._steps.append(_where_step(where, binder))
+            step, condition = _where_step(where, binder)
+            self._steps.append(step)
+            if self._json is None:
+                self.comparisons = comparisons_of(condition, relation)
         if select is not None:
             step, result, items = _select_step(select, binder)
             self._steps.append(step)
@@ -216,7 +225,7 @@ def _text_column(names: Collection[str]) -> str:
     return row_column([*names, row_column(names)])
 
 
-def _where_step(text: str, binder: Binder) -> ChunkStep:
+def _where_step(text: str, binder: Binder) -> tuple[ChunkStep, Node]:
     sql, row = SqlText("--where", text, binder.columns), row_column(binder.columns)
     tree = expressions(binder.connection, sql)
     condition = single(sql, tree)
@@ -230,7 +239,8 @@ def _where_step(text: str, binder: Binder) -> ChunkStep:
     bound = binder.bind(sql, shape, "where")
     check_plan(sql, bound)
     check_overloads(binder, sql, shape.text, tree, len(PREFIX))
-    return ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
+    step = ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
+    return step, condition
 
 
 def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Node]]:

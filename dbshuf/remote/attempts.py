@@ -21,11 +21,13 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 class Fault:
     """Why a call failed, in words without a secret.
 
-    error  what it is to the user, where no other attempt would help; None: try again
+    error   what it is to the user, where no other attempt would help; None: try again
+    wait_s  how long the host asks to be left alone
     """
 
     reason: str
     error: DbshufError | None = None
+    wait_s: float = 0.0
 
 
 def attempted(
@@ -52,6 +54,7 @@ def attempted(
             raise fault.error from None
         elapsed_s = time.monotonic() - begin_s
         delay_s = random.uniform(0.5, 1) * min(_FIRST_DELAY_S * 2**number, _MOST_DELAY_S)
+        delay_s += fault.wait_s
         if number == MOST_ATTEMPTS or elapsed_s + delay_s > MOST_S:
             break
         if stop is None:

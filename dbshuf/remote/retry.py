@@ -14,7 +14,14 @@ T = TypeVar("T")
 
 
 class FleetingFault(Exception):
-    """What a store below `RetryingStore` raises where another attempt may do; in safe words."""
+    """What a store below `RetryingStore` raises where another attempt may do; in safe words.
+
+    wait_s  how long the host asks to be left alone
+    """
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 class RetryingStore:
@@ -67,7 +74,7 @@ class RetryingStore:
 
 def _fault_of(error: Exception) -> Fault:
     if isinstance(error, FleetingFault):
-        return Fault(str(error))
+        return Fault(str(error), wait_s=error.wait_s)
     raise error  # a bug here, to be seen as one
 
 

@@ -146,16 +146,18 @@ class WebStore:
             )
             try:
                 if answer.status not in fine:
-                    raise self._refused(key, answer.status)
+                    raise self._refused(key, answer)
                 yield answer
             finally:
                 # One that was not read to its end cannot be used again.
                 answer.release_conn() if not answer.length_remaining else answer.close()
 
-    def _refused(self, key: str, status: int) -> Exception:
-        name = self._shown(key)
+    def _refused(self, key: str, answer: Any) -> Exception:
+        name, status = self._shown(key), answer.status
         if status in TRANSIENT_STATUSES:
-            return FleetingFault(str(status))
+            wait_s = _wait_s(answer)
+            asks = f", and asks to wait {wait_s:.0f} s" if wait_s else ""
+            return FleetingFault(f"{status}{asks}", wait_s)
         if status in (404, 410):
             return InputMissing(f"no such file: `{name}`: {status}", hint="check the URL")
         if status in (401, 403, 407):
@@ -229,6 +231,14 @@ def _words(error: BaseException | None) -> str:
         "IncompleteRead": "a short body",
         "ConnectionResetError": "the connection was reset",
     }.get(kind, kind)
+
+
+def _wait_s(answer: Any) -> float:
+    """Return how long the host asks to be left alone, in seconds or until a date; else 0."""
+    try:
+        return max(_REDIRECTS.get_retry_after(answer) or 0.0, 0.0)
+    except HTTPError:  # it is neither
+        return 0.0
 
 
 def _version(answer: Any) -> str:

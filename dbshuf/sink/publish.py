@@ -10,9 +10,11 @@ A directory that does not exist, or is empty, grows beside its place and is rena
 whole, so there too a reader sees nothing or everything. One that cannot be replaced
 (it holds files, is a mount point or the working directory) gets its shards one rename
 at a time, out of a hidden directory inside it, once all of them are complete and on
-disk; shards of an older set that were not replaced are removed last. A machine that
-dies within those renames leaves whole shards, but maybe of both sets: that much is all
-that a directory can promise. A process that is killed leaves the
+disk; shards of an older set that were not replaced are removed last. What an older run
+said of its shards (`_SUCCESS`, then its manifest and checksums) goes before the first
+of them, and the new comes after the last, `_SUCCESS` last of all. A machine that
+dies within those renames leaves whole shards, but maybe of both sets, and no
+`_SUCCESS`: that much is all that a directory can promise. A process that is killed leaves the
 hidden name behind, and the next run here removes it (`base/leftovers.py`).
 """
 
@@ -20,12 +22,14 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
+from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, is_our_card
 from dbshuf.sink.output_path import (
     Found,
     can_be_replaced,
@@ -35,6 +39,7 @@ from dbshuf.sink.output_path import (
 )
 from dbshuf.sink.raw_file import ByteOutput, DiskFile, MeasuredOutput, OpenFile, in_words
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.seal import Marked
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -58,7 +63,7 @@ class FilePlace(Place, Protocol):
         """Where the bytes go."""
 
 
-class Directory(Place, Protocol):
+class Directory(Place, Marked, Protocol):
     """Where several files go, each under its own name."""
 
     def create(self, name: str | None) -> tuple[int, MeasuredOutput]:
@@ -92,7 +97,7 @@ def directory_of(target: "Target") -> Directory:
         from dbshuf.sink.remote_place import RemoteDirectory
 
         return RemoteDirectory(target)
-    return HiddenDirectory(target.path, force=target.force, marker=target.marker)
+    return HiddenDirectory(target.path, force=target.force)
 
 
 def place_of(target: "Target") -> FilePlace:
@@ -161,15 +166,14 @@ class HiddenDirectory:
     `name`.
 
     place   where it lies; what is beside it is in the same file system
-    marker  name of an empty file to be shown with the others, after them where that can be seen
     """
 
-    def __init__(self, path: Path, *, force: bool, marker: str | None = None) -> None:
+    def __init__(self, path: Path, *, force: bool) -> None:
         self._shown = str(path)
         self._force = force
         self._files = 0  # that were created
         self._names: dict[int, str] = {}
-        self._marker = marker
+        self._marks: list[str] = []
         with in_words(self._shown):
             found = find(path)
             self._final = found.final
@@ -201,6 +205,14 @@ class HiddenDirectory:
         """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
         self._names[number] = name
 
+    def mark(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Add a file that says something of the others; see `seal.Marked`."""
+        with in_words(self._shown, 0), open(self._hidden / name, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        self._marks.append(name)
+
     def publish(self) -> None:
         """Put the files under their names, all of them at once where that can be."""
         names = [self._names[number] for number in range(self._files)]
@@ -210,8 +222,6 @@ class HiddenDirectory:
                 _make_folder(self._hidden / folder)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
-            if self._marker is not None:
-                (self._hidden / self._marker).touch()
             for folder in ("", *folders):
                 _sync_directory(self._hidden / folder)
             if not (self._whole and self._rename_whole()):
@@ -236,8 +246,9 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        if self._marker is not None:
-            (self._final / self._marker).unlink(missing_ok=True)
+        for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(self._final / CARD_NAME) else [])):
+            (self._final / name).unlink(missing_ok=True)
+        _sync_directory(self._final)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
@@ -247,8 +258,9 @@ class HiddenDirectory:
             for name in old.difference(names):
                 os.unlink(self._final / name)
             _sync_directory(self._final / folder)
-        if self._marker is not None:
-            os.replace(self._hidden / self._marker, self._final / self._marker)
+        for name in self._marks:
+            os.replace(self._hidden / name, self._final / name)
+            _sync_directory(self._final)
         remove(self._hidden)
         _sync_directory(self._final)
 

@@ -23,9 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
+from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
@@ -188,6 +191,7 @@ class RemoteDirectory:
         self._shown: dict[str, Upload] = {}  # key -> its upload
         self._made: dict[int, RemoteFile] = {}
         self._waiting: Path | None = None
+        self._marks: dict[str, bytes] = {}  # in the order in which they are shown
         self._uploads = _Uploads(
             path, upload_sizes(target), open_files=max(len(target.split_names), 1)
         )
@@ -228,6 +232,10 @@ class RemoteDirectory:
         """Say what a file is to be called; one that has a name keeps it."""
         self._names[number] = name
 
+    def mark(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Add an object that says something of the others; see `seal.Marked`."""
+        self._marks[name] = b"".join(pieces)
+
     def publish(self) -> None:
         """Show the files under their names: all of them, or where the store fails, none."""
         if self._waiting is not None:
@@ -238,6 +246,8 @@ class RemoteDirectory:
         if self._has_all and not self._force:
             _refuse_content(self._uploads.store, self._path)
         old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
+        if self._has_all and self._force:
+            self._remove_marks()
         self._complete(old)
         try:
             self._delete([name for name in old if name not in self._shown])
@@ -246,7 +256,32 @@ class RemoteDirectory:
                 f"{error.message}; all new shards are in place, and some of an older set too",
                 hint="remove those that have another number behind `-of-`",
             ) from None
+        self._show_marks()
         self._uploads.close()
+
+    def _show_marks(self) -> None:
+        """Put what is said of the shards, `_SUCCESS` last."""
+        for name, text in self._marks.items():
+            try:
+                self._uploads.store.put(self._prefix + name, text)
+            except DbshufError as error:
+                raise type(error)(
+                    f"{error.message}; all shards are in place, but no `{name}` says so",
+                    hint="run it again with --force",
+                ) from None
+
+    def _remove_marks(self) -> None:
+        """Remove what an older run said of its shards, `_SUCCESS` first."""
+        store = self._uploads.store
+        for name in filter(self._is_there, OLD_MARKS):
+            store.delete(self._prefix + name)
+        with contextlib.suppress(InputMissing):
+            card = store.stat(self._prefix + CARD_NAME)
+            head = np.empty(len(CARD_HEAD), np.uint8)
+            if (card.size_bytes or 0) >= len(head):
+                store.read_range(card, 0, head)
+                if head.tobytes() == CARD_HEAD:
+                    store.delete(self._prefix + CARD_NAME)
 
     def _send_waiting(self, folder: Path) -> None:
         for number in range(self._files):

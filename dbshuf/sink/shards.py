@@ -4,10 +4,12 @@ import os
 
 from dbshuf.base.window import Window
 from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
+from dbshuf.sink.hashed_output import Encoder, written_by
 from dbshuf.sink.publish import Directory, directory_of
 from dbshuf.sink.raw_file import MeasuredOutput
+from dbshuf.sink.seal import NamedFile, WrittenFile
 from dbshuf.sink.shard_names import shard_names
-from dbshuf.sink.single_file import Encoder, PlacedSink, open_encoder
+from dbshuf.sink.single_file import PlacedSink, open_encoder
 from dbshuf.sink.target import Target
 
 _PROBES = 16  # as many rows as these would be a shard, if they were nothing but frames
@@ -33,6 +35,7 @@ class ShardSink(PlacedSink):
         self._target = target
         self._cut = self._cut_of(target)
         self._directory = directory or directory_of(target)
+        self._written: list[WrittenFile] = []
         super().__init__([self._directory])
         self._folder = folder
         self._names = shard_names(target.shards or 0, target.format)  # those known already
@@ -53,6 +56,16 @@ class ShardSink(PlacedSink):
             probe_rows=max(target.shard_bytes // _PROBES // _row_frame_bytes(target), 1),
             measure=self._measure,
         )
+
+    @property
+    def directory(self) -> Directory | None:
+        return self._directory
+
+    @property
+    def files(self) -> list[NamedFile]:
+        names = shard_names(self._cut.parts, self._target.format)
+        named = zip(names, self._written, strict=False)
+        return [(os.path.join(self._folder, name), written) for name, written in named]
 
     def encode(self, window: Window) -> None:
         for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
@@ -97,4 +110,6 @@ class ShardSink(PlacedSink):
     def _close(self) -> None:
         if self._encoder is not None:
             self._encoder.finish()
+            if (written := written_by(self._encoder)) is not None:
+                self._written.append(written)
             self._encoder = None

@@ -1,37 +1,35 @@
 """One file (or stdout), and the encoder that every file and shard is written with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 from dbshuf.base.window import Window
-from dbshuf.sink.publish import FilePlace, Place, place_of
+from dbshuf.sink.hashed_output import (
+    Encoder,
+    HashedOutput,
+    NotingEncoder,
+    written_by,
+)
+from dbshuf.sink.publish import Directory, FilePlace, Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
+from dbshuf.sink.seal import NamedFile, Seal
 from dbshuf.sink.target import Target
 
 
-class Encoder(Protocol):
-    """Turns windows into the bytes of one file."""
-
-    def write(self, window: Window) -> None:
-        """Take the next rows."""
-
-    def flush(self) -> int:
-        """Write what is there, as rows of a block or group that ends here.
-
-        Returns  the bytes that `finish` would add to the output
-        """
-
-    def finish(self) -> None:
-        """Write what is left and finish the output."""
-
-    def abort(self) -> None:
-        """End the threads and close the output; never raises."""
-
-
 def open_encoder(output: ByteOutput, target: Target) -> Encoder:
-    """Return the encoder of the target's format; only its own libraries are loaded."""
+    """Return the encoder of the target's format; only its own libraries are loaded.
+
+    Where the target is noted, `written_by` tells of it once it is finished.
+    """
+    if not target.is_noted:
+        return _encoder(output, target)
+    hashed = HashedOutput(output)
+    return NotingEncoder(_encoder(hashed, target), hashed)
+
+
+def _encoder(output: ByteOutput, target: Target) -> Encoder:
     kind = target.format.partition(".")[0]
     if kind == "parquet":
         from dbshuf.sink.formats.parquet import ParquetEncoder
@@ -47,24 +45,32 @@ def open_encoder(output: ByteOutput, target: Target) -> Encoder:
         return LineEncoder(output, target)
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
+    encode, head = row_text(target)
+    return RowTextEncoder(output, target, encode, head=head)
+
+
+def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
+    """Return what makes text of the rows of a batch, and what stands before them in a file.
+
+    The function may raise row_text.ValueUnfit.
+    """
+    kind = target.format.partition(".")[0]
     if kind == "txt" or target.holds_json:
         from dbshuf.sink.formats.text import as_lines
 
         end = b"\n" if target.holds_json else target.terminator
-        return RowTextEncoder(output, target, partial(as_lines, terminator=end))
+        return partial(as_lines, terminator=end), b""
     if kind == "jsonl":
         from dbshuf.base.json_values import structures_in
         from dbshuf.sink.formats.jsonl import json_lines
 
         structures = structures_in(target.written)
-        to_json = partial(json_lines, structures=structures) if structures else json_lines
-        return RowTextEncoder(output, target, to_json)
+        return (partial(json_lines, structures=structures) if structures else json_lines), b""
     from dbshuf.sink.formats.csv import delimited, head_of
 
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
-    encode = partial(delimited, delimiter=delimiter)
-    return RowTextEncoder(output, target, encode, head=head_of(names, delimiter))
+    return partial(delimited, delimiter=delimiter), head_of(names, delimiter)
 
 
 class PlacedSink(ABC):
@@ -92,10 +98,24 @@ class PlacedSink(ABC):
         self.text_bytes += window.text_bytes
         self.rows += window.rows
 
-    def finish(self) -> None:
+    @property
+    def directory(self) -> Directory | None:
+        """The directory that is all of the output, if it is one."""
+        return None
+
+    @property
+    @abstractmethod
+    def files(self) -> list[NamedFile]:
+        """What was noted of the files, in the order of the rows; after `complete`."""
+
+    def finish(self, seal: Seal | None = None) -> None:
         self.complete()
+        if seal is not None:
+            seal.write(self.files, self.directory)
         for place in self.places:
             place.publish()
+        if seal is not None:
+            seal.publish()
 
     def abort(self) -> None:
         self.stop()
@@ -110,6 +130,7 @@ class FileSink(PlacedSink):
         """Write to the target's place, or to the file of another one."""
         place = place or place_of(target)
         super().__init__([place])
+        self._name = "-" if target.path is None else target.path.name
         try:
             self._encoder = open_encoder(place.output, target)
         except BaseException:
@@ -118,6 +139,11 @@ class FileSink(PlacedSink):
 
     def encode(self, window: Window) -> None:
         self._encoder.write(window)
+
+    @property
+    def files(self) -> list[NamedFile]:
+        written = written_by(self._encoder)
+        return [] if written is None else [(self._name, written)]
 
     def complete(self) -> None:
         self._encoder.finish()

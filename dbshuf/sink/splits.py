@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
-from dbshuf.sink.publish import FileOf, Place, directory_of
+from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
+from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
@@ -24,6 +25,7 @@ class SplitSink(PlacedSink):
         assert target.member_of is not None
         self._member_of = target.member_of
         self._parts: list[PlacedSink] = []
+        self._directory: Directory | None = None
         places: list[Place] = []
         super().__init__(places)
         try:
@@ -31,12 +33,14 @@ class SplitSink(PlacedSink):
             if is_together:
                 directory = directory_of(target)
                 places.append(directory)
+                self._directory = directory if target.in_shards else None
             for name in target.split_names:
                 part: PlacedSink
                 if target.in_shards:
                     part = ShardSink(target, directory=directory, folder=name)
                 elif is_together:
-                    part = FileSink(target, FileOf(directory, split_path(target.path, name).name))
+                    path = split_path(target.path, name)
+                    part = FileSink(replace(target, path=path), FileOf(directory, path.name))
                 else:
                     part = FileSink(replace(target, path=split_path(target.path, name)))
                     places.extend(part.places)
@@ -44,6 +48,14 @@ class SplitSink(PlacedSink):
         except BaseException:
             self.abort()
             raise
+
+    @property
+    def directory(self) -> Directory | None:
+        return self._directory
+
+    @property
+    def files(self) -> list[NamedFile]:
+        return [file for part in self._parts for file in part.files]
 
     def encode(self, window: Window) -> None:
         members = self._member_of(window)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dbshuf.base.window import Window
+    from dbshuf.sink.seal import Seal
 
     Members = npt.NDArray[np.int64]
 
@@ -42,7 +43,7 @@ class Target:
     compression  of Parquet and Arrow, as `output_format.codec_of` has it; of text, `format` says it
     row_group_bytes  of Parquet; as `Window.counted_bounds`; None: ROW_GROUP_BYTES
     split_names  of the splits, each an output of its own; empty: there is one
-    marker       name of an empty file that a directory has once it is complete; None: none
+    is_noted     whether rows, bytes and hash of every file are noted, for a manifest
     member_of    a window -> int64, shape (rows,): the number of each row's split
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
@@ -67,7 +68,7 @@ class Target:
     compression: str | None = None
     row_group_bytes: int | None = None
     split_names: tuple[str, ...] = ()
-    marker: str | None = None
+    is_noted: bool = False
     member_of: "Callable[[Window], Members] | None" = None
     temp_dir: Path | None = None
     object_bytes: int | None = None
@@ -138,8 +139,12 @@ class Sink(Protocol):
     def write(self, window: "Window") -> None:
         """Take the next rows; the window is the sink's, and nothing writes to its memory."""
 
-    def finish(self) -> None:
-        """Write what is left, fsync, and put the output in place."""
+    def finish(self, seal: "Seal | None" = None) -> None:
+        """Write what is left, fsync, and put the output in place.
+
+        seal   is told of all files before one is in place, and publishes what it made of that
+               when all are
+        """
 
     def abort(self) -> None:
         """Remove all that is hidden; never raises; after `finish` it does nothing."""

@@ -17,6 +17,7 @@ from dbshuf.source.byte_reader import (
     when_ready,
 )
 from dbshuf.source.compression.readers import Decompressor
+from dbshuf.source.digest import InputDigest
 from dbshuf.source.remote_object import RemoteObject, at_once
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Input:
     remote      the object, if it lies elsewhere
     found_in    the directory or glob that it was found in; empty if it was named itself
     keys        columns that its folders give to its rows
+    digest      takes the hash of its bytes as they are read; None: nobody asks for it
     """
 
     ordinal: int
@@ -99,6 +101,7 @@ class Input:
     keys: tuple[Key, ...] = ()
     version: str = ""
     remote: RemoteObject | None = field(default=None, compare=False)
+    digest: InputDigest | None = field(default=None, compare=False, repr=False)
 
     @property
     def place(self) -> str:
@@ -146,6 +149,8 @@ class Input:
             assert self.path is not None
             raw, head = open_raw(self.path), b""
         with closed_on_error(raw):
+            if self.digest is not None:
+                raw = self.digest.stream(raw, head)
             if self.codec is None:
                 return PlainReader(raw, head)
             return Decompressor(raw, self.codec, self.name, head)

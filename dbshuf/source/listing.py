@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dbshuf.errors import NoInputFiles
+from dbshuf.manifest.names import is_mark
 from dbshuf.source.include import PathFilter
 from dbshuf.source.input import fixed_part, unreadable
 
@@ -64,9 +65,10 @@ class Listing:
                     inside = list(entries)
             except OSError as error:
                 raise unreadable(str(error.filename or folder), error) from error
+            names = {entry.name for entry in inside}
             for entry in inside:
                 is_folder = entry.is_dir()
-                if is_hidden(entry.name, is_folder=is_folder):
+                if is_hidden(entry.name, is_folder=is_folder) or is_mark(entry.name, names):
                     self._left_out["hidden"] += 1
                 elif not is_folder:
                     if self._is_taken(entry.path, self._below(entry.path)):

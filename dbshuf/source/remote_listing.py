@@ -1,10 +1,12 @@
 """The objects that a URL stands for: one, all below a prefix, or those that match a glob."""
 
+import posixpath
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from dbshuf.errors import InputMissing
+from dbshuf.manifest.names import MANIFEST_NAME, is_mark
 from dbshuf.remote.names import RemoteName, remote_name
 from dbshuf.remote.object_store import ObjectInfo, ObjectStore
 from dbshuf.remote.opening import store_of
@@ -65,11 +67,15 @@ class RemoteListing(Listing):
 
     def _below_prefix(self, prefix: str, listed: Sequence[ObjectInfo]) -> list[Found]:
         name, taken = self._remote_name, []
+        marked = {posixpath.dirname(one.key) for one in listed if one.key.endswith(MANIFEST_NAME)}
         for one in listed:
             below = one.key[len(prefix) :]
             *folders, last = below.split("/")
-            if any(is_hidden(part, is_folder=True) for part in folders) or is_hidden(
-                last, is_folder=False
+            beside = (MANIFEST_NAME,) if posixpath.dirname(one.key) in marked else ()
+            if (
+                any(is_hidden(part, is_folder=True) for part in folders)
+                or is_hidden(last, is_folder=False)
+                or is_mark(last, beside)
             ):
                 self._left_out["hidden"] += 1
             elif not self._filter.takes(below):

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.bounds import Comparison
 from dbshuf.base.row_batch import I64, row_bytes
 from dbshuf.errors import DbshufError
 from dbshuf.options import SAME
@@ -74,17 +75,19 @@ def survey_inputs(
     terminator: bytes = b"\n",
     table: str | None = None,
     schema: str | pa.Schema = SAME,
+    comparisons: Sequence[Comparison] = (),
 ) -> Survey:
     """Sample the inputs; before they are opened, since a pipe is read only once.
 
     kind           as `formats.kind_of_inputs` returns it
     terminator     of lines
-    table, schema  of rows, as `tables.reader.open_tables` takes them
+    table, schema, comparisons  of rows, as `tables.reader.open_tables` takes them; parts that
+                   are left out count all the same, but are not looked into
     Raises         what opening and reading them raises
     """
     if kind in TEXT_KINDS:
         return _of_lines(inputs, terminator)
-    return _of_rows(inputs, kind, table, schema)
+    return _of_rows(inputs, kind, table, schema, comparisons)
 
 
 def _spread(items: Sequence[T], most: int) -> Sequence[T]:
@@ -144,7 +147,11 @@ def _unpacked_sample(source: Input) -> tuple[bytes, tuple[int, int]]:
 
 
 def _of_rows(
-    inputs: Sequence[Input], kind: str, table: str | None, schema: str | pa.Schema
+    inputs: Sequence[Input],
+    kind: str,
+    table: str | None,
+    schema: str | pa.Schema,
+    comparisons: Sequence[Comparison],
 ) -> Survey:
     """Sample typed rows.
 
@@ -155,7 +162,7 @@ def _of_rows(
     tables: list[TableInput] = []
     try:
         schema = open_all(tables, inputs, kind, table, schema)
-        sample = _RowSample(schema, kind)
+        sample = _RowSample(schema, kind, comparisons)
         for one in _spread(tables, _SAMPLED_INPUTS):
             sample.look_at(one)
         counts = [one.rows for one in tables]
@@ -192,10 +199,10 @@ class _RowSample:
     reader_bytes  most that Arrow held to read a part
     """
 
-    def __init__(self, schema: pa.Schema, kind: str) -> None:
+    def __init__(self, schema: pa.Schema, kind: str, comparisons: Sequence[Comparison]) -> None:
         self.sizes: list[I64] = [np.empty(0, np.int64)]
         self.reader_bytes = 0
-        self._schema, self._kind = schema, kind
+        self._schema, self._kind, self._comparisons = schema, kind, comparisons
 
     def look_at(self, table: TableInput) -> None:
         """Sample one input; of a pipe, what was read of it so far."""
@@ -208,11 +215,12 @@ class _RowSample:
 
     def _parts_of(self, table: TableInput) -> None:
         parts = list(table.row_ranges(self._schema.names))
-        for part in _spread(parts, _SAMPLED_PARTS):
-            try:
+        try:
+            parts = [part for part in parts if part.may_be_wanted(self._comparisons)]
+            for part in _spread(parts, _SAMPLED_PARTS):
                 self._rows_of(part, table.input.name)
-            except Exception as error:
-                raise read_error(table.input, error, NAMES[self._kind]) from None
+        except Exception as error:
+            raise read_error(table.input, error, NAMES[self._kind]) from None
 
     def _rows_of(self, part: RowRange, name: str) -> None:
         batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4, is_look=True), part.first_row, 0

@@ -37,6 +37,7 @@ from typing import BinaryIO, NoReturn, TextIO
 # Python or a library starts, which is over in a fork.
 _READ_LATE = frozenset(
     {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
+    | {"MPLCONFIGDIR"}  # which matplotlib sets where the home cannot be written
     | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
     | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
 )
@@ -191,7 +192,8 @@ def _import_all() -> None:
 
     # What few runs load stays away: it would be in the memory that the others begin with.
     for module in pkgutil.walk_packages(dbshuf.__path__, "dbshuf."):
-        is_rare = module.name.startswith(("dbshuf.remote.", "dbshuf.pipeline.spark."))
+        rare = ("dbshuf.remote.", "dbshuf.pipeline.spark.", "dbshuf.reporting.")
+        is_rare = module.name.startswith(rare)
         if not is_rare and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from output_files import data_files
 
 import dbshuf
 
@@ -68,7 +69,7 @@ def multiset(rows: object) -> Counter[str]:
 def rows_of(path: Path) -> list[dict[str, object]]:
     """Return the rows of a Parquet, Arrow or JSON lines file, or of a folder of shards."""
     if path.is_dir():
-        return [row for part in sorted(path.iterdir()) for row in rows_of(part)]
+        return [row for part in data_files(path) for row in rows_of(part)]
     if path.suffix == ".parquet":
         return pq.ParquetFile(path).read().to_pylist()
     if path.suffix == ".arrow":

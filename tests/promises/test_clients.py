@@ -17,6 +17,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 import reference
+from output_files import data_files
 
 TEXTS = ("plain", "two\nlines", "", 'a "quote", comma', "雪\tÄ", None, "NULL", "007")
 SCHEMA = pa.schema({"n": pa.int64(), "text": pa.string(), "x": pa.float64(), "ok": pa.bool_()})
@@ -111,8 +112,9 @@ def test_parquet_is_read_alike_by_arrow_duckdb_and_polars(written):
 def test_shards_of_parquet_are_one_data_set_in_order(written):
     """Every client that takes a glob or a directory reads the parts by name, N of N."""
     top = written("out", WIDE, "--shards", 5, "--format", "parquet")
-    assert len(list(top.iterdir())) == 5
-    assert pa.dataset.dataset(top).to_table().to_pylist() == ROWS
+    parts = data_files(top)
+    assert len(parts) == 5
+    assert pa.dataset.dataset(parts).to_table().to_pylist() == ROWS
     assert pl.read_parquet(f"{top}/*.parquet").to_dicts() == ROWS
     with duckdb.connect() as con:
         found = con.sql(f"select * from read_parquet('{top}/*.parquet')").fetchall()
@@ -181,18 +183,23 @@ def test_lines_of_text_are_a_column_of_text_for_all(cli, corpus, home):
 
 
 def test_hugging_face_datasets_read_every_format(written, home):
-    """`load_dataset("parquet", data_files=...)`, offline: files, shards, splits; in order."""
+    """`load_dataset("parquet", data_files=...)`, offline: files, shards, splits; in order.
+
+    A directory with a card is loaded by its name alone.
+    """
     split = ("--format", "parquet", "--split", "train=0.8,valid=0.2")
     files, shards = (
         str(written("out.parquet", WIDE)),
-        written("out", WIDE, "--shards", 5, *split[:2]),
+        written("out", WIDE, "--shards", 5, "--card", *split[:2]),
     )
-    splits = written("splits/", DEEP, *split)
+    splits = written("splits/", DEEP, "--card", *split)
     orders = {
         "file": ("parquet", {"train": files}),
-        "list": ("parquet", {"train": sorted(map(str, shards.iterdir()))}),
+        "list": ("parquet", {"train": list(map(str, data_files(shards)))}),
         "glob": ("parquet", {"train": f"{shards}/*.parquet"}),
         "split": ("parquet", {name: f"{splits}/{name}/*.parquet" for name in ("train", "valid")}),
+        "card": (str(shards), None),
+        "split_card": (str(splits), None),
         "json": ("json", {"train": str(written("out.jsonl", DEEP))}),
         "csv": ("csv", {"train": str(written("out.csv", SCHEMA))}),
         "arrow": ("arrow", {"train": str(written("out.arrow", WIDE))}),
@@ -202,7 +209,7 @@ def test_hugging_face_datasets_read_every_format(written, home):
     done = subprocess.run(line, capture_output=True, env=env, cwd=home, timeout=180, check=False)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
-    for name in ("file", "list", "glob", "arrow"):
+    for name in ("file", "list", "glob", "card", "arrow"):
         got = told[f"{name} train"]
         assert (got["names"], got["types"]) == (WIDE.names, HUGGING_FACE), name
         assert got["rows"] == as_told(WIDE), name
@@ -216,4 +223,5 @@ def test_hugging_face_datasets_read_every_format(written, home):
     assert len(where) == 700
     for name in ("train", "valid"):
         rows = [row for row in ROWS if where[row["n"]] == name]
-        assert told[f"split {name}"]["rows"] == as_told(DEEP, rows)
+        for found in ("split", "split_card"):
+            assert told[f"{found} {name}"]["rows"] == as_told(DEEP, rows)

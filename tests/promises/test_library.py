@@ -51,7 +51,7 @@ def lines_of(batches: object) -> list[bytes]:
 
 def test_every_public_name_exists_and_the_package_is_typed():
     """What is in __all__ is the promise; py.typed makes its types one too."""
-    functions = {"shuffle", "stream", "ingest", "export"}
+    functions = {"shuffle", "stream", "ingest", "export", "report", "verify"}
     assert functions <= set(dbshuf.__all__)
     assert all(hasattr(dbshuf, name) for name in dbshuf.__all__)
     assert importlib.resources.files("dbshuf").joinpath("py.typed").is_file()

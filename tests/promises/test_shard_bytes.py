@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from output_files import MARKS, data_files
 
 SIZE = 100_000
 TEXTS = ("csv", "jsonl", "tsv", "txt")
@@ -46,7 +47,7 @@ KINDS = {"words": words(), "noise": noise()}
 
 def files(directory: Path) -> list[Path]:
     """The shards in the order of their names, which must say N of N."""
-    found = sorted(directory.iterdir())
+    found = data_files(directory)
     assert [path.name.split(".")[0] for path in found] == [
         f"part-{i:05}-of-{len(found):05}" for i in range(len(found))
     ]
@@ -90,10 +91,9 @@ def assert_sizes(directory: Path, size: int = SIZE) -> None:
 
 
 def digests(directory: Path) -> dict[str, str]:
-    found = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in found
+        for path in data_files(directory)
     }
 
 
@@ -171,7 +171,7 @@ def test_the_shards_of_every_split_have_the_size(form, cli, corpus, home):
     cut = ("--shard-bytes", SIZE // 2, "--split", "train=0.5,test=0.5", "--format", form)
     ran = cli("shuffle", path, "-o", "out", *cut, "--seed", 42)
     assert ran.code == 0, ran.err
-    assert sorted(os.listdir(home / "out")) == ["test", "train"]
+    assert sorted(os.listdir(home / "out")) == [*MARKS, "test", "train"]
     for name in ("test", "train"):
         assert_sizes(home / "out" / name, SIZE // 2)
 

@@ -1,6 +1,5 @@
 """Shards: a directory of files that, read in the order of their names, are the one order."""
 
-import os
 import re
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from output_files import data_files
 
 LINES = b"".join(b"%d %s\n" % (i, b"x" * (i % 50)) for i in range(3000)) + b"\nlast"
 ROWS = reference.keyed([LINES], "42")
@@ -25,7 +25,7 @@ def read_text(path: Path) -> bytes:
 
 def parts(directory: Path, suffix: str = ".txt") -> list[bytes]:
     """Return the shards' lines in the order of their names, which must say N of N."""
-    names = sorted(os.listdir(directory))
+    names = [path.name for path in data_files(directory)]
     assert names == [f"part-{i:05}-of-{len(names):05}{suffix}" for i in range(len(names))]
     return [read_text(directory / name) for name in names]
 

@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 import spark_cluster
 from command import DBSHUF, child_environment
+from output_files import MARKS, data_files
 from pyarrow.csv import write_csv
 
 import dbshuf
+from dbshuf.manifest.document import Manifest
 
 spark_cluster.need_spark()
 pytestmark = pytest.mark.filterwarnings("ignore")  # what pyspark says of pandas and of sockets
@@ -129,12 +131,8 @@ def make_inputs(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Return name -> bytes of all files of an output but the one that only Spark adds."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "_SUCCESS"
-    }
+    """Return name -> bytes of all files of an output."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in data_files(folder)}
 
 
 def test_spark_gives_the_bytes_that_duckdb_gives(
@@ -143,8 +141,9 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
     """Whoever moves to a cluster gets the same shards: of every kind of rows and of output."""
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
+    hashed: set[str] = set()
     for number, (names, output, options) in enumerate(CASES):
-        made = {}
+        made, said = {}, {}
         for engine in ("duckdb", "spark"):
             folder = tmp_path / f"{number}-{engine}"
             folder.mkdir()
@@ -157,9 +156,18 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
                 **options,
             )
             made[engine] = (files_below(folder), done.rows, done.text_bytes)
-            is_marked = (folder / "out" / "_SUCCESS").exists()
-            assert is_marked == (engine == "spark" and output == "out/"), (names, output)
+            if output == "out/":
+                assert (folder / "out" / "_SUCCESS").exists()
+                said[engine] = Manifest.read(folder / "out" / "_manifest.json")
         assert made["duckdb"] == made["spark"], (names, output, options)
+        if said:
+            here, there = said["duckdb"], said["spark"]
+            assert (here.outputs, here.row_sums) == (there.outputs, there.row_sums)
+            assert [one.rows for one in here.inputs] == [one.rows for one in there.inputs]
+            sums = zip(here.inputs, there.inputs, strict=True)
+            assert all(a.sha256 == b.sha256 or b.sha256 is None for a, b in sums)
+            hashed |= {one.name for one in there.inputs if one.sha256}
+    assert "packed.txt.gz" in hashed
     assert [name for name in os.listdir() if name.startswith(".")] == []
 
 
@@ -198,7 +206,7 @@ def test_a_directory_is_replaced_whole_and_marked_last(
             "plain.txt", "out/", seed=1, memory="2GB", shards=shards, engine="spark", force=True
         )
         Path("out/notes").write_text("mine")
-    names = ["_SUCCESS", "notes", "part-00000-of-00002.txt", "part-00001-of-00002.txt"]
+    names = [*MARKS, "notes", "part-00000-of-00002.txt", "part-00001-of-00002.txt"]
     assert sorted(os.listdir("out")) == names
 
 

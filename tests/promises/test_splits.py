@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import reference
+from output_files import MARKS
 
 STRATEGIES = ("memory", "spill", "partition")
 SPLIT = ("--split", "train=0.8,valid=0.15,test=0.05")
@@ -146,7 +147,7 @@ def test_a_directory_gets_a_directory_a_split(options, cli, split, corpus, home)
     ran = cli("shuffle", "a.txt", *options, *cut, "--seed", "42", *SPLIT)
     assert ran.code == 0, ran.err
     top = home / options[1]
-    assert sorted(path.name for path in top.iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in top.iterdir()) == sorted([*NAMES, *MARKS])
     for name in NAMES:
         parts = sorted((top / name).iterdir())
         assert all(re.match(r"part-\d{5}-of-\d{5}\.txt$", part.name) for part in parts)

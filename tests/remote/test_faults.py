@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,23 @@ def test_attempts_end_after_some_time(
     with pytest.raises(RemoteFailed, match="500"):
         one.stat("a")
     assert time.monotonic() - begin_s < 2
+
+
+def test_a_host_is_left_alone_for_as_long_as_it_asks(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic)
+    monkeypatch.setattr(attempts, "time", clock)
+    web.put("a", DATA)
+    with fault_proxy(web.url) as proxy:
+        one = open_store(proxy.url + "/")[0]
+        proxy.add(times=2, status=429, headers={"Retry-After": "7"})
+        assert content(one) == DATA
+        assert [7 <= wait < 9 for wait in waits] == [True, True]
+        proxy.add(status=503, headers={"Retry-After": "3600"})
+        with pytest.raises(RemoteFailed, match="503, and asks to wait 3600 s, 1 attempt"):
+            one.stat("a")
 
 
 @pytest.mark.parametrize(

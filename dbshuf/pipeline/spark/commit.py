@@ -18,17 +18,20 @@ from pathlib import Path
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.filenames import hidden_in
+from dbshuf.base.row_notes import window_sum
 from dbshuf.base.temporary import claim, release
 from dbshuf.base.window import Window
 from dbshuf.errors import EngineFailed
+from dbshuf.pipeline.run_checks import checked
+from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
-from dbshuf.pipeline.verify import checked
 from dbshuf.remote.opening import open_store
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemoteDirectory, in_parallel
+from dbshuf.sink.seal import NamedFile, Seal, WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
 
@@ -43,6 +46,8 @@ class Written:
     part  its partition
     name  of its file in the job's folder, or the token of its upload
     rows  and what else was counted
+    noted  its bytes, and their hash; None: nobody asked for it, or it is no output
+    row_sum  checksum of its rows
     """
 
     part: int
@@ -50,6 +55,14 @@ class Written:
     rows: int
     text_bytes: int
     key_sum: int
+    noted: WrittenFile | None = None
+    row_sum: int = 0
+
+
+def files_of(written: list[Written], names: list[str]) -> list[NamedFile]:
+    """Return what tasks noted of shards, under the names that these get."""
+    pairs = zip(written, names, strict=True)
+    return [(name, one.noted) for one, name in pairs if one.noted is not None]
 
 
 class ShardCommit:
@@ -58,16 +71,18 @@ class ShardCommit:
     def __init__(self, target: Target, shards: int) -> None:
         assert isinstance(target.path, Path)
         self._target, self._shards = target, shards
-        self._directory = HiddenDirectory(target.path, force=target.force, marker=target.marker)
+        self._directory = HiddenDirectory(target.path, force=target.force)
         self.parent = self._directory.place
 
-    def publish(self, folder: Path, written: list[Written]) -> None:
+    def publish(self, folder: Path, written: list[Written], seal: Seal) -> None:
         """Show the shards. Raises OutputUnwritable, EngineFailed."""
         names = shard_names(self._shards, self._target.format)
         for one, name in zip(written, names, strict=True):
             self._directory.name(self._directory.take_in(folder / one.name), name)
         remove_folder(folder)
+        seal.write(files_of(written, names), self._directory)
         self._directory.publish()
+        seal.publish()
 
     def abort(self) -> None:
         """Remove what is hidden; never raises."""
@@ -91,21 +106,16 @@ class UploadCommit:
         """Know the uploads, as [name, token], of all tasks that ended, also of a failed job."""
         self._sent |= {(name, token) for name, token in sent}
 
-    def publish(self, folder: Path, written: list[Written]) -> None:
-        """Show the shards, then the marker. Raises what the store raises."""
+    def publish(self, folder: Path, written: list[Written], seal: Seal) -> None:
+        """Show the shards, then what is said of them. Raises what the store raises."""
         taken = {one.name for one in written}
         self._drop({one for one in self._sent if one[1] not in taken})  # of tasks that ran twice
-        for one, name in zip(written, shard_names(self._shards, self._target.format), strict=True):
+        names = shard_names(self._shards, self._target.format)
+        for one, name in zip(written, names, strict=True):
             self._directory.adopt(name, one.name)
-        store, _ = open_store(str(self._path))
-        if self._target.marker is None:
-            self._directory.publish()
-            return
-        marker = self._path.prefix + self._target.marker
-        if self._target.force:
-            store.delete(marker)
+        seal.write(files_of(written, names), self._directory)
         self._directory.publish()
-        store.put(marker, b"")
+        seal.publish()
 
     def abort(self) -> None:
         """Remove all uploads that are known; never raises."""
@@ -126,15 +136,22 @@ class OneCommit:
         self._target, self.parent = target, parent
 
     def publish(
-        self, folder: Path, written: list[Written], advance: Callable[[int], None], tally: Tally
+        self,
+        folder: Path,
+        written: list[Written],
+        advance: Callable[[int], None],
+        tally: Tally,
+        seal: JobRecord | None,
     ) -> None:
         """Write the output and show it; `tally` counts its rows. Raises what sinks raise."""
         sink = open_sink(self._target)
         try:
             for window in checked(self._windows(folder, written), tally):
+                if seal is not None:
+                    seal.rows_out.add(window.rows, window_sum(window))
                 sink.write(window)
                 advance(window.text_bytes)
-            sink.finish()
+            sink.finish(seal)
         except BaseException:
             sink.abort()
             raise

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,6 @@ from dbshuf.sink import Target
 from dbshuf.source.input import Input
 
 _TOP_BIT = 1 << 63
-# What SQL means, and the bytes of files of columns, are theirs.
-_SAME_EVERYWHERE = ("dbshuf", "duckdb", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -129,14 +126,3 @@ def _flipped(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return keys with the top bit flipped: unsigned ones as signed, signed as unsigned."""
     to = np.int64 if keys.dtype == np.uint64 else np.uint64
     return (keys.view(np.uint64) ^ np.uint64(_TOP_BIT)).view(to)
-
-
-def versions_here() -> dict[str, str]:
-    """Return the versions of what must be the same on all machines."""
-    found = {}
-    for name in _SAME_EVERYWHERE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -1,7 +1,7 @@
 """Stage 1, on the workers: a split to rows with their bucket and key, by the usual readers."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from dbshuf.base.key import U64, mix_ids, range_of
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.row_notes import NotedScan, ReadNotes
 from dbshuf.base.scan import Scan
+from dbshuf.pipeline.manifest import why_not_hashed
 from dbshuf.pipeline.scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
@@ -21,6 +23,8 @@ from dbshuf.pipeline.spark.task_errors import told_to_driver
 from dbshuf.plan.spark_splits import Split
 from dbshuf.query.evaluator import Spare
 from dbshuf.query.relation import LineRelation, RowRelation
+from dbshuf.source.hashing import with_digests
+from dbshuf.source.input import Input
 from dbshuf.source.lines.reader import LineSource
 from dbshuf.source.tables.reader import TableSource, open_tables
 from dbshuf.units import MIB
@@ -60,7 +64,9 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
         nonlocal read_bytes
         read_bytes += count
 
-    scan, source = _open(job, split, advance)
+    notes = ReadNotes(len(job.inputs)) if job.target.is_noted else None
+    inputs = _inputs(job, split)
+    scan, source = _open(job, split, inputs, advance, notes)
     tally = Tally()
     try:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
@@ -72,7 +78,16 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
             scan.check()
         else:
             source.check_unchanged()
-        note = {"rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
+        note: dict[str, Any] = {
+            "rows": tally.rows,
+            "bytes": tally.text_bytes,
+            "key_sum": tally.key_sum,
+        }
+        if notes is not None:
+            sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
+            note["row_sum"] = notes.ordered.sum
+            note["input_rows"] = [[one.ordinal, int(notes.read[one.ordinal])] for one in inputs]
+            note["sha256"] = [pair for pair in sums if pair[1] is not None]
         if isinstance(source, TableSource):
             note |= {"read_rows": source.seen_rows}
         elif split.part is not None:  # the driver adds up what is read of an input
@@ -99,10 +114,13 @@ def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, li
 
 
 def _open(
-    job: Job, split: Split, advance: Callable[[int], None]
+    job: Job,
+    split: Split,
+    inputs: Sequence[Input],
+    advance: Callable[[int], None],
+    notes: ReadNotes | None,
 ) -> tuple[Scan, LineSource | TableSource]:
     """Return what reads a split through SQL, and the reader in it."""
-    inputs = [job.inputs[ordinal] for ordinal in split.ordinals]
     query = job.shape.row_query
     columns = query.columns if query is not None else frozenset[str]()
     if query is not None:
@@ -118,7 +136,10 @@ def _open(
             part=split.part,
         )
         relation = LineRelation(job.inputs, columns, strict=job.shape.is_strict)
-        return LineScan(lines, job.inputs, advance, query=query, relation=relation), lines
+        scan: Scan = LineScan(
+            lines, job.inputs, advance, query=query, relation=relation, notes=notes
+        )
+        return scan if notes is None else NotedScan(scan, notes), lines
     tables = open_tables(
         inputs,
         job.shape.kind,
@@ -126,9 +147,20 @@ def _open(
         threads=1,
         schema=job.columns,
         parts=split.part,
+        comparisons=() if query is None else query.comparisons,
     )
     rows = RowRelation(job.inputs, columns)
-    return TableScan(tables, job.inputs, advance, query=query, relation=rows), tables
+    scan = TableScan(tables, job.inputs, advance, query=query, relation=rows, notes=notes)
+    return scan if notes is None else NotedScan(scan, notes), tables
+
+
+def _inputs(job: Job, split: Split) -> Sequence[Input]:
+    """Return the inputs of a split, hashed where all of each is read front to back here."""
+    inputs = [job.inputs[ordinal] for ordinal in split.ordinals]
+    is_hashed = job.target.is_noted and split.part is None
+    if not is_hashed or why_not_hashed(job.shape) is not None:
+        return inputs
+    return with_digests(inputs, in_columns=None)
 
 
 def _layout(job: Job) -> Layout:

@@ -14,7 +14,9 @@ from typing import Any
 from dbshuf.base.counters import Tally
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
+from dbshuf.base.versions import versions_here
 from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
     OneCommit,
     ShardCommit,
@@ -23,13 +25,14 @@ from dbshuf.pipeline.spark.commit import (
     in_order,
     job_folder,
 )
-from dbshuf.pipeline.spark.job import Job, versions_here
+from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.read_task import read_task
+from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
-from dbshuf.pipeline.verify import check_read, check_rows, check_totals
 from dbshuf.plan.spark_plan import SparkPlan
+from dbshuf.sink.seal import WrittenFile
 
 _POLL_S = 0.5
 
@@ -40,7 +43,11 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     commit: ShardCommit | UploadCommit | OneCommit
-    with private_folder(plan.temp_dir) as folder:
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(private_folder(plan.temp_dir))
+        record = None
+        if plan.wanted is not None:
+            record = held.enter_context(contextlib.closing(JobRecord(plan, plan.wanted)))
         if plan.sends_shards:
             commit = UploadCommit(plan.target, plan.partitions, folder)
         elif plan.in_shards:
@@ -58,16 +65,19 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
                     finally:
                         if isinstance(commit, UploadCommit) and sent is not None:
                             commit.note(sent.value)
-                read, written = _checked(plan, results)
+                read, written = _checked(plan, results, record)
                 reporter.stage("publish", None if plan.in_shards else read.text_bytes)
                 total = Tally()
                 if not isinstance(commit, OneCommit):
                     for one in written:
                         total.merge(Tally(one.rows, one.text_bytes, one.key_sum))
                     check_totals(read, total)
-                    commit.publish(work, written)
+                    assert record is not None, "shards have a manifest"
+                    for one in written:
+                        record.rows_out.add(one.rows, one.row_sum)
+                    commit.publish(work, written, record)
                 else:
-                    commit.publish(work, written, reporter.advance, total)
+                    commit.publish(work, written, reporter.advance, total, record)
                 return total
         except BaseException:
             commit.abort()
@@ -152,7 +162,7 @@ def _watched(context: Any, plan: SparkPlan, reporter: Progress) -> Iterator[None
 
 
 def _checked(
-    plan: SparkPlan, results: list[tuple[int, dict[str, Any]]]
+    plan: SparkPlan, results: list[tuple[int, dict[str, Any]]], record: JobRecord | None
 ) -> tuple[Tally, list[Written]]:
     """Return what was read, and what was written by partition.
 
@@ -167,12 +177,17 @@ def _checked(
     for note in notes:
         read.merge(Tally(note["rows"], note["bytes"], note["key_sum"]))
     _check_parts(plan, notes)
-    written = [
-        Written(part, told["file"], told["rows"], told["bytes"], told["key_sum"])
-        for part, told in results
-        if part != plan.partitions
-    ]
+    if record is not None:
+        record.add_notes(notes)
+    written = [_written(part, told) for part, told in results if part != plan.partitions]
     return read, in_order(written, plan.partitions)
+
+
+def _written(part: int, told: dict[str, Any]) -> Written:
+    noted = told["noted"] and WrittenFile(*told["noted"])
+    return Written(
+        part, told["file"], told["rows"], told["bytes"], told["key_sum"], noted, told["row_sum"]
+    )
 
 
 def _check_parts(plan: SparkPlan, notes: list[dict[str, Any]]) -> None:

@@ -6,8 +6,9 @@ import pickle
 import socket
 from typing import Any
 
+from dbshuf.base.versions import versions_here
 from dbshuf.errors import ExtraMissing, OutputUnwritable
-from dbshuf.pipeline.spark.job import Job, versions_here
+from dbshuf.pipeline.spark.job import Job
 
 TOKEN = "token"  # the file in the folder of a job that says whose it is
 _held: dict[str, Job] = {}  # the last job of this process: queries are bound once

@@ -18,15 +18,18 @@ import pyarrow as pa
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import range_of
 from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
+from dbshuf.pipeline.run_checks import checked
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
-from dbshuf.pipeline.verify import checked
+from dbshuf.sink.hashed_output import written_by
 from dbshuf.sink.raw_file import DiskFile, in_words
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemotePart
+from dbshuf.sink.seal import WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.single_file import FileSink, open_encoder
 from dbshuf.sink.target import Target
@@ -79,23 +82,35 @@ def write_partition(job: Job, part: int, name: str, windows: Iterator[Window]) -
 
     Raises  OutputUnwritable, OutputSpaceShort, NotUtf8, RowUnfit, CheckFailed
     """
-    tally = Tally()
+    tally, row_sum = Tally(), RowSum()
     output = _output(job, part, name)
     try:
         for window in checked(windows, tally):
             _check_part(job, part, window)
+            if job.target.is_noted and job.in_shards:
+                row_sum.add(window.rows, window_sum(window))
             output.write(window)
         output.finish()
     except BaseException:
         output.abort()
         (Path(job.folder) / name).unlink(missing_ok=True)
         raise
+    noted = output.written
     if isinstance(output, UploadedShard):
         name = output.token
-    return {"file": name, "rows": tally.rows, "bytes": tally.text_bytes, "key_sum": tally.key_sum}
+    return {
+        "file": name,
+        "rows": tally.rows,
+        "bytes": tally.text_bytes,
+        "key_sum": tally.key_sum,
+        "row_sum": row_sum.sum,
+        "noted": None if noted is None else [noted.rows, noted.bytes, noted.sha256],
+    }
 
 
 class _Output(Protocol):
+    @property
+    def written(self) -> WrittenFile | None: ...
     def write(self, window: Window) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
@@ -108,7 +123,7 @@ def _output(job: Job, part: int, name: str) -> _Output:
     target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
     if isinstance(target.path, RemotePath):
         return UploadedShard(target, shard_names(job.partitions, target.format)[part])
-    return _shard(path, target)
+    return _Shard(path, target)
 
 
 class UploadedShard:
@@ -125,6 +140,12 @@ class UploadedShard:
     def token(self) -> str:
         return self._place.token
 
+    @property
+    def written(self) -> WrittenFile | None:
+        """What was noted of it."""
+        files = self._sink.files
+        return files[0][1] if files else None
+
     def write(self, window: Window) -> None:
         """Append rows."""
         self._sink.write(window)
@@ -138,17 +159,28 @@ class UploadedShard:
         self._sink.abort()
 
 
-def _shard(path: Path, target: Target) -> _Output:
-    output = DiskFile(path, shown=str(target.path))
-    try:
-        return open_encoder(output, target)
-    except BaseException:
-        output.abort()
-        raise
+class _Shard:
+    """A shard in the job's folder."""
+
+    def __init__(self, path: Path, target: Target) -> None:
+        output = DiskFile(path, shown=str(target.path))
+        try:
+            self._encoder = open_encoder(output, target)
+        except BaseException:
+            output.abort()
+            raise
+        self.write, self.finish = self._encoder.write, self._encoder.finish
+        self.abort = self._encoder.abort
+
+    @property
+    def written(self) -> WrittenFile | None:
+        return written_by(self._encoder)
 
 
 class SortedFile:
     """Sorted rows with their keys as an Arrow stream; the driver makes the one output of them."""
+
+    written = None
 
     def __init__(self, path: Path, schema: pa.Schema | None) -> None:
         """Begin a file of rows of a schema; None: of lines."""

@@ -61,6 +61,18 @@ def delimited(rows: pa.RecordBatch, delimiter: str) -> memoryview:
     return _joined(columns, quoted, delimiter)
 
 
+def value_texts(rows: pa.RecordBatch) -> list[pa.Array]:
+    """Return the values of every column as a reader of CSV has them: text, and NULL is empty.
+
+    Raises   ValueUnfit for infinities of time
+    """
+    texts = []
+    for column in map(_plain, rows.columns):
+        text = column if _is_text(column.type) else column.cast(TEXT)
+        texts.append(pc.fill_null(text, "") if text.null_count else text)
+    return texts
+
+
 def _plain(column: pa.Array) -> pa.Array:
     """Return the values as a type that Arrow has a text for."""
     values = column.storage if isinstance(column, pa.ExtensionArray) else column

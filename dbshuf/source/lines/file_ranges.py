@@ -11,6 +11,7 @@ import numpy as np
 from dbshuf.base.block_io import ALIGN, U8, BlockReader, round_up
 from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputChanged
+from dbshuf.source.digest import PATIENCE_S
 from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
 from dbshuf.source.remote_object import RemoteObject, all_done
 from dbshuf.units import KIB, MIB
@@ -18,6 +19,7 @@ from dbshuf.units import KIB, MIB
 Part = tuple[int, int]  # of an input: bytes [begin, end), and the lines that start there
 
 TAIL_BYTES = 256 * KIB  # read past a range's end for its last line; longer ones are read on
+_REMOTE_PATIENCE_S = 60.0  # for the range before, whose requests may be tried again
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def cut(
             group.append(FileRange(source, header_bytes, size, is_first=True, is_whole=True))
             grouped_bytes += size + 1  # room for a terminator
             continue
+        if source.digest is not None and part is None:
+            source.digest.take_turns(PATIENCE_S if source.remote is None else _REMOTE_PATIENCE_S)
         for start in range(low, high, range_bytes):
             end = min(start + range_bytes, high)
             if end > header_bytes:
@@ -86,7 +90,17 @@ def read_whole(part: FileRange, buffer: U8, begin: int) -> int:
         except OSError as error:
             raise unreadable(part.input.name, error) from error
         check_unchanged(part.input, file.fileno(), is_whole=end - begin == size)
+        hash_whole(part, buffer[begin:end])
     return end
+
+
+def hash_whole(part: FileRange, text: U8) -> None:
+    """Hash a small file, of which `text` is what follows the header."""
+    digest = part.input.digest
+    if digest is not None:
+        if part.start:
+            digest.feed(0, memoryview(part.input.bytes_at(0, part.start)))
+        digest.feed(part.start, text.data)
 
 
 class Fetched:
@@ -169,6 +183,8 @@ class RangeReader:
     ) -> None:
         self._range, self._file = part, file
         self._terminator, self._room = terminator, room
+        if part.is_first and part.start and part.input.digest is not None:
+            part.input.digest.feed(0, memoryview(part.input.bytes_at(0, part.start)))
 
     def line_start(self, arena: Arena) -> int:
         """Return where the first line starts that starts in the range (or past its end)."""
@@ -176,6 +192,7 @@ class RangeReader:
         while at < self._range.end:
             base = at // ALIGN * ALIGN
             count = self._file.readinto(arena.buffer[: 64 * KIB], base)
+            self._hash(base, arena.buffer[:count])
             place = arena.first_terminator(at - base, count, self._terminator)
             if place >= 0:
                 return base + place + 1
@@ -211,6 +228,8 @@ class RangeReader:
         """
         base = position // ALIGN * ALIGN
         begin = position - base
+        if self._range.input.digest is not None:  # others may wait for the memory held here
+            self._range.input.digest.leave()
         for wanted in sizes:
             end = self._fill(arena, base, wanted // ALIGN * ALIGN)
             place = arena.first_terminator(begin, end, self._terminator)
@@ -235,11 +254,18 @@ class RangeReader:
         count = min(self._file.readinto(arena.buffer[:wanted], base), left)
         if count < min(wanted, left):
             raise self._shorter()
+        self._hash(base, arena.buffer[:count])
         if count == left and arena.buffer[count - 1] != self._terminator[0]:
             arena.buffer[count] = self._terminator[0]
             count += 1
             self.is_ended_here = True
         return count
+
+    def _hash(self, base: int, data: U8) -> None:
+        """Hash what was read of the range from byte `base` of the file on."""
+        digest = self._range.input.digest
+        if digest is not None and base < self._range.end:
+            digest.feed(base, data[: self._range.end - base].data)
 
     def _shorter(self) -> InputChanged:
         return InputChanged(

@@ -24,6 +24,7 @@ from dbshuf.source.lines.file_ranges import (
     FileRange,
     Part,
     cut,
+    hash_whole,
     opened_range,
     read_whole,
 )
@@ -238,11 +239,11 @@ class LineSource:
         with contextlib.closing(Fetched(ranges, arena.buffer)) as fetched:
             for number, part in enumerate(ranges):
                 begin, is_remote = end, part.input.remote is not None
-                end = (
-                    fetched.move(number, begin)
-                    if is_remote
-                    else read_whole(part, arena.buffer, begin)
-                )
+                if is_remote:
+                    end = fetched.move(number, begin)
+                    hash_whole(part, arena.buffer[begin:end])
+                else:
+                    end = read_whole(part, arena.buffer, begin)
                 regions.append((begin, origin_of(part.input.ordinal, part.start, begin)))
                 if arena.buffer[end - 1] != self._terminator[0]:
                     arena.buffer[end] = self._terminator[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dbshuf.base.bounds import Bounds
 from dbshuf.errors import SchemaMismatch
 from dbshuf.source.input import Input, Key
 from dbshuf.source.schema.plain import first_failing, narrowest, plain_batch, plain_schema
@@ -77,7 +78,17 @@ class AlignedInput:
             plain = pa.schema(list(self._own.items()))
             own = [plain.names[narrowest(plain)]]
         for part in self._table.row_ranges(own):
-            yield RowRange(part.first_row, partial(self._read, part, names))
+            read = partial(self._read, part, names)
+            yield RowRange(part.first_row, read, part.rows, partial(self._bounds, part))
+
+    def _bounds(self, part: RowRange, name: str) -> Bounds | None:
+        if name in self._keys:
+            return _of_one(self._keys[name])
+        if name not in self._own:
+            return Bounds(None, None) if name in self._wanted else None
+        own, wanted = self._own[name], self._wanted[name]
+        is_same = own == wanted or (pa.types.is_integer(own) and pa.types.is_integer(wanted))
+        return part.bounds_of(name) if is_same else None
 
     def _read(self, part: RowRange, names: Sequence[str], batch_size: BatchSize) -> RecordBatches:
         row = part.first_row
@@ -114,6 +125,17 @@ class AlignedInput:
     def close(self) -> None:
         """Close what is below."""
         self._table.close()
+
+
+def _of_one(value: pa.Scalar) -> Bounds:
+    """Return the bounds of a column that has one value."""
+    if not value.is_valid:
+        return Bounds(None, None)
+    plain = value.as_py()
+    if isinstance(plain, datetime.date):
+        plain = (plain - datetime.date(1970, 1, 1)).days
+    found = plain.encode() if isinstance(plain, str) else plain
+    return Bounds(found, found)
 
 
 def _types(schema: pa.Schema, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from dbshuf.base.bounds import Bounds, BoundsOf, Comparison, may_hold_all
 from dbshuf.errors import DbshufError, InputBroken
 from dbshuf.source.input import Input, check_unchanged, unreadable
 
@@ -53,6 +54,10 @@ class BatchSize:
 RecordBatches = Generator[pa.RecordBatch, None, None]
 
 
+def _unknown(column: str) -> Bounds | None:
+    return None
+
+
 @dataclass(frozen=True)
 class RowRange:
     """Consecutive rows of an input.
@@ -60,10 +65,18 @@ class RowRange:
     first_row  number of the first one in the input, from 0
     read       opens what it needs when its first batch is asked for, and closes it at the
                end; gives batches in the order of the rows, of about as many as it is told
+    rows       how many there are; None where only reading tells
+    bounds_of  what is known of the values of a column
     """
 
     first_row: int
     read: Callable[[BatchSize], RecordBatches]
+    rows: int | None = None
+    bounds_of: BoundsOf = _unknown
+
+    def may_be_wanted(self, comparisons: Sequence[Comparison]) -> bool:
+        """Whether there can be a row in it that meets all of them."""
+        return may_hold_all(comparisons, self.bounds_of)
 
 
 class TableInput(Protocol):

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dbshuf.base.bounds import Bounds, Value
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import InputBroken
 from dbshuf.source.input import Input, open_raw
@@ -71,7 +72,8 @@ class ParquetInput:
             first_leaf = end_leaf
         for group, rows in enumerate(self._footer.group_rows):
             if rows:
-                yield RowRange(first_row, partial(self._read, group, columns, empty))
+                read = partial(self._read, group, columns, empty)
+                yield RowRange(first_row, read, rows, partial(self._bounds, group))
             first_row += rows
 
     def _read(
@@ -103,11 +105,43 @@ class ParquetInput:
                 hint="the file is damaged: fetch it or write it again",
             )
 
+    def _bounds(self, group: int, name: str) -> Bounds | None:
+        """Return what a row group's statistics say of a column that is no group of others."""
+        leaf = 0
+        for field in self.schema:
+            if field.name == name:
+                known = _chunks(self.input)[group]
+                is_single = not pa.types.is_nested(field.type) and leaf < len(known)
+                return _bounds(known[leaf], field.type) if is_single else None
+            leaf += leaves(field.type)
+        return None
+
     def stop(self) -> None:
         """Do nothing: reads are short."""
 
     def close(self) -> None:
         """Do nothing: nothing stays open."""
+
+
+def _bounds(chunk: Chunk, kind: pa.DataType) -> Bounds | None:
+    if chunk.is_null:
+        return Bounds(None, None)
+    if chunk.least is None or chunk.most is None:
+        return None
+    least, most = _value(chunk.least, kind), _value(chunk.most, kind)
+    return None if least is None or most is None else Bounds(least, most)
+
+
+def _value(written: bytes, kind: pa.DataType) -> Value | None:
+    """Return a value of a footer's statistics; None for a type that `bounds.py` leaves out."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind) or pa.types.is_date32(kind):
+        is_signed = not pa.types.is_unsigned_integer(kind)
+        is_whole = len(written) in (4, 8)
+        return int.from_bytes(written, "little", signed=is_signed) if is_whole else None
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return written if is_text or kind == pa.string_view() else None
 
 
 def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordBatch:

@@ -6,8 +6,10 @@ that both need stand in both.
 FileMetaData  2 schema, 4 row_groups, 8 encryption_algorithm
 RowGroup      1 columns
 ColumnChunk   3 meta_data, 8 crypto_metadata, 9 encrypted_column_metadata
-ColumnMetaData  6 total_uncompressed_size, 7 total_compressed_size, 9 data_page_offset,
-                11 dictionary_page_offset
+ColumnMetaData  5 num_values, 6 total_uncompressed_size, 7 total_compressed_size,
+                9 data_page_offset, 11 dictionary_page_offset, 12 statistics
+Statistics    3 null_count, 5 max_value, 6 min_value; 1 and 2, whose order is not said, are
+                left alone
 """
 
 import os
@@ -25,7 +27,8 @@ _SIGNATURE_BYTES = 28  # behind a plain footer of a file with encrypted columns
 _SCHEMA, _ROW_GROUPS, _ALGORITHM = 2, 4, 8
 _GROUP_COLUMNS = 1
 _CHUNK_META, _ENCRYPTED = 3, (8, 9)
-_PLAIN_BYTES, _PACKED_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 6, 7, 9, 11
+_VALUES, _PLAIN_BYTES, _PACKED_BYTES, _DATA_PAGE, _DICTIONARY_PAGE, _STATISTICS = 5, 6, 7, 9, 11, 12
+_NULLS, _MOST, _LEAST = 3, 5, 6
 
 
 class SeekableFile(Protocol):
@@ -90,10 +93,15 @@ class Chunk:
 
     plain_bytes  of all its pages, decompressed
     place        the bytes of the file that it lies in: begin and end
+    least, most  of its values, or beyond them, as they are written; None: unknown
+    is_null      whether it says that there is nothing but null
     """
 
     plain_bytes: int
     place: tuple[int, int]
+    least: bytes | None = None
+    most: bytes | None = None
+    is_null: bool = False
 
 
 def chunks(footer: bytes) -> list[list[Chunk]]:
@@ -110,4 +118,12 @@ def _chunk(said: Mapping[int, Any]) -> Chunk:
     dictionary = said[_DICTIONARY_PAGE][1] if _DICTIONARY_PAGE in said else 0
     if 0 < dictionary < first:
         first = dictionary
-    return Chunk(said[_PLAIN_BYTES][1], (first, first + said[_PACKED_BYTES][1]))
+    known = said[_STATISTICS][1] if _STATISTICS in said else {}
+    nulls = known[_NULLS][1] if _NULLS in known else -1
+    return Chunk(
+        said[_PLAIN_BYTES][1],
+        (first, first + said[_PACKED_BYTES][1]),
+        known[_LEAST][1] if _LEAST in known else None,
+        known[_MOST][1] if _MOST in known else None,
+        is_null=nulls == said[_VALUES][1],
+    )

@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.bounds import Comparison
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.workers import Stopped
@@ -35,8 +36,8 @@ class TableSource:
     schema      of every batch: plain types, no metadata
     written     the same columns, as an output is to have them
     rows        how many there are; None where only reading tells
-    seen_rows   given out so far
-    seen_bytes  of those rows, as `row_batch.row_bytes` counts them
+    seen_rows   given out so far, or in parts that are left out
+    seen_bytes  given out so far, as `row_batch.row_bytes` counts them
     """
 
     def __init__(
@@ -45,11 +46,14 @@ class TableSource:
         schema: pa.Schema,
         kind: str,
         batch_bytes: int,
+        *,
         parts: tuple[int, int] | None = None,
+        comparisons: Sequence[Comparison] = (),
     ) -> None:
         """Prepare to read `schema`, the plain columns or some of them, out of `tables`.
 
-        parts  of each table, the first and the last + 1; None: all
+        parts        of each table, the first and the last + 1; None: all
+        comparisons  parts in which no row meets all of them are left out
         """
         self.schema = schema
         self.written = merged([table.schema for table in tables], schema)
@@ -60,14 +64,26 @@ class TableSource:
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes
         self._changed = threading.Condition()  # guards what follows
-        self._unread = (
-            _Reading(table, part, max(batch_bytes // _PIECES, 1))
-            for table in tables
-            for part in islice(table.row_ranges(schema.names), *(parts or (None,)))
-        )
+        self._comparisons = comparisons
+        self._unread = self._parts(parts)
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
         self._is_stopped = False
+
+    def _parts(self, wanted: tuple[int, int] | None) -> "Iterator[_Reading]":
+        """Yield the parts that are to be read; in the lock."""
+        for table in self._tables:
+            for part in islice(table.row_ranges(self.schema.names), *(wanted or (None,))):
+                if part.rows is None or self._may_be_wanted(table, part):
+                    yield _Reading(table, part, max(self._batch_bytes // _PIECES, 1))
+                else:
+                    self.seen_rows += part.rows
+
+    def _may_be_wanted(self, table: TableInput, part: RowRange) -> bool:
+        try:
+            return part.may_be_wanted(self._comparisons)
+        except Exception as error:
+            raise read_error(table.input, error, self._what) from None
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield rows until none are left for this worker: about batch_bytes at a time.
@@ -193,6 +209,7 @@ def open_tables(
     columns: frozenset[str] | None = None,
     schema: str | pa.Schema = SAME,
     parts: tuple[int, int] | None = None,
+    comparisons: Sequence[Comparison] = (),
 ) -> TableSource:
     """Return the rows of all inputs. Nothing is taken from a pipe before they are asked for.
 
@@ -202,7 +219,7 @@ def open_tables(
     table        name of a table or a view of a database, or a query
     columns      those to read, others are ignored; at least one is read. None: all
     schema       "same" or "union", as the user asked; or plain columns that hold all others
-    parts        of each input, as TableSource takes them
+    parts, comparisons  as TableSource takes them
     Raises       SchemaMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError,
                  QueryInvalid, QueryFailed
     """
@@ -216,4 +233,4 @@ def open_tables(
     if columns is not None:
         wanted = [field for field in schema if field.name in columns]
         schema = pa.schema(wanted or [schema.field(narrowest(schema))])
-    return TableSource(tables, schema, kind, batch_bytes, parts)
+    return TableSource(tables, schema, kind, batch_bytes, parts=parts, comparisons=comparisons)

@@ -10,7 +10,7 @@ from dbshuf.base.line_batch import Arena
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
 from dbshuf.order.run_format import LineBucket
-from dbshuf.pipeline.verify import check_read, check_totals, checked
+from dbshuf.pipeline.run_checks import check_read, check_totals, checked
 
 
 def window(*keys):

@@ -1,0 +1,224 @@
+"""One number for a set of rows in any order: the sum, modulo 2^64, of a hash of each row.
+
+Version 1, frozen; all arithmetic is modulo 2^64, GAMMA = 0x9E3779B97F4A7C15:
+
+    mix(x)       the splitmix64 finalizer, as of the row key
+    A_k, B_k     mix((2k + 1) GAMMA), mix((2k + 2) GAMMA) for k = 0, 1, ...
+    block        of up to 8192 bytes: the sum over its little-endian words w_k, the last one filled
+                 up with zeros, of w_k A_k + (w_k >> 32) B_k
+    text(bytes)  mix(length GAMMA + block), or where there is more than one block
+                 mix(length GAMMA + sum of mix(block_b + b GAMMA) for b = 0, 1, ...)
+    list(values) mix(count GAMMA + sum of (2i + 1) value_i for i = 0, 1, ...)
+    value        text of its bytes: of a number or time those of its width, of a bool one byte;
+                 null is mix(2 GAMMA); a struct is the list of its fields, a map the list of the
+                 lists of key and value
+    row          the list of its columns
+
+A line is a row of one column: its bytes without the terminator. So lines have one checksum as
+text, or as the only column of Parquet. Two rows that differ have one hash with a chance of about
+2^-32: that finds faults, and withstands no one who wants two sets of rows to look alike.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dbshuf.base.key import U64
+from dbshuf.base.nested_types import entries_of, list_bounds
+
+VERSION = "dbshuf-rows-1"
+
+_Places = npt.NDArray[np.signedinteger[Any]]
+_GAMMA = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+_BLOCK_BYTES = 8192
+_BLOCK_WORDS = _BLOCK_BYTES // 8
+_SLICE_ROWS, _SLICE_BYTES = 1 << 15, 1 << 21
+
+
+def sum_of(hashes: U64) -> int:
+    """Return the sum of row hashes modulo 2^64."""
+    return int(np.add.reduce(hashes)) if len(hashes) else 0
+
+
+def hashes_of_lines(data: npt.NDArray[np.uint8], bounds: _Places) -> U64:
+    """Return the hash of every line: uint64, shape (rows,).
+
+    data    the bytes of the lines
+    bounds  shape (rows + 1,): line r is data[bounds[r]:bounds[r + 1]], whose last byte is the
+            terminator
+    """
+    starts = bounds[:-1]
+    return hashes_of_texts(data, starts, bounds[1:] - starts - 1)
+
+
+def hashes_of_texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
+    """Return the hash of every line data[start:start + size], which has no terminator here."""
+    return _of_columns([_texts(data, starts, sizes)], len(starts))
+
+
+def hashes_of_rows(batch: pa.RecordBatch) -> U64:
+    """Return the hash of every row: uint64, shape (rows,); columns of plain types."""
+    return _of_columns([_values(column) for column in batch.columns], batch.num_rows)
+
+
+def _of_columns(columns: list[U64], rows: int) -> U64:
+    sums = np.full(rows, len(columns) * _GAMMA & _MASK, np.uint64)
+    for number, values in enumerate(columns):
+        sums += values * np.uint64(2 * number + 1) if number else values
+    return _mixed(sums)
+
+
+def _mixed(values: U64) -> U64:
+    """The splitmix64 finalizer, in place."""
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+_NULL = _mixed(np.array([2 * _GAMMA & _MASK], np.uint64))[0]
+_numbers = np.arange(1, 2 * _BLOCK_WORDS + 1, dtype=np.uint64) * np.uint64(_GAMMA)
+_A, _B = (np.ascontiguousarray(part) for part in _mixed(_numbers).reshape(-1, 2).T)
+_TAILS = np.array([_MASK, *((1 << 8 * size) - 1 for size in range(1, 8))], np.uint64)
+
+
+def _texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
+    """Return `text` of every data[start:start + size]."""
+    found = np.empty(len(starts), np.uint64)
+    for first, last in _slices(sizes):
+        found[first:last] = _some_texts(data, starts[first:last], sizes[first:last])
+    return found
+
+
+def _slices(sizes: _Places) -> Iterator[tuple[int, int]]:
+    """Yield which texts to take at once: they and the scratch stay in the L2 cache."""
+    for first in range(0, len(sizes), _SLICE_ROWS):
+        ends = np.cumsum(sizes[first : first + _SLICE_ROWS], dtype=np.int64)
+        begin = 0
+        while begin < len(ends):
+            before = int(ends[begin - 1]) if begin else 0
+            end = max(int(np.searchsorted(ends, before + _SLICE_BYTES, "right")), begin + 1)
+            yield first + begin, first + end
+            begin = end
+
+
+def _some_texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
+    if int(sizes.max()) <= _BLOCK_BYTES:
+        return _mixed(_blocks(data, starts, sizes) + _lengths(sizes))
+    counts = np.maximum(-(-sizes // _BLOCK_BYTES), 1)
+    firsts = np.cumsum(counts) - counts
+    numbers = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
+    offsets = numbers * _BLOCK_BYTES
+    lengths = np.minimum(np.repeat(sizes, counts) - offsets, _BLOCK_BYTES)
+    places = np.repeat(starts, counts) + offsets
+    blocks = np.empty(len(places), np.uint64)
+    step = _SLICE_BYTES // _BLOCK_BYTES
+    for at in range(0, len(places), step):
+        blocks[at : at + step] = _blocks(data, places[at : at + step], lengths[at : at + step])
+    is_alone = np.repeat(counts, counts) == 1
+    mixed = _mixed(blocks + numbers.astype(np.uint64) * np.uint64(_GAMMA))
+    mixed[is_alone] = blocks[is_alone]
+    return _mixed(np.add.reduceat(mixed, firsts) + _lengths(sizes))
+
+
+def _lengths(counts: _Places) -> U64:
+    return counts.astype(np.uint64) * np.uint64(_GAMMA)
+
+
+def _blocks(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
+    """Return the sum of words of every block; blocks of as many words are taken at once."""
+    words = ((sizes + 7) >> 3).astype(np.uint16)
+    order = np.argsort(words, kind="stable")
+    starts, tails = starts[order], _TAILS[sizes[order] & 7]
+    sums = np.zeros(len(order), np.uint64)
+    first = 0
+    for count, blocks in enumerate(np.bincount(words).tolist()):
+        if count and blocks:
+            last = first + blocks
+            sums[first:last] = _equal_blocks(data, starts[first:last], count, tails[first:last])
+        first += blocks
+    found = np.empty(len(order), np.uint64)
+    found[order] = sums
+    return found
+
+
+def _equal_blocks(data: npt.NDArray[np.uint8], starts: _Places, words: int, tails: U64) -> U64:
+    width = 8 * words
+    most = len(data) - width
+    beyond = starts > most
+    if beyond.any():  # the last word of the last blocks would end behind the data
+        end = data[max(int(starts[beyond].min()), 0) :]
+        padded = np.zeros(len(end) + 8, np.uint8)
+        padded[: len(end)] = end
+        both = np.empty(len(starts), np.uint64)
+        begin = len(data) - len(end)
+        both[beyond] = _equal_blocks(padded, starts[beyond] - begin, words, tails[beyond])
+        within = ~beyond
+        if within.any():
+            both[within] = _equal_blocks(data, starts[within], words, tails[within])
+        return both
+    at_every_byte: Any = np.ndarray((most + 1,), f"V{width}", data, strides=(1,))
+    found = at_every_byte[starts].view("<u8").reshape(-1, words)
+    found[:, -1] &= tails
+    sums: U64 = np.einsum("ij,j->i", found, _A[:words])
+    found >>= np.uint64(32)
+    sums += np.einsum("ij,j->i", found, _B[:words])
+    return sums
+
+
+def _values(array: pa.Array) -> U64:
+    """Return the hash of every value of a column."""
+    kind, types = array.type, pa.types
+    if isinstance(array, pa.ExtensionArray):
+        return _values(array.storage)
+    if types.is_null(kind):
+        return np.full(len(array), _NULL, np.uint64)
+    if types.is_struct(kind):
+        found = _of_columns([_values(part) for part in array.flatten()], len(array))
+    elif types.is_map(kind) or types.is_nested(kind):
+        found = _lists(entries_of(array) if types.is_map(kind) else array)
+    elif types.is_boolean(kind):
+        bits = array.cast(pa.uint8()).fill_null(0).to_numpy()
+        found = _fixed(bits.view(np.uint8), 1, len(array))
+    elif (width := _width(kind)) is not None:
+        data = np.frombuffer(array.buffers()[1] or b"", np.uint8)
+        found = _fixed(data[array.offset * width :], width, len(array))
+    else:
+        is_large = types.is_large_string(kind) or types.is_large_binary(kind)
+        _, offsets, text = array.buffers()
+        ends: _Places = np.frombuffer(offsets or bytes(8), np.int64 if is_large else np.int32)
+        ends = ends[array.offset :][: len(array) + 1]
+        found = _texts(np.frombuffer(text or b"", np.uint8), ends[:-1], ends[1:] - ends[:-1])
+    if array.null_count:
+        found[array.is_null().to_numpy(zero_copy_only=False)] = _NULL
+    return found
+
+
+def _width(kind: Any) -> int | None:
+    try:
+        return int(kind.bit_width) // 8
+    except ValueError:
+        return None
+
+
+def _fixed(data: npt.NDArray[np.uint8], width: int, rows: int) -> U64:
+    starts = np.arange(rows, dtype=np.int64) * width
+    return _texts(data, starts, np.full(rows, width, np.int64))
+
+
+def _lists(array: pa.Array) -> U64:
+    bounds = list_bounds(array)
+    counts = np.diff(bounds)
+    sums = _lengths(counts)
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        numbers = np.arange(int(bounds[-1])) - np.repeat(bounds[:-1], counts)
+        values = _values(array.flatten()) * (2 * numbers + 1).astype(np.uint64)
+        sums[filled] += np.add.reduceat(values, bounds[:-1][filled])
+    return _mixed(sums)

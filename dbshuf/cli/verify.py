@@ -1,0 +1,91 @@
+"""`dbshuf verify`."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from dbshuf.base.messages import printable
+from dbshuf.base.progress import Progress
+from dbshuf.cli.options import Inputs, Report, VerifyArguments
+from dbshuf.cli.progress import Mode, say
+from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.streams import need_stdout, write_stdout
+from dbshuf.cli.summary import verify_summary
+from dbshuf.cli.to_options import REPEATED, check_stdin, sql_text, tell_waiting
+from dbshuf.errors import UsageError, VerifyFailed
+
+if TYPE_CHECKING:
+    from dbshuf.pipeline.verify.files import FilesVerified
+    from dbshuf.pipeline.verify.rows import RowsVerified
+
+
+def verify(given: VerifyArguments) -> None:
+    """Check an output against its manifest, or row by row against the inputs.
+
+    dbshuf verify out/ reads its manifest; dbshuf verify corpus/ out/ compares rows.
+    """
+    if given.as_json:
+        need_stdout()
+    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
+    result: RowsVerified | FilesVerified
+    try:
+        result = _verified(given, reporter)
+    except VerifyFailed as error:
+        reporter.close()
+        if given.as_json:
+            found = {"same": False, "reason": error.message}
+            write_stdout(json.dumps(found if error.result is None else error.result.to_json()))
+        if not given.quiet:
+            for line in error.details:
+                say(f"dbshuf: {printable(line)}")
+        raise
+    finally:
+        reporter.close()
+    if given.as_json:
+        write_stdout(json.dumps(result.to_json()))
+    if not given.quiet:
+        say(verify_summary(result))
+
+
+def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | FilesVerified":
+    """Look at files alone where no inputs are named."""
+    names = given.inputs or []
+    if len(names) > 1:
+        return _verified_rows(given, names[:-1], names[-1], reporter)
+    if not names and given.manifest is None:
+        raise UsageError(
+            "nothing is named", hint="as in dbshuf verify out/, or dbshuf verify corpus/ out/"
+        )
+    for_rows = ("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows")
+    asked = next((name for name in for_rows if getattr(given, name)), None)
+    if asked is not None:
+        option = {"input_format": "from"}.get(asked, asked.replace("_", "-"))
+        raise UsageError(
+            f"--{option} is for rows, and no inputs are named",
+            hint="as in dbshuf verify corpus/ out/; the last name is the output",
+        )
+    from dbshuf.api import verify_files
+
+    return verify_files(
+        names[0] if names else None,
+        manifest=given.manifest,
+        sample=given.sample,
+        threads=given.threads,
+        progress=reporter,
+    )
+
+
+def _verified_rows(
+    given: VerifyArguments, inputs: Sequence[str], output: str, reporter: Progress
+) -> "RowsVerified":
+    check_stdin(tuple(inputs))
+    tell_waiting(tuple(inputs), quiet=given.quiet)
+    from dbshuf.api import verify as run
+
+    ours = {field.name for group in (Inputs, Report) for field in fields(group)} | {"as_json"}
+    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
+    rest |= {name: rest[name] or () for name in REPEATED if name in rest}
+    rest["sql"] = sql_text(given.sql, inputs)
+    return run(inputs, output, progress=reporter, **rest)

@@ -1,0 +1,28 @@
+"""The names of what a run leaves beside its shards, and which of them are data to nobody."""
+
+from collections.abc import Container
+from pathlib import Path
+
+MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME = "_manifest.json", "SHA256SUMS", "_SUCCESS"
+CARD_NAME = "README.md"
+
+OLD_MARKS = (SUCCESS_NAME, MANIFEST_NAME, SUMS_NAME)  # in the order in which they go
+
+CARD_HEAD = b"---\n# made by dbshuf, and replaced with the shards\n"
+
+
+def is_our_card(path: Path) -> bool:
+    """Whether a file is a card that a run wrote; one of anybody else is left alone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(CARD_HEAD)) == CARD_HEAD
+    except OSError:
+        return False
+
+
+def is_mark(name: str, beside: Container[str]) -> bool:
+    """Whether a file is no data because of what lies beside it: a list of sums, a card.
+
+    beside   names in the same folder; they say that a run wrote it
+    """
+    return name in (SUMS_NAME, CARD_NAME) and MANIFEST_NAME in beside

@@ -1,0 +1,315 @@
+"""A comparison of inputs and outputs: sums first, and where they differ, the rows."""
+
+import contextlib
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dbshuf.base.layout import PIECE_ROW_BYTES
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.process_memory import peak_resident_bytes
+from dbshuf.base.progress import Progress
+from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.temporary import private_folder
+from dbshuf.errors import InputUnreadable, VerifyFailed
+from dbshuf.options import Options
+from dbshuf.pipeline.verify.differences import Differences, Entry
+from dbshuf.pipeline.verify.order import first_misplaced
+from dbshuf.pipeline.verify.sides import Rows, Side, ids_of_rows, open_sides
+from dbshuf.pipeline.verify.totals import Totals
+from dbshuf.plan.plan import Plan
+from dbshuf.units import MIB
+
+_SHOWN_PLACES = 10  # of missing and of added rows, each
+_SHOWN_BYTES = 300  # of a row
+_LEAST_ROOM_BYTES = 4 * MIB
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row stands.
+
+    where    for people
+    count    of rows that are equal to it and differ too, itself among them
+    content  the row, if it was asked for
+    """
+
+    where: str
+    place: dict[str, Any]
+    count: int = 1
+    content: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """It as people read it."""
+        more = f", {self.count:,} times" if self.count > 1 else ""
+        return f"{self.where}{more}" + ("" if self.content is None else f": {self.content}")
+
+
+@dataclass(frozen=True)
+class RowsVerified:
+    """What a comparison of rows found.
+
+    rows_in, rows_out  of the inputs behind the SQL, and of the outputs; of the sample, if any
+    missing, added     rows of the inputs that the outputs lack, and the other way round; None:
+                       the inputs are a pipe, which cannot be read again to tell
+    first_missing, first_added  the first ones by file and place
+    sum_in, sum_out    sums of the hashes of all rows, 32 hex digits
+    sample             share of the rows that was looked at; None: all
+    order              None: not checked; "same"; or what is wrong first
+    """
+
+    rows_in: int
+    rows_out: int
+    missing: int | None
+    added: int | None
+    first_missing: tuple[Place, ...]
+    first_added: tuple[Place, ...]
+    sum_in: str
+    sum_out: str
+    sample: float | None
+    order: str | None
+    text_bytes: int
+    elapsed_s: float
+    peak_rss_bytes: int
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return self.sum_in == self.sum_out and self.missing == 0 and self.order in (None, "same")
+
+    @property
+    def verdict(self) -> str:
+        """What differs, in one sentence."""
+        if self.order not in (None, "same"):
+            return f"the order is not that of the seed: {self.order}"
+        of = f"of {self.rows_in:,} in the inputs and {self.rows_out:,} in the outputs"
+        if self.missing is None:
+            return f"the outputs are not the rows of the inputs, {of}"
+        assert self.added is not None
+        return f"{_counted(self.missing)} missing and {_counted(self.added)} added, {of}"
+
+    @property
+    def details(self) -> list[str]:
+        """The first rows that differ, a line each."""
+        return [
+            *(f"missing: {one.shown}" for one in self.first_missing),
+            *(f"added: {one.shown}" for one in self.first_added),
+        ]
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        if self.order not in (None, "same"):
+            return "check the seed, and that inputs are named in the order of the shuffle"
+        if self.missing is None:
+            return "the inputs are a pipe: write it to a file to be told which rows differ"
+        return "check that --where, --select and the like are those of the shuffle"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        shown = asdict(self)
+        for name in ("first_missing", "first_added"):
+            shown[name] = [_place_json(one) for one in getattr(self, name)]
+        return {"same": self.is_same} | shown
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} row{' is' if rows == 1 else 's are'}"
+
+
+def _place_json(one: Place) -> dict[str, Any]:
+    row = {} if one.content is None else {"row": one.content}
+    return {**one.place, "count": one.count, **row}
+
+
+def verify_rows(
+    options: Options,
+    output: str,
+    reporter: Progress,
+    *,
+    checks_order: bool = False,
+    sample: float | None = None,
+    show_rows: bool = False,
+) -> RowsVerified:
+    """Compare the inputs with the rows of an output, in any order.
+
+    options       of the shuffle, as far as rows depend on them; `format` of the output
+    checks_order  whether the order of `options.seed` is checked too
+    sample        share of the rows to look at; None: all
+    show_rows     whether the content of rows that differ is part of the result
+    Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
+    """
+    started = time.monotonic()
+    inputs, outputs = open_sides(options, output, sample)
+    if checks_order and any(one.pipe is not None for one in inputs.plan.inputs):
+        raise _not_again("--order reads them twice")
+    ours, theirs = Totals(), Totals()
+    inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
+    outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
+    found = _Found()
+    if (differing := ours.differing(theirs)).any():
+        is_pipe = any(one.pipe is not None for one in inputs.plan.inputs)
+        found = _Found(None, None) if is_pipe else _details(inputs, outputs, ours, theirs, reporter)
+        if not is_pipe and show_rows:
+            found = found.with_content(inputs, outputs, reporter)
+    order = None
+    if checks_order and not differing.any():
+        order = _order(options, inputs, outputs, reporter)
+    sizes = [side.plan.survey.text_bytes or 0 for side in (inputs, outputs)]
+    return RowsVerified(
+        rows_in=ours.row_count,
+        rows_out=theirs.row_count,
+        missing=found.missing,
+        added=found.added,
+        first_missing=tuple(map(partial(_place, inputs), found.first_missing)),
+        first_added=tuple(map(partial(_place, outputs), found.first_added)),
+        sum_in=ours.checksum,
+        sum_out=theirs.checksum,
+        sample=sample,
+        order=order,
+        text_bytes=sum(sizes),
+        elapsed_s=time.monotonic() - started,
+        peak_rss_bytes=peak_resident_bytes(),
+    )
+
+
+def _not_again(why: str) -> InputUnreadable:
+    return InputUnreadable(
+        f"the inputs are a pipe, which cannot be read again, and {why}",
+        hint="write it to a file first",
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    id: int
+    count: int
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    missing: int | None = 0
+    added: int | None = 0
+    first_missing: tuple[_Row, ...] = ()
+    first_added: tuple[_Row, ...] = ()
+
+    def with_entry(self, entry: Entry) -> "_Found":
+        """Count what one partition holds."""
+        assert self.missing is not None
+        assert self.added is not None
+        return _Found(
+            self.missing + int(entry.net[entry.net > 0].sum()),
+            self.added - int(entry.net[entry.net < 0].sum()),
+            _first(self.first_missing, entry, 1),
+            _first(self.first_added, entry, -1),
+        )
+
+    def with_content(self, inputs: Side, outputs: Side, reporter: Progress) -> "_Found":
+        """Read the rows that are named once more, and keep them."""
+        return replace(
+            self,
+            first_missing=_with_content(self.first_missing, inputs, reporter),
+            first_added=_with_content(self.first_added, outputs, reporter),
+        )
+
+
+def _details(
+    inputs: Side, outputs: Side, ours: Totals, theirs: Totals, reporter: Progress
+) -> _Found:
+    """Find the rows that differ: of the ranges whose sums do, in one more pass over each side."""
+    differing = ours.differing(theirs)
+    rows = int((ours.rows + theirs.rows)[differing].sum())
+    found = _Found()
+    with (
+        private_folder(inputs.plan.temp_dir) as folder,
+        contextlib.closing(
+            Differences(differing, rows, _room(inputs.plan, outputs.plan), folder)
+        ) as differences,
+    ):
+        for side, sign in ((inputs, 1), (outputs, -1)):
+            side.scan(partial(_add, differences, side, sign), reporter)
+        for entry in differences.found():
+            found = found.with_entry(entry)
+    _check_again(found, ours.row_count - theirs.row_count)
+    return found
+
+
+def _check_again(found: "_Found", lacking: int) -> None:
+    """Raise VerifyFailed where the second reading cannot have been of the same rows."""
+    if (found.missing or 0) - (found.added or 0) != lacking:
+        raise VerifyFailed(
+            "the rows differ, and when they were read again they were not the same either",
+            hint="a result of --sql that depends on the order of rows, as a sum of doubles does,"
+            " cannot be compared",
+        )
+
+
+def _add(differences: Differences, side: Side, sign: int, batch: Rows) -> None:
+    differences.add(*side.hash_(batch), sign)
+
+
+def _room(*plans: Plan) -> int:
+    """Return the memory (bytes) for rows that differ, while others are read and hashed."""
+    left = []
+    for plan in plans:
+        layout = plan.layout
+        hashed = layout.piece_rows * PIECE_ROW_BYTES
+        reading = int(layout.buffer_bytes * (plan.shape.copies + 1)) + hashed
+        left.append(plan.memory_bytes - layout.base_bytes - layout.workers * reading)
+    return max(min(left) * 3 // 4, _LEAST_ROOM_BYTES)
+
+
+def _first(known: tuple[_Row, ...], entry: Entry, sign: int) -> tuple[_Row, ...]:
+    """Return the first rows by their ids, of those known and those of one more pass."""
+    places = np.flatnonzero(entry.net * sign > 0)
+    places = places[np.argsort(entry.id_[places])][:_SHOWN_PLACES]
+    rows = [_Row(int(entry.id_[at]), abs(int(entry.net[at]))) for at in places.tolist()]
+    return tuple(sorted([*known, *rows], key=lambda row: row.id)[:_SHOWN_PLACES])
+
+
+def _with_content(rows: tuple[_Row, ...], side: Side, reporter: Progress) -> tuple[_Row, ...]:
+    wanted = np.array([row.id for row in rows], np.uint64)
+    contents: dict[int, str] = {}
+    lock = threading.Lock()
+
+    def look(batch: Rows) -> None:
+        ids = ids_of_rows(batch)
+        for at in np.flatnonzero(np.isin(ids, wanted)).tolist():
+            text = _content(batch, at)
+            with lock:
+                contents[int(ids[at])] = text
+
+    if rows:
+        side.scan(look, reporter)
+    return tuple(replace(row, content=contents.get(row.id)) for row in rows)
+
+
+def _content(batch: Rows, row: int) -> str:
+    """Return a row as people read it, cut where it is long."""
+    if isinstance(batch, LineBatch):
+        at = row if batch.kept is None else int(batch.kept[row])
+        first, last = int(batch.offsets[at]), int(batch.offsets[at + 1]) - 1
+        text = batch.buffer[first : min(last, first + 4 * _SHOWN_BYTES)].tobytes()
+        shown = text.decode("utf-8", "replace")
+    else:
+        shown = str(batch.batch.take(arrow_numbers(np.array([row]))).to_pylist()[0])
+    return shown if len(shown) <= _SHOWN_BYTES else f"{shown[:_SHOWN_BYTES]}..."
+
+
+def _place(side: Side, row: _Row) -> Place:
+    return Place(side.place(row.id), side.place_json(row.id), row.count, row.content)
+
+
+def _order(options: Options, inputs: Side, outputs: Side, reporter: Progress) -> str:
+    found = first_misplaced(options, inputs, outputs, reporter)
+    if found is None:
+        return "same"
+    should = "no row" if found.expected is None else inputs.place(found.expected)
+    where = "the end" if found.found is None else outputs.place(found.found)
+    return f"row {found.row:,} of the outputs, {where}, should be {should}"

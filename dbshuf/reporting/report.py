@@ -1,0 +1,189 @@
+"""One report: read the output, find its rows in the inputs, test, draw, write the page."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from dbshuf.base.messages import printable
+from dbshuf.base.process_memory import peak_resident_bytes, release_unused, resident_bytes
+from dbshuf.base.progress import Progress
+from dbshuf.base.remote_names import is_remote_output
+from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
+from dbshuf.options import Options, check_output_name
+from dbshuf.plan.row_plan import memory_cap
+from dbshuf.reporting.known_run import run_of
+from dbshuf.reporting.reading import read_inputs, read_output, sides_of
+from dbshuf.sink.output_path import check_target
+from dbshuf.sink.publish import place_of
+from dbshuf.sink.target import Target
+from dbshuf.source.inputs import STDIN
+from dbshuf.units import MIB, human
+
+_PACKAGES = ("matplotlib", "scipy", "jinja2")
+_INSTALL = "pip install 'dbshuf[report]'"
+
+# What matplotlib and scipy.stats take to load and to draw, and a row of the sample; the peaks of
+# 1,400,000 lines were 209 MB with 100,000 of them sampled, 294 with 700,000 and 403 with all, and
+# 88 MB were resident at the beginning (matplotlib 3.11.2, scipy 1.17.1).
+_DRAWING_BYTES = 120 * MIB
+_ROW_BYTES = 200
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What a report found.
+
+    rows        of the output
+    sampled     of them
+    found       of those, the rows whose place in the inputs is known; None: inputs are unknown
+    p_values    by the name of what is tested; None: that was not tested, the page says why
+    is_suspect  whether one of them is so small that the order is not uniform
+    page_bytes  of the page
+    """
+
+    rows: int
+    sampled: int
+    found: int | None
+    p_values: Mapping[str, float | None]
+    is_suspect: bool
+    page_bytes: int
+    page: str | None
+    elapsed_s: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is asked for.
+
+    output       what was shuffled: a file or a directory, here or elsewhere
+    options      the inputs and what was made of their rows; no inputs: as the manifest says
+    page         the file to write; None is stdout
+    sample_rows  how many rows of the output are looked for in the inputs, about
+    manifest     of the run that wrote the output; None: the one in its directory, if any
+    """
+
+    output: str
+    options: Options
+    page: str | None
+    sample_rows: int
+    manifest: str | None = None
+
+
+def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
+    """Look at an output, and write what was found as a page.
+
+    Raises  ExtraMissing, MemoryTooSmall, UsageError and what reading and writing raise; then
+            the page is as it was before
+    """
+    started = time.monotonic()
+    check_installed()
+    if asked.output == STDIN:
+        raise UsageError("a report reads files: `-` is no output", hint="write it to a file first")
+    target = _target_of(asked)
+    cap = memory_cap(asked.options)
+    _check_memory(cap, asked.sample_rows)
+    options = replace(asked.options, memory=cap)
+    run = run_of(asked.output, asked.manifest, options)
+    if not options.inputs and run is not None and run.options is not None:
+        options = run.options
+    sides = sides_of(options, asked.output)
+    found = read_output(sides, asked.sample_rows, progress)
+    moved = None if sides.inputs is None else read_inputs(sides, found, progress)
+    release_unused()
+    progress.stage("draw", None)
+    if "matplotlib" not in sys.modules:  # where it may not write to the home, it says so
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from dbshuf.reporting.contents import contents_of
+    from dbshuf.reporting.page import html_of
+
+    page = contents_of(asked.output, sides, found, moved, run)
+    html = html_of(page)
+    _write(target, html)
+    return ReportResult(
+        rows=found.lengths.rows,
+        sampled=len(found.sample.hashes),
+        found=None if moved is None else moved.rows,
+        p_values={name: test.p for name, test in page.tests.items()},
+        is_suspect=any(test.is_suspect for test in page.tests.values()),
+        page_bytes=len(html),
+        page=asked.page,
+        elapsed_s=time.monotonic() - started,
+        peak_rss_bytes=peak_resident_bytes(),
+    )
+
+
+def check_installed() -> None:
+    """Raise ExtraMissing unless what draws and tests is there."""
+    for name in _PACKAGES:
+        if find_spec(name) is None:
+            raise ExtraMissing(f"a report needs {name}, which is not installed", hint=_INSTALL)
+
+
+def _check_memory(cap: int, sample_rows: int) -> None:
+    least = resident_bytes() + _DRAWING_BYTES + _ROW_BYTES * sample_rows
+    if cap < least:
+        raise MemoryTooSmall(
+            f"--memory {human(cap)} is too small: drawing {sample_rows:,} rows takes"
+            f" {human(least)}",
+            hint=f"pass --memory {-(-least // MIB) + 16}MiB, or a smaller --sample-rows",
+        )
+
+
+def _target_of(asked: ReportOptions) -> Target:
+    """Return where the page goes. Raises OutputUnwritable, UsageError."""
+    check_output_name(asked.page)
+    if asked.page is not None and is_remote_output(asked.page):
+        raise UsageError(
+            f"`{printable(asked.page)}`: a report is written to this machine",
+            hint="write it here, and upload it",
+        )
+    if _is_among_rows(asked):
+        raise UsageError(
+            f"`{printable(str(asked.page))}` would be read as a part of the output the next time",
+            hint="write it beside the output, or call it _report.html: names with _ are not read",
+        )
+    if asked.sample_rows < 1:
+        raise UsageError(f"--sample-rows {asked.sample_rows} must be at least 1")
+    target = Target(
+        path=None if asked.page in (None, "-") else Path(str(asked.page)),
+        format="txt",
+        header=b"",
+        terminator=b"\n",
+        binary=False,
+        shards=None,
+        shard_bytes=None,
+        shard_rows=None,
+        force=False,
+        seed="",
+        locate=lambda key: "",
+    )
+    check_target(target)
+    return target
+
+
+def _is_among_rows(asked: ReportOptions) -> bool:
+    """Whether the page would lie in the output's directory as a file of its rows."""
+    if asked.page in (None, "-") or not os.path.isdir(asked.output):
+        return False
+    page = Path(os.path.realpath(str(asked.page)))
+    is_below = page.is_relative_to(os.path.realpath(asked.output))
+    return is_below and not page.name.startswith(("_", "."))
+
+
+def _write(target: Target, html: bytes) -> None:
+    """Write the page, whole or not at all."""
+    place = place_of(target)
+    try:
+        place.output.write(html)
+        place.output.finish()
+        place.publish()
+    except BaseException:
+        place.output.abort()
+        place.discard()
+        raise

@@ -1,0 +1,105 @@
+"""An output of which bytes, hash and rows are noted, for the manifest."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from dbshuf.base.window import Window
+from dbshuf.sink.raw_file import ByteOutput
+from dbshuf.sink.seal import WrittenFile
+from dbshuf.units import KIB
+
+_BESIDE_BYTES = 64 * KIB  # from here on a hash takes longer than to have a thread make it
+
+
+class HashedOutput:
+    """Passes bytes on, and hashes them in a thread while they are written."""
+
+    def __init__(self, output: ByteOutput) -> None:
+        self._output = output
+        self._hash = hashlib.sha256()
+        self._thread: ThreadPoolExecutor | None = None
+        self.written_bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.written_bytes += memoryview(data).nbytes
+        if len(data) < _BESIDE_BYTES:
+            self._hash.update(data)
+            self._output.write(data)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="dbshuf-hash")
+        hashing = self._thread.submit(self._hash.update, data)
+        try:
+            self._output.write(data)
+        finally:
+            hashing.result()  # then the caller may use the memory again
+
+    def flush(self) -> int:
+        return self._output.flush()
+
+    def finish(self) -> None:
+        self._output.finish()
+        self._close()
+
+    def abort(self) -> None:
+        self._close()
+        self._output.abort()
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was written."""
+        return self._hash.hexdigest()
+
+    def _close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+
+class Encoder(Protocol):
+    """Turns windows into the bytes of one file."""
+
+    def write(self, window: Window) -> None:
+        """Take the next rows."""
+
+    def flush(self) -> int:
+        """Write what is there, as rows of a block or group that ends here.
+
+        Returns  the bytes that `finish` would add to the output
+        """
+
+    def finish(self) -> None:
+        """Write what is left and finish the output."""
+
+    def abort(self) -> None:
+        """End the threads and close the output; never raises."""
+
+
+class NotingEncoder:
+    """An encoder of which rows are counted; `written` after `finish`."""
+
+    written: WrittenFile
+
+    def __init__(self, encoder: Encoder, output: HashedOutput) -> None:
+        self._encoder, self._output = encoder, output
+        self._rows = 0
+
+    def write(self, window: Window) -> None:
+        self._encoder.write(window)
+        self._rows += window.rows
+
+    def flush(self) -> int:
+        return self._encoder.flush()
+
+    def finish(self) -> None:
+        self._encoder.finish()
+        output = self._output
+        self.written = WrittenFile(self._rows, output.written_bytes, output.hexdigest())
+
+    def abort(self) -> None:
+        self._encoder.abort()
+
+
+def written_by(encoder: Encoder) -> WrittenFile | None:
+    """Return what a finished encoder has noted; None if nobody asked for it."""
+    return encoder.written if isinstance(encoder, NotingEncoder) else None

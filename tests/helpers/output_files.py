@@ -1,0 +1,13 @@
+"""The files of an output, without what a run says of them."""
+
+from pathlib import Path
+
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+
+MARKS = sorted((MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME))
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Return all files below a folder that hold rows, by name."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path for path in files if path.name not in (*MARKS, CARD_NAME)]

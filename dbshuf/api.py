@@ -29,6 +29,7 @@ from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.numbered import numbered
 from dbshuf.sink.written_types import as_written, reader_schema
 from dbshuf.units import parse_share
 
@@ -70,6 +71,18 @@ class SqlOptions(TypedDict, total=False):
     sql: str | None
 
 
+class SampleOptions(TypedDict, total=False):
+    """Which rows of the order are given, and how often; as on the command line."""
+
+    take: int | None
+    skip: int
+    sample: str | float | None
+    with_replacement: int | None
+    per: str | None
+    stratify: str | None
+    number: str | None
+
+
 class EngineOptions(TypedDict, total=False):
     """What orders the rows; as on the command line."""
 
@@ -78,7 +91,7 @@ class EngineOptions(TypedDict, total=False):
     spark_conf: Sequence[str]
 
 
-class StreamOptions(QueryOptions, SqlOptions, EngineOptions, total=False):
+class StreamOptions(QueryOptions, SqlOptions, EngineOptions, SampleOptions, total=False):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
@@ -103,13 +116,14 @@ class OutputOptions(TypedDict, total=False):
     manifest: str | os.PathLike[str] | None
     card: bool
     force: bool
+    work_dir: str | os.PathLike[str] | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
 
-class ExportOptions(SqlOptions, OutputOptions, EngineOptions, total=False):
+class ExportOptions(SqlOptions, OutputOptions, EngineOptions, SampleOptions, total=False):
     """Options of `export` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]
@@ -280,12 +294,12 @@ def stream(
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = make_plan(Options(**chosen, output=os.devnull, format=form))
     records = records_of(plan.target)
-    written = plan.shape.written
+    written = plan.target.written
     schema = records.schema if written is None else reader_schema(written)
 
     def batches() -> Generator[pa.RecordBatch]:
         with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
-            for window in windows:
+            for window in numbered(windows, plan.target):
                 yield as_written(records.batch(window), schema)
 
     rows = batches()
@@ -376,7 +390,7 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir))
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
     return run(plan_of(options), progress)
 
 
@@ -395,7 +409,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
         name: os.fspath(others[name])
-        for name in ("temp_dir", "manifest")
+        for name in ("temp_dir", "work_dir", "manifest")
         if others.get(name) is not None
     }
     seed = others.get("seed")

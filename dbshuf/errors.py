@@ -30,14 +30,20 @@
     ├── EngineFailed         28  the cluster that orders the rows fails
     ├── MemoryRefused        29  the system gives less memory than --memory names
     ├── ManifestInvalid      30  a manifest is none, or was changed since
-    └── VerifyFailed         31  outputs are not what `verify` holds them against
+    ├── VerifyFailed         31  outputs are not what `verify` holds them against
+    ├── WorkDirUnfit         32  --work-dir is in use, or no directory to keep a run in
+    └── RunDiffers           33  --work-dir holds a run of other inputs or options
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
-dbshuf, 128+n ended by signal n. No error leaves a half-written output.
+dbshuf, 128+n ended by signal n; `dbshuf shuf` has GNU shuf's, 0 and 1. No error leaves a
+half-written output.
 """
 
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # without `typing`: `shuf` loads this, and starts in a third less time
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class DbshufError(Exception):
@@ -49,6 +55,10 @@ class DbshufError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class ShufFailed(Exception):
+    """What `dbshuf shuf` cannot do: it says so as GNU shuf does, and ends with 1."""
 
 
 class UsageError(DbshufError):
@@ -235,8 +245,20 @@ class VerifyFailed(DbshufError):
     exit_code = 31
 
     def __init__(
-        self, message: str, *, hint: str = "", details: Sequence[str] = (), result: Any = None
+        self, message: str, *, hint: str = "", details: Sequence[str] = (), result: "Any" = None
     ) -> None:
         super().__init__(message, hint=hint)
         self.details = tuple(details)
         self.result = result
+
+
+class WorkDirUnfit(DbshufError):
+    """--work-dir is in use, or is no directory to keep a run in."""
+
+    exit_code = 32
+
+
+class RunDiffers(DbshufError):
+    """--work-dir holds a run of other inputs, options or versions."""
+
+    exit_code = 33

@@ -38,6 +38,7 @@ class Options:
     shard_bytes: str | int | None = None
     shard_rows: int | None = None
     temp_dir: str | None = None
+    work_dir: str | None = None
     force: bool = False
     where: str | None = None
     select: str | None = None
@@ -53,14 +54,22 @@ class Options:
     split: str | None = None
     split_seed: str | None = None
     split_by: str | None = None
+    take: int | None = None
+    skip: int = 0
+    sample: str | float | None = None
+    with_replacement: int | None = None
+    per: str | None = None
+    stratify: str | None = None
+    number: str | None = None
     manifest: str | None = None
     card: bool = False
+    as_it_is: bool = False  # bytes that look compressed are lines, too
 
 
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
     texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
-    names = (*texts, "split", "split_seed", "split_by")
+    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number")
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
@@ -81,6 +90,9 @@ def check_options(options: Options) -> None:
         ("--header", options.header, 0),
         ("--shards", options.shards, 1),
         ("--shard-rows", options.shard_rows, 1),
+        ("--take", options.take, 0),
+        ("--skip", options.skip, 0),
+        ("--with-replacement", options.with_replacement, 0),
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} {value} must be at least {least}")

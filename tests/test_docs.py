@@ -92,7 +92,38 @@ def test_the_commands_for_people_who_write_sql_do_what_they_say(cli, documents):
     assert len((documents / "unique.txt").read_text().splitlines()) == 102
     assert pq.read_table(documents / "epoch1.parquet").num_rows == 102
     assert len((documents / "langs.csv").read_text().splitlines()) == 3
-    assert {"train", "valid"} <= {one.name for one in (documents / "split").iterdir()}
+    splits = {one.parent.name for one in (documents / "split").rglob("part-*")}
+    assert splits == {"train", "valid"}
+
+
+def test_the_commands_in_the_place_of_shuf_do_what_they_say(cli, documents):
+    """Each but the link, which needs an installed command."""
+    section = README.partition("## In the place of shuf")[2].partition("\n## ")[0]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    before = sorted((documents / "corpus" / "a.txt").read_bytes().splitlines())
+    lines = [line for line in block[1].splitlines() if line.startswith("dbshuf ")]
+    counts = [len(cli(*shlex.split(line)[1:]).out.splitlines()) for line in lines]
+    assert counts == [3, 0, 3, 2, 5]
+    assert sorted((documents / "corpus" / "a.txt").read_bytes().splitlines()) == before
+
+
+def test_the_commands_for_samples_do_what_they_say(cli, documents):
+    """Each row of the table is run as it stands."""
+    section = README.partition("## Samples")[2].partition("\n## ")[0]
+    lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
+    assert len(lines) == 8
+    for line in lines:
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+        assert re.search(r"dbshuf: ([\d,]+|[\d,]+( drawn)? of [\d,]+) (lines|rows)[ ,]", ran.err)
+    assert len((documents / "some.txt").read_text().splitlines()) == 104
+    assert (documents / "next.txt").read_bytes() == b""
+    assert len((documents / "boot.txt").read_text().splitlines()) == 10_000
+    assert pq.read_table(documents / "each.parquet").num_rows == 100
+    assert pq.read_table(documents / "fair.parquet")["lang"].to_pylist().count("de") == 3
+    assert pq.read_table(documents / "set.valid.parquet")["lang"].to_pylist().count("en") == 5
+    assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
 
 
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):

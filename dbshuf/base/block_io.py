@@ -118,18 +118,20 @@ class BlockReader:
 
 
 class BlockFile:
-    """A new file that is written, and read back, at aligned offsets."""
+    """A file that is written, and read back, at aligned offsets."""
 
-    def __init__(self, path: Path | str, *, mode: int = 0o600) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    def __init__(self, path: Path | str, *, mode: int = 0o600, is_new: bool = True) -> None:
+        """Make a new file, or open one that is there and no link."""
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if is_new else os.O_NOFOLLOW)
         self._flags = _DIRECT
         try:
             self.fd = os.open(path, flags | _DIRECT, mode)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # some file systems create it before they refuse
+            if is_new:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)  # some file systems create it before they refuse
             self._flags = 0
             self.fd = os.open(path, flags, mode)
 

@@ -11,12 +11,16 @@ from dbshuf.base.window import Window
 
 @dataclass
 class Tally:
-    """Counts of rows; the sum of keys is modulo 2^64, the longest line is of what was read."""
+    """Counts of rows; the sum of keys is modulo 2^64, the longest line is of what was read.
+
+    seen_rows  that there were before a sample was taken of them; 0: no sample was
+    """
 
     rows: int = 0
     text_bytes: int = 0
     key_sum: int = 0
     longest_bytes: int = 0
+    seen_rows: int = 0
 
     def add(self, keys: U64, sizes: npt.NDArray[np.integer]) -> None:
         """Count rows by their keys and the bytes of each."""
@@ -33,11 +37,12 @@ class Tally:
 
     def clear(self) -> None:
         """Forget what was counted."""
-        self.rows = self.text_bytes = self.key_sum = self.longest_bytes = 0
+        self.rows = self.text_bytes = self.key_sum = self.longest_bytes = self.seen_rows = 0
 
     def merge(self, other: "Tally") -> None:
         """Count what another one has counted."""
         self.rows += other.rows
         self.text_bytes += other.text_bytes
+        self.seen_rows += other.seen_rows
         self.key_sum = (self.key_sum + other.key_sum) % (1 << 64)
         self.longest_bytes = max(self.longest_bytes, other.longest_bytes)

@@ -5,6 +5,9 @@
 NAME.owner                 of each of them: whose it is, see `owner.py`; locked while in use
 NAME.owner.new             the same for a moment, until it is locked
 NAME.wal, NAME.tmp         what DuckDB puts beside a store, and NAME-journal SQLite
+dbshuf-journal             in a --work-dir: what has been done, see `journal.py`
+dbshuf-rows                there: the partitioned rows
+dbshuf-owner               there: whose it is, locked while in use
 """
 
 import os
@@ -15,6 +18,7 @@ from pathlib import Path
 HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
 OWNER_SUFFIX, UNLOCKED_SUFFIX = ".owner", ".new"
 COMPANION_SUFFIXES = (".wal", ".tmp", "-journal")
+WORK_JOURNAL, WORK_ROWS, WORK_OWNER = "dbshuf-journal", "dbshuf-rows", "dbshuf-owner"
 
 _OWNER_NAME = re.compile(r"\.(?:.*\.)?dbshuf-[0-9a-f]{8}(\.owner(?:\.new)?)", re.DOTALL)
 _LONGEST_NAME_BYTES = 200  # of the name that is built on; a file system allows 255

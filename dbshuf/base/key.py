@@ -2,14 +2,30 @@
 
 A line's place in the output depends on its seed and its row id alone, never on
 memory, threads, strategy, engine or chunk size. `sql/duckdb/key.sql` and
-`sql/sqlite/key.sql` are the same function in SQL; `tests/base/test_key.py` and
-`tests/store/test_sqlite.py` hold them to the same vectors.
+`sql/sqlite/key.sql` are the same function in SQL, `plain_key.py` without numpy;
+`tests/base/test_key.py` and `tests/store/test_sqlite.py` hold them to the same vectors.
 """
-
-import hashlib
 
 import numpy as np
 import numpy.typing as npt
+
+from dbshuf.base import plain_key
+from dbshuf.base.plain_key import seed_words
+
+__all__ = [
+    "ORDER_VERSION",
+    "ORDINAL_LIMIT",
+    "POSITION_BITS",
+    "POSITION_LIMIT",
+    "U64",
+    "id_of",
+    "ids_of",
+    "mix_ids",
+    "range_of",
+    "range_start",
+    "row_keys",
+    "seed_words",
+]
 
 ORDER_VERSION = 1
 ORDINAL_LIMIT = 1 << 20  # inputs that one row id can tell apart
@@ -18,19 +34,13 @@ POSITION_LIMIT = 1 << POSITION_BITS
 
 U64 = npt.NDArray[np.uint64]
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_GAMMA = np.uint64(plain_key.GAMMA)
+_MULTIPLIER_1 = np.uint64(plain_key.MULTIPLIER_1)
+_MULTIPLIER_2 = np.uint64(plain_key.MULTIPLIER_2)
 
 # Rows mixed at a time: ids and scratch stay in the L2 cache. 2.8 to 3.0 ns a row for 16,384
 # to 65,536 rows, 3.1 for all at once, 5.3 for 4,096 (numpy 2.4.6, 457,000 keys).
 _BLOCK_ROWS = 32_768
-
-
-def seed_words(seed: str) -> tuple[int, int]:
-    """Return (s1, s2), the two 64-bit words that a seed stands for."""
-    digest = hashlib.sha256(f"dbshuf-order-1:{seed}".encode()).digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 
 def row_keys(ids: U64, seed: str) -> U64:
@@ -90,9 +100,12 @@ def range_of(keys: U64, ranges: int) -> U64:
     return parts
 
 
-def range_start(part: int, ranges: int) -> int:
-    """Return the smallest key of `part` of `ranges` equal parts: ceil(part*2^64/ranges)."""
-    return -(-(part << 64) // ranges)
+def range_start(part: int, ranges: int, end: int = 1 << 64) -> int:
+    """Return the smallest key of `part` of `ranges` equal parts below `end`: ceil(part*end/ranges).
+
+    Keys that are all below another end than 2^64 are those of a sample.
+    """
+    return -(-(part * end) // ranges)
 
 
 def id_of(key: int, words: tuple[int, int]) -> int:

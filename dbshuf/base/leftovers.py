@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from dbshuf.base.filenames import COMPANION_SUFFIXES, UNLOCKED_SUFFIX, owned_by
+from dbshuf.base.filenames import COMPANION_SUFFIXES, UNLOCKED_SUFFIX, WORK_OWNER, owned_by
 from dbshuf.base.owner import Owner, boot_id, lock_if_free
+from dbshuf.base.work_dir import is_kept
 
 _NEW_S = 60  # that a record may take from its making to its lock
 _MOST_RECORD_BYTES = 4096
@@ -33,6 +34,7 @@ class State(Enum):
     LIVE = "in use"
     DEAD = "left behind"
     ELSEWHERE = "of another machine"
+    KEPT = "can be gone on with"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,29 @@ def remove_leftover(one: Leftover) -> bool:
     return True
 
 
+def find_work_dirs(folder: Path) -> list[Leftover]:
+    """Return the --work-dirs of this user: a folder itself, or those in it, by name."""
+    try:
+        below = sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir())
+    except OSError:
+        return []
+    paths = [Path(os.path.abspath(path)) for path in (folder, *below)]
+    return [one for path in paths if (one := _work_dir(path)) is not None]
+
+
+def _work_dir(path: Path) -> Leftover | None:
+    record = path / WORK_OWNER
+    try:
+        if not is_kept(path) or os.lstat(record).st_uid != os.geteuid():
+            return None
+        owner = _read(record)
+    except OSError:
+        return None
+    with _locked(record) as is_free:
+        state = State.KEPT if is_free else State.LIVE
+    return Leftover(path, record, owner, _size(path), state)
+
+
 def _leftover(record: Path) -> Leftover | None:
     path = owned_by(record)
     if path is None:
@@ -100,6 +125,8 @@ def _leftover(record: Path) -> Leftover | None:
     with _locked(record) as is_free:
         if not is_free or is_new:
             state = State.LIVE
+        elif owner is not None and owner.work_dir and is_kept(Path(owner.work_dir)):
+            state = State.KEPT
         elif _keeps_locks(owner, record, status.st_dev):
             state = State.DEAD
         else:

@@ -23,12 +23,15 @@ class LineBatch:
               its terminator included
     origins   (first row, id of the byte buffer[0] for these rows), one an input
     kept      int64, ascending: the rows that are left of these lines; None: all
+    given     uint64, shape (rows,): the ids, of lines that did not lie side by side; None:
+              `origins` tells them
     """
 
     buffer: U8
     offsets: I32
     origins: tuple[tuple[int, int], ...]
     kept: npt.NDArray[np.int64] | None = None
+    given: U64 | None = None
 
     @property
     def rows(self) -> int:
@@ -42,11 +45,30 @@ class LineBatch:
 
     def ids(self) -> U64:
         """Return the lines' row ids: uint64, shape (rows,), fresh."""
+        if self.given is not None:
+            return self.given.copy()
         ids = self.offsets[:-1].astype(np.uint64)
         ends = [first for first, _ in self.origins[1:]] + [self.rows]
         for (first, origin), end in zip(self.origins, ends, strict=True):
             ids[first:end] += np.uint64(origin % (1 << 64))
         return ids
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of ids [begin, end) that the lines are, kept or not."""
+        ends = [first for first, _ in self.origins[1:]] + [self.rows]
+        places = zip(self.origins, ends, strict=True)
+        return tuple(
+            (origin + int(self.offsets[first]), origin + int(self.offsets[end]))
+            for (first, origin), end in places
+            if first < end
+        )
+
+    def slice(self, first: int, last: int) -> "LineBatch":
+        """Return lines [first, last), of a batch of which none are left out; nothing is copied."""
+        begun = [origin for at, origin in self.origins if at <= first][-1]
+        later = ((at - first, origin) for at, origin in self.origins if first < at < last)
+        return LineBatch(self.buffer, self.offsets[first : last + 1], ((0, begun), *later))
 
     def lines(self) -> pa.Array:
         """Return the lines as an Arrow binary array over the same buffer."""

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -28,12 +28,14 @@ class Owner:
     started  seconds since 1970
     host     name of its machine or container
     boot     the kernel's own number for this start of the machine; empty if it tells none
+    work_dir  where the journal is with which a later run goes on; empty if there is none
     """
 
     pid: int
     started: float
     host: str
     boot: str
+    work_dir: str = ""
 
     @classmethod
     def this_run(cls) -> "Owner":
@@ -49,6 +51,7 @@ class Owner:
                 float(fields["started"]),
                 str(fields["host"]),
                 str(fields["boot"]),
+                str(fields.get("work_dir", "")),
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -62,7 +65,7 @@ def boot_id() -> str:
     return ""
 
 
-def lock_owner(hidden: Path) -> int | None:
+def lock_owner(hidden: Path, work_dir: str = "") -> int | None:
     """Say that a hidden name is this run's; return the descriptor that keeps it so.
 
     None where that cannot be: then the making of the thing itself says why, or a file system
@@ -75,7 +78,7 @@ def lock_owner(hidden: Path) -> int | None:
     if fd is None:
         return None
     with contextlib.suppress(OSError):  # a full disk: the lock alone says enough
-        os.write(fd, json.dumps(asdict(Owner.this_run())).encode())
+        os.write(fd, json.dumps(asdict(replace(Owner.this_run(), work_dir=work_dir))).encode())
     return fd
 
 

@@ -29,4 +29,11 @@ class NoProgress:
         pass
 
 
+def tell(progress: Progress, text: str) -> None:
+    """Say something in a line of its own, where a progress takes that (`tell`)."""
+    take = getattr(progress, "tell", None)
+    if take is not None:
+        take(text)
+
+
 NO_PROGRESS = NoProgress()

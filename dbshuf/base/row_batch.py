@@ -22,10 +22,18 @@ class RowBatch:
 
     batch  pyarrow RecordBatch, shape (rows,); plain types: no dictionaries, no views
     ids    uint64, shape (rows,): the row ids of DESIGN section 3
+    read   ranges of ids [begin, end) of the rows of the inputs that these were made of, where
+           that is not just their own ids; None: nobody knows
     """
 
     batch: pa.RecordBatch
     ids: U64
+    read: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...] | None:
+        """As `LineBatch.spans`; None where nobody knows."""
+        return self.read
 
     @cached_property
     def sizes(self) -> I64:
@@ -43,8 +51,14 @@ class RowBatch:
         while begin < len(self.ids):
             fitting = int(np.searchsorted(ends, before + most_bytes, "right"))
             end = max(fitting, begin + 1)
-            yield RowBatch(self.batch.slice(begin, end - begin), self.ids[begin:end])
+            yield self.slice(begin, end)
             begin, before = end, int(ends[end - 1])
+
+    def slice(self, first: int, last: int) -> "RowBatch":
+        """Return rows [first, last) of consecutive ones; nothing is copied."""
+        ids = self.ids[first:last]
+        read = None if self.read is None else ((int(ids[0]), int(ids[-1]) + 1),)
+        return RowBatch(self.batch.slice(first, last - first), ids, read)
 
 
 def arrow_numbers(values: npt.NDArray[np.integer[Any]]) -> pa.Array:

@@ -1,7 +1,7 @@
 """What is noted of rows on their way: how many of each input, and the checksum of all."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -91,6 +91,11 @@ class NotedScan:
         self._feed, self._notes = feed, notes
         self.most_workers = feed.most_workers
         self.check, self.stop, self.close = feed.check, feed.stop, feed.close
+        self.is_in_pieces, self.leave_out = False, feed.leave_out  # the checksum is of all rows
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):

@@ -20,17 +20,32 @@ from dbshuf.base.owner import lock_owner, unlock_owner
 from dbshuf.errors import TempSpaceShort, UsageError
 
 _claimed: dict[Path, int | None] = {}  # and the descriptor that locks the owner's record
+_kept: set[Path] = set()  # of them, what a later run goes on with: nothing here removes it
 
 
-def claim(path: Path) -> Path:
-    """Note that `path` is about to be made and may be removed; return it."""
+def claim(path: Path, work_dir: Path | None = None) -> Path:
+    """Note that `path` is about to be made and may be removed; return it.
+
+    work_dir  of the run that can be gone on with: then it stays until that is done
+    """
+    if work_dir is not None:
+        _kept.add(path)
     _claimed[path] = None
-    _claimed[path] = lock_owner(path)
+    _claimed[path] = lock_owner(path, os.fspath(work_dir or ""))
     return path
+
+
+def leave(path: Path) -> None:
+    """Let go of a name that a later run goes on with: file and record stay."""
+    _kept.discard(path)
+    fd = _claimed.pop(path, None)
+    if fd is not None:
+        os.close(fd)
 
 
 def release(path: Path) -> None:
     """Forget a name: what it named has been removed, or has its final name."""
+    _kept.discard(path)
     if path in _claimed:
         unlock_owner(path, _claimed[path])
         _claimed.pop(path, None)  # last: a signal before leaves it to the end of the process
@@ -58,6 +73,7 @@ def _forget_all() -> None:
             with contextlib.suppress(OSError):
                 os.close(fd)
     _claimed.clear()
+    _kept.clear()
 
 
 os.register_at_fork(after_in_child=_forget_all)
@@ -91,4 +107,4 @@ def _make(folder: Path) -> None:
 @atexit.register
 def _remove_all() -> None:
     for path in list(_claimed):
-        remove(path)
+        (leave if path in _kept else remove)(path)

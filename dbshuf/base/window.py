@@ -28,12 +28,14 @@ class Window:
     bounds    shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes of row r, as
               `row_batch.row_bytes` counts them; of lines also their places in the data buffer
     is_lines  which of the two
+    unnumbered  the same rows without the column of their places, where they have one
     """
 
     batch: pa.RecordBatch
     keys: U64
     bounds: Bounds
     is_lines: bool = False
+    unnumbered: "Window | None" = None
 
     @classmethod
     def of_lines(cls, lines: pa.Array, keys: U64) -> "Window":

@@ -64,7 +64,8 @@ class Exchange(Generic[T]):
     """Items on their way from the workers to the consumer, `ahead_bytes` at most.
 
     The turn that the consumer is at may always have one item waiting, so that it
-    gets on even while later turns fill the room.
+    gets on even while later turns fill the room. A worker whose item is larger than all of
+    the room waits until the consumer asks for the next one: only then its memory is free.
     """
 
     def __init__(self, turns: int, ahead_bytes: int) -> None:
@@ -73,6 +74,7 @@ class Exchange(Generic[T]):
         self._ahead_bytes = ahead_bytes
         self._waiting_bytes = 0
         self._current = 0
+        self._put = self._done = 0  # large items, handed over and consumed
         self._changed = threading.Condition()
         self.is_stopped = False
         self.error: BaseException | None = None
@@ -87,6 +89,15 @@ class Exchange(Generic[T]):
             self._items[turn].append((item, size))
             self._waiting_bytes += size
             self._changed.notify_all()
+            del item
+            if size <= self._ahead_bytes:
+                return
+            self._put += 1
+            mine = self._put  # the one turn that the consumer is at hands large items over
+            while not self.is_stopped and self._done < mine:
+                self._changed.wait()
+            if self.is_stopped:
+                raise Stopped
 
     def _has_room(self, turn: int, size: int) -> bool:
         is_next = turn == self._current and not self._items[turn]
@@ -122,6 +133,12 @@ class Exchange(Generic[T]):
                 self._changed.notify_all()
             if entry is not None:
                 yield entry[0]
+                is_large = entry[1] > self._ahead_bytes
+                del entry
+                if is_large:
+                    with self._changed:
+                        self._done += 1
+                        self._changed.notify_all()
 
 
 def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], None]) -> None:

@@ -29,6 +29,7 @@ from dbshuf.cli.options import (
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
 from dbshuf.cli.report import report
+from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
 from dbshuf.cli.verify import verify
 
@@ -107,3 +108,13 @@ _add(export, ExportArguments)
 _add(report, ReportArguments)
 _add(clean, CleanArguments)
 _add(verify, VerifyArguments)
+
+
+@app.command(
+    "shuf",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def _shuf(context: typer.Context) -> None:
+    """Do what GNU shuf does, with its options; see `dbshuf shuf --help`."""
+    raise typer.Exit(shuf(context.args, "shuf"))  # of a process, cli/__init__.py comes first

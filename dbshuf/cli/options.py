@@ -214,6 +214,35 @@ class Fence:
 
 
 @group
+class Samples:
+    """Which rows of the order are written, and how often."""
+
+    take: Annotated[
+        int | None, value("--take", "N", "Write the first N rows of the order alone.")
+    ] = None
+    skip: Annotated[int, value("--skip", "N", "Leave out the first N rows of the order.", "0")] = 0
+    sample: Annotated[
+        str | None,
+        value("--sample", "SHARE", "Keep each row with this chance, by its key: 1% or 0.01."),
+    ] = None
+    with_replacement: Annotated[
+        int | None,
+        value("--with-replacement", "N", "Draw N times from all rows, so that they may repeat."),
+    ] = None
+    per: Annotated[
+        str | None, value("--per", "EXPR", "Take N rows of each value of the SQL EXPR.")
+    ] = None
+    stratify: Annotated[
+        str | None,
+        value("--stratify", "EXPR", "Give --sample or --split the same share of each value."),
+    ] = None
+    number: Annotated[
+        str | None,
+        value("--number", "NAME", "Add a column NAME: the row's place in the new order, from 0."),
+    ] = None
+
+
+@group
 class Splits:
     """Several outputs at once."""
 
@@ -289,6 +318,20 @@ class Temp:
 
 
 @group
+class Kept:
+    """Where a run is kept that may be interrupted."""
+
+    work_dir: Annotated[
+        str | None,
+        value(
+            "--work-dir",
+            "DIR",
+            "Keep the run in DIR: once interrupted, the same command goes on from there.",
+        ),
+    ] = None
+
+
+@group
 class Replacing:
     """What may be replaced on disk."""
 
@@ -344,7 +387,19 @@ class Printing:
 
 @group
 class AfterInputs(
-    Output, Limits, Ordering, Sql, Fence, Files, Splits, Temp, Written, Replacing, Report
+    Output,
+    Limits,
+    Ordering,
+    Sql,
+    Fence,
+    Files,
+    Samples,
+    Splits,
+    Temp,
+    Kept,
+    Written,
+    Replacing,
+    Report,
 ):
     """What every command that shuffles takes beside its inputs."""
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TextIO
 
 from dbshuf.base.messages import printable
+from dbshuf.base.progress import Progress
 from dbshuf.units import human
 
 _JSON_S = 1.0  # seconds between two reports
@@ -180,6 +181,20 @@ class Reporter:
 
     def _render(self, event: str, now: Snapshot) -> str:
         raise NotImplementedError
+
+
+class Telling:
+    """A progress that also says what is told of the run, unless it is to be quiet."""
+
+    def __init__(self, inner: Progress, *, quiet: bool, as_json: bool) -> None:
+        self.stage, self.advance, self.close = inner.stage, inner.advance, inner.close
+        self._quiet, self._as_json = quiet, as_json
+
+    def tell(self, text: str) -> None:
+        if self._as_json:
+            say(json.dumps({"event": "note", "text": text}))
+        elif not self._quiet:
+            say(f"dbshuf: {text}")
 
 
 class LineProgress(Reporter):

@@ -7,7 +7,7 @@ from pathlib import Path
 from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.process import let_load
-from dbshuf.cli.progress import Mode, say
+from dbshuf.cli.progress import Mode, Telling, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
 from dbshuf.cli.summary import done_event, summary
@@ -31,10 +31,12 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     from dbshuf.plan.make_plan import plan_of
     from dbshuf.plan.space import folders_written
 
-    clear_leftovers(folders_written(options.output, options.temp_dir), quiet=given.quiet)
+    folders = folders_written(options.output, options.temp_dir, options.manifest)
+    clear_leftovers(folders, quiet=given.quiet)
 
     mode = _progress_mode(given, fd)
-    reporter = open_progress(mode, sys.stderr)
+    inner, as_json = open_progress(mode, sys.stderr), mode is Mode.json
+    reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
         result = run(plan_of(options), reporter)
     finally:

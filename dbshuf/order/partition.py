@@ -12,7 +12,7 @@ could not begin to write (duckdb 2.0.1).
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,14 +40,17 @@ from dbshuf.order.run_format import (
     RowCargo,
     Slice,
 )
+from dbshuf.order.run_index import RunIndex, StoredRun, check_slice
 from dbshuf.order.runs import Read, RunWriter, Store, aligned_span, new_stage
 
 if TYPE_CHECKING:
+    from dbshuf.order.run_seals import RunSeals
     from dbshuf.order.sorter import Sorters
 
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 Put = Callable[[Window, int], None]
+_ALONE_SHARE = 16  # of what sorts: of a longer row each copy counts, those of the sink too
 _INT32_BYTES = 1 << 31  # where Arrow's offsets end
 
 
@@ -60,31 +63,51 @@ class Partition:
 
     def __init__(self, ranges: int, first: int, count: int) -> None:
         self.ranges, self.first, self.count = ranges, first, count
-        # Of every run its address, and by range: the bytes before its slice, its rows.
-        self._runs: list[tuple[int, U32, U32]] = []
+        # Of every run its address, and by range: the bytes before its slice, its rows, and
+        # where an earlier process has written it the checksum of the slice.
+        self._runs: list[tuple[int, U32, U32, U32 | None]] = []
         self._rows: I64 = np.zeros(count, np.int64)
         self._bytes: I64 = np.zeros(count, np.int64)
+        self._largest: I64 = np.zeros(count, np.int64)  # slice of a run
         self._lock = threading.Lock()
 
-    def add(self, cargo: Cargo, writer: RunWriter) -> None:
-        """Store a batch of rows in any order as one run."""
-        parts = self._buckets(cargo.keys)
+    def add(self, cargo: Cargo, writer: RunWriter, *, seal: bool = False) -> StoredRun | None:
+        """Store a batch of rows in any order as one run.
+
+        seal     let the run end with its index, and return what finds it again
+        """
+        parts = self.bucket_of(cargo.keys)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
         sizes = cargo.arrange(np.argsort(parts, kind="stable"), row_ends)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        address = writer.begin(int(starts[-1]))
+        index = RunIndex.of(starts, rows) if seal else None
+        address = writer.begin(int(starts[-1]) + (0 if index is None else index.size_bytes))
         for bucket in np.flatnonzero(rows).tolist():
             for part in cargo.parts(bucket):
                 writer.append(part)
+                if index is not None:
+                    index.saw(bucket, part)
+        if index is not None:
+            writer.append(index.encoded())
         writer.end()
-        spans = -(-starts[1:] // ALIGN) * ALIGN - starts[:-1] // ALIGN * ALIGN
+        self._have(address, starts.astype(np.uint32), rows.astype(np.uint32), None)
+        return None if index is None else index.stored_at(address)
+
+    def adopt(self, address: int, index: RunIndex) -> None:
+        """Have a run that is stored already."""
+        self._have(address, index.starts, index.rows, index.sums)
+
+    def _have(self, address: int, starts: U32, rows: U32, sums: U32 | None) -> None:
+        at = starts.astype(np.int64)
+        spans = -(-at[1:] // ALIGN) * ALIGN - at[:-1] // ALIGN * ALIGN
         with self._lock:
-            self._runs.append((address, starts.astype(np.uint32), rows.astype(np.uint32)))
+            self._runs.append((address, starts, rows, sums))
             self._rows += rows
             self._bytes += np.where(rows > 0, spans, 0)
+            np.maximum(self._largest, np.diff(at), out=self._largest)
 
-    def _buckets(self, keys: U64) -> U16:
+    def bucket_of(self, keys: U64) -> U16:
         """Return the bucket of each key: of its upper half alone, which ascends as it does.
 
         A range of a range of half a key is one of the finer ranges, so buckets can be split.
@@ -103,12 +126,17 @@ class Partition:
         """Return the bytes that loading a bucket takes in its buffer."""
         return int(self._bytes[bucket])
 
+    def longest_in(self, bucket: int) -> int:
+        """Return a bound on the bytes of each of a bucket's rows."""
+        return int(self._largest[bucket])
+
     def slices(self, bucket: int) -> Iterator[Slice]:
         """Yield every slice that holds a bucket's rows."""
-        for address, starts, rows in self._runs:
+        for address, starts, rows, sums in self._runs:
             if rows[bucket]:
                 begin, end = int(starts[bucket]), int(starts[bucket + 1])
-                yield Slice(address, begin, end, int(rows[bucket]))
+                crc32 = None if sums is None else int(sums[bucket])
+                yield Slice(address, begin, end, int(rows[bucket]), crc32)
 
 
 @dataclass(frozen=True)
@@ -123,11 +151,21 @@ class PartitionOrder:
     """One order by ranges of the key; see engine.Order."""
 
     def __init__(
-        self, layout: Layout, words: tuple[int, int], store: Store, schema: pa.Schema | None = None
+        self,
+        layout: Layout,
+        words: tuple[int, int],
+        store: Store,
+        schema: pa.Schema | None = None,
+        *,
+        seals: "RunSeals | None" = None,
     ) -> None:
-        """Order lines, or with a schema typed rows."""
+        """Order lines, or with a schema typed rows.
+
+        seals  seals runs for a later process, and has those of an earlier one
+        """
         self._layout, self._words, self._store, self._schema = layout, words, store, schema
         self._partition = Partition(layout.ranges, 0, layout.ranges)
+        self._seals = seals
         self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
         # DuckDB takes 0.1 s to load, which is waited for only once all rows are read.
@@ -144,9 +182,17 @@ class PartitionOrder:
         def work(worker: int) -> None:
             tally, writer = Tally(), RunWriter(self._store, new_stage())
             for batch in feed.batches(self._buffers[worker][: self._layout.buffer_bytes]):
-                cargo = keyed(batch, self._words, tally)
-                if len(cargo.keys):
-                    self._partition.add(cargo, writer)
+                if self._seals is None:
+                    cargo = keyed(batch, self._words, tally)
+                    if len(cargo.keys):
+                        self._partition.add(cargo, writer)
+                else:
+                    counted, spans = Tally(), batch.spans
+                    cargo, run = keyed(batch, self._words, counted), None
+                    if len(cargo.keys):
+                        run = self._partition.add(cargo, writer, seal=True)
+                    self._seals.add(spans, run, counted)
+                    tally.merge(counted)
                 del batch, cargo
                 if stop.is_set():
                     raise Stopped
@@ -159,11 +205,24 @@ class PartitionOrder:
 
         run_workers(min(self._layout.workers, feed.most_workers), work, end)
 
-    def windows(self) -> Iterator[Window]:
-        """Yield all rows in key order; close the generator to stop early."""
+    def take_stored(self) -> None:
+        """Have what an earlier process has stored; Raises RunDamaged."""
+        assert self._seals is not None
+        for address, index in self._seals.stored():
+            self._partition.adopt(address, index)
+        self.read.merge(self._seals.tally)
+
+    def bucket_of(self, key: int) -> int:
+        """Return the bucket that a key lies in."""
+        return int(self._partition.bucket_of(np.array([key], np.uint64))[0])
+
+    def windows(self, first_bucket: int = 0) -> Generator[Window]:
+        """Yield all rows in key order, of a bucket and those after it; close it to stop early."""
         layout = self._layout
         budget = Budget(layout.sort_bytes)
-        left, lock = layout.ranges, threading.Lock()
+        left, lock = layout.ranges - first_bucket, threading.Lock()
+        if not self._buffers:
+            self._buffers = [aligned_buffer(layout.bucket_bytes) for _ in range(layout.workers)]
         sorters = self._sorters.result()
 
         def on_loaded() -> None:
@@ -175,15 +234,22 @@ class PartitionOrder:
 
         def work(turn: int, put: Put, number: int) -> None:
             worker = _Worker(self._buffers[number], sorters.each[number].order)
-            grant = budget.take(turn, self._needed(self._partition, turn))
+            bucket = first_bucket + turn
+            is_alone = self._is_alone(self._partition, bucket)
+            needed = layout.sort_bytes if is_alone else self._needed(self._partition, bucket)
+            grant = budget.take(turn, needed)
             try:
-                self._emit(self._partition, turn, worker, put, on_loaded)
+                self._emit(self._partition, bucket, worker, put, on_loaded)
             finally:
                 budget.give(grant)
 
         try:
             yield from in_order(
-                layout.ranges, layout.workers, layout.ahead_bytes, work, budget.stop
+                layout.ranges - first_bucket,
+                layout.workers,
+                layout.ahead_bytes,
+                work,
+                budget.stop,
             )
         finally:
             sorters.close()
@@ -198,8 +264,15 @@ class PartitionOrder:
         needed = SORT_BYTES * rows + (size if self._schema is not None else 0)
         if size > self._layout.bucket_bytes:
             needed += size
-        longest = min(self.read.longest_bytes, size)
+        longest = min(self.read.longest_bytes, partition.longest_in(number))
+        if self._is_alone(partition, number):
+            return needed + longest
         return needed + (3 * longest if longest > WINDOW_BYTES else 0)
+
+    def _is_alone(self, partition: Partition, number: int) -> bool:
+        """Whether a bucket has a row so long that no other is ordered beside it."""
+        longest = min(self.read.longest_bytes, partition.longest_in(number))
+        return longest > max(self._layout.sort_bytes // _ALONE_SHARE, WINDOW_BYTES)
 
     def _emit(
         self,
@@ -214,18 +287,27 @@ class PartitionOrder:
         on_loaded  is called once, when nothing of the bucket is left to be read
         """
         size, rows = partition.bytes_of(number), partition.rows_of(number)
+        is_alone = self._is_alone(partition, number)
         is_large = size >= _INT32_BYTES or self._needed(partition, number) > self._layout.sort_bytes
+        if is_alone:  # beside the row there may be what a usual bucket has
+            is_large = is_large or size > partition.longest_in(number) + self._layout.bucket_bytes
         if is_large and rows > 1 and partition.ranges < 1 << 31:
             child = self._split(partition, number, worker.buffer)
             for part in range(child.count - 1):
                 self._emit(child, part, worker, put, lambda: None)
             self._emit(child, child.count - 1, worker, put, on_loaded)
             return
-        bucket = self._load(list(partition.slices(number)), worker.buffer) if rows else None
+        if not rows:
+            on_loaded()
+            return
+        bucket = self._load(
+            list(partition.slices(number)), worker.buffer[:0] if is_alone else worker.buffer
+        )
         on_loaded()
-        if bucket is not None:
-            for window in bucket.windows(worker.order):
-                put(window, window.text_bytes + window.keys.nbytes + 4 * window.rows)
+        for window in bucket.windows(worker.order, shares=is_alone):
+            size = window.text_bytes + window.keys.nbytes + 4 * window.rows
+            put(window, size)
+            del window
 
     def _split(self, parent: Partition, number: int, buffer: U8) -> Partition:
         """Partition a bucket again, by the next bits of the key."""
@@ -261,6 +343,9 @@ class PartitionOrder:
             placed.append((one, place + one.begin - low))
             place += high - low
         self._store.read(reads)
+        for one, place in placed:
+            if one.crc32 is not None:
+                check_slice(one, buffer[place : place + one.end - one.begin])
         if self._schema is None:
             return LineBucket(placed, buffer)
         return RowBucket(placed, buffer, self._schema)

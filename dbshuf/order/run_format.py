@@ -109,7 +109,9 @@ class RowCargo:
         return np.array([sum(map(len, parts)) for parts in self._slices], np.int64)
 
     def _parts(self, rows: Index) -> list[U8]:
-        message = self._batch.take(arrow_numbers(rows)).serialize()
+        is_whole = len(rows) == len(self._batch) == 1  # maybe a long row: a copy less
+        batch = self._batch if is_whole else self._batch.take(arrow_numbers(rows))
+        message = batch.serialize()
         return [
             *_with_padding(as_bytes(self.keys.take(rows))),
             *_with_padding(np.frombuffer(message, np.uint8)),
@@ -122,12 +124,16 @@ class RowCargo:
 
 @dataclass(frozen=True)
 class Slice:
-    """Stored rows of one range in one run: bytes [begin, end) from the run's address."""
+    """Stored rows of one range in one run: bytes [begin, end) from the run's address.
+
+    crc32  of these bytes, where an earlier process has written them; None: nobody asks
+    """
 
     address: int
     begin: int
     end: int
     rows: int
+    crc32: int | None = None
 
 
 class Bucket(Protocol):
@@ -136,8 +142,12 @@ class Bucket(Protocol):
     def cargo(self) -> Cargo:
         """Return the rows, to be stored again."""
 
-    def windows(self, order_of: OrderOf) -> Iterator[Window]:
-        """Yield the rows in key order; `order_of` says of keys how they ascend."""
+    def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
+        """Yield the rows in key order.
+
+        order_of  says of keys how they ascend
+        shares    whether a long row stays where it was read: nothing else is read to there
+        """
 
 
 class LineBucket:
@@ -171,16 +181,20 @@ class LineBucket:
     def cargo(self) -> LineCargo:
         return LineCargo(self._keys, self._lengths, self._lines, self._elements)
 
-    def windows(self, order_of: OrderOf) -> Iterator[Window]:
+    def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
         order = order_of(self._keys)
         keys, elements = self._keys.take(order), self._elements.take(order)
         text_ends = _ends(self._lengths.take(order))
         row = 0
         while row < len(order):
             stop = next_window(text_ends, row)
-            lines = self._lines.take(arrow_numbers(elements[row:stop]))
+            if shares and _is_long(text_ends, row, stop):
+                lines = self._lines.slice(int(elements[row]), 1)
+            else:
+                lines = self._lines.take(arrow_numbers(elements[row:stop]))
             # A copy of the keys, lest a window that waits keeps those of the whole bucket.
             yield Window.of_lines(lines, keys[row:stop].copy())
+            del lines
             row = stop
 
 
@@ -199,23 +213,35 @@ class RowBucket:
     def cargo(self) -> RowCargo:
         return RowCargo(self._keys, joined(self._batches, self._schema))
 
-    def windows(self, order_of: OrderOf) -> Iterator[Window]:
+    def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
         order = order_of(self._keys)
         keys = self._keys.take(order)
-        ends = _ends(np.concatenate([row_bytes(batch) for batch in self._batches]).take(order))
+        sizes = [row_bytes(batch) for batch in self._batches]
+        ends = _ends(np.concatenate(sizes).take(order))
+        alone = self._put_aside(sizes) if shares else {}
         elements = _elements([len(batch) for batch in self._batches]).take(order)
         columns = [self._column(number) for number in range(len(self._schema))]
         row = 0
         while row < len(order):
             stop = next_window(ends, row)
-            in_place, joined_up = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
-            arrays = [
-                values.take(in_place if is_in_place else joined_up)
-                for values, is_in_place in columns
-            ]
-            batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+            if (batch := alone.pop(int(order[row]), None)) is None:
+                places = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
+                arrays = [values.take(places[not in_place]) for values, in_place in columns]
+                batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
             yield Window(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
+            del batch
             row = stop
+
+    def _put_aside(self, sizes: list[I64]) -> dict[int, pa.RecordBatch]:
+        """Return the long rows that lie in batches of their own, by number; leave nulls there."""
+        numbers = _ends(np.array([len(one) for one in sizes])).tolist()
+        found: dict[int, pa.RecordBatch] = {}
+        for place, batch in enumerate(self._batches):
+            if len(batch) == 1 and sizes[place][0] > WINDOW_BYTES:
+                found[numbers[place]] = batch
+                nulls = [pa.nulls(1, column.type) for column in batch.columns]
+                self._batches[place] = pa.RecordBatch.from_arrays(nulls, names=batch.schema.names)
+        return found
 
     def _column(self, number: int) -> tuple[pa.Array, bool]:
         """Return all values of a column, and whether they are in place, as of LineBucket."""
@@ -252,6 +278,11 @@ def next_window(ends: I64, row: int) -> int:
     limit = int(ends[row]) + WINDOW_BYTES
     stop = int(np.searchsorted(ends, limit, side="right")) - 1
     return max(row + 1, min(stop, row + WINDOW_ROWS))
+
+
+def _is_long(ends: I64, row: int, stop: int) -> bool:
+    """Whether a window is one row that is longer than windows are."""
+    return stop == row + 1 and bool(ends[stop] - ends[row] > WINDOW_BYTES)
 
 
 def as_bytes(array: npt.NDArray[np.generic]) -> U8:

@@ -33,14 +33,18 @@ class Read(NamedTuple):
 class Store:
     """Bytes at addresses that only grow: the first `memory_bytes` in memory, the rest in a file.
 
-    An address is a multiple of ALIGN. Several threads may write and read at once.
+    An address is a multiple of ALIGN, or the complement of one in the file. Several threads may
+    write and read at once.
     """
+
+    _hint = "pass --temp-dir DIR; no output was written"
 
     def __init__(self, memory_bytes: int, temp_file: Path) -> None:
         self._page_bytes = store_page_bytes(memory_bytes)
         self._memory_limit = memory_bytes // self._page_bytes * self._page_bytes
         self._pages: list[U8] = []
         self._path = temp_file
+        self._shown = temp_file.parent.parent
         self._file: BlockFile | None = None
         self._lock = threading.Lock()
         self._memory_used = 0
@@ -112,15 +116,14 @@ class Store:
         try:
             yield
         except OSError as error:
-            folder = self._path.parent.parent
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TempSpaceShort(
-                    f"temporary directory `{folder}` is full after {human(self._file_used)}",
-                    hint="free space there or pass --temp-dir DIR; no output was written",
+                    f"temporary directory `{self._shown}` is full after {human(self._file_used)}",
+                    hint=f"free space there or {self._hint}",
                 ) from error
             raise TempUnusable(
-                f"temporary directory `{folder}`: {error.strerror or error}",
-                hint="pass --temp-dir DIR; no output was written",
+                f"temporary directory `{self._shown}`: {error.strerror or error}",
+                hint=self._hint,
             ) from error
 
     def release(self) -> None:

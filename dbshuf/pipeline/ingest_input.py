@@ -45,7 +45,7 @@ _TYPED_BYTES = 64 * MIB  # for what decodes typed rows
 # the limit and 118 MB before: 75 MB for 205 MB in a vector, but 570 for 300 MB in an input
 # of one vector (lines of 100 kB and of 1 MB, 300 MB; duckdb 2.0.0).
 _VECTOR_SHARE = 5  # of what is free, one part for a vector; two copies, and two for the limit
-_LONG_SHARE = 10  # and one in so many for a line, which is held twice beside DuckDB
+_LONG_SHARE = 7  # and one in so many for a line, which is held twice beside DuckDB
 _GROUP_GAIN = 1.6  # a vector of an input of several row groups may be larger by so much
 _CODE_BYTES = 64 * MIB  # that is loaded later, and what the limit does not cover
 _LEAST_BYTES = 128 * MIB

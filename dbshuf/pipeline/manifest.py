@@ -196,7 +196,9 @@ class RunRecord:
             rows = [one.rows for one in plan.store.sources]
         seal.strategy = self._done[-1]
         seal.inputs = InputEntries(plan.inputs, rows, {}, self._why)
-        seal.rows_in = notes.ordered if notes.ordered.rows or not plan.is_one_statement else None
+        is_seen = notes.ordered.rows or not plan.is_one_statement
+        is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
+        seal.rows_in = notes.ordered if is_seen and is_same else None
         seal.rows_out = self._windows.total
         seal.write(files, directory)
 
@@ -217,6 +219,8 @@ def why_not_hashed(shape: Shape) -> str | None:
         return "a database, of which a table is read"
     if shape.kind not in ("parquet", "arrow"):
         return None
+    if shape.row_query is not None and shape.row_query.comparisons:
+        return "--where passes over row groups of it"
     return "" if shape.read_columns is None else "not all of its columns are read"
 
 

@@ -35,6 +35,7 @@ def checked(
         written.add_window(window)
         last = int(keys[-1]) if len(keys) else last
         yield window
+        del window, keys  # a long row is not held while the next is waited for
 
 
 def check_read(read_bytes: int, expected_bytes: int) -> None:

@@ -8,7 +8,7 @@ SqlScan     the rows of one --sql          RowBatch
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.base.spans import Spans
 from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
@@ -63,6 +64,17 @@ class LineScan:
         self._query, self._relation = query, relation
         self._seen_bytes = 0
         self._lock = threading.Lock()
+        # numbers of lines are counted from the first one on
+        self.is_in_pieces = isinstance(source, LineSource) and most_workers > 1
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._source.ended if isinstance(self._source, LineSource) else {}
+
+    def leave_out(self, known: Spans) -> None:
+        assert isinstance(self._source, LineSource)
+        self._source.leave_out(known)
+        self._seen_bytes = known.total
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         seen_bytes = 0
@@ -80,7 +92,7 @@ class LineScan:
                     place = _placer(ids, self._inputs, "byte")
                     kept, columns = evaluator.run(self._relation.of(batch), place)
                     if columns is not None:
-                        yield RowBatch(columns, ids.take(kept))
+                        yield RowBatch(columns, ids.take(kept), batch.spans)
                     else:
                         yield batch if len(kept) == len(ids) else replace(batch, kept=kept)
                 self._advance(batch.text_bytes)
@@ -121,6 +133,15 @@ class TableScan:
         self.most_workers, self._notes = 1 << 10, notes
         self._source, self._inputs, self._advance = source, inputs, advance
         self._query, self._relation = query, relation
+        self.is_in_pieces = hasattr(source, "leave_out")  # a store has none
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return getattr(self._source, "ended", {})
+
+    def leave_out(self, known: Spans) -> None:
+        assert self.is_in_pieces
+        self._source.leave_out(known)  # type: ignore[union-attr]
 
     @property
     def written(self) -> "pa.Schema | None":
@@ -141,7 +162,7 @@ class TableScan:
                     place = _placer(rows.ids, self._inputs, "row")
                     kept, columns = evaluator.run(self._relation.of(rows), place)
                     taken = rows.batch.take(arrow_numbers(kept)) if columns is None else columns
-                    yield RowBatch(taken, rows.ids.take(kept))
+                    yield RowBatch(taken, rows.ids.take(kept), rows.spans)
                     del taken, columns
                 del rows
                 self._advance(size)
@@ -189,6 +210,7 @@ class SqlScan:
         gives_way    whether it is not even tried where the rows seem too wide for that
         """
         self.most_workers = 1 << 10
+        self.is_in_pieces, self.ended = False, dict[int, int]()
         self._feed, self._to_relation = feed, to_relation
         self._buffer_bytes = buffer_bytes
         self._readers = min(threads, feed.most_workers)
@@ -202,6 +224,9 @@ class SqlScan:
         self._stop = threading.Event()
         self._is_done = self._is_all_read = False
         self._fed_rows = 0
+
+    def leave_out(self, known: Spans) -> None:
+        """Nothing can be: the SELECT sees all rows."""
 
     def windows(self) -> Iterator[Window]:
         """Yield the rows in the order of the seed.

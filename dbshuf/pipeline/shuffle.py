@@ -19,15 +19,18 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
+from dbshuf.errors import LineTooLong
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
+from dbshuf.pipeline.sample import as_read, chosen, sampled
 from dbshuf.pipeline.scan import SqlScan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
+from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
     from dbshuf.plan.spark_plan import SparkPlan
@@ -53,6 +56,8 @@ class Result:
     order_version: int = ORDER_VERSION
     unit: str = "line"  # or "row", what was shuffled
     tables: tuple[str, ...] = ()  # of databases, where no --table said which
+    seen_rows: int | None = None  # that there were, where a sample of them was written
+    asked_rows: int | None = None  # of the sample, where that was said
 
 
 def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
@@ -62,7 +67,11 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     """
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
-    if isinstance(plan, Plan):
+    if isinstance(plan, Plan) and plan.work is not None:
+        from dbshuf.pipeline.resume import run_kept
+
+        run_kept(plan, reporter, written)
+    elif isinstance(plan, Plan):
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
         else:
@@ -82,6 +91,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         output=None if plan.target.path is None else str(plan.target.path),
         unit="line" if plan.schema is None else "row",
         tables=plan.tables,
+        seen_rows=None if plan.sample is None else written.seen_rows,
+        asked_rows=None if plan.sample is None else plan.sample.asked_rows,
     )
 
 
@@ -97,9 +108,11 @@ def _run_here(
         sink = None
         try:
             sink = open_sink(plan.target)
-            for window in windows if record is None else record.windows(windows):
+            rows = numbered(windows, plan.target)
+            for window in rows if record is None else record.windows(rows):
                 sink.write(window)
                 reporter.advance(window.text_bytes)
+                del window  # a long row is not held while the next is waited for
             reporter.stage("publish", None)
             sink.finish(record)
         except BaseException:
@@ -120,14 +133,17 @@ def ordered(
     words = seed_words(plan.seed)
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read, done = Tally(), [] if done is None else done
+        read, ordered_rows, done = Tally(), Tally(), [] if done is None else done
         with contextlib.closing(
             _windows(plan, words, folder, read, reporter, done=done)
         ) as windows:
-            for window in checked(windows, written, given_id):
+            for window in chosen(plan, checked(windows, ordered_rows, given_id)):
+                written.add_window(window)
                 yield window
+                del window
                 relieve(plan.memory_bytes)
-        check_totals(read, written)
+        check_totals(read, ordered_rows)
+        written.seen_rows = read.seen_rows or read.rows
 
 
 def _windows(
@@ -141,13 +157,14 @@ def _windows(
 ) -> Generator[Window]:
     """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
     if plan.otherwise is None:
-        yield from _tried(plan, words, folder, read, reporter)
+        yield from _with_room(plan, words, folder, read, reporter, done=done)
         return
     last = -1
     try:
         for window in _tried(plan, words, folder, read, reporter):
             last = int(window.keys[-1]) if window.rows else last
             yield window
+            del window
         return
     except (QueryTooLarge, MergeTooSmall):
         if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
@@ -159,10 +176,35 @@ def _windows(
     done.append(plan.otherwise.strategy)
     again = folder / "again"
     again.mkdir()
-    for window in _tried(plan.otherwise, words, again, read, reporter):
+    for window in _with_room(plan.otherwise, words, again, read, reporter, done=done):
         first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
         if first < window.rows:
             yield window.slice(first, window.rows) if first else window
+
+
+def _with_room(
+    plan: Plan,
+    words: tuple[int, int],
+    folder: Path,
+    read: Tally,
+    reporter: Progress,
+    *,
+    done: list[str],
+) -> Generator[Window]:
+    """Order the rows as the plan says, or by one worker where a line is too long for more."""
+    try:
+        yield from _tried(plan, words, folder, read, reporter)
+        return
+    except LineTooLong:
+        roomier = plan.roomier()
+        if roomier is None or read.rows:
+            raise
+    read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
+    release_unused()
+    done.append(roomier.strategy)
+    yield from _tried(roomier, words, folder, read, reporter)
 
 
 def _tried(
@@ -182,7 +224,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(_noted_scan(plan, folder, advance)) as feed,
+        contextlib.closing(_noted_scan(as_read(plan), folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -194,10 +236,18 @@ def _tried(
 
 def _noted_scan(plan: Plan, folder: Path, advance: Callable[[int], None]) -> Scan:
     feed = open_scan(plan, folder, advance)
-    return feed if plan.notes is None else NotedScan(feed, plan.notes)
+    if plan.notes is None or plan.sample is not None:  # of which other rows leave
+        return feed
+    return NotedScan(feed, plan.notes)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
+    """Return what orders the rows of a feed, or a sample of them."""
+    order = _open_engine(plan, words, folder)
+    return order if plan.sample is None else sampled(plan, order, words, folder)
+
+
+def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed; each loads its engine."""
     if plan.strategy == "sqlite":
         from dbshuf.order.sqlite import SqliteOrder, SqlitePlan

@@ -13,7 +13,13 @@ from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
-from dbshuf.plan.ordering import Ordering, as_one_statement, is_one_statement, order_asked
+from dbshuf.plan.ordering import (
+    Ordering,
+    as_one_statement,
+    is_one_statement,
+    of_sample,
+    order_asked,
+)
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
 from dbshuf.plan.row_plan import (
@@ -21,12 +27,22 @@ from dbshuf.plan.row_plan import (
     Shape,
     memory_cap,
 )
-from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes, temp_folder
+from dbshuf.plan.sample import Sample, sample_of
+from dbshuf.plan.space import (
+    check_space,
+    free_near,
+    object_bytes,
+    output_bytes,
+    temp_folder,
+    work_folder,
+)
+from dbshuf.plan.strata import half_of, strata_memory, strata_of
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
 )
 from dbshuf.plan.target import target_of
+from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
@@ -45,6 +61,8 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    sample = sample_of(options)
+    check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -54,7 +72,8 @@ def spark_plan(options: Options) -> "SparkPlan":
     check_schema(target)
     wanted = wanted_of(given, target)
     target = replace(target, is_noted=wanted is not None)
-    return replace(make_spark_plan(options, read, target, survey_of(read)), wanted=wanted)
+    plan = make_spark_plan(options, read, target, survey_of(read), sample)
+    return replace(plan, wanted=wanted)
 
 
 def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
@@ -69,8 +88,11 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    sample = sample_of(options)
+    check_work_options(options)
     given, options = options, replace(options, strategy=_strategy(options))
-    seed = options.seed if options.seed is not None else str(secrets.randbits(48))
+    seed = options.seed if options.seed is not None else kept_seed(options)
+    seed = seed if seed is not None else str(secrets.randbits(48))
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
@@ -78,31 +100,39 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     check_room(cap, threads)
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
-    target = target_of(options, read, seed, cap)
-    check_target(target)
+    strata = strata_of(options, read, sample, seed)
+    target = target_of(options, read, seed, cap, strata)
+    work = work_plan(options, read, target)
+    if work is None or not is_publishing(options):
+        check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target)
+    wanted = wanted_of(given, target) if work is None else None
     survey = survey_of(read)
-    temp_dir = temp_folder(options.temp_dir, target)
+    kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
+    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
         temp_dir=temp_dir,
-        object_bytes=object_bytes(survey, target),
+        object_bytes=object_bytes(kept, target),
         is_noted=wanted is not None,
     )
     release_unused()
-    held = resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    values, held = (None, 0) if strata is None else strata_memory(cap)
+    held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if wanted is not None:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
-        survey = replace(survey, reader_bytes=0)
+        survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
     if reads_only:
         engine_bytes, base = _engine(shape, cap, held)
     else:
-        target, engine_bytes, base = _with_room(target, shape, survey, cap, held)
+        target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
+    first, base = _first_of_two(sample, cap, base, survey, threads, copies=shape.copies)
     chosen = Ordering.make(
-        order_asked(options), cap, base, survey, threads, copies=shape.copies, limit=engine_bytes
+        order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
+    if sample is not None:
+        chosen = of_sample(sample, chosen, survey)
     otherwise = None
     if is_one_statement(options, read):
         base = held + sink_bytes_of(target)
@@ -127,23 +157,48 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(survey, target, chosen.strategy, chosen.layout),
-        output_bytes=output_bytes(survey, target),
+        temp_bytes=_temp_bytes(kept, target, chosen.strategy, chosen.layout),
+        output_bytes=output_bytes(kept, target),
         temp_free_bytes=shutil.disk_usage(temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
         tables=read.tables,
         is_one_statement=chosen.is_one_statement,
+        sample=sample,
+        strata=strata,
+        strata_memory=values,
+        first=first,
+        work=work,
         wanted=wanted,
     )
     if otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if (
-        survey.is_exact and shape.row_query is None and not reads_only
-    ):  # nothing is refused on a guess
-        check_space(
-            target, temp_dir, temp_bytes=plan.temp_bytes or 0, output_bytes=plan.output_bytes or 0
-        )
+    if kept.is_exact and shape.row_query is None and not reads_only:  # no refusal on a guess
+        _check_space(plan)
     return plan
+
+
+def _check_space(plan: Plan) -> None:
+    """Raise TempSpaceShort or OutputSpaceShort for a plan whose sizes are known."""
+    if plan.work is not None and plan.work.is_begun:  # some of the space is taken by it
+        return
+    check_space(
+        plan.target,
+        plan.temp_dir,
+        temp_bytes=plan.temp_bytes or 0,
+        output_bytes=plan.output_bytes or 0,
+        option="--temp-dir" if plan.work is None else "another --work-dir",
+    )
+
+
+def _first_of_two(
+    sample: Sample | None, cap: int, base: int, survey: Survey, threads: int, *, copies: float
+) -> tuple[Layout | None, int]:
+    """Return what a first order has of the memory, if there is one, and the base with it in it."""
+    if sample is None or sample.draws is None:
+        return None, base
+    half = half_of(cap, base, survey, copies)
+    first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
+    return first.layout, base + half
 
 
 def _strategy(options: Options) -> str:

@@ -44,9 +44,9 @@ _DENSER = 1.25  # rows of a piece, over what the sample lets expect
 _UNKNOWN_RANGES = 256
 _UNKNOWN_PIECE_BYTES = 48 * MIB
 _MOST_RANGES = 1 << 14
-# Copies of a long line while it is ordered: its bucket, windows at the worker, in the
-# exchange and at the sink, and room for the rest of the bucket.
-_LONG_LINE_COPIES = 5
+# Copies of a long line while it is ordered, beside those that the sink makes: one in its bucket,
+# and one that the sink may still have of the line before.
+_LONG_LINE_COPIES = 2
 
 
 def stored_bytes(survey: Survey) -> int:
@@ -163,13 +163,15 @@ def _ranges(survey: Survey, bucket_bytes: int) -> int:
     return min(-(-stored_bytes(survey) // max(int(bucket_bytes * _FILL), 1)), _MOST_RANGES)
 
 
-def longest_line(layout: Layout, sink_copies: float) -> int:
+def longest_line(layout: Layout, sink_copies: float, read_copies: float = 1) -> int:
     """Return the longest line (bytes) that reading, ordering and the sink can hold.
 
     sink_copies  how often the sink holds a line that is longer than its buffers
+    read_copies  how often reading does, with what SQL makes of it
     """
     ordering = int(layout.sort_bytes / (_LONG_LINE_COPIES + sink_copies))
-    return max(min(layout.long_bytes - 128 * KIB, ordering), layout.buffer_bytes // 2)
+    reading = int((layout.long_bytes - 128 * KIB) / read_copies)
+    return max(min(reading, ordering), layout.buffer_bytes // 2)
 
 
 def least_cap(base_bytes: int, survey: Survey, copies: float = 1) -> int:

@@ -6,6 +6,7 @@ from dbshuf.base.layout import MERGE_ROWS, Layout
 from dbshuf.base.row_batch import fixed_bytes
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.strategy import (
     READING_SHARE,
     choose_strategy,
@@ -53,13 +54,27 @@ class Ordering:
         return cls(strategy, reason, layout, survey, limit, sqlite)
 
 
+def of_sample(sample: Sample, chosen: Ordering, survey: Survey) -> Ordering:
+    """Return how the rows of a sample are ordered, which were chosen for what is left of them."""
+    layout = sample.spread(chosen.layout, chosen.strategy, survey, chosen.survey)
+    reason = chosen.reason
+    if chosen.survey != survey and reason.startswith("about "):
+        left = human(chosen.survey.text_bytes or 0)
+        reason = f"about {left} are ordered; rows wait in memory first, then on disk"
+    return replace(chosen, layout=layout, survey=survey, reason=reason)
+
+
 def order_asked(options: Options) -> str:
     """Return the strategy that was asked for; another engine than DuckDB has one of its own."""
+    if options.work_dir is not None:
+        return "partition"  # the one whose rows outlive their process
     return options.strategy if options.engine == "duckdb" else options.engine
 
 
 def is_one_statement(options: Options, read: ReadPlan) -> bool:
     """Whether DuckDB may order the rows in the statement that makes them."""
+    if sample_of(options) is not None:  # rows are dropped before they are ordered
+        return False
     if order_asked(options) not in ("auto", "spill") or options.is_answer:
         return False
     if read.shape.whole_query is not None:

@@ -1,7 +1,7 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,11 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.row_notes import ReadNotes
 from dbshuf.plan.manifest import Wanted
-from dbshuf.plan.memory import longest_line
+from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
     Shape,
 )
+from dbshuf.plan.sample import Sample
 from dbshuf.plan.strategy import (
     READING_SHARE,
     choose_strategy,
@@ -27,9 +28,25 @@ from dbshuf.units import GIB, MIB, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
+
+
+@dataclass(frozen=True)
+class WorkPlan:
+    """Where a run keeps what a later one goes on with.
+
+    options   those that decide what is written, by name
+    is_begun  whether a run is kept there already
+    stays     what a later run goes on with, for people
+    """
+
+    path: Path
+    options: dict[str, Any]
+    is_begun: bool
+    stays: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,12 @@ class Plan:
     tables: tuple[str, ...] = ()  # of databases, one an input, where no --table says which
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
+    sample: Sample | None = None  # None: all rows
+    strata: "Strata | None" = None  # what chooses rows by their values
+    strata_memory: "StrataMemory | None" = None
+    first: Layout | None = None  # of the order that rows are drawn from with replacement
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
+    work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
 
@@ -79,7 +101,29 @@ class Plan:
     @property
     def longest_line_bytes(self) -> int:
         """The longest line that fits in the memory of this plan."""
-        return _longest(self.layout, self.target)
+        return self._longest(self.layout)
+
+    @property
+    def _may_begin_anew(self) -> bool:
+        """Whether a run may read again, by one worker, where a line is too long for more."""
+        is_kept = self.work is not None  # for a later process, which reads by the same plan
+        is_piped = any(one.pipe is not None for one in self.inputs)
+        return not (self.is_one_statement or is_kept or is_piped)
+
+    def roomier(self) -> "Plan | None":
+        """Return the same run by one worker, in which longer lines fit; None where none do."""
+        if not self._may_begin_anew:
+            return None
+        strategy, reason, layout = self._roomiest_at(self.memory_bytes, self.layout.base_bytes)
+        found = replace(
+            self,
+            strategy=strategy,
+            reason=reason,
+            layout=layout,
+            temp_bytes=None if self.survey.text_bytes is None else stored_bytes(self.survey),
+            otherwise=None,
+        )
+        return found if found.longest_line_bytes > self.longest_line_bytes else None
 
     def cap_for_line(self, length: int) -> int:
         """Return a --memory (bytes) under which a line of `length` bytes fits."""
@@ -108,7 +152,26 @@ class Plan:
         return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
 
     def _longest_at(self, cap: int, base: int) -> int:
-        return _longest(self._layout_at(cap, base), self.target)
+        if not self._may_begin_anew:
+            return self._longest(self._layout_at(cap, base))
+        return self._longest(self._roomiest_at(cap, base)[2])
+
+    def _roomiest_at(self, cap: int, base: int) -> tuple[str, str, Layout]:
+        """Return how one worker does this with some memory.
+
+        A long row is encoded alone, so of the sink's threads there is only one beside it.
+        """
+        sinks = max(len(self.target.split_names), 1)
+        least = sink_memory_bytes(replace(self.target, memory_bytes=0))
+        base -= (sink_memory_bytes(self.target) - least) * sinks
+        asked = "partition" if self.is_auto else self.strategy
+        return choose_strategy(asked, cap, base, self.survey, 0, copies=self.shape.copies)
+
+    def _longest(self, layout: Layout) -> int:
+        """The longest line (bytes) that a layout and the sink can hold."""
+        free, held = sink_memory_bytes(self.target), sink_memory_bytes(self.target, GIB)
+        copies = self.shape.long_copies
+        return longest_line(layout, (held - free) / GIB, copies)
 
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
         asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
@@ -149,6 +212,7 @@ class Plan:
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
+            "sample": None if self.sample is None else self.sample.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -177,7 +241,13 @@ class Plan:
                 "free_bytes": self.output_free_bytes,
             }
             | ({"upload": self.upload} if self.upload else {}),
-        }
+        } | ({"work_dir": self._work_json} if self.work else {})
+
+    @property
+    def _work_json(self) -> dict[str, Any]:
+        assert self.work is not None
+        path, is_begun, stays = str(self.work.path), self.work.is_begun, self.work.stays
+        return {"path": path, "is_begun": is_begun, "stays": stays}
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -217,6 +287,7 @@ class Plan:
             *([("checksums", unchecked)] if unchecked else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
+            *([("sample", self.sample.describe())] if self.sample else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),
@@ -227,17 +298,12 @@ class Plan:
             ),
             ("longest line", f"{human(self.longest_line_bytes)} would fit"),
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
+            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
-
-
-def _longest(layout: Layout, target: Target) -> int:
-    """The longest line (bytes) that a layout and the sink of a target can hold."""
-    free, held = sink_memory_bytes(target), sink_memory_bytes(target, GIB)
-    return longest_line(layout, (held - free) / GIB)
 
 
 def _fetched(inputs: Sequence[Input]) -> str:

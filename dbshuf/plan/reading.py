@@ -44,6 +44,8 @@ def what_is_read(options: Options) -> ReadPlan:
     terminator = terminator_of(options)
     check_sql_early(options)
     inputs = resolve_inputs(options.inputs, options.include, options.exclude)
+    if options.as_it_is:
+        inputs = tuple(replace(one, codec=None, window_bytes=0) for one in inputs)
     kind = _kind(options, inputs)
     rows = "lines" if kind in TEXT_KINDS else None
     inputs = with_folder_keys(inputs, options.hive, rows=rows)

@@ -86,6 +86,17 @@ class Shape:
             return 3
         return 1 if self.row_query is None else 2.5
 
+    @property
+    def long_copies(self) -> float:
+        """How often a line longer than what a worker reads is held, until it is stored.
+
+        As it was read; what SQL sees of it; its result, whose texts may be parts of that;
+        the row as it is stored.
+        """
+        if self.row_query is None or self.whole_query is not None:
+            return 1
+        return 2 if self.schema is None else 4
+
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
         """Return the reader of inputs that are tables."""
         from dbshuf.source.tables.reader import open_tables
@@ -182,7 +193,9 @@ def _queried(
 def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
-    keeps_json = is_as_read and options.split_by is None and _is_to_json(options)
+    named = (options.split_by, options.number, options.per, options.stratify)
+    has_columns = any(one is not None for one in named)
+    keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(
         inputs,
         terminator_of(options),

@@ -32,12 +32,30 @@ def temp_folder(asked: str | None, target: Target) -> Path:
     return folder
 
 
-def folders_written(output: str | None, temp_dir: str | None) -> list[Path]:
-    """Return where runs with such an output and --temp-dir may have left hidden names."""
+def work_folder(path: Path) -> Path:
+    """Return the folder whose space a --work-dir takes: itself, or what it will be made in.
+
+    Raises  UsageError if there is none, or it cannot be written
+    """
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--work-dir `{path}` cannot be made: `{folder}` is no directory that can be written",
+            hint="name a directory that is there, or a new one in such a directory",
+        )
+    return folder
+
+
+def folders_written(
+    output: str | None, temp_dir: str | None, manifest: str | None = None
+) -> list[Path]:
+    """Return where runs with such names may have left hidden ones."""
     folders = [Path(temp_dir)] if temp_dir else []
     if output and output != "-" and not is_remote(output):
         final = Path(os.path.realpath(output))
         folders += [final.parent, final]
+    if manifest and not is_remote(manifest):
+        folders.append(Path(os.path.realpath(manifest)).parent)
     if not temp_dir:
         folders.append(Path(tempfile.gettempdir()))
     return folders
@@ -92,9 +110,17 @@ def object_bytes(survey: Survey, target: Target) -> int | None:
     return rows if target.shards is None else 2 * rows // target.shards
 
 
-def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes: int) -> None:
+def check_space(
+    target: Target,
+    temp_dir: Path,
+    *,
+    temp_bytes: int,
+    output_bytes: int,
+    option: str = "--temp-dir",
+) -> None:
     """Refuse what certainly does not fit; what compresses may fit, so it is let through.
 
+    option  that names another temporary directory
     temp_bytes, output_bytes  what is needed, 0 where that is an estimate
     Raises  TempSpaceShort, OutputSpaceShort (plain text only)
     """
@@ -103,7 +129,7 @@ def check_space(target: Target, temp_dir: Path, *, temp_bytes: int, output_bytes
         raise TempSpaceShort(
             f"temporary directory `{temp_dir}`: {human(temp_bytes)} needed,"
             f" {human(temp_free)} free",
-            hint="free space there or pass --temp-dir DIR; nothing was written",
+            hint=f"free space there or pass {option} DIR; nothing was written",
         )
     if target.path is None or target.format != "txt":
         return

@@ -17,6 +17,7 @@ from dbshuf.options import Options
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
+from dbshuf.plan.sample import Sample
 from dbshuf.plan.space import temp_folder
 from dbshuf.plan.spark_memory import SparkMemory, spark_memory
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
@@ -71,6 +72,7 @@ class SparkPlan:
     wanted: Wanted | None = None  # about the output, in writing
     tables: tuple[str, ...] = ()
     strategy: str = "spark"
+    sample: Sample | None = None
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -131,6 +133,7 @@ class SparkPlan:
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
             "columns": self.shape.columns,
+            "sample": None if self.sample is None else self.sample.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
             "stages": [
@@ -168,6 +171,7 @@ class SparkPlan:
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
             ("inputs", f"{len(self.inputs):,}, text {about + human(text) if text else 'unknown'}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
+            *([("sample", self.sample.describe())] if self.sample else []),
             *([("checksums", unchecked)] if unchecked else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *(
@@ -234,12 +238,17 @@ def _cores(options: Options) -> int:
     return 1 if options.spark_master == "local" else options.threads or usable_cores()
 
 
-def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Survey) -> SparkPlan:
+def make_spark_plan(
+    options: Options, read: ReadPlan, target: Target, survey: Survey, sample: Sample | None
+) -> SparkPlan:
     """Decide how Spark does what the options ask for.
 
     Raises  UsageError for what needs one machine, MemoryTooSmall
     """
     _refuse(options, read, target)
+    _refuse_sample(options, sample, target)
+    if sample is not None:
+        survey = sample.kept(survey)
     conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
     cores = _cores(options)
     master = options.spark_master or f"local[{cores}]"
@@ -269,7 +278,32 @@ def make_spark_plan(options: Options, read: ReadPlan, target: Target, survey: Su
         temp_dir=temp_folder(options.temp_dir, target),
         table_rows=rows,
         columns=columns,
+        sample=sample,
     )
+
+
+def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> None:
+    """Raise UsageError for samples that no task can tell of its own rows."""
+    hint = "leave out --engine: DuckDB does it on this machine"
+    for name, is_asked in (
+        ("--take", options.take is not None),
+        ("--skip", options.skip > 0),
+        ("--with-replacement", options.with_replacement is not None),
+        ("--stratify", options.stratify is not None),
+    ):
+        if is_asked:
+            if sample is not None and sample.first_rows is not None:
+                hint = "take a share with --sample, or leave out --engine"
+            raise UsageError(
+                f"--engine spark cannot do this: {name} counts all rows, and a task sees its own",
+                hint=hint,
+            )
+    if options.number is not None and target.shards is not None and not target.split_names:
+        raise UsageError(
+            "--engine spark cannot do this: --number counts the rows of all shards before one,"
+            " which the task that writes it does not know",
+            hint="write one file, or leave out --engine",
+        )
 
 
 def _refuse(options: Options, read: ReadPlan, target: Target) -> None:

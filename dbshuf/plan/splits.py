@@ -35,11 +35,13 @@ class Splits:
     names   of the parts, in the order in which they were given
     ends    uint64, one a part but the last: the hashes below belong to it
     seed    of the membership
+    shares  of the parts, as they were given
     """
 
     names: tuple[str, ...]
     ends: tuple[int, ...]
     seed: str
+    shares: tuple[float, ...] = ()
 
     def of_hashes(self, hashes: U64) -> I64:
         """Return the part of each row by a hash of it (uint64, shape (rows,))."""
@@ -68,7 +70,8 @@ def parse_splits(text: str, seed: str | None) -> Splits:
     if abs(sum(shares) - 1) > 1e-9:
         raise UsageError(f"--split: the shares sum to {sum(shares):.10g}, not to 1", hint=_HINT)
     ends = [min(round(end * 2**64), 2**64 - 1) for end in np.cumsum(shares)[:-1].tolist()]
-    return Splits(tuple(names), tuple(ends), DEFAULT_SEED if seed is None else seed)
+    seed = DEFAULT_SEED if seed is None else seed
+    return Splits(tuple(names), tuple(ends), seed, tuple(shares))
 
 
 def member_of(

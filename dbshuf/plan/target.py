@@ -1,23 +1,39 @@
 """What is written, as the options ask for it."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
+from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.sink import OutputPath, Target, format_of, output_path
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
+    from dbshuf.order.strata import Strata
+
+
+def target_of(
+    options: Options, read: ReadPlan, seed: str, cap: int, strata: "Strata | None" = None
+) -> Target:
+    """Return the target of the options.
+
+    strata  what tells rows apart by their values; of --split with --stratify it says the splits
+    """
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else output_path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
+    sample = sample_of(options) or Sample()
+    schema, written = _numbered(options, shape.schema, shape.written, as_format)
     return Target(
         path=path,
         format=as_format,
@@ -29,11 +45,13 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row"),
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row")
+        if sample.draws is None
+        else _drawn,
         threads=options.threads,
         memory_bytes=cap,
-        schema=shape.schema,
-        written=shape.written,
+        schema=schema,
+        written=written,
         holds_json=shape.keeps_json,
         compression=options.compression,
         row_group_bytes=None
@@ -42,8 +60,48 @@ def target_of(options: Options, read: ReadPlan, seed: str, cap: int) -> Target:
         split_names=() if splits is None else splits.names,
         member_of=None
         if splits is None
+        else strata.part_of
+        if strata is not None and sample.stratify is not None
         else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
+        key_end=sample.end,
+        all_rows=_all_rows(options, sample),
+        number=options.number,
+        first_number=options.skip,
     )
+
+
+def _numbered(
+    options: Options, schema: "pa.Schema | None", written: "pa.Schema | None", as_format: str
+) -> "tuple[pa.Schema | None, pa.Schema | None]":
+    """Return the columns with that of --number. Raises UsageError."""
+    if options.number is None:
+        return schema, written
+    from dbshuf.sink.numbered import check_numbered, line_schema, numbered_schema
+
+    if options.work_dir is not None:
+        raise UsageError(
+            "--work-dir goes on where a run was stopped, and --number counts from the first row",
+            hint="leave out one of the two",
+        )
+    check_numbered(as_format.partition(".")[0])
+    found = numbered_schema(schema or line_schema(binary=options.binary), options.number)
+    return found, None if written is None else numbered_schema(written, options.number)
+
+
+def _all_rows(options: Options, sample: Sample) -> int | None:
+    """Return the rows that --shards cuts into equal counts: those of --take.
+
+    Raises  UsageError where the rows that are left are no range of the key known beforehand
+    """
+    if sample.first_rows is None and not sample.skip:
+        return None
+    if options.shards is not None and (sample.take is None or options.split is not None):
+        cut = "--skip leaves out its front" if sample.take is None else "--split cuts a sample"
+        raise UsageError(
+            f"--shards {options.shards} cuts the whole order by its keys, and {cut}",
+            hint="use --shard-rows or --shard-bytes",
+        )
+    return sample.take
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:
@@ -51,6 +109,11 @@ def _shards(options: Options, path: OutputPath | None) -> int | None:
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
     return 1 if options.split is not None and is_folder and not is_cut else options.shards
+
+
+def _drawn(key: int) -> str:
+    """Name a row that was drawn: its key is that of the draw."""
+    return "a row that was drawn"
 
 
 def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:

@@ -24,7 +24,15 @@ from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Spare
-from dbshuf.query.json_keys import TWICE, Pairs, count_keys, has_twice, keys_in
+from dbshuf.query.json_keys import (
+    TWICE,
+    Pairs,
+    count_keys,
+    has_twice,
+    keys_in,
+    keys_with_lists,
+    may_have_twice,
+)
 from dbshuf.query.json_rows import json_needs, without_marks
 from dbshuf.units import MIB
 
@@ -231,8 +239,9 @@ class _Shapes:
             if (count := keys_in(value)) < row[_KEYS]:
                 certain.append(count)
         if certain and not self._twice.is_set():
-            doubtful = pa.array(keys > min(certain))
-            if has_twice(one.as_py() for one in chunk.column("line").filter(doubtful)):
+            doubtful = chunk.column("line").filter(pa.array(keys > min(certain)))
+            names = sum(keys_with_lists(value) for _, value in found)
+            if may_have_twice(doubtful, names) and has_twice(one.as_py() for one in doubtful):
                 self._twice.set()
         return found
 

@@ -18,6 +18,7 @@ from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.query.evaluator import ChunkRunner, ChunkStep, Place, row_column
 from dbshuf.query.fence import connect
 from dbshuf.query.json_keys import TWICE, with_last_keys, without_note
+from dbshuf.query.json_texts import LeftOut, without_long_texts
 from dbshuf.query.relation import place_names, with_place
 
 _FROM = "--from json"
@@ -91,9 +92,12 @@ def decoded(
     columns  keys of the objects, or columns of `batch`
     Raises   QueryFailed, with the place of the first line that holds something else
     """
-    found = runner.run(batch, place)
+    left_out = LeftOut()
+    number = batch.schema.get_field_index("line")
+    lines = without_long_texts(batch.column(number), left_out)
+    found = runner.run(batch.set_column(number, "line", lines), place)
     rows = found.column(0).to_numpy().astype(np.int64)
-    values = found.column(1)
+    values = left_out.put_back(found.column(1))
     keys = dict(zip(values.type.names, values.flatten(), strict=True))
     rest = batch.select([name for name in columns if name not in keys])
     if len(rows) < batch.num_rows:

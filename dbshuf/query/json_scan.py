@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from dbshuf.base.layout import SLACK_BYTES, probe_layout
 from dbshuf.base.process_memory import resident_bytes
 from dbshuf.errors import SchemaMismatch, UsageError
+from dbshuf.query.json_texts import without_long_texts
 from dbshuf.source.input import Input
 from dbshuf.units import MIB
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from dbshuf.query.evaluator import Spare
     from dbshuf.source.lines.reader import LineSource
 
-_LINE_SHARE = 8  # of the memory: a line is held by the reader, by chunks ahead, and by SQL
 _READING_BYTES = 64 * MIB  # buffers and chunks of usual lines
 
 
@@ -51,13 +51,14 @@ def json_structure(
     numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
     spare = None if memory_bytes is None else _spare(memory_bytes)
     source = _lines_of(numbered, terminator, memory_bytes)
-    relation = LineRelation(numbered, frozenset(["line", "source", "position"]), strict=True)
-    chunks = map(relation.of, source.batches(source.new_arena()))
+    columns = frozenset(["line", "source", "position"])
+    relation = LineRelation(numbered, columns, strict=True, owns=False)
     has_object = False
 
     def seen() -> Iterator[pa.RecordBatch]:
         nonlocal has_object
-        for chunk in chunks:
+        for batch in source.batches(source.new_arena()):
+            chunk = _without_long_texts(relation.of(batch))
             has_object = has_object or not _is_blank(chunk.column("line"))
             yield chunk
 
@@ -79,6 +80,17 @@ def json_structure(
     return structure
 
 
+def _without_long_texts(chunk: pa.RecordBatch) -> pa.RecordBatch:
+    """Return lines that own their bytes, without what takes memory and says nothing of types."""
+    lines = chunk.column("line")
+    short = without_long_texts(lines)
+    if short is lines:
+        if len(lines) > 1:
+            return chunk
+        short = pa.concat_arrays([lines])  # it is alone, so it shares its bytes
+    return chunk.set_column(chunk.schema.get_field_index("line"), "line", short)
+
+
 def _lines_of(inputs: Sequence[Input], terminator: bytes, memory_bytes: int | None) -> "LineSource":
     """Return the lines of the inputs, of any length that the memory has room for."""
     from dbshuf.source.lines.reader import LineSource
@@ -86,14 +98,14 @@ def _lines_of(inputs: Sequence[Input], terminator: bytes, memory_bytes: int | No
     layout = probe_layout()
     line_bytes = layout.long_bytes
     if memory_bytes is not None:
-        line_bytes = max(line_bytes, memory_bytes // _LINE_SHARE)
+        line_bytes = max(line_bytes, memory_bytes - _held_bytes())
     return LineSource(
         inputs,
         terminator=terminator,
         header_bytes=0,
         layout=layout,
         longest_bytes=line_bytes,
-        cap_for_line=lambda length: _LINE_SHARE * length + MIB,
+        cap_for_line=lambda length: _held_bytes() + length + MIB,
     )
 
 
@@ -101,11 +113,16 @@ def _spare(memory_bytes: int) -> "Spare":
     """What one line may take of a process that has nothing else to do yet, but to read on."""
     from dbshuf.query.evaluator import Spare
 
-    def left() -> int:
-        return memory_bytes - resident_bytes() - SLACK_BYTES - _READING_BYTES
+    held = _held_bytes()
+    return Spare(
+        lambda: memory_bytes - _held_bytes(),
+        lambda length: held + 4 * length,  # a plan keeps a quarter for a row
+    )
 
-    held = resident_bytes() + SLACK_BYTES + _READING_BYTES
-    return Spare(left, lambda length: held + 4 * length)  # a plan keeps a quarter for a row
+
+def _held_bytes() -> int:
+    """The memory of a process that has nothing to do yet, but to read and look at usual lines."""
+    return resident_bytes() + SLACK_BYTES + _READING_BYTES
 
 
 def _is_blank(lines: pa.Array) -> bool:

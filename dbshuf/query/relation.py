@@ -48,14 +48,22 @@ class LineRelation:
     columns  the names of LINES to make
     strict   whether a line that is no UTF-8 is an error where `line` is made; otherwise its
              bad bytes show as U+FFFD there, and `raw` and the row itself keep them
+    owns     whether the rows own their bytes; else one that is alone may share its line's
     """
 
-    def __init__(self, inputs: Sequence[Input], columns: frozenset[str], *, strict: bool) -> None:
-        self._inputs, self._columns, self._strict = inputs, columns, strict
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        columns: frozenset[str],
+        *,
+        strict: bool,
+        owns: bool = True,
+    ) -> None:
+        self._inputs, self._columns, self._strict, self._owns = inputs, columns, strict, owns
         self._counted: dict[int, int] = {}  # lines so far of each input, for line_number
 
     def of(self, batch: LineBatch) -> pa.RecordBatch:
-        """Return the lines of a batch as rows, copied. Raises NotUtf8."""
+        """Return the lines of a batch as rows. Raises NotUtf8."""
         return self.of_lines(batch.lines(), batch.offsets, batch.ids())
 
     def of_lines(self, lines: pa.Array, bounds: Bounds, ids: U64) -> pa.RecordBatch:
@@ -65,7 +73,7 @@ class LineRelation:
             if name not in self._columns:
                 continue
             if name in ("line", "raw"):
-                raw = pc.binary_slice(lines, 0, -1)
+                raw = self._ended_before(lines)
                 made[name] = raw if name == "raw" else self._text(raw, ids)
             elif name == "bytes":
                 made[name] = pa.array(np.diff(bounds).astype(np.uint64) - np.uint64(1))
@@ -76,6 +84,14 @@ class LineRelation:
         if not made:  # Arrow batches without a column have no length
             made["id"] = arrow_numbers(ids)
         return pa.RecordBatch.from_pydict(made)
+
+    def _ended_before(self, lines: pa.Array) -> pa.Array:
+        """Return lines without their terminators."""
+        if self._owns or len(lines) > 1:
+            return pc.binary_slice(lines, 0, -1)
+        begin, end = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][:2].tolist()
+        bounds = pa.py_buffer(np.array([begin, end - 1], np.int32))
+        return pa.Array.from_buffers(lines.type, 1, [None, bounds, lines.buffers()[2]])
 
     def _text(self, raw: pa.Array, ids: U64) -> pa.Array:
         text = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers(), offset=raw.offset)

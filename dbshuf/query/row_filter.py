@@ -30,8 +30,9 @@ from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.json_rows import TEXTS, JsonRows, decoded, object_texts, without_marks
 from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk, without_places
+from dbshuf.query.passed import passed_columns
 from dbshuf.query.result_types import Result
-from dbshuf.query.star_columns import own_stars, passed_columns
+from dbshuf.query.star_columns import own_stars
 from dbshuf.units import MIB
 
 EVALUATION_BYTES = 64 * MIB  # DuckDB's limit; rows are read where they are, without a copy
@@ -124,7 +125,7 @@ class RowQuery:
         if select is not None:
             step, result, items = _select_step(select, binder)
             self._steps.append(step)
-            self.passed = passed_columns(items, binder.columns)
+            self.passed = passed_columns(items, binder.columns, binder.place)
             self.schema, self._wide = result.schema, result.wide
 
     def has_spare(self, spare: Spare) -> None:

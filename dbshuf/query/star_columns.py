@@ -125,35 +125,6 @@ def _settled(star: Node) -> set[str]:
     return {str(name).lower() for name in names}
 
 
-def passed_columns(items: list[Node], names: Collection[str]) -> dict[str, str]:
-    """Return column of a result -> column of `lines` whose values it has as they are.
-
-    items  of a SELECT whose only relation is `lines`, which has the columns `names`
-    """
-    known = {name.lower(): name for name in names}
-    found: dict[str, str] = {}
-    for item in items:
-        if item.get("class") == "STAR" and "expr" not in item:
-            settled = _settled(item)
-            found |= {name: name for name in names if name.lower() not in settled}
-        elif item.get("class") == "COLUMN_REF":
-            name = str(item["column_names"][-1])
-            is_whole = [str(one).lower() for one in item["column_names"][:-1]] in ([], [RELATION])
-            if is_whole and name.lower() in known:
-                column = known[name.lower()]
-                found |= dict.fromkeys(
-                    [item["alias"]] if "alias" in item else [name, column], column
-                )
-    return found
-
-
-def passed_by_query(node: Node, names: Collection[str]) -> dict[str, str]:
-    """Return what passed_columns does, of a whole query; nothing where it has more than `lines`."""
-    ctes = {str(entry["key"]).lower() for entry in node.get("cte_map", {}).get("map", [])}
-    is_plain = node.get("type") == "SELECT_NODE" and _is_lines(node.get("from_table", {}), ctes)
-    return passed_columns(node["select_list"], names) if is_plain else {}
-
-
 class _Rewrite:
     """A walk that changes the tree, and knows which names mean a common table expression."""
 

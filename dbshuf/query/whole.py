@@ -22,7 +22,8 @@ from dbshuf.query.parse import (
     unterminated,
     walk,
 )
-from dbshuf.query.star_columns import own_stars, passed_by_query
+from dbshuf.query.passed import passed_by_query
+from dbshuf.query.star_columns import own_stars
 from dbshuf.query.whole_run import BoundStatement, Feed, StatementRun
 
 _ID = "id"
@@ -77,7 +78,7 @@ class WholeQuery:
         self._macros = macros_for((text,), seed)
         with Binder(relation, self._allowed, option=option, macros=self._macros) as binder:
             tree = self._checked(binder)
-            self.passed = passed_by_query(tree, relation.names)
+            self.passed = passed_by_query(tree, relation.names, binder.place)
             query = Filled(unterminated(self._sql.text), {"query": 0})
             sql, query = own_stars(binder, self._sql, query, "query", carries_id=not id_is_data)
             self._text = query.text

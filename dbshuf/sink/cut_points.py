@@ -6,11 +6,11 @@ to one part, and the parts are the same however the rows come in windows.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from dbshuf.base.key import U64, range_of, range_start
+from dbshuf.base.key import U64, range_start
 from dbshuf.base.window import Bounds
 
 Run = tuple[int, int, int]
@@ -36,6 +36,12 @@ class Cut(Protocol):
         The caller is done with a run when it asks for the next.
         """
 
+    def begun(self) -> dict[str, Any]:
+        """Return what `go_on` needs to begin the part anew that it is in."""
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Be as another cut was when it gave `state`."""
+
 
 class SizeCut:
     """Parts are filled in order; one is closed when the next row would not fit.
@@ -54,6 +60,16 @@ class SizeCut:
     @property
     def parts(self) -> int:
         return self._part + 1
+
+    def begun(self) -> dict[str, Any]:
+        return {"part": self._part, "bytes": 0, "rows": 0}
+
+    def within(self) -> dict[str, Any]:
+        """Return what `go_on` needs to go on within the part."""
+        return {"part": self._part, "bytes": self._bytes, "rows": self._rows}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        self._part, self._bytes, self._rows = state["part"], state["bytes"], state["rows"]
 
     def runs(self, bounds: Bounds, keys: U64 | None = None) -> Iterator[Run]:
         first, rows = 0, len(bounds) - 1
@@ -99,6 +115,7 @@ class FileCut:
         self._measure = measure
         self._part = 0
         self._is_empty = True  # the part
+        self._is_resumed = False
         self._size: int | None = None  # of the part when the unit began; None: not asked yet
         self._is_last = False  # the unit is to fill the part
         self._ratio = _Ratio()
@@ -110,11 +127,21 @@ class FileCut:
     def parts(self) -> int:
         return self._part + 1
 
+    def begun(self) -> dict[str, Any]:
+        return {"part": self._part, "text_bytes": self._text_bytes, "sums": self._ratio.sums()}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        self._part, self._text_bytes = state["part"], state["text_bytes"]
+        self._ratio = _Ratio(state["sums"])
+        self._is_resumed = True
+
     def runs(self, bounds: Bounds, keys: U64 | None = None) -> Iterator[Run]:
         first, rows = 0, len(bounds) - 1
         while first < rows:
             if self._size is None:
                 self._size = self._measure(self._part)
+                if self._is_resumed:
+                    self._plan_unit()
             unit, _, count = next(self._unit.runs(bounds[first:]))
             if unit:
                 self._end_unit(int(bounds[first + 1]) - int(bounds[first]))
@@ -136,7 +163,12 @@ class FileCut:
         if left < _CLOSE * self._file_bytes or row > 2 * left or row > self._file_bytes:
             self._part += 1
             self._size = self._measure(self._part)
-            left = self._file_bytes - self._size
+        self._plan_unit()
+
+    def _plan_unit(self) -> None:
+        """Decide how much the part takes before it is measured again."""
+        assert self._size is not None
+        left = self._file_bytes - self._size
         self._is_last = left < _NEAR * self._file_bytes
         wanted = (left if self._is_last else _BULK * left) / self._ratio.of(is_last=self._is_last)
         most = _GROWTH * self._text_bytes
@@ -149,8 +181,13 @@ class _Ratio:
     The last, small units of a part are reckoned apart: they compress less.
     """
 
-    def __init__(self) -> None:
-        self._sums = {False: (0.0, 0.0), True: (0.0, 0.0)}  # file, rows
+    def __init__(self, sums: list[list[float]] | None = None) -> None:
+        usual, last = sums or [[0.0, 0.0], [0.0, 0.0]]  # file, rows
+        self._sums = {False: (usual[0], usual[1]), True: (last[0], last[1])}
+
+    def sums(self) -> list[list[float]]:
+        """Return all that it knows, for another one."""
+        return [list(self._sums[is_last]) for is_last in (False, True)]
 
     def add(self, file_bytes: int, row_bytes: int, *, is_last: bool) -> None:
         in_file, of_rows = self._sums[is_last]
@@ -163,18 +200,53 @@ class _Ratio:
 
 
 class KeyCut:
-    """Part i holds the keys in [i*2^64/parts, (i+1)*2^64/parts)."""
+    """Part i holds the keys in [i*end/parts, (i+1)*end/parts); end is 2^64 for all keys."""
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    def __init__(self, parts: int, end: int = 1 << 64) -> None:
+        self.parts, self._end = parts, end
+
+    def begun(self) -> dict[str, Any]:
+        return {}
+
+    def within(self) -> dict[str, Any]:
+        """As of SizeCut."""
+        return {}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Nothing is remembered."""
 
     def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
         first = 0
         while first < len(keys):
-            part = int(range_of(keys[first : first + 1], self.parts)[0])
+            part = int(keys[first]) * self.parts // self._end
             last = len(keys)
             if part + 1 < self.parts:
-                end = np.uint64(range_start(part + 1, self.parts))
+                end = np.uint64(range_start(part + 1, self.parts, self._end))
                 last = first + int(np.searchsorted(keys[first:], end))
             yield part, first, last
             first = last
+
+
+class PlaceCut:
+    """Part i holds the rows from i*rows/parts on, of so many rows at most."""
+
+    def __init__(self, parts: int, rows: int) -> None:
+        self.parts, self._rows = parts, max(rows, 1)
+        self._seen = 0
+
+    def begun(self) -> dict[str, Any]:
+        part = max(self._seen - 1, 0) * self.parts // self._rows
+        return {"seen": -(-part * self._rows // self.parts)}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        self._seen = state["seen"]
+
+    def runs(self, bounds: Bounds, keys: U64) -> Iterator[Run]:
+        first, rows = 0, len(bounds) - 1
+        while first < rows:
+            part = (self._seen + first) * self.parts // self._rows
+            end = -(-(part + 1) * self._rows // self.parts)
+            last = min(end - self._seen, rows)
+            yield part, first, last
+            first = last
+        self._seen += rows

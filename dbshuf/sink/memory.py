@@ -22,12 +22,12 @@ _GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same tim
 # 26.0.1, 2 cores, 1-4 threads; lines of 9 bytes to 2 MB and rows of up to 200 columns, text
 # that compresses and text that does not; one row of 64 and 200 MiB): text 5 and of rows 8-20,
 # CSV 21-107 (two threads), JSON lines 31-122, Arrow 71, Parquet 122 and 47 for every thread
-# more; long rows 1, 3.3, 5.1, 3.2, 9.1.
-# pyarrow keeps the minimum and the maximum of a page and of a group, so a long text is
-# held four times for the statistics that leave it out in the end.
+# more; long rows 1, 3.3, 5.1, 3.2, 4.1.
+# A long row of Parquet has no statistics: it would be held four times more for them.
 _TEXT, _TEXT_OF_ROWS = (8, 0, 0.0), (16, 4, 2.0)
 _CSV, _JSON_LINES = (56, 32, 6.0), (40, 32, 6.0)
-_ARROW, _PARQUET = (80, 0, 3.5), (96, 0, 9.5)
+_COPIES_IN_PIECES = 1.0  # of a long row of CSV or JSON lines, whose columns are not nested
+_ARROW, _PARQUET = (80, 0, 3.5), (96, 0, 5.0)
 _STRONG_LEVEL = 3  # above it zstd and brotli hold more of what they have seen
 _STRONG_MIB = 64
 
@@ -57,6 +57,10 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
         "arrow": _ARROW,
         "parquet": _PARQUET,
     }[kind]
+    if target.holds_json:  # texts of objects
+        copies = _TEXT_OF_ROWS[2]
+    elif kind in ("csv", "tsv", "jsonl") and not _has_nested(target):
+        copies = _COPIES_IN_PIECES
     held = fixed * MIB + per_thread * stepping_threads(target) * MIB
     if packing == "gz":
         held += 2 * compressing_threads(target) * MIB
@@ -74,6 +78,13 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
         sizes = upload_sizes(target)
         held += sizes.part_bytes + sizes.ahead * (sizes.part_bytes + _CONNECTION_BYTES)
     return held + int(copies * max(longest_row_bytes - _LONG_ROW_BYTES, 0))
+
+
+def _has_nested(target: Target) -> bool:
+    """Whether a row has lists, structs or maps, which are made text at once."""
+    from pyarrow import types
+
+    return any(types.is_nested(field.type) for field in target.schema or ())
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,7 +38,14 @@ from dbshuf.sink.output_path import (
     refuse_content,
     shards_in,
 )
-from dbshuf.sink.raw_file import ByteOutput, DiskFile, MeasuredOutput, OpenFile, in_words
+from dbshuf.sink.raw_file import (
+    ByteOutput,
+    DiskFile,
+    MeasuredOutput,
+    OpenFile,
+    SealedBytes,
+    in_words,
+)
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
 
@@ -74,6 +82,33 @@ class Directory(Place, Marked, Protocol):
 
     def name(self, number: int, name: str) -> None:
         """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a hidden output is one that a later process goes on with.
+
+    work_dir  where the journal is
+    hidden    its name, if there is one already
+    note      is told of a new name before anything is made under it
+    files     of a directory: how many are in it to stay
+    had       of a file: what is in it to stay
+    """
+
+    work_dir: Path
+    hidden: Path | None
+    note: Callable[[Path], None]
+    files: int = 0
+    had: SealedBytes | None = None
+
+
+def claimed(hidden: Path, kept: Kept | None) -> Path:
+    """Claim a hidden name, or the one that there was, and return it."""
+    if kept is None:
+        return claim(hidden)
+    if kept.hidden is None:
+        kept.note(hidden)
+    return claim(kept.hidden or hidden, kept.work_dir)
 
 
 class FileOf:
@@ -138,19 +173,28 @@ class OpenPlace:
 class HiddenFile:
     """A file under a hidden name, beside the one it will become."""
 
-    def __init__(self, found: Found, *, shown: str) -> None:
+    def __init__(self, found: Found, *, shown: str, kept: Kept | None = None) -> None:
         self._shown = shown
         self._final, self._old = found.final, found.old
-        self._hidden = claim(hidden_beside(self._final))
-        self.output = DiskFile(self._hidden, shown=shown, mode=0o666)
-        with in_words(shown):
-            self._mode = _keep_private(self._hidden)
+        self._hidden = claimed(hidden_beside(self._final), kept)
+        mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
+        had = None if kept is None else kept.had
+        self.output = DiskFile(
+            self._hidden, shown=shown, mode=mode, with_sum=kept is not None, had=had
+        )
+        with in_words(shown):  # what a later process goes on with has its last mode already
+            self._mode = _keep_private(self._hidden) if kept is None else None
+
+    @property
+    def move(self) -> tuple[Path, Path]:
+        """What is hidden, and the name that it will have."""
+        return self._hidden, self._final
 
     def publish(self) -> None:
         with in_words(self._shown):
             if self._old is not None:
                 _take_after(self._hidden, self._old)
-            else:
+            elif self._mode is not None:
                 _set_mode(self._hidden, self._mode)
             commit()
             os.replace(self._hidden, self._final)
@@ -168,22 +212,24 @@ class HiddenDirectory:
     place   where it lies; what is beside it is in the same file system
     """
 
-    def __init__(self, path: Path, *, force: bool) -> None:
+    def __init__(self, path: Path, *, force: bool, kept: Kept | None = None) -> None:
         self._shown = str(path)
         self._force = force
-        self._files = 0  # that were created
+        self._with_sums = kept is not None
+        self._files = 0 if kept is None else kept.files  # that were created
         self._names: dict[int, str] = {}
         self._marks: list[str] = []
         with in_words(self._shown):
             found = find(path)
             self._final = found.final
             self._whole = can_be_replaced(found)
-            if self._whole:
-                self._hidden = hidden_beside(self._final)
-            else:
-                self._hidden = hidden_in(self._final)
-            os.mkdir(claim(self._hidden))
-            self._mode = _keep_private(self._hidden)
+            if kept is not None and kept.hidden is not None:
+                self._whole = self._whole and kept.hidden.parent == self._final.parent
+            hidden = hidden_beside(self._final) if self._whole else hidden_in(self._final)
+            self._hidden = claimed(hidden, kept)
+            if kept is None or not self._hidden.is_dir():
+                os.mkdir(self._hidden)
+            self._mode = _keep_private(self._hidden) if kept is None else None
         self._old = found.old
         self.place = self._hidden.parent
 
@@ -191,7 +237,24 @@ class HiddenDirectory:
         """Return the number of the next file, and the file, open for writing."""
         number = self._files
         self._files += 1
-        return number, DiskFile(self._hidden / str(number), shown=self._shown)
+        path = self._hidden / str(number)
+        return number, DiskFile(path, shown=self._shown, with_sum=self._with_sums)
+
+    def named(self) -> list[tuple[Path, str]]:
+        """Return all files that were given names: where each is, and its name."""
+        return [(self._hidden / str(at), name) for at, name in sorted(self._names.items())]
+
+    def reopen(self, had: SealedBytes) -> tuple[int, DiskFile]:
+        """Return the number of the file behind those to stay, and that file, to go on with."""
+        number = self._files
+        self._files += 1
+        path = self._hidden / str(number)
+        return number, DiskFile(path, shown=self._shown, with_sum=True, had=had)
+
+    @property
+    def move(self) -> tuple[Path, Path]:
+        """What is hidden, and the name that it will have."""
+        return self._hidden, self._final
 
     def take_in(self, path: Path) -> int:
         """Take a finished file from beside it, and return its number."""
@@ -230,7 +293,7 @@ class HiddenDirectory:
     def _rename_whole(self) -> bool:
         if self._old is not None:
             _take_after(self._hidden, self._old)
-        else:
+        elif self._mode is not None:
             _set_mode(self._hidden, self._mode)
         commit()
         try:

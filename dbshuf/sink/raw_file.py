@@ -5,14 +5,15 @@ import errno
 import fcntl
 import os
 import select
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from dbshuf.base.block_io import STAGE_BYTES, BlockFile, aligned_buffer, round_up
+from dbshuf.base.block_io import STAGE_BYTES, U8, BlockFile, aligned_buffer, round_up
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable
 from dbshuf.units import MIB, human
 
@@ -63,19 +64,47 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
         raise OutputUnwritable(f"`{shown}` cannot be written: {error.strerror}") from error
 
 
+class FileDamaged(Exception):
+    """What there is of a file is not what was sealed."""
+
+
+class SealedBytes(NamedTuple):
+    """The first bytes of a file, on disk: how many, and their CRC-32."""
+
+    size: int
+    crc32: int
+
+
 class DiskFile:
     """A new file, written front to back in large aligned blocks, one block behind the caller."""
 
-    def __init__(self, path: Path, *, shown: str, mode: int = 0o666) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        shown: str,
+        mode: int = 0o666,
+        with_sum: bool = False,
+        had: "SealedBytes | None" = None,
+    ) -> None:
+        """Make a file, or go on with one.
+
+        with_sum  keep a checksum of what is written
+        had       what there is of it, which is to stay
+        """
         self._shown = shown
         self.written_bytes = 0
+        self._with_sum, self._block_sum = with_sum, 0
         with in_words(shown, 0):
-            self._file = BlockFile(path, mode=mode)
+            self._file = BlockFile(path, mode=mode, is_new=had is None)
         self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
         self._staged = 0
         self._offset = 0
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
+        if had is not None:
+            with in_words(shown, 0):
+                self._go_on(had)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; it is copied. Raises also for what an earlier call gave."""
@@ -93,10 +122,47 @@ class DiskFile:
 
     def _begin_block(self) -> None:
         self._wait()
-        self._writing = self._thread.submit(self._file.write_at, self._stage, self._offset)
+        self._writing = self._thread.submit(self._write_block, self._stage, self._offset)
         self._stage, self._spare = self._spare, self._stage
         self._offset += STAGE_BYTES
         self._staged = 0
+
+    def _write_block(self, block: U8, offset: int) -> None:
+        self._file.write_at(block, offset)
+        if self._with_sum:
+            self._block_sum = zlib.crc32(block.data, self._block_sum)
+
+    def _go_on(self, had: SealedBytes) -> None:
+        """Read what there is, to know its sum. Raises FileDamaged if it is not what it was."""
+        while had.size - self._offset >= STAGE_BYTES:
+            self._file.read_at(self._stage, self._offset)
+            self._block_sum = zlib.crc32(self._stage.data, self._block_sum)
+            self._offset += STAGE_BYTES
+        self._staged = had.size - self._offset
+        found = self._file.read_at(self._stage[: round_up(self._staged)], self._offset)
+        if found < self._staged or self.sum() != had.crc32:
+            self._file.close()
+            raise FileDamaged
+        self.written_bytes = had.size
+
+    def sum(self) -> int:
+        """Return the CRC-32 of all bytes so far, if it was asked for."""
+        self._wait()
+        return zlib.crc32(self._stage[: self._staged].data, self._block_sum)
+
+    def seal(self) -> SealedBytes:
+        """Wait until all bytes so far are on disk, and say what they are."""
+        with in_words(self._shown, self.written_bytes):
+            sealed = SealedBytes(self.written_bytes, self.sum())
+            self._write_tail()
+            os.fsync(self._file.fd)
+        return sealed
+
+    def _write_tail(self) -> None:
+        tail = round_up(self._staged)
+        self._stage[self._staged : tail] = 0
+        if tail:
+            self._file.write_at(self._stage[:tail], self._offset)
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
@@ -110,10 +176,7 @@ class DiskFile:
         """Write what is left, cut the file at its last byte, fsync, close."""
         with in_words(self._shown, self.written_bytes):
             self._wait()
-            tail = round_up(self._staged)
-            self._stage[self._staged : tail] = 0
-            if tail:
-                self._file.write_at(self._stage[:tail], self._offset)
+            self._write_tail()
             os.ftruncate(self._file.fd, self._offset + self._staged)
             os.fsync(self._file.fd)
             self._close()

@@ -263,12 +263,19 @@ class RemoteDirectory:
         """Put what is said of the shards, `_SUCCESS` last."""
         for name, text in self._marks.items():
             try:
-                self._uploads.store.put(self._prefix + name, text)
+                self._put(self._prefix + name, text)
             except DbshufError as error:
                 raise type(error)(
                     f"{error.message}; all shards are in place, but no `{name}` says so",
                     hint="run it again with --force",
                 ) from None
+
+    def _put(self, key: str, text: bytes) -> None:
+        store = self._uploads.store
+        if text:
+            store.put(key, text)
+        else:  # some servers of these interfaces take no request without a body
+            store.start_upload(key).complete()
 
     def _remove_marks(self) -> None:
         """Remove what an older run said of its shards, `_SUCCESS` first."""

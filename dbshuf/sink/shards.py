@@ -3,7 +3,7 @@
 import os
 
 from dbshuf.base.window import Window
-from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, SizeCut
+from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, PlaceCut, SizeCut
 from dbshuf.sink.hashed_output import Encoder, written_by
 from dbshuf.sink.publish import Directory, directory_of
 from dbshuf.sink.raw_file import MeasuredOutput
@@ -46,7 +46,9 @@ class ShardSink(PlacedSink):
 
     def _cut_of(self, target: Target) -> Cut:
         if target.shards is not None:
-            return KeyCut(target.shards)
+            if target.all_rows is not None:
+                return PlaceCut(target.shards, target.all_rows)
+            return KeyCut(target.shards, target.key_end)
         if target.shard_bytes is None:
             return SizeCut(None, target.shard_rows)
         if target.format == "txt":  # the bytes of rows as cuts count them are those of the file
@@ -74,6 +76,9 @@ class ShardSink(PlacedSink):
     def complete(self) -> None:
         self._open(self._cut.parts - 1)
         self._close()
+        self._name_files()
+
+    def _name_files(self) -> None:
         names = shard_names(self._cut.parts, self._target.format)
         for number, name in zip(self._files, names, strict=True):
             self._directory.name(number, os.path.join(self._folder, name))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,18 +19,21 @@ from dbshuf.sink.seal import NamedFile, Seal
 from dbshuf.sink.target import Target
 
 
-def open_encoder(output: ByteOutput, target: Target) -> Encoder:
+def open_encoder(output: ByteOutput, target: Target, *, is_begun: bool = False) -> Encoder:
     """Return the encoder of the target's format; only its own libraries are loaded.
 
     Where the target is noted, `written_by` tells of it once it is finished.
+    is_begun  whether the output, of plain text, has its head already
     """
+    if is_begun:
+        target = replace(target, header=b"")
     if not target.is_noted:
-        return _encoder(output, target)
+        return _encoder(output, target, is_begun=is_begun)
     hashed = HashedOutput(output)
-    return NotingEncoder(_encoder(hashed, target), hashed)
+    return NotingEncoder(_encoder(hashed, target, is_begun=is_begun), hashed)
 
 
-def _encoder(output: ByteOutput, target: Target) -> Encoder:
+def _encoder(output: ByteOutput, target: Target, *, is_begun: bool) -> Encoder:
     kind = target.format.partition(".")[0]
     if kind == "parquet":
         from dbshuf.sink.formats.parquet import ParquetEncoder
@@ -46,7 +50,8 @@ def _encoder(output: ByteOutput, target: Target) -> Encoder:
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
     encode, head = row_text(target)
-    return RowTextEncoder(output, target, encode, head=head)
+    head = b"" if is_begun else head
+    return RowTextEncoder(output, target, encode, head=head, encode_long=_in_pieces(target))
 
 
 def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
@@ -71,6 +76,21 @@ def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
     delimiter = "\t" if kind == "tsv" else ","
     names = ["line"] if target.schema is None else target.schema.names
     return partial(delimited, delimiter=delimiter), head_of(names, delimiter)
+
+
+def _in_pieces(target: Target) -> Callable[[Any], Any] | None:
+    """Return what makes pieces of text of one long row; None where a format has none."""
+    kind = target.format.partition(".")[0]
+    if kind == "txt" or target.holds_json:
+        return None
+    if kind == "jsonl":
+        from dbshuf.base.json_values import structures_in
+        from dbshuf.sink.formats.jsonl import json_line_in_pieces
+
+        return partial(json_line_in_pieces, structures=structures_in(target.written))
+    from dbshuf.sink.formats.csv import delimited_in_pieces
+
+    return partial(delimited_in_pieces, delimiter="\t" if kind == "tsv" else ",")
 
 
 class PlacedSink(ABC):
@@ -126,13 +146,15 @@ class PlacedSink(ABC):
 class FileSink(PlacedSink):
     """All rows to one file, or to stdout."""
 
-    def __init__(self, target: Target, place: FilePlace | None = None) -> None:
-        """Write to the target's place, or to the file of another one."""
+    def __init__(
+        self, target: Target, place: FilePlace | None = None, *, is_begun: bool = False
+    ) -> None:
+        """Write to the target's place, or to the file of another one; as `open_encoder`."""
         place = place or place_of(target)
         super().__init__([place])
         self._name = "-" if target.path is None else target.path.name
         try:
-            self._encoder = open_encoder(place.output, target)
+            self._encoder = open_encoder(place.output, target, is_begun=is_begun)
         except BaseException:
             place.discard()
             raise

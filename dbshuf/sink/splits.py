@@ -58,7 +58,7 @@ class SplitSink(PlacedSink):
         return [file for part in self._parts for file in part.files]
 
     def encode(self, window: Window) -> None:
-        members = self._member_of(window)
+        members = self._member_of(window.unnumbered or window)
         for number, part in enumerate(self._parts):
             rows = np.flatnonzero(members == number)
             if len(rows) == len(members):

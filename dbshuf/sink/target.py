@@ -47,6 +47,10 @@ class Target:
     member_of    a window -> int64, shape (rows,): the number of each row's split
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
+    key_end      keys are below it: `shards` are equal ranges up to it
+    all_rows     that there are at most: `shards` are equal counts of them; None: of the key
+    number       name of the last column of `schema`: the rows' places, as `numbered` adds them
+    first_number  the place of the first row
     """
 
     path: OutputPath | None
@@ -72,6 +76,10 @@ class Target:
     member_of: "Callable[[Window], Members] | None" = None
     temp_dir: Path | None = None
     object_bytes: int | None = None
+    key_end: int = 1 << 64
+    all_rows: int | None = None
+    number: str | None = None
+    first_number: int = 0
 
     @property
     def files(self) -> list[OutputPath]:

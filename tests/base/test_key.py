@@ -1,6 +1,7 @@
 """The frozen order: numpy and SQL forms of the key, against the vectors and each other."""
 
 import json
+from array import array
 
 import duckdb
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import ORDER_VECTORS
 
+from dbshuf.base import plain_key
 from dbshuf.base.key import (
     id_of,
     ids_of,
@@ -37,6 +39,15 @@ def test_keys_meet_the_vectors():
     for vector in VECTORS["keys"]:
         ids = np.array([vector["id"]], np.uint64)
         assert row_keys(ids, vector["seed"]).tolist() == [vector["key"]]
+
+
+@given(st.lists(any_id, max_size=50), st.text(max_size=10))
+def test_python_alone_and_numpy_give_one_key(ids, seed):
+    """Which one works depends on the size of the input; also across its blocks."""
+    found = row_keys(np.array(ids * 50, np.uint64), seed).tolist()
+    words = seed_words(seed)
+    assert plain_key.plain_keys(array("Q", ids * 50), words).tolist() == found
+    assert [plain_key.plain_key(one, words) for one in ids] == found[: len(ids)]
 
 
 @given(st.lists(any_id, min_size=1, max_size=50), st.text(max_size=10))

@@ -202,6 +202,8 @@ def test_progress_json_ends_with_the_result(run):
         "order_version": 1,
         "tables": [],
         "unit": "line",
+        "seen_rows": None,
+        "asked_rows": None,
     }
 
 

@@ -26,6 +26,8 @@ class Result:
     peak_rss_bytes: int = 402_000_000
     unit: str = "line"
     tables: tuple[str, ...] = ()
+    seen_rows: int | None = None
+    asked_rows: int | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +159,9 @@ def test_the_summary_names_what_a_reader_needs_to_repeat_the_run():
         (Result(elapsed_s=44.04), "in 44.0 s"),
         (Result(elapsed_s=1234.5), "in 1234 s"),
         (Result(seed="a b"), "seed 'a b'"),
+        (Result(rows=2, seen_rows=9), "dbshuf: 2 of 9 lines, "),
+        (Result(rows=2, seen_rows=2, asked_rows=5), "2 of 2 lines (5 were asked for), "),
+        (Result(rows=9, seen_rows=2, asked_rows=9), "9 drawn of 2 lines, "),
         (Result(seed=""), "seed ''"),
     ],
 )

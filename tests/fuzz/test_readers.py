@@ -101,13 +101,13 @@ def test_a_damaged_member_is_told_or_read_right(codec, data):
 @fuzzed
 @given(st.one_of(st.binary(max_size=80), TEXTS), st.integers(1, 80))
 def test_any_bytes_are_csv_or_an_error_in_words(text, block_bytes):
-    with mock.patch.object(delimited, "_BLOCK_BYTES", block_bytes):
-        with contextlib.suppress(DbshufError):
-            list(read_rows([piped(text)], "csv"))
+    small = mock.patch.object(delimited, "_BLOCK_BYTES", block_bytes)
+    with small, contextlib.suppress(DbshufError):
+        list(read_rows([piped(text)], "csv"))
 
 
-OF_JSON = r"""{ } [ ] : , " "a" "\u00e9" "\ud800" 1 -0 1e999 tru true null NaN \ 18446744073709551616
-{"a":1} {"a":{"b":[]}} {"a":[1,"x",null]}"""
+OF_JSON = r"""{ } [ ] : , " "a" "\u00e9" "\ud800" 1 -0 1e999 tru true null NaN \
+18446744073709551616 {"a":1} {"a":{"b":[]}} {"a":[1,"x",null]}"""
 JSON_TOKENS = st.sampled_from([*OF_JSON.split(), " ", "\n"])
 
 
@@ -133,8 +133,8 @@ def test_json_lines_are_taken_if_python_takes_them(text):
         assert all(map(is_object, lines)), text
 
 
-OF_SQL = r"""line raw bytes select from lines ( ) ' " , ; -- /* * = > 1 '' x count(*) over and :: int
-case when end [ ] { } ->> $1 ? \ é pragma read_text('/etc/passwd')"""
+OF_SQL = r"""line raw bytes select from lines ( ) ' " , ; -- /* * = > 1 '' x count(*) over and ::
+int case when end [ ] { } ->> $1 ? \ é pragma read_text('/etc/passwd')"""
 WORDS = st.sampled_from([*OF_SQL.split(), "\0"])
 
 

@@ -50,6 +50,14 @@ class _Handler(BaseHTTPRequestHandler):
         text = f"<EnumerationResults><Blobs>{''.join(found)}</Blobs><NextMarker/>"
         self._answer(200, f'<?xml version="1.0"?>{text}</EnumerationResults>'.encode())
 
+    def do_HEAD(self) -> None:
+        data = self.store.blobs.get(self._name())
+        self.send_response(404 if data is None else 200)
+        self.send_header("Content-Length", str(len(data or b"")))
+        self.send_header("Last-Modified", "Fri, 27 Nov 2026 00:00:00 GMT")
+        self.send_header("ETag", '"0x1"')
+        self.end_headers()
+
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)

@@ -21,6 +21,8 @@ class Result:
     order_version: int = 1
     unit: str = "line"
     tables: tuple[str, ...] = ()
+    seen_rows: int | None = None
+    asked_rows: int | None = None
 
 class Plan:
     def __init__(self, options):

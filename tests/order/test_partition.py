@@ -128,7 +128,7 @@ def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):
     monkeypatch.setattr(
         cargo.LineBucket,
         "windows",
-        lambda self, order_of: loaded.append(self) or windows(self, order_of),
+        lambda self, *given, **named: loaded.append(self) or windows(self, *given, **named),
     )
     data = b"".join(b"%d %s\n" % (n, b"z" * (n % 90)) for n in range(9000))
     (tmp_path / "a").write_bytes(data)

@@ -59,7 +59,9 @@ def refused(corpus):
 def test_a_dropped_window_is_caught(corpus, monkeypatch):
     """Fault in the order: rows that were read do not come out."""
     windows = LineBucket.windows
-    monkeypatch.setattr(LineBucket, "windows", lambda *given: list(windows(*given))[1:])
+    monkeypatch.setattr(
+        LineBucket, "windows", lambda *given, **named: list(windows(*given, **named))[1:]
+    )
     refused(corpus)
 
 
@@ -67,7 +69,9 @@ def test_a_doubled_window_is_caught(corpus, monkeypatch):
     """Fault in the order: rows come out twice."""
     windows = LineBucket.windows
     monkeypatch.setattr(
-        LineBucket, "windows", lambda *given: [one for one in windows(*given) for _ in range(2)]
+        LineBucket,
+        "windows",
+        lambda *given, **named: [one for one in windows(*given, **named) for _ in range(2)],
     )
     refused(corpus)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import reference
+from output_files import MARKS
 
 from dbshuf.base import leftovers
 from dbshuf.base.leftovers import State, find_leftovers, remove_leftovers
@@ -74,7 +75,8 @@ def test_a_run_inside_a_directory_of_shards_is_cleaned_up_after_too(start, wait_
     assert any(name.startswith(".") for name in os.listdir(work / "shards"))
     assert (work / "shards" / "part-00000-of-00001.txt").read_bytes() == b"old\n"
     assert cli(*run).code == 0
-    assert sorted(os.listdir(work / "shards")) == [f"part-0000{n}-of-00002.txt" for n in (0, 1)]
+    names = [f"part-0000{n}-of-00002.txt" for n in (0, 1)]
+    assert sorted(os.listdir(work / "shards")) == [*MARKS, *names]
 
 
 def test_a_run_that_lives_is_never_touched(start, wait_for, work, cli):

@@ -26,7 +26,7 @@ HEAD = b"the header\n"
 TEXTS = [HEAD + b"".join(b"%d of %d\n" % (i, n) for i in range(300)) for n in range(3)]
 LARGE = HEAD + b"".join(b"%0*d\n" % (20 + i % 90, i) for i in range(150_000))
 SCHEMA = json.loads((files("dbshuf.manifest") / "schema.json").read_text())
-MEMORY = "700MB"
+MEMORY = "800MB"
 
 
 def sha256(data: bytes) -> str:
@@ -77,7 +77,7 @@ def test_inputs_outputs_and_rows_are_what_they_are(how, inputs):
     """Whatever orders them: hashes of the bytes that lie there, rows, and one sum of rows."""
     chosen = {"engine": "sqlite"} if how == "sqlite" else {"strategy": how}
     rows = {"shards": 3, "where": "line like '%1%'"} if how == "spill" else {"shards": 3}
-    dbshuf.shuffle(inputs, "out", seed=7, memory="600MB", header=1, threads=2, **chosen, **rows)
+    dbshuf.shuffle(inputs, "out", seed=7, memory="800MB", header=1, threads=2, **chosen, **rows)
     found = check_outputs(Path("out"))
     assert found.seed == "7"
     assert found.versions["duckdb"] == duckdb.__version__

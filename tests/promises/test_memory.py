@@ -1,5 +1,7 @@
 """Memory: the peak RSS of the process, as the kernel counts it, stays at or under --memory."""
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,3 +152,23 @@ def test_compressed_input_and_many_files_stay_under_the_cap(measured, home, pack
     assert ran.code == 0, ran.err
     assert ran.peak_rss_bytes <= 300_000_000
     assert (home / "out.txt").stat().st_size == 20 * len(part) + 2000 * 5
+
+
+@pytest.mark.parametrize("kind", ["lines", "json"])
+def test_a_long_row_goes_through_under_the_cap_that_its_refusal_names(kind, measured, home):
+    """A sixth of it is the row itself; not twice what would do, and no more is taken."""
+    text = 'é "quoted"\n' * 4_500_000  # 63 MB as JSON
+    rows = [{"n": n, "text": "short" if n != 20 else text} for n in range(40)]
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (home / "in.jsonl").write_text(data, encoding="utf-8")
+    run = ("shuffle", "in.jsonl", "--from", kind, "-o", "out.csv", "--seed", "42", "--memory")
+    ran = measured(*run, "400MB")
+    assert ran.code in (9, 11), ran.err
+    cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
+    while (ran := measured(*run, f"{cap}MiB")).code == 11:  # first what any run needs
+        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
+    if ran.code == 9:
+        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
+        ran = measured(*run, f"{cap}MiB")
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= cap << 20 < 800 << 20

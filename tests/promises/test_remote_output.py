@@ -1,5 +1,6 @@
 """Outputs in a bucket: the bytes of a local output, all of them or nothing."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -232,7 +233,15 @@ def test_shards_that_were_shown_go_again_where_one_cannot_be(bucket, proxy, sour
 def test_old_shards_that_cannot_be_removed_are_told(bucket, proxy, source):
     """The new ones are in place then, and nothing says otherwise."""
     dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, shards=3)
-    proxy.add(meets=lambda r: r.method == "DELETE" and "part-" in r.path, status=403)
+    deletions = itertools.count(1)  # of which the first are what was said of the old shards
+
+    def is_of_a_shard(request) -> bool:
+        is_deletion = "delete" in request.path or (
+            request.method == "DELETE" and "uploadId" not in request.path
+        )
+        return is_deletion and next(deletions) > len(MARKS)
+
+    proxy.add(meets=is_of_a_shard, status=403)
     with pytest.raises(errors.RemoteDenied, match="all new shards are in place") as caught:
         dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, shards=2, force=True)
     assert "-of-" in caught.value.hint

@@ -59,6 +59,8 @@ CASES = [
     ("rows.parquet", "out.jsonl", {"where": "i % 3 = 0"}),
     ("rows.arrow", "out/", {"shards": 2, "format": "arrow"}),
     ("rows.csv", "out.csv.gz", {}),
+    ("plain.txt packed.txt.gz", "out/", {"shards": 3, "sample": "20%"}),
+    ("rows.csv", "out.parquet", {"sample": 0.3, "number": "n"}),
     ("rows.csv", "out/", {"shard_rows": 1000, "format": "csv"}),
 ]
 

@@ -19,7 +19,7 @@ from typed_rows import FLAT, FLAT_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8
 from dbshuf.sink.formats import row_text as stepwise
-from dbshuf.sink.formats.csv import delimited
+from dbshuf.sink.formats.csv import delimited, delimited_in_pieces
 
 few_files = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -242,3 +242,13 @@ def test_every_way_to_write_a_column_follows_the_same_rule(texts, kind, delimite
             rows = pa.record_batch(both, names=[str(n) for n in range(len(both))])
             for part in (rows, rows.slice(7, 31), rows.slice(5, 1)):
                 assert str(delimited(part, delimiter), "utf-8") == by_the_rule(part, delimiter)
+
+
+def test_a_row_in_pieces_is_the_same_text(monkeypatch):
+    """Where a long text is cut shows nowhere; a mark in one piece puts quotes around them all."""
+    monkeypatch.setattr(stepwise, "_LONG_STEP_BYTES", 3)
+    texts = ["", "é€😀" * 3, 'plain and then a "', "a,b", "no mark at all", None, "line\nends"]
+    rows = pa.record_batch({"t": texts, "n": [1, None, 3, 4, 5, 6, 7], "u": texts[::-1]})
+    for delimiter in ",\t":
+        pieces = [delimited_in_pieces(rows.slice(row, 1), delimiter) for row in range(len(texts))]
+        assert b"".join(b"".join(one) for one in pieces) == bytes(delimited(rows, delimiter))

@@ -17,7 +17,7 @@ from sink_windows import (
 )
 
 from dbshuf.base.window import Window
-from dbshuf.sink.cut_points import FileCut, KeyCut, SizeCut
+from dbshuf.sink.cut_points import FileCut, KeyCut, PlaceCut, SizeCut
 
 
 def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[list[bytes]]:
@@ -101,6 +101,26 @@ def test_part_i_holds_the_keys_of_the_ith_equal_range(keys, cuts, count):
     for key, line in zip(keys, lines, strict=True):
         want[key * count >> 64].append(line)
     assert got == want
+
+
+@exact
+@given(lines_of_any_bytes, borders, st.integers(1, 9), st.integers(0, 40))
+def test_places_are_shared_out_evenly_and_a_cut_below_an_end_has_all_parts(
+    lines, cuts, count, more
+):
+    """Row r of n goes to part r*parts/n; where rows are fewer than said, the last parts lack."""
+    rows = len(lines) + more
+    got = parts_of(PlaceCut(count, rows), lines, windows_of(lines, cuts))
+    want: list[list[bytes]] = [[] for _ in range(count)]
+    for place, line in enumerate(lines):
+        want[place * count // max(rows, 1)].append(line)
+    assert got == want
+    end, keys = 1000 + rows, sorted(range(1000, 1000 + len(lines)))
+    got = parts_of(KeyCut(count, end), lines, windows_of(lines, cuts, keys=keys))
+    assert [line for part in got for line in part] == list(lines)
+    assert all(
+        bool(part) == any(key * count // end == i for key in keys) for i, part in enumerate(got)
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3, 64, 99_999])

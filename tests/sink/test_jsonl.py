@@ -1,11 +1,13 @@
 """JSON lines: whatever reads JSON reads the rows that were written."""
 
+import contextlib
 import datetime as dt
 import json
 import math
 import os
 import threading
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from unittest import mock
@@ -22,7 +24,7 @@ from typed_rows import JSON_SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit
 from dbshuf.sink.formats import row_text as stepwise
-from dbshuf.sink.formats.jsonl import json_lines
+from dbshuf.sink.formats.jsonl import json_line_in_pieces, json_lines
 from dbshuf.sink.single_file import open_encoder
 
 few_files = settings(
@@ -205,18 +207,28 @@ def test_lines_are_objects_of_one_field(tmp_path):
 
 
 def test_a_long_row_is_made_text_alone(monkeypatch):
-    """It is held several times, so two of them at once would break the promised memory."""
+    """A nested one is held several times: two of them at once would break the promised memory."""
     running: list[int] = []
     most = [0]
 
-    def slow(rows: pa.RecordBatch) -> memoryview:
+    @contextlib.contextmanager
+    def counted() -> Iterator[None]:
         running.append(1)
         most[0] = max(most[0], len(running))
         time.sleep(0.02)
+        yield
         running.pop()
-        return json_lines(rows)
+
+    def slow(rows: pa.RecordBatch) -> memoryview:
+        with counted():
+            return json_lines(rows)
+
+    def slow_pieces(row: pa.RecordBatch, **named: object) -> Iterator[bytes | memoryview]:
+        with counted():
+            yield from json_line_in_pieces(row, **named)
 
     monkeypatch.setattr("dbshuf.sink.formats.jsonl.json_lines", slow)
+    monkeypatch.setattr("dbshuf.sink.formats.jsonl.json_line_in_pieces", slow_pieces)
     texts = ["x" * 1_100_000] * 3 + ["y" * 300_000] * 6
     for values, at_once in ((texts[:3], 1), (texts[3:], 3)):
         rows = pa.record_batch({"t": values})
@@ -226,6 +238,24 @@ def test_a_long_row_is_made_text_alone(monkeypatch):
             encoder.write(window)
         encoder.finish()
         assert (most[0] == 1) == (at_once == 1)
+
+
+def test_a_row_in_pieces_is_the_same_text(monkeypatch):
+    """Where a long text is cut shows nowhere: not in a character, an escape, JSON or a null."""
+    monkeypatch.setattr(stepwise, "_LONG_STEP_BYTES", 3)
+    texts = ["", "é€😀" * 3, 'a"\\\n\x01' * 4, None]
+    rows = pa.record_batch(
+        {
+            "t": texts,
+            "large": pa.array(texts[::-1], pa.large_string()),
+            "json": ['{"a":\n[1,"\\n"]}', "1", "null", None],
+            "n": [1, None, 3, 4],
+            "tags": [["x", None], [], None, ["y" * 9]],
+        }
+    )
+    structures = {"json": "JSON"}
+    pieces = [json_line_in_pieces(rows.slice(row, 1), structures) for row in range(4)]
+    assert b"".join(b"".join(one) for one in pieces) == bytes(json_lines(rows, structures))
 
 
 def test_no_rows_make_an_empty_file(tmp_path):

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from dbshuf.base.counters import Tally
 from dbshuf.base.filenames import hidden_in
 from dbshuf.base.row_notes import window_sum
@@ -28,6 +30,7 @@ from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
 from dbshuf.remote.opening import open_store
 from dbshuf.sink import open_sink
+from dbshuf.sink.numbered import numbered
 from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemoteDirectory, in_parallel
@@ -132,8 +135,9 @@ class UploadCommit:
 class OneCommit:
     """An output that the driver writes, of files of sorted rows, one after the other."""
 
-    def __init__(self, target: Target, parent: Path) -> None:
-        self._target, self.parent = target, parent
+    def __init__(self, target: Target, schema: pa.Schema | None, parent: Path) -> None:
+        """Write rows of a schema; None: lines."""
+        self._target, self._schema, self.parent = target, schema, parent
 
     def publish(
         self,
@@ -146,7 +150,7 @@ class OneCommit:
         """Write the output and show it; `tally` counts its rows. Raises what sinks raise."""
         sink = open_sink(self._target)
         try:
-            for window in checked(self._windows(folder, written), tally):
+            for window in numbered(checked(self._windows(folder, written), tally), self._target):
                 if seal is not None:
                     seal.rows_out.add(window.rows, window_sum(window))
                 sink.write(window)
@@ -158,7 +162,7 @@ class OneCommit:
 
     def _windows(self, folder: Path, written: list[Written]) -> Iterator[Window]:
         for one in written:
-            yield from sorted_windows(folder / one.name, self._target.schema)
+            yield from sorted_windows(folder / one.name, self._schema)
             os.unlink(folder / one.name)
 
     def abort(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.base.key import U64, seed_words
+from dbshuf.base.key import U64, range_start, seed_words
 from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.window import Window
 from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_type
@@ -32,6 +32,7 @@ class Job:
     columns     of the tables that are read, before SQL; None: lines are read
     partitions  ranges of the key; what tasks tell of themselves goes to one more
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows
+    key_end     rows with keys below it are read, the others left out: all of 2^64, or a sample
     versions    of the packages that must be the same on all machines
     """
 
@@ -52,6 +53,17 @@ class Job:
     longest_bytes: int
     memory_bytes: int
     versions: dict[str, str]
+    key_end: int = 1 << 64
+
+    @cached_property
+    def starts(self) -> U64:
+        """The smallest key of every partition."""
+        ranges = range(self.partitions)
+        return np.array([range_start(i, self.partitions, self.key_end) for i in ranges], np.uint64)
+
+    def partition_of(self, keys: U64) -> U64:
+        """Return the partition of each key (uint64, shape (rows,))."""
+        return np.searchsorted(self.starts, keys, "right").astype(np.uint64) - np.uint64(1)
 
     @cached_property
     def words(self) -> tuple[int, int]:

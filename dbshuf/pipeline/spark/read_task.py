@@ -9,12 +9,13 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import U64, mix_ids, range_of
+from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.row_notes import NotedScan, ReadNotes
 from dbshuf.base.scan import Scan
+from dbshuf.order.sampled import KeyLimit, SampledScan
 from dbshuf.pipeline.manifest import why_not_hashed
 from dbshuf.pipeline.scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
@@ -66,13 +67,15 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
 
     notes = ReadNotes(len(job.inputs)) if job.target.is_noted else None
     inputs = _inputs(job, split)
-    scan, source = _open(job, split, inputs, advance, notes)
+    feed, source = _open(job, split, inputs, advance, notes)
+    sampled = SampledScan(feed, job.words, KeyLimit(job.key_end))
+    scan: Scan = sampled if notes is None else NotedScan(sampled, notes)
     tally = Tally()
     try:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
             keys, columns = _keyed(job, batch, tally)
             if len(keys):
-                yield job.carrier.pack(range_of(keys, job.partitions), keys, columns)
+                yield job.carrier.pack(job.partition_of(keys), keys, columns)
             del batch, columns
         if split.part is None:
             scan.check()
@@ -82,6 +85,7 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
             "rows": tally.rows,
             "bytes": tally.text_bytes,
             "key_sum": tally.key_sum,
+            "seen_rows": sampled.seen_rows,
         }
         if notes is not None:
             sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
@@ -139,7 +143,7 @@ def _open(
         scan: Scan = LineScan(
             lines, job.inputs, advance, query=query, relation=relation, notes=notes
         )
-        return scan if notes is None else NotedScan(scan, notes), lines
+        return scan, lines
     tables = open_tables(
         inputs,
         job.shape.kind,
@@ -151,7 +155,7 @@ def _open(
     )
     rows = RowRelation(job.inputs, columns)
     scan = TableScan(tables, job.inputs, advance, query=query, relation=rows, notes=notes)
-    return scan if notes is None else NotedScan(scan, notes), tables
+    return scan, tables
 
 
 def _inputs(job: Job, split: Split) -> Sequence[Input]:

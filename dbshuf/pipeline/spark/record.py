@@ -43,7 +43,8 @@ class JobRecord:
         seal.inputs = InputEntries(
             plan.inputs, self._rows, self._sums, why_not_hashed(plan.shape) or _IN_PARTS
         )
-        seal.rows_in, seal.rows_out = self._rows_in, self.rows_out
+        seal.rows_in = self._rows_in if plan.target.number is None else None
+        seal.rows_out = self.rows_out
         seal.write(files, directory)
 
     def publish(self) -> None:

@@ -53,7 +53,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
         elif plan.in_shards:
             commit = ShardCommit(plan.target, plan.partitions)
         else:
-            commit = OneCommit(plan.target, folder)
+            commit = OneCommit(plan.target, plan.schema, folder)
         try:
             with job_folder(commit.parent) as (work, token):
                 reporter.stage("start Spark", None)
@@ -78,6 +78,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
                     commit.publish(work, written, record)
                 else:
                     commit.publish(work, written, reporter.advance, total, record)
+                total.seen_rows = read.seen_rows
                 return total
         except BaseException:
             commit.abort()
@@ -103,6 +104,7 @@ def _job(plan: SparkPlan, work: Path, token: str) -> Job:
         longest_bytes=plan.memory.longest_line_bytes,
         memory_bytes=plan.memory.task_bytes,
         versions=versions_here(),
+        key_end=plan.target.key_end,
     )
 
 
@@ -175,7 +177,7 @@ def _checked(
         )
     read = Tally()
     for note in notes:
-        read.merge(Tally(note["rows"], note["bytes"], note["key_sum"]))
+        read.merge(Tally(note["rows"], note["bytes"], note["key_sum"], seen_rows=note["seen_rows"]))
     _check_parts(plan, notes)
     if record is not None:
         record.add_notes(notes)

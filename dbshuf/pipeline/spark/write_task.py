@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import range_of
 from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.window import Window
@@ -231,7 +230,7 @@ def sorted_schema(schema: pa.Schema | None) -> pa.Schema:
 
 def _check_part(job: Job, part: int, window: Window) -> None:
     """Raise CheckFailed for rows that belong to another partition."""
-    if window.rows and set(range_of(window.keys[[0, -1]], job.partitions).tolist()) != {part}:
+    if window.rows and set(job.partition_of(window.keys[[0, -1]]).tolist()) != {part}:
         raise CheckFailed(
             f"partition {part} was given rows of another; nothing was published",
             hint="this is a bug in dbshuf or a fault of the machine",

@@ -9,13 +9,22 @@ writes NULL and the empty text alike or quotes numbers, and goes to files: so st
 texts are joined from columns here.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from dbshuf.sink.formats.row_text import TEXT, bounds_of, bytes_of, check_calendar, scalar
+from dbshuf.sink.formats.row_text import (
+    TEXT,
+    bounds_of,
+    bytes_of,
+    check_calendar,
+    scalar,
+    text_steps,
+)
 
 _MARKS = b'"\n\r'  # what a text is quoted for, beside the delimiter
 _BOM = "\ufeff"
@@ -59,6 +68,27 @@ def delimited(rows: pa.RecordBatch, delimiter: str) -> memoryview:
             return text
     columns = [texts[n] if n in texts else column.cast(TEXT) for n, column in enumerate(columns)]
     return _joined(columns, quoted, delimiter)
+
+
+def delimited_in_pieces(row: pa.RecordBatch, delimiter: str) -> Iterator[bytes | memoryview]:
+    """Yield what `delimited` returns for one row; of a column of text a piece at a time."""
+    before = b""
+    for column in map(_plain, row.columns):
+        yield before
+        before = delimiter.encode()
+        if column.null_count:
+            continue
+        if not _is_text(column.type):
+            yield bytes_of(column.cast(TEXT))
+            continue
+        marks = delimiter.encode() + _MARKS
+        pieces = list(text_steps(column))
+        quote = b'"' if not pieces or any(_to_quote(one, marks)[0] for one in pieces) else b""
+        yield quote
+        for piece in pieces:
+            yield bytes_of(_doubled(piece))
+        yield quote
+    yield b"\n"
 
 
 def value_texts(rows: pa.RecordBatch) -> list[pa.Array]:

@@ -5,7 +5,7 @@ and 0.57, Python's json 5 and 12 (pyarrow 26.0.1, duckdb 2.0.0, one thread).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from dbshuf.sink.formats.row_text import (
     bytes_of,
     check_calendar,
     scalar,
+    text_steps,
 )
 
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
@@ -36,6 +37,27 @@ def json_lines(rows: pa.RecordBatch, structures: Mapping[str, Any] | None = None
     names = rows.schema.names
     kinds = [(structures or {}).get(name) for name in names]
     return bytes_of(_object(rows.columns, names, len(rows), end="}\n", kinds=kinds))
+
+
+def json_line_in_pieces(
+    row: pa.RecordBatch, structures: Mapping[str, Any] | None = None
+) -> Iterator[bytes | memoryview]:
+    """Yield what `json_lines` returns for one row; of a column of text a piece at a time."""
+    before = "{"
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        kind = (structures or {}).get(name)
+        yield f"{before}{json.dumps(name, ensure_ascii=False)}:".encode()
+        before = ","
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if not is_text or column.null_count:
+            yield bytes_of(json_text(column, kind))
+            continue
+        quote = b"" if kind == "JSON" else b'"'
+        yield quote
+        for piece in text_steps(column):
+            yield bytes_of(_valid_text(piece, kind) if kind == "JSON" else _escaped(piece))
+        yield quote
+    yield b"}\n"
 
 
 def _object(

@@ -3,7 +3,7 @@
 A row's text depends on the row alone, so where a step ends does not show.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from dbshuf.units import KIB, MIB
 # One step: a value of 8 bytes may become 24 of text, and a name stands beside it in JSON.
 _STEP_BYTES = 512 * KIB
 _STEP_VALUES = 1 << 16
+_LONG_STEP_BYTES = 1 * MIB  # of one text
 _ALONE_BYTES = 1 * MIB  # a longer row is held several times, so by one thread at a time
 
 
@@ -86,11 +87,24 @@ def bytes_of(texts: pa.Array) -> memoryview:
     return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
 
 
+def text_steps(text: pa.Array) -> Iterator[pa.Array]:
+    """Yield the one text of an array in pieces, large_string; nothing is copied.
+
+    A piece may begin or end within a character.
+    """
+    first, last = bounds_of(text).tolist()
+    for begin in range(first, last, _LONG_STEP_BYTES):
+        bounds = pa.py_buffer(np.array([begin, min(begin + _LONG_STEP_BYTES, last)], np.int64))
+        yield pa.Array.from_buffers(TEXT, 1, [None, bounds, text.buffers()[2]])
+
+
 class RowTextEncoder:
     """One file of text, compressed as the target says.
 
-    encode  rows -> their text; may raise ValueUnfit
-    head    at the head of the file
+    encode       rows -> their text; may raise ValueUnfit
+    encode_long  one row -> pieces of the same text, so that a long one need not be copied;
+                 None: the format has no such pieces
+    head         at the head of the file
     """
 
     def __init__(
@@ -99,12 +113,13 @@ class RowTextEncoder:
         target: Target,
         encode: Callable[[pa.RecordBatch], Encoded],
         head: bytes = b"",
+        encode_long: Callable[[pa.RecordBatch], Iterator[Encoded]] | None = None,
     ) -> None:
         threads = stepping_threads(target)
         self._output = WithHead(compressed(output, target), head)
         self._locate = target.locate
         self._records = records_of(target)
-        self._encode = encode
+        self._encode, self._encode_long = encode, encode_long
         self._step_rows = max(_STEP_VALUES // arrays_in(self._records.schema), 1)
         self._threads = EncoderThreads[Encoded](threads, depth=threads, write=self._output.write)
 
@@ -113,8 +128,22 @@ class RowTextEncoder:
         bounds = window.counted_bounds
         for _, first, last in SizeCut(_STEP_BYTES, self._step_rows).runs(bounds):
             is_long = bounds[last] - bounds[first] > _ALONE_BYTES
+            if is_long and last == first + 1 and self._encode_long is not None:
+                self._write_long(self._encode_long, window.slice(first, last))
+                continue
             call = self._threads.call_alone if is_long else self._threads.call
             call(self._step, window.slice(first, last))
+
+    def _write_long(
+        self, encode: Callable[[pa.RecordBatch], Iterator[Encoded]], window: Window
+    ) -> None:
+        self._threads.drain()
+        rows = self._records.batch(window)
+        try:
+            for piece in encode(rows):
+                self._output.write(piece)
+        except ValueUnfit as unfit:
+            raise self._row_unfit(rows, window.keys) from unfit
 
     def flush(self) -> int:
         self._threads.drain()

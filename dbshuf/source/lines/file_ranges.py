@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dbshuf.base.block_io import ALIGN, U8, BlockReader, round_up
+from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.line_batch import Arena
+from dbshuf.base.spans import Spans
 from dbshuf.errors import InputChanged
 from dbshuf.source.digest import PATIENCE_S
 from dbshuf.source.input import Input, check_unchanged, open_raw, unreadable
@@ -38,11 +40,16 @@ class FileRange:
 
 
 def cut(
-    inputs: Iterable[Input], header_bytes: int, range_bytes: int, part: Part | None = None
+    inputs: Iterable[Input],
+    header_bytes: int,
+    range_bytes: int,
+    part: Part | None = None,
+    known: Spans | None = None,
 ) -> Iterator[tuple[FileRange, ...]]:
     """Yield the units of work: a range of a large file, or several whole files.
 
     part    of the one input: ranges of nothing but that
+    known   lines to leave out
 
     A unit is stored as one run, and a bucket is read with one read a run, so a file shares
     a unit unless it fills half of one.
@@ -52,6 +59,9 @@ def cut(
     for source in inputs:
         size = source.size_bytes or 0
         if size <= header_bytes:
+            continue
+        if known is not None and known.end_in(source.ordinal):
+            yield from _unknown(source, header_bytes, range_bytes, known)
             continue
         low, high = (0, size) if part is None else part
         if part is None and size <= range_bytes // 2:
@@ -70,6 +80,17 @@ def cut(
                 yield (FileRange(source, first, end, start <= header_bytes),)
     if group:
         yield tuple(group)
+
+
+def _unknown(
+    source: Input, header_bytes: int, range_bytes: int, known: Spans
+) -> Iterator[tuple[FileRange, ...]]:
+    """Yield ranges of the lines that are not in `known`; what is in it ends where a line does."""
+    start = source.ordinal << POSITION_BITS
+    for low, high in known.gaps(start + header_bytes, start + (source.size_bytes or 0)):
+        for begin in range(low - start, high - start, range_bytes):
+            end = min(begin + range_bytes, high - start)
+            yield (FileRange(source, begin, end, is_first=begin == low - start),)
 
 
 def read_whole(part: FileRange, buffer: U8, begin: int) -> int:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from dbshuf.base.block_io import ALIGN, U8, aligned_buffer, round_up
+from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.layout import MOST_LONG_BYTES, Layout
 from dbshuf.base.line_batch import Arena, LineBatch, origin_of
+from dbshuf.base.spans import Spans
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong
 from dbshuf.source.input import Input, check_all_unchanged
@@ -81,6 +83,37 @@ class LineSource:
         range_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
         self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes, part)
         self._is_stopped = False
+        self._known: Spans | None = None
+        self._sizes = header_bytes, range_bytes, carry_bytes
+        self.ended: dict[int, int] = {}  # of streams: the id of the first line, and behind the last
+
+    def leave_out(self, known: Spans) -> None:
+        """Give out no line that is in `known`, and read what can be left out not at all.
+
+        A stream is read again from its beginning as far as it is not known to its end. To be
+        called before `batches`; `text_bytes` counts those lines nevertheless.
+        """
+        header_bytes, range_bytes, carry_bytes = self._sizes
+        self._known = known
+        plain = [one for one in self._inputs if one.is_plain_file]
+        self._unterminated = {
+            one.ordinal for one in plain if known.end_in(one.ordinal) > (one.size_bytes or 0)
+        }
+        self._work = cut(plain, header_bytes, range_bytes, None, known)
+        streams = []
+        for one in self._inputs:
+            if one.is_plain_file:
+                continue
+            first = (one.ordinal << POSITION_BITS) + header_bytes
+            begin = known.end_of(first)
+            if known.ended.get(first) == begin:
+                self._streamed_bytes += begin - first
+            else:
+                streams.append((one, header_bytes, begin - first))
+        self._unopened = (
+            Stream(one, skipped + size, carry_bytes, known_bytes=size)
+            for one, skipped, size in streams
+        )
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
         """Return what one worker needs to read, over its own buffer or a new one."""
@@ -96,9 +129,18 @@ class LineSource:
         """
         while (work := self._take()) is not None:
             if isinstance(work, Stream):
-                yield from self._stream_batches(work, arena)
+                yield from self._fresh(self._stream_batches(work, arena))
             else:
                 yield from self._file_batches(work, arena)
+
+    def _fresh(self, batches: Iterator[LineBatch]) -> Iterator[LineBatch]:
+        """Yield what is not known of the lines of streams."""
+        for batch in batches:
+            if self._known is None:
+                yield batch
+            else:
+                for first, last in self._known.rest_of(batch.ids()):
+                    yield batch.slice(first, last)
 
     def stop(self) -> None:
         """End `batches` in every thread: now if it waits for another, else after its batch.
@@ -165,6 +207,8 @@ class LineSource:
             if stream.is_done:
                 self._open.discard(stream)
                 self._streamed_bytes += stream.text_bytes
+                start = stream.input.ordinal << POSITION_BITS
+                self.ended[start + self._sizes[0]] = start + stream.position
             else:
                 self._idle.appendleft(stream)
             self._changed.notify_all()

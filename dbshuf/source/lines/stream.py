@@ -34,12 +34,17 @@ class Stream:
     filled the arena must be the next to fill, with the same one.
     """
 
-    def __init__(self, source: Input, skip_bytes: int, carry_bytes: int) -> None:
-        """Read `source` from byte `skip_bytes` on; nothing is opened yet."""
+    def __init__(
+        self, source: Input, skip_bytes: int, carry_bytes: int, known_bytes: int = 0
+    ) -> None:
+        """Read `source` from byte `skip_bytes` on; nothing is opened yet.
+
+        known_bytes  of them that are lines and were read before: they count
+        """
         self.input = source
         self.is_done = False
         self.is_in_arena = False
-        self.text_bytes = 0  # read, and a last terminator that was added
+        self.text_bytes = known_bytes  # read, and a last terminator that was added
         self._skip_bytes = skip_bytes
         self._carry_bytes = carry_bytes
         self._reader: ByteReader | None = None

@@ -17,6 +17,7 @@ import pyarrow as pa
 from dbshuf.base.bounds import Comparison
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT
 from dbshuf.base.row_batch import RowBatch
+from dbshuf.base.spans import Spans
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.options import SAME
@@ -69,6 +70,18 @@ class TableSource:
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
         self._is_stopped = False
+        self._known = Spans()
+        self.ended: dict[int, int] = {}  # of parts: the id of the first row, and behind the last
+
+    def leave_out(self, known: Spans) -> None:
+        """Read nothing that is in `known`, as far as parts can be left out; before `batches`."""
+        self._known, self.seen_rows = known, known.total
+        self._unread = (reading for reading in self._unread if not self._is_known(reading))
+
+    def _is_known(self, reading: "_Reading") -> bool:
+        begin = reading.first_id
+        end = self._known.ended.get(begin)
+        return end is not None and self._known.end_of(begin) >= end
 
     def _parts(self, wanted: tuple[int, int] | None) -> "Iterator[_Reading]":
         """Yield the parts that are to be read; in the lock."""
@@ -139,6 +152,9 @@ class TableSource:
     def _give_back(self, reading: "_Reading") -> None:
         with self._changed:
             self._busy.discard(reading)
+            if reading.is_done:
+                start = reading.table.input.ordinal << POSITION_BITS
+                self.ended[reading.first_id] = start + reading.next_row
             is_left = not reading.is_done and not self._is_stopped
             if is_left:
                 self._idle.appendleft(reading)
@@ -180,10 +196,18 @@ class TableSource:
     def _cut(self, batch: pa.RecordBatch, source: Input, first_row: int) -> Iterator[RowBatch]:
         """Yield rows of a batch, at most batch_bytes but at least one row at a time."""
         start = (source.ordinal << POSITION_BITS) + first_row
-        rows = RowBatch(batch, np.arange(start, start + len(batch), dtype=np.uint64))
+        ids = np.arange(start, start + len(batch), dtype=np.uint64)
+        rows = RowBatch(batch, ids, ((start, start + len(batch)),))
+        if self._known.end_in(source.ordinal):
+            for first, last in self._known.rest_of(ids):
+                yield from self._counted(rows.slice(first, last))
+            return
+        yield from self._counted(rows)
+
+    def _counted(self, rows: RowBatch) -> Iterator[RowBatch]:
         size = int(rows.sizes.sum())
         with self._changed:
-            self.seen_rows += len(batch)
+            self.seen_rows += len(rows.ids)
             self.seen_bytes += size
         yield from rows.cut(self._batch_bytes)
 
@@ -194,6 +218,7 @@ class _Reading:
     def __init__(self, table: TableInput, part: RowRange, piece_bytes: int) -> None:
         self.table = table
         self.next_row = part.first_row
+        self.first_id = (table.input.ordinal << POSITION_BITS) + part.first_row
         self.batch_size = BatchSize(piece_bytes)
         self.pieces = part.read(self.batch_size)
         self.is_done = False

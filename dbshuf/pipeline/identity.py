@@ -1,0 +1,116 @@
+"""What must be the same for a run to be gone on with; a journal begins with it."""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from dbshuf.base.journal import Record
+from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.work_dir import WorkDir, cleaning
+from dbshuf.errors import RunDiffers
+from dbshuf.plan.plan import Plan
+from dbshuf.source.input import Input
+from dbshuf.units import KIB
+
+_FORMAT = 1  # of the journal and of what it seals
+_INPUTS = 1000  # a record
+_SUMMED_BYTES = 64 * KIB  # at either end of an input
+
+
+def versions() -> dict[str, str | int]:
+    """Return the versions of all that decides what is written."""
+    found: dict[str, str | int] = {"journal": _FORMAT, "order": ORDER_VERSION}
+    for package in ("dbshuf", "duckdb", "pyarrow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_identity(work: WorkDir, plan: Plan) -> None:
+    """Begin a journal."""
+    assert plan.work is not None
+    work.note(
+        "begin",
+        made=work.is_made,
+        versions=versions(),
+        options=plan.work.options,
+        seed=plan.seed,
+        ranges=plan.layout.ranges,
+        inputs=len(plan.inputs),
+    )
+    for first in range(0, len(plan.inputs), _INPUTS):
+        facts = [_facts(one) for one in plan.inputs[first : first + _INPUTS]]
+        work.note("inputs", first=first, inputs=facts)
+
+
+class Identity:
+    """Holds a journal to the run that wants to go on with it.
+
+    Raises  RunDiffers, naming what is not the same
+    """
+
+    def __init__(self, work: WorkDir, plan: Plan) -> None:
+        self._work, self._plan = work, plan
+
+    def check_begin(self, record: Record) -> None:
+        """Compare all but the inputs."""
+        assert self._plan.work is not None
+        for name, now in versions().items():
+            self._same(f"the version of {name}", record["versions"].get(name), now)
+        before = record["options"]
+        for name, value in self._plan.work.options.items():
+            self._same(f"--{name.replace('_', '-')}", before.get(name), value)
+        self._same("--seed", record["seed"], self._plan.seed)
+        self._same("the number of inputs", record["inputs"], len(self._plan.inputs))
+
+    def check_inputs(self, record: Record) -> None:
+        """Compare some of the inputs."""
+        first, before = record["first"], record["inputs"]
+        self._compare(before, self._plan.inputs[first : first + len(before)])
+
+    def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
+        names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")
+        for old, one in zip(before, now, strict=True):
+            for name, was, found in zip(names, old, _facts(one), strict=True):
+                self._same(f"the {name} of input `{one.name}`", was, found)
+
+    def _same(self, field: str, before: object, now: object) -> None:
+        if before != now:
+            raise RunDiffers(
+                f"--work-dir `{self._work.path}` holds another run: {field} was"
+                f" {_shown(before)}, and is {_shown(now)}",
+                hint=f"name another directory, or begin anew after `{cleaning(self._work.path)}`",
+            )
+
+
+def _shown(value: object) -> str:
+    return "not given" if value is None or value == [] else f"`{value}`"
+
+
+def _facts(one: Input) -> list[str | int | None]:
+    """Return what tells an input from another one, or from what it was before."""
+    return [one.place, one.size_bytes, one.changed_ns, one.version, _ends_sum(one)]
+
+
+def _ends_sum(one: Input) -> int | None:
+    """Return the CRC-32 of the first and the last bytes of a file as it lies there."""
+    if one.remote is not None or one.path is None:
+        return None
+    crc32 = 0
+    for piece in _ends(one.path, one.size_bytes or 0):
+        crc32 = zlib.crc32(piece, crc32)
+    return crc32
+
+
+def _ends(path: str, size: int) -> Iterator[bytes]:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            yield file.read(_SUMMED_BYTES) or b""
+            if size > _SUMMED_BYTES:
+                yield os.pread(file.fileno(), _SUMMED_BYTES, size - _SUMMED_BYTES)
+    except OSError:  # whoever reads it says why
+        return

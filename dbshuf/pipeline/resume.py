@@ -1,0 +1,300 @@
+"""A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
+
+    scatter   runs of rows, sealed every few seconds             order/run_seals.py
+    gather    finished shards, and the first bytes of plain text  sink/sealed_output.py
+    publish   a record before the renames, and one after them     here
+
+The journal is read from its beginning by every process, the first one too; there is no other
+way to go on, so whatever ends a process is the same thing. What is found to be damaged is
+dropped in the journal, and the same way is gone again.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.journal import Record
+from dbshuf.base.key import id_of, seed_words
+from dbshuf.base.process_memory import relieve
+from dbshuf.base.progress import Progress, tell
+from dbshuf.base.temporary import private_folder
+from dbshuf.base.window import Window
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.order.partition import PartitionOrder
+from dbshuf.order.run_index import RunDamaged
+from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
+from dbshuf.pipeline.identity import Identity, write_identity
+from dbshuf.pipeline.run_checks import check_totals, checked
+from dbshuf.pipeline.scan import open_scan
+from dbshuf.plan.plan import Plan
+from dbshuf.sink import open_sink
+from dbshuf.sink.publish import HiddenDirectory, HiddenFile
+from dbshuf.sink.sealed_output import (
+    END,
+    SealedFile,
+    SealedOutput,
+    SealedShards,
+    can_seal,
+    check_sealed,
+)
+from dbshuf.sink.single_file import PlacedSink
+from dbshuf.units import human
+
+
+@dataclass
+class State:
+    """What the journal says is done.
+
+    is_made  whether the work directory was made for the run
+    inputs   how many of them the journal knows
+    ranges   buckets
+    moves    final names, and the number (inode) of the file that is about to have each
+    shards   of a directory: the name of each shard, and its number
+    counts   of what was published: rows, their bytes, the sum of their keys
+    """
+
+    is_made: bool = True
+    inputs: int = 0
+    ranges: int = 0
+    rows: Sealed = field(default_factory=Sealed)
+    output: SealedOutput = field(default_factory=SealedOutput)
+    moves: list[tuple[Path, int]] = field(default_factory=list)
+    shards: list[tuple[str, int]] = field(default_factory=list)
+    counts: tuple[int, int, int] = (0, 0, 0)
+    is_published: bool = False
+
+    def add(self, record: Record) -> None:
+        """Take in a record; those of inputs are for `Identity`."""
+        match record["kind"]:
+            case "begin":
+                self.is_made, self.ranges = record["made"], record["ranges"]
+            case "inputs":
+                self.inputs += len(record["inputs"])
+            case "runs":
+                self.rows.add(record, self.ranges)
+            case "drop":
+                at = record["runs"]
+                self.rows.drop(None if at is None else [~one for one in at])
+            case "publishing":
+                self.moves = [(Path(final), number) for final, number in record["moves"]]
+                self.shards = [(name, number) for name, number in record["shards"]]
+                rows, text_bytes, key_sum = record["counts"]
+                self.counts = rows, text_bytes, key_sum
+            case "published":
+                self.is_published = True
+            case _:
+                self.output.add(record)
+
+
+def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
+    """Do what a plan says, or the rest of it, and publish the output.
+
+    Raises  WorkDirUnfit, RunDiffers, and what `shuffle.run` does; what is sealed stays then
+    """
+    assert plan.work is not None
+    work = WorkDir(plan.work.path)
+    try:
+        if work.journal.is_cut:
+            tell(reporter, f"the journal in `{work.path}` is damaged: its last part is done again")
+        while True:
+            state = _read_state(plan, work)
+            if _is_published(state):
+                tell(reporter, "an earlier run has published the output already")
+                written.merge(Tally(*state.counts))
+                break
+            try:
+                _Rest(plan, reporter, work, state).run(written)
+                break
+            except RunDamaged as damage:
+                tell(reporter, "partitioned rows are not what was sealed: they are read again")
+                _drop(work, state, damage.addresses)
+                written.clear()
+        work.remove(with_folder=state.is_made)
+    finally:
+        work.leave()
+
+
+def _read_state(plan: Plan, work: WorkDir) -> State:
+    """Read the journal, or begin one. Raises RunDiffers."""
+    identity, state = Identity(work, plan), State()
+    for record in work.journal.records():
+        state.add(record)
+        if record["kind"] == "begin":
+            identity.check_begin(record)
+    if _is_published(state):  # then inputs may have changed: the output may be one
+        return state
+    if state.inputs < len(plan.inputs):  # what began it died while it did
+        work.journal.clear()
+        write_identity(work, plan)
+        return _read_state(plan, work)
+    for record in work.journal.records():
+        if record["kind"] == "inputs":
+            identity.check_inputs(record)
+    return state
+
+
+def _is_published(state: State) -> bool:
+    """Whether the output has its name, or those who died had no time to say so."""
+    if state.is_published or not state.moves:
+        return state.is_published
+    if all(_number_of(final) == number for final, number in state.moves):
+        return True
+    folder = state.moves[0][0]
+    return bool(state.shards) and all(
+        _number_of(folder / name) == number for name, number in state.shards
+    )
+
+
+def _number_of(path: Path) -> int | None:
+    """Return what tells a file from all others of its file system; None if there is none."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return None
+
+
+def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
+    """Have runs read again; if nobody knows of which rows they were, have all begun anew."""
+    is_known = all(state.rows.runs[address][1] for address in addresses)
+    work.note("drop", runs=[~address for address in addresses] if is_known else None)
+    if not is_known:
+        work.note("kept", files=0)
+
+
+class _Rest:
+    """What is left to do of a run."""
+
+    def __init__(self, plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
+        self._plan, self._reporter, self._work, self._state = plan, reporter, work, state
+        self._words = seed_words(plan.seed)
+        self._seals_output = can_seal(plan.target)
+
+    def run(self, written: Tally) -> None:
+        """Scatter, gather and publish; `written` counts all rows of the output."""
+        plan, work, state = self._plan, self._work, self._state
+        if self._seals_output:
+            _take_back(state)
+            flaw = check_sealed(plan.target, work, state.output)
+            if flaw is not None:
+                tell(self._reporter, flaw)
+        done = state.output.last
+        if state.rows.runs or done.next_key:
+            read = sum(counts.text_bytes for _, _, counts in state.rows.runs.values())
+            amounts = f"{human(read)} were read and {human(done.counts[1])} written"
+            tell(self._reporter, f"goes on from `{work.path}`: {amounts} before")
+        layout = replace(plan.layout, ranges=state.ranges, store_bytes=0)
+        written.merge(Tally(*done.counts))
+        with private_folder(work.path) as folder:
+            store = KeptRows(work.rows, state.rows.used_bytes)
+            seals = RunSeals(work, store, state.rows, ranges=state.ranges)
+            with contextlib.closing(
+                PartitionOrder(layout, self._words, store, plan.schema, seals=seals)
+            ) as order:
+                if done.next_key < END:
+                    order.take_stored()
+                    self._scatter(order, seals, folder)
+                self._gather(order, written)
+
+    def _scatter(self, order: PartitionOrder, seals: RunSeals, folder: Path) -> None:
+        """Read and store all rows that are not stored yet."""
+        plan, rows = self._plan, self._state.rows
+        if rows.is_whole:
+            return
+
+        def advance(count: int) -> None:
+            relieve(plan.memory_bytes)
+            self._reporter.advance(count)
+
+        self._reporter.stage("read", plan.survey.text_bytes)
+        self._reporter.advance(seals.tally.text_bytes)
+        with contextlib.closing(open_scan(plan, folder, advance)) as feed:
+            if feed.is_in_pieces:
+                feed.leave_out(rows.spans)
+            seals.begin(feed)
+            order.fill(feed)
+            feed.check()
+            seals.finish()
+
+    def _gather(self, order: PartitionOrder, written: Tally) -> None:
+        """Order the rows that are in no sealed output, write and publish them."""
+        done = self._state.output.last
+        self._reporter.stage("write", order.read.text_bytes or None)
+        self._reporter.advance(written.text_bytes)
+        sink = self._open_sink()
+        try:
+            if done.next_key < END:
+                self._write(order, sink, written)
+                check_totals(order.read, written)
+            self._reporter.stage("publish", None)
+            sink.complete()
+            self._publish(sink, written)
+        except BaseException:
+            if isinstance(sink, SealedFile | SealedShards):
+                sink.suspend()
+            else:
+                sink.abort()
+            raise
+
+    def _open_sink(self) -> PlacedSink:
+        target = self._plan.target
+        if not self._seals_output:
+            sink = open_sink(target)
+            assert isinstance(sink, PlacedSink)
+            return sink
+        kind = SealedShards if target.in_shards else SealedFile
+        return kind(target, self._work, self._state.output)
+
+    def _write(self, order: PartitionOrder, sink: PlacedSink, written: Tally) -> None:
+        first_key, last_bucket = self._state.output.last.next_key, -1
+        plan, words = self._plan, self._words
+        given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
+        windows = order.windows(order.bucket_of(first_key))
+        with contextlib.closing(windows):
+            for window in checked(_from(windows, first_key), written, given_id):
+                bucket = order.bucket_of(int(window.keys[0]))
+                if bucket != last_bucket and isinstance(sink, SealedFile | SealedShards):
+                    sink.checkpoint(int(window.keys[0]))
+                last_bucket = bucket
+                sink.write(window)
+                self._reporter.advance(window.text_bytes)
+                relieve(plan.memory_bytes)
+
+    def _publish(self, sink: PlacedSink, written: Tally) -> None:
+        """Give the output its name, and say so before and afterwards."""
+        moves, shards = [], []
+        for place in sink.places:
+            if isinstance(place, HiddenFile | HiddenDirectory):
+                hidden, final = place.move
+                moves.append((str(final), _number_of(hidden)))
+            if isinstance(place, HiddenDirectory):
+                shards += [(name, _number_of(path)) for path, name in place.named()]
+        counts = [written.rows, written.text_bytes, written.key_sum]
+        self._work.note("publishing", moves=moves, shards=shards, counts=counts)
+        for place in sink.places:
+            place.publish()
+        self._work.note("published")
+
+
+def _take_back(state: State) -> None:
+    """Undo the renames of a publication that was not completed."""
+    hidden = state.output.hidden
+    if hidden is None or not state.moves or not hidden.is_dir():
+        return
+    final = state.moves[0][0]
+    for number, (name, file_number) in enumerate(state.shards):
+        for path in (hidden / name, final / name):
+            if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:
+                os.rename(path, hidden / str(number))
+
+
+def _from(windows: Iterator[Window], key: int) -> Iterator[Window]:
+    """Yield the rows from a key on."""
+    for window in windows:
+        first = int(np.searchsorted(window.keys, np.uint64(key)))
+        if first < window.rows:
+            yield window.slice(first, window.rows) if first else window

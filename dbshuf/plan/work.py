@@ -1,0 +1,102 @@
+"""--work-dir: which runs can be gone on with, and what of them."""
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from dbshuf.base.work_dir import first_record, last_record
+from dbshuf.errors import UsageError
+from dbshuf.options import Options
+from dbshuf.plan.plan import WorkPlan
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.sink import RemotePath, Target
+from dbshuf.sink.output_path import find
+from dbshuf.sink.sealed_output import can_seal
+
+# Options that decide nothing of what is written; inputs are compared as what they lead to.
+_FREE = frozenset(
+    {"inputs", "include", "exclude", "seed", "memory", "threads", "temp_dir", "work_dir"}
+    | {"force", "strategy", "engine", "spark_master", "spark_conf"}
+)
+
+
+def check_work_options(options: Options) -> None:
+    """Raise UsageError for what cannot be gone on with, whatever the inputs are."""
+    if options.work_dir is None:
+        return
+    why = ""
+    if options.work_dir == "":
+        why = "is empty"
+    elif options.engine != "duckdb":
+        why = f"keeps what DuckDB orders, and --engine is {options.engine}"
+    elif options.strategy not in ("auto", "partition"):
+        why = f"keeps partitioned rows, and --strategy is {options.strategy}"
+    elif options.temp_dir is not None:
+        why = "is where temporary data go, and --temp-dir is given too"
+    elif options.manifest is not None or options.card:
+        why = "is for rows that are not read again, and so no manifest can tell of all of them"
+    elif options.output in (None, "-"):
+        why = "is for files, and what went to standard output cannot be taken back"
+    if why:
+        raise UsageError(f"--work-dir {why}", hint="leave out one of the two")
+
+
+def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | None:
+    """Return where a run is kept; None if it is not. Raises UsageError if it cannot be."""
+    if options.work_dir is None:
+        return None
+    pipes = [(one.name, one.pipe) for one in read.inputs if one.pipe is not None]
+    for _, pipe in pipes:
+        pipe.raw.close()
+    if pipes:
+        raise UsageError(
+            f"--work-dir: `{pipes[0][0]}` is no file, and cannot be read again",
+            hint="write it to a file first, or leave out --work-dir",
+        )
+    if isinstance(target.path, RemotePath):
+        raise UsageError(
+            f"--work-dir: an upload to `{target.path}` cannot be gone on with",
+            hint="write files, and copy them; or leave out --work-dir",
+        )
+    for path in target.files:
+        assert isinstance(path, Path)
+        if find(path).is_special:
+            raise UsageError(f"--work-dir is for files, and `{path}` is none")
+    path = Path(os.path.abspath(options.work_dir))
+    is_begun = first_record(path) is not None
+    return WorkPlan(path, _asked(options), is_begun, _stays(read, target))
+
+
+def _asked(options: Options) -> dict[str, Any]:
+    """Return the options that decide what is written, as JSON has them."""
+    names = [field.name for field in fields(options) if field.name not in _FREE]
+    asked = {name: getattr(options, name) for name in names}
+    for name in ("output", "store"):
+        if asked[name] is not None:
+            asked[name] = os.path.abspath(asked[name]) + "/" * asked[name].endswith("/")
+    return {name: list(one) if isinstance(one, tuple) else one for name, one in asked.items()}
+
+
+def kept_seed(options: Options) -> str | None:
+    """Return the seed that a run in --work-dir has drawn; None if there is none."""
+    found = None if options.work_dir is None else first_record(Path(options.work_dir))
+    return None if found is None or found["kind"] != "begin" else str(found["seed"])
+
+
+def is_publishing(options: Options) -> bool:
+    """Whether a run in --work-dir may have put the output in place."""
+    found = None if options.work_dir is None else last_record(Path(options.work_dir))
+    return found is not None and found["kind"] in ("publishing", "published")
+
+
+def _stays(read: ReadPlan, target: Target) -> str:
+    """Return what a later run goes on with, for people."""
+    shape = read.shape
+    columns = shape.row_query.columns if shape.row_query is not None else frozenset()
+    is_whole = shape.whole_query is not None or read.store is not None or "line_number" in columns
+    reading = "reading starts over until all is read" if is_whole else "rows are not read again"
+    writing = "writing starts over"
+    if can_seal(target):
+        writing = "finished shards stay" if target.in_shards else "what is written stays"
+    return f"{reading}; {writing}"

@@ -96,8 +96,7 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
-    cap = memory_cap(options)
-    check_room(cap, threads)
+    cap = _cap(options, threads)
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
     strata = strata_of(options, read, sample, seed)
@@ -203,6 +202,13 @@ def _first_of_two(
 
 def _strategy(options: Options) -> str:
     return ALIASES.get(options.strategy, options.strategy)
+
+
+def _cap(options: Options, threads: int) -> int:
+    """Return what the process may have (bytes); MemoryRefused where the system gives it less."""
+    cap = memory_cap(options)
+    check_room(cap, threads)
+    return cap
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from dbshuf.api import export, ingest, report, shuffle, stream, verify, verify_files
     from dbshuf.pipeline.shuffle import Result
+    from dbshuf.pipeline.stream import Stream
 
 __version__ = "0.1.0"
 _FUNCTIONS = ("export", "ingest", "report", "shuffle", "stream", "verify", "verify_files")
 __all__ = [
     "DbshufError",
     "Result",
+    "Stream",
     "__version__",
     "export",
     "ingest",
@@ -44,6 +46,10 @@ def __getattr__(name: str) -> "Any":
         from dbshuf.pipeline.shuffle import Result
 
         return Result
+    if name == "Stream":
+        from dbshuf.pipeline.stream import Stream
+
+        return Stream
     raise AttributeError(f"module 'dbshuf' has no attribute {name!r}")
 
 

@@ -6,31 +6,32 @@ verify   inputs against outputs   verify_files  outputs against their manifest
 report   how well an output is shuffled, as a page
 """
 
-import atexit
-import contextlib
 import os
-import weakref
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import pyarrow as pa
 
-from dbshuf.base.counters import Tally
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
-from dbshuf.pipeline.shuffle import Result, ordered, run
+from dbshuf.pipeline.shuffle import Result, run
+from dbshuf.pipeline.stream import (
+    DEFAULT_BATCH_ROWS,
+    Sharing,
+    Stream,
+    all_batches,
+    closed_at_exit,
+)
 from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
 from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
-from dbshuf.sink.formats.record_batches import records_of
-from dbshuf.sink.numbered import numbered
-from dbshuf.sink.written_types import as_written, reader_schema
 from dbshuf.units import parse_share
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify", "verify_files"]
 
-_streams: "weakref.WeakSet[Generator[pa.RecordBatch]]" = weakref.WeakSet()
-os.register_at_fork(after_in_child=_streams.clear)  # they belong to the parent
+_SHARING = tuple(field.name for field in fields(Sharing))
 
 
 class InputOptions(TypedDict, total=False):
@@ -110,6 +110,8 @@ class OutputOptions(TypedDict, total=False):
     shard_rows: int | None
     compression: str | None
     row_group_bytes: str | int | None
+    bloom: str | Sequence[str]
+    cdc: bool
     split: str | None
     split_seed: str | None
     split_by: str | None
@@ -211,7 +213,7 @@ def query(
     plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
     assert plan.schema is not None
     rows = answered(plan, NO_PROGRESS)
-    _streams.add(rows)
+    closed_at_exit(rows)
     return pa.RecordBatchReader.from_batches(plan.schema, rows)
 
 
@@ -263,6 +265,7 @@ def report(
     return make_report(asked, progress)
 
 
+@overload
 def stream(
     inputs: Names,
     *,
@@ -271,7 +274,27 @@ def stream(
     strategy: str = "auto",
     threads: int | None = None,
     **options: Unpack[StreamOptions],
-) -> pa.RecordBatchReader:
+) -> pa.RecordBatchReader: ...
+
+
+@overload
+def stream(
+    inputs: Names,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    epoch: int = 0,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    drop_last: bool = False,
+    memory: str | int | None = None,
+    seed: str | int | None = None,
+    strategy: str = "auto",
+    threads: int | None = None,
+    **options: Unpack[StreamOptions],
+) -> Stream: ...
+
+
+def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":
     """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
 
     inputs, memory, seed, strategy, threads   as for `shuffle`
@@ -280,31 +303,30 @@ def stream(
               terminator, or binary with binary=True; work begins with the first batch, and
               closing the reader or dropping it early ends it and removes all temporary data
     Raises    DbshufError, here or while it is read
+
+    With any of these it is a `Stream` instead, an iterator of the same batches that has
+    `state_dict` and `load_state_dict`, for one of several processes:
+
+    batch_rows        rows of a batch; the last one of all may have less
+    rank, world_size  batch i goes to rank i % world_size, so that all ranks together give each
+                      row once; they need the same seed, and each orders all the rows
+    epoch             from 0; its order is that of the seed "SEED/epoch-EPOCH", of 0 that of SEED
+    drop_last         leave out the last rows, so that every rank gets as many full batches
     """
-    unknown = set(options) - set(StreamOptions.__annotations__)
+    sharing = {name: options.pop(name) for name in _SHARING if name in options}
+    plain = ("memory", "seed", "strategy", "threads")
+    unknown = set(options) - set(StreamOptions.__annotations__) - set(plain)
     if unknown:
         raise UsageError(f"stream takes no `{sorted(unknown)[0]}`")
-    chosen = _options(
-        inputs,
-        {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
-    )
+    chosen = _options(inputs, options)
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
     form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
-    plan = make_plan(Options(**chosen, output=os.devnull, format=form))
-    records = records_of(plan.target)
-    written = plan.target.written
-    schema = records.schema if written is None else reader_schema(written)
-
-    def batches() -> Generator[pa.RecordBatch]:
-        with contextlib.closing(ordered(plan, NO_PROGRESS, Tally())) as windows:
-            for window in numbered(windows, plan.target):
-                yield as_written(records.batch(window), schema)
-
-    rows = batches()
-    _streams.add(rows)
-    return pa.RecordBatchReader.from_batches(schema, rows)
+    asked = Options(**chosen, output=os.devnull, format=form)
+    if sharing:
+        return Stream(asked, Sharing(**sharing))
+    return pa.RecordBatchReader.from_batches(*all_batches(make_plan(asked)))
 
 
 def verify(
@@ -394,14 +416,6 @@ def _shuffled(options: Options, progress: Progress) -> Result:
     return run(plan_of(options), progress)
 
 
-@atexit.register
-def _close_streams() -> None:
-    """End the streams that a program left half-read, so that they leave no temporary data."""
-    for rows in list(_streams):
-        with contextlib.suppress(ValueError):  # a thread is still reading it
-            rows.close()
-
-
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of Options but the output; Raises UsageError for an unknown one."""
     unknown = set(others) - set(Options.__dataclass_fields__)
@@ -413,7 +427,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files", "spark_conf"):
+    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom"):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

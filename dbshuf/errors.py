@@ -259,6 +259,6 @@ class WorkDirUnfit(DbshufError):
 
 
 class RunDiffers(DbshufError):
-    """--work-dir holds a run of other inputs, options or versions."""
+    """--work-dir, or the state of a stream, is of other inputs, options or versions."""
 
     exit_code = 33

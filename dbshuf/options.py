@@ -51,6 +51,8 @@ class Options:
     allow_files: tuple[str, ...] = ()
     compression: str | None = None
     row_group_bytes: str | int | None = None
+    bloom: tuple[str, ...] = ()
+    cdc: bool = False
     split: str | None = None
     split_seed: str | None = None
     split_by: str | None = None
@@ -73,6 +75,8 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
+    for column in options.bloom:
+        check_texts(**{"--bloom": column})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"

@@ -43,6 +43,11 @@ _MULTIPLIER_2 = np.uint64(plain_key.MULTIPLIER_2)
 _BLOCK_ROWS = 32_768
 
 
+def epoch_seed(seed: str, epoch: int) -> str:
+    """Return the seed of an epoch: of epoch 0 the seed itself, of 3 that of "7" is "7/epoch-3"."""
+    return f"{seed}/epoch-{epoch}" if epoch else seed
+
+
 def row_keys(ids: U64, seed: str) -> U64:
     """Return the sort key of every row id.
 

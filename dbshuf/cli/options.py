@@ -288,8 +288,25 @@ class Files:
     ] = None
     row_group_bytes: Annotated[
         str | None,
-        value("--row-group-bytes", "SIZE", "Put SIZE of rows into a Parquet row group.", "16MiB"),
+        value(
+            "--row-group-bytes",
+            "SIZE",
+            "Put SIZE of rows into a Parquet row group.",
+            "16MiB; up to 128MiB if memory allows",
+        ),
     ] = None
+    bloom: Annotated[
+        list[str] | None,
+        value(
+            "--bloom",
+            "COLUMN",
+            "Put Bloom filters of COLUMN into Parquet, for = and IN; may be repeated.",
+        ),
+    ] = None
+    cdc: Annotated[
+        bool,
+        flag("--cdc", "Cut Parquet pages by content: stores that keep equal parts once save room."),
+    ] = False
     shards: Annotated[
         int | None,
         value("--shards", "N", "Cut the output into N files by equal ranges of the key."),

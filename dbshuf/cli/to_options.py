@@ -23,6 +23,7 @@ REPEATED = (
     "exclude",
     "allow_files",
     "spark_conf",
+    "bloom",
 )  # options that may be given several times
 
 

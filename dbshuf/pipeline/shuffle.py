@@ -14,6 +14,7 @@ from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
+from dbshuf.base.rest_scan import RestScan
 from dbshuf.base.row_notes import NotedScan
 from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
@@ -224,7 +225,7 @@ def _tried(
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
     with (
-        contextlib.closing(_noted_scan(as_read(plan), folder, advance)) as feed,
+        contextlib.closing(_noted_scan(as_read(plan), words, folder, advance)) as feed,
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
@@ -234,8 +235,12 @@ def _tried(
         yield from order.windows()
 
 
-def _noted_scan(plan: Plan, folder: Path, advance: Callable[[int], None]) -> Scan:
+def _noted_scan(
+    plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
+) -> Scan:
     feed = open_scan(plan, folder, advance)
+    if plan.given is not None:
+        feed = RestScan(feed, plan.given, words)
     if plan.notes is None or plan.sample is not None:  # of which other rows leave
         return feed
     return NotedScan(feed, plan.notes)

@@ -44,6 +44,7 @@ from dbshuf.plan.strategy import (
 from dbshuf.plan.target import target_of
 from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target, sink_memory_bytes
+from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 
@@ -229,9 +230,14 @@ def _with_room(
 ) -> tuple[Target, int, int]:
     """Return the target, DuckDB's memory limit (bytes, 0: none), and the base of the plan.
 
-    Where that leaves less than twice what one worker needs, one thread encodes groups.
+    Where that leaves less than twice what one worker needs, row groups are small, and then
+    one thread encodes them.
     """
-    for one in (target, replace(target, memory_bytes=0)):
+    tries = [target, replace(target, memory_bytes=0)]
+    if target.format == "parquet" and target.row_group_bytes is None:
+        small = [replace(one, row_group_bytes=ROW_GROUP_BYTES) for one in tries]
+        tries = [replace(target, row_group_bytes=fitting_row_group_bytes(target)), *small]
+    for one in tries:
         engine_bytes, base = _engine(shape, cap, held + sink_bytes_of(one))
         if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
             break

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
+from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
@@ -20,6 +21,7 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
+from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -87,6 +89,7 @@ class Plan:
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
+    given: Given | None = None  # rows that are not to come again
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -240,6 +243,7 @@ class Plan:
                 "needed_bytes": self.output_bytes,
                 "free_bytes": self.output_free_bytes,
             }
+            | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
             | ({"upload": self.upload} if self.upload else {}),
         } | ({"work_dir": self._work_json} if self.work else {})
 
@@ -248,6 +252,11 @@ class Plan:
         assert self.work is not None
         path, is_begun, stays = str(self.work.path), self.work.is_begun, self.work.stays
         return {"path": path, "is_begun": is_begun, "stays": stays}
+
+    @property
+    def _group_bytes(self) -> int | None:
+        """Of the rows in a row group of Parquet; None in other formats."""
+        return row_group_bytes(self.target) if self.target.format == "parquet" else None
 
     @property
     def upload(self) -> dict[str, Any] | None:
@@ -300,6 +309,7 @@ class Plan:
             ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
             *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
             ("output", _space(output, self.output_bytes, self.output_free_bytes)),
+            *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
         ]

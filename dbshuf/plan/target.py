@@ -10,6 +10,7 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.sink import OutputPath, Target, format_of, output_path
+from dbshuf.sink.memory import ROW_GROUP_BYTES
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
 
@@ -54,9 +55,9 @@ def target_of(
         written=written,
         holds_json=shape.keeps_json,
         compression=options.compression,
-        row_group_bytes=None
-        if options.row_group_bytes is None
-        else parse_bytes(options.row_group_bytes, "--row-group-bytes"),
+        row_group_bytes=_row_group_bytes(options, as_format),
+        bloom=options.bloom,
+        cdc=options.cdc,
         split_names=() if splits is None else splits.names,
         member_of=None
         if splits is None
@@ -102,6 +103,16 @@ def _all_rows(options: Options, sample: Sample) -> int | None:
             hint="use --shard-rows or --shard-bytes",
         )
     return sample.take
+
+
+def _row_group_bytes(options: Options, as_format: str) -> int | None:
+    """Return --row-group-bytes; None where memory decides.
+
+    A run in --work-dir may go on under another --memory, and writes what it would have written.
+    """
+    if options.row_group_bytes is not None:
+        return parse_bytes(options.row_group_bytes, "--row-group-bytes")
+    return ROW_GROUP_BYTES if options.work_dir is not None and as_format == "parquet" else None
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as t
 
 from dbshuf.base.nested_types import types_within
-from dbshuf.errors import RowUnfit
+from dbshuf.errors import RowUnfit, UsageError
 from dbshuf.sink.output_format import NAMES
 
 _COLUMNS_SHOWN = 20
@@ -46,6 +46,29 @@ def _check_parquet(schema: pa.Schema) -> None:
         except pa.ArrowNotImplementedError:
             unfit.append(field)
     _refuse(unfit, "parquet", _AS_TEXT)
+
+
+def check_bloom(names: tuple[str, ...], schema: pa.Schema | None) -> None:
+    """Refuse columns that there are not, or that cannot have a Bloom filter.
+
+    schema  of the rows; None: they are lines
+    Raises  UsageError
+    """
+    fields = [pa.field("line", pa.binary())] if schema is None else list(schema)
+    kinds = {field.name: field.type for field in fields}
+    for name in names:
+        if name not in kinds:
+            known = list(kinds)[:_COLUMNS_SHOWN]
+            raise UsageError(
+                f"--bloom `{name}`: the output has no such column",
+                hint=f"it has {', '.join(known)}" + " and more" * (len(kinds) > len(known)),
+            )
+        kind = kinds[name]
+        if t.is_nested(kind) or t.is_boolean(kind.value_type if t.is_dictionary(kind) else kind):
+            raise UsageError(
+                f"--bloom `{name}`: {kind} has no Bloom filter",
+                hint="name columns of numbers, text, times or bytes",
+            )
 
 
 def _check_text_types(schema: pa.Schema, kind: str) -> None:

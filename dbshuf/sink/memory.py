@@ -1,7 +1,7 @@
 """How many threads and how much memory a sink takes: part of the promise that the plan makes."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.remote_path import RemotePath
@@ -12,10 +12,15 @@ MAX_THREADS = 16
 _MAX_STEPPING_THREADS = 4
 
 # Of rows as cuts count them. There are two groups in memory, gathered and encoded; 16 MiB
-# are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time.
-ROW_GROUP_BYTES = 16 * MIB
+# are 114,000 lines of 147 bytes, near the 122,880 rows that DuckDB reads at a time. 128 MiB
+# are what most readers are made for: fewer requests, a smaller footer, more to skip at once.
+ROW_GROUP_BYTES, MOST_ROW_GROUP_BYTES = 16 * MIB, 128 * MIB
+_GROUPS_SHARE = 5  # of the memory, that larger groups may take
+_BLOOM_BYTES = 2 * MIB  # of a column of a group, which has 2^20 rows at most
+PAGE_INDEX_BYTES = MIB  # of each of its two parts that wait in memory
 GROUP_COPIES = 3  # of a group that is encoded: its rows, its pages, and their bytes
 _GROUPS_AT_ONCE_BYTES = 64 * MIB  # of rows, that may be encoded at the same time
+_LARGE_GROUPS_AT_ONCE = 4  # likewise, however large they are; one more takes memory that is named
 
 # In MiB: fixed, for every thread that makes text of rows; and how often a row is held that
 # is longer than the buffers. Growth of the peak RSS, largest of what was seen (pyarrow
@@ -67,7 +72,9 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
     elif packing == "zst":
         held += 8 * MIB
     elif kind == "parquet":
-        held += (2 + GROUP_COPIES * (grouping_threads(target) - 1)) * row_group_bytes(target)
+        held += _groups_bytes(target)
+        held += len(target.bloom) * (1 + grouping_threads(target)) * _BLOOM_BYTES
+        held += 2 * PAGE_INDEX_BYTES
     if (
         kind in ("arrow", "parquet")
         and (codec_of(kind, target.compression)[1] or 0) > _STRONG_LEVEL
@@ -127,6 +134,30 @@ def row_group_bytes(target: Target) -> int:
     return ROW_GROUP_BYTES if target.row_group_bytes is None else target.row_group_bytes
 
 
+def fitting_row_group_bytes(target: Target) -> int:
+    """Return the size of row groups that a target has room for, where nobody asked for one.
+
+    It is the largest that leaves as many threads to encode as the smallest does. Where files
+    are cut by their size it is the smallest, or what a shard holds would depend on memory.
+    """
+    if target.shard_bytes is not None:
+        return ROW_GROUP_BYTES
+    size, threads = MOST_ROW_GROUP_BYTES, _grouping_threads(target, ROW_GROUP_BYTES)
+    room = (target.memory_bytes or 0) // _GROUPS_SHARE // max(len(target.split_names), 1)
+    while size > ROW_GROUP_BYTES:
+        sized = replace(target, row_group_bytes=size)
+        if grouping_threads(sized) >= threads and _groups_bytes(sized) <= room:
+            break
+        size //= 2
+    return size
+
+
+def _groups_bytes(target: Target) -> int:
+    """Return what all groups that are gathered and encoded at once take at most."""
+    copies = 2 + GROUP_COPIES * (grouping_threads(target) - 1)
+    return copies * row_group_bytes(target)
+
+
 def compressing_threads(target: Target) -> int:
     """Return how many threads gzip takes; one makes 42 MB/s, so 16 keep a disk busy."""
     if target.threads is not None:
@@ -146,10 +177,14 @@ def grouping_threads(target: Target) -> int:
     Splits are open all at once, and large groups take much memory: these have one thread.
     More than one take an eighth of what the process may have at most.
     """
+    return _grouping_threads(target, row_group_bytes(target))
+
+
+def _grouping_threads(target: Target, group_bytes: int) -> int:
     if target.split_names:
         return 1
-    group = row_group_bytes(target)
-    fitting = _GROUPS_AT_ONCE_BYTES // group
+    fitting = _GROUPS_AT_ONCE_BYTES // group_bytes
     if target.memory_bytes is not None:
-        fitting = min(fitting, 1 + target.memory_bytes // 8 // (GROUP_COPIES * group))
+        room = 1 + target.memory_bytes // 8 // (GROUP_COPIES * group_bytes)
+        fitting = min(max(fitting, _LARGE_GROUPS_AT_ONCE), room)
     return max(min(compressing_threads(target), fitting), 1)

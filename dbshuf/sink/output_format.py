@@ -30,6 +30,8 @@ _KIND_OF_SUFFIX = {
     ".feather": "arrow",
     ".parquet": "parquet",
 }
+_GZIP_LEVELS = {f"gzip:{level}": level for level in range(1, 10)}
+_DEFAULT_GZIP_LEVEL = 6
 _SUFFIX_OF_PACKING = {"gzip": ".gz", "zstd": ".zst", "none": ""}
 
 # What each file format compresses its own parts with, and the levels that there are.
@@ -76,10 +78,11 @@ def format_of(path: OutputPath | None, given: str | None, compression: str | Non
         return kind
     if compression is None:
         return kind + packing
-    wanted = _SUFFIX_OF_PACKING.get(compression)
+    wanted = _SUFFIX_OF_PACKING.get(_packing_of(compression))
     if wanted is None:
         raise UsageError(
-            f"--compression `{compression}` is not for {kind}", hint="one of gzip, zstd, none"
+            f"--compression `{compression}` is not for {kind}",
+            hint="one of gzip, zstd, none; gzip:1 to gzip:9; zstd is level 1 there",
         )
     said = packing or named_packing
     if said is not None and said != wanted:
@@ -88,6 +91,15 @@ def format_of(path: OutputPath | None, given: str | None, compression: str | Non
             hint="the end of the name says it: .gz is gzip, .zst is zstd, neither is none",
         )
     return kind + wanted
+
+
+def gzip_level(compression: str | None) -> int:
+    """Return the level of text in gzip, as `--compression` has it, or the default."""
+    return _GZIP_LEVELS.get(compression or "", _DEFAULT_GZIP_LEVEL)
+
+
+def _packing_of(compression: str) -> str:
+    return "gzip" if compression in _GZIP_LEVELS else compression
 
 
 def _said_by_name(path: OutputPath | None) -> tuple[str | None, str | None]:

@@ -42,6 +42,8 @@ class Target:
     holds_json   whether the one column of the rows is JSON, the text of an object a row
     compression  of Parquet and Arrow, as `output_format.codec_of` has it; of text, `format` says it
     row_group_bytes  of Parquet; as `Window.counted_bounds`; None: ROW_GROUP_BYTES
+    bloom        columns of Parquet that get Bloom filters
+    cdc          whether pages of Parquet are cut by content
     split_names  of the splits, each an output of its own; empty: there is one
     is_noted     whether rows, bytes and hash of every file are noted, for a manifest
     member_of    a window -> int64, shape (rows,): the number of each row's split
@@ -71,6 +73,8 @@ class Target:
     holds_json: bool = False
     compression: str | None = None
     row_group_bytes: int | None = None
+    bloom: tuple[str, ...] = ()
+    cdc: bool = False
     split_names: tuple[str, ...] = ()
     is_noted: bool = False
     member_of: "Callable[[Window], Members] | None" = None
@@ -113,8 +117,18 @@ def check_schema(target: Target) -> None:
             f"--header is for lines written as text, and has no place in {what}",
             hint="leave out --header",
         )
-    if target.row_group_bytes is not None and kind != "parquet":
-        raise UsageError(f"--row-group-bytes is for Parquet, and the output is {NAMES[kind]}")
+    asked = {
+        "--row-group-bytes": target.row_group_bytes is not None,
+        "--bloom": bool(target.bloom),
+        "--cdc": target.cdc,
+    }
+    for option, is_asked in asked.items():
+        if is_asked and kind != "parquet":
+            raise UsageError(f"{option} is for Parquet, and the output is {NAMES[kind]}")
+    if target.bloom:
+        from dbshuf.sink.format_support import check_bloom
+
+        check_bloom(target.bloom, target.schema)
     if target.schema is None:
         if target.binary and kind in ("csv", "tsv", "jsonl"):
             raise UsageError(

@@ -192,7 +192,7 @@ def _import_all() -> None:
 
     # What few runs load stays away: it would be in the memory that the others begin with.
     for module in pkgutil.walk_packages(dbshuf.__path__, "dbshuf."):
-        rare = ("dbshuf.remote.", "dbshuf.pipeline.spark.", "dbshuf.reporting.")
+        rare = ("dbshuf.remote.", "dbshuf.pipeline.spark.", "dbshuf.reporting.", "dbshuf.torch")
         is_rare = module.name.startswith(rare)
         if not is_rare and not module.name.endswith("__main__"):
             importlib.import_module(module.name)

@@ -6,7 +6,7 @@ import pytest
 
 from dbshuf.errors import UsageError
 from dbshuf.sink import FORMATS, format_of
-from dbshuf.sink.output_format import codec_of
+from dbshuf.sink.output_format import codec_of, gzip_level
 
 BY_NAME = {
     "a": "txt",
@@ -65,6 +65,8 @@ def test_a_file_that_compresses_inside_is_not_compressed_again(name):
         ("a.csv.gz", "csv", "gzip", "csv.gz"),
         ("a.csv", None, "none", "csv"),
         (None, "txt.zst", "zstd", "txt.zst"),
+        ("a.csv.gz", None, "gzip:9", "csv.gz"),
+        ("shards", "txt", "gzip:1", "txt.gz"),
     ],
 )
 def test_compression_of_text_says_what_the_name_leaves_open(name, given, compression, want):
@@ -89,12 +91,12 @@ def test_compression_that_contradicts_the_name_is_refused(name, given, compressi
         format_of(name and Path(name), given, compression)
 
 
-@pytest.mark.parametrize("compression", ["snappy", "gzip:3", "", "GZIP"])
+@pytest.mark.parametrize("compression", ["snappy", "gzip:10", "zstd:9", "", "GZIP"])
 def test_compression_that_text_does_not_have_is_refused(compression):
     """The message lists what there is."""
     with pytest.raises(UsageError, match="not for csv") as caught:
         format_of(None, "csv", compression)
-    assert caught.value.hint == "one of gzip, zstd, none"
+    assert caught.value.hint.startswith("one of gzip, zstd, none; gzip:1 to gzip:9")
 
 
 @pytest.mark.parametrize(
@@ -135,3 +137,7 @@ def test_a_codec_or_level_that_is_not_there_is_refused_before_any_work(kind, com
     """Not by pyarrow, once the rows have been read."""
     with pytest.raises(UsageError, match="--compression"):
         format_of(None, kind, compression)
+
+
+def test_a_level_of_gzip_is_the_one_that_text_is_packed_with():
+    assert [gzip_level(said) for said in (None, "gzip", "gzip:1", "gzip:9")] == [6, 6, 1, 9]

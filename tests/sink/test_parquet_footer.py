@@ -9,14 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typed_rows import many_rows
 
-from dbshuf.sink.formats.parquet_footer import MAGIC, Footer
-
-
-def taken_apart(data: bytes) -> tuple[bytes, bytes]:
-    """Return the pages and the footer of a Parquet file."""
-    size = int.from_bytes(data[-8:-4], "little")
-    assert data[:4] == data[-4:] == MAGIC
-    return data[4 : -8 - size], data[-8 - size : -8]
+from dbshuf.sink.formats.parquet import taken_apart
+from dbshuf.sink.formats.parquet_footer import MAGIC, Footer, chunks_of
+from dbshuf.sink.formats.parquet_page_index import PageIndex
 
 
 def made(schema: pa.Schema, groups: list[pa.Table], **options: object) -> bytes:
@@ -28,12 +23,18 @@ def made(schema: pa.Schema, groups: list[pa.Table], **options: object) -> bytes:
 
 
 def joined(schema: pa.Schema, groups: list[pa.Table], **options: object) -> bytes:
-    footer, pages = Footer(taken_apart(made(schema, [], **options))[1]), b""
+    footer = Footer(taken_apart([made(schema, [], **options)]).footer)
+    index, pages = PageIndex(None), b""
     for group in groups:
-        own_pages, own_footer = taken_apart(made(schema, [group], **options))
-        footer.add(own_footer, len(pages))
-        pages += own_pages
-    return MAGIC + pages + footer.to_bytes()
+        own = taken_apart([made(schema, [group], **options)])
+        index.add(chunks_of(own.group), memoryview(own.index), len(pages))
+        footer.add(own.group, len(pages))
+        pages += b"".join(own.pages)
+    end = io.BytesIO()
+    index.write(end)
+    data = MAGIC + pages + end.getvalue() + footer.to_bytes(index, len(MAGIC) + len(pages))
+    index.close()
+    return data
 
 
 def wide(rows: int) -> pa.Table:
@@ -50,6 +51,8 @@ def wide(rows: int) -> pa.Table:
         {"compression": "zstd"},
         {"compression": "none", "use_dictionary": False, "write_statistics": False},
         {"write_page_checksum": True, "store_schema": False, "version": "1.0"},
+        {"write_page_index": True, "data_page_size": 500, "write_batch_size": 20},
+        {"write_page_index": True, "write_statistics": ["c7"]},
     ],
     ids=str,
 )

@@ -13,13 +13,13 @@ import pyarrow as pa
 from dbshuf.sink.encoder_threads import EncoderThreads, MemoryFile
 from dbshuf.sink.formats.zstd_checksum import FrameChecksum
 from dbshuf.sink.memory import compressing_threads
+from dbshuf.sink.output_format import gzip_level
 from dbshuf.sink.raw_file import ByteOutput, WithHead
 from dbshuf.sink.target import Target
 from dbshuf.units import KIB
 
 BLOCK_BYTES = 512 * KIB  # compressed at a time; from 128 KiB to 1 MiB gzip's size moves 0.1 %
 
-_GZIP_LEVEL = 6
 _DICTIONARY_BYTES = 32 * KIB  # deflate's window
 # Magic, deflate, no name, mtime 0 (the same text makes the same file), unknown system.
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -30,7 +30,8 @@ _ZSTD_FOOT_BYTES = 3  # an empty block
 def compressed(output: ByteOutput, target: Target) -> ByteOutput:
     """Return where a stream goes so that it ends up in `output` as the target's format says."""
     if target.format.endswith(".gz"):
-        return Gzip(output, compressing_threads(target))
+        level = gzip_level(target.compression)
+        return Gzip(output, compressing_threads(target), level)
     return Zstd(output) if target.format.endswith(".zst") else output
 
 
@@ -71,7 +72,8 @@ class Gzip:
     as dictionary, so the parts join into one deflate stream that any gzip reads.
     """
 
-    def __init__(self, output: ByteOutput, threads: int) -> None:
+    def __init__(self, output: ByteOutput, threads: int, level: int) -> None:
+        self._level = level
         self._output = WithHead(output, _GZIP_HEAD)
         self._threads = EncoderThreads[bytes](threads, depth=threads + 1, write=self._output.write)
         self._blocks = Blocks(BLOCK_BYTES)
@@ -101,16 +103,16 @@ class Gzip:
         self._output.abort()
 
     def _compress(self, block: bytes, flush: int) -> None:
-        self._threads.call(_deflate, block, self._dictionary, flush)
+        self._threads.call(_deflate, block, self._dictionary, flush, self._level)
         self._crc = zlib.crc32(block, self._crc)
         self._text_bytes += len(block)
         self._dictionary = (self._dictionary + block[-_DICTIONARY_BYTES:])[-_DICTIONARY_BYTES:]
 
 
-def _deflate(block: bytes, dictionary: bytes, flush: int) -> bytes:
+def _deflate(block: bytes, dictionary: bytes, flush: int, level: int) -> bytes:
     """Raw deflate of one block, as a part of a longer stream."""
     packer = zlib.compressobj(
-        _GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, 0, dictionary
+        level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, 0, dictionary
     )
     return packer.compress(block) + packer.flush(flush)
 

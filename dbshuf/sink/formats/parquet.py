@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dbshuf.base.thrift import Struct
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.encoder_threads import MemoryFile
 from dbshuf.sink.formats.column_file import (
@@ -18,7 +19,8 @@ from dbshuf.sink.formats.column_file import (
     batches_of,
     file_metadata,
 )
-from dbshuf.sink.formats.parquet_footer import MAGIC, Footer
+from dbshuf.sink.formats.parquet_footer import MAGIC, Footer, chunks_of, only_group
+from dbshuf.sink.formats.parquet_page_index import PageIndex, index_start
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
@@ -31,6 +33,10 @@ from dbshuf.units import MIB
 # 147 bytes.
 ROW_GROUP_ROWS = 1 << 20
 
+# Of a Bloom filter: of values that a group does not have, how many it lets through. As in
+# DuckDB; 10 bits a row, up to twice that, since a filter is a power of two long.
+_FALSE_POSITIVES = 0.01
+
 _LONG_BYTES = 16 * MIB  # a row that is written without statistics
 
 _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, and this
@@ -38,9 +44,17 @@ _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A row group: its pages as they lie in a file, and the footer of a file of it alone."""
+    """A row group of a file of its own.
+
+    pages   as they lie in the file, and the Bloom filters behind them
+    index   the page index, as it lies behind these
+    group   what the footer says of it; None: there are no rows
+    footer  of the file
+    """
 
     pages: list[bytes]
+    index: bytes
+    group: Struct | None
     footer: bytes
 
 
@@ -73,6 +87,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         self._schema = records.schema.with_metadata(self._says)
         self._cast: SchemaCast | None = None
         self._options: dict[str, Any] = {}
+        self._bloom = target.bloom
+        self._cdc = target.cdc
         notes = notes_in(target.written)
         if target.written is not None:
             seen = reader_schema(target.written).with_metadata(self._says)
@@ -85,6 +101,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             self._options |= self._footer.options_for(notes)
             self._footer = Footer(self._encode([]).footer)
             self._footer.describe(notes, self._says)
+        self._index = PageIndex(target.temp_dir)
         self._page_bytes = 0  # written so far
 
     def _begin(self, group: Group) -> None:
@@ -94,21 +111,33 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         begin(self._encode, group)
 
     def _put(self, encoded: RowGroup) -> None:
-        self._footer.add(encoded.footer, self._page_bytes)
+        assert encoded.group is not None
+        self._index.add(chunks_of(encoded.group), memoryview(encoded.index), self._page_bytes)
+        self._footer.add(encoded.group, self._page_bytes)
         for page in encoded.pages:
             self._output.write(page)
             self._page_bytes += len(page)
 
     def _end_bytes(self) -> int:
-        return len(self._footer.to_bytes())
+        return self._index.size_bytes + len(self._footer_bytes())
 
     def _write_end(self) -> None:
-        self._output.write(self._footer.to_bytes())
+        footer = self._footer_bytes()
+        self._index.write(self._output)
+        self._output.write(footer)
+        self._index.close()
+
+    def _footer_bytes(self) -> bytes:
+        return self._footer.to_bytes(self._index, len(MAGIC) + self._page_bytes)
+
+    def abort(self) -> None:
+        super().abort()
+        self._index.close()
 
     def _encode(self, group: Group) -> RowGroup:
         try:
             rows = self._table(group) if group else None
-            made, file = self._opened(_options_for(rows))
+            made, file = self._opened(self._options_for(rows))
             try:
                 if rows is not None:
                     file.write_table(rows, row_group_size=rows.num_rows)
@@ -119,7 +148,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
             raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
         file.close()
-        return _taken_apart(made.take())
+        return taken_apart(made.take())
 
     def _opened(self, more: dict[str, Any]) -> tuple[MemoryFile, pq.ParquetWriter]:
         """Return a file of one group in memory, and what writes it."""
@@ -130,6 +159,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             compression=self._codec,
             compression_level=self._level,
             write_page_checksum=True,
+            write_page_index=True,
+            use_content_defined_chunking=self._cdc,
             **self._options | more,
         )
         return made, writer
@@ -140,22 +171,35 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             batches = list(map(self._cast.cast, batches))
         return pa.Table.from_batches(batches)
 
+    def _options_for(self, rows: pa.Table | None) -> dict[str, Any]:
+        """Return how the rows of a group are written.
 
-def _options_for(rows: pa.Table | None) -> dict[str, Any]:
-    """Return how a row that is a group of its own is written.
+        pyarrow keeps four copies of a long text for its minimum and maximum, and then leaves
+        them out: 7.8 copies of it at once, and 3.6 without (pyarrow 26.0.1, zstd).
+        """
+        if rows is None:
+            return {}
+        is_long = rows.num_rows == 1 and rows.nbytes > _LONG_BYTES
+        bloom = {"ndv": max(rows.num_rows, 1), "fpp": _FALSE_POSITIVES}
+        filters = {"bloom_filter_options": dict.fromkeys(self._bloom, bloom)}
+        return filters | ({"write_statistics": False} if is_long else {})
 
-    pyarrow keeps four copies of a long text for its minimum and maximum, and then leaves them
-    out: 7.8 copies of it at once, and 3.6 without (pyarrow 26.0.1, zstd).
-    """
-    is_long = rows is not None and rows.num_rows == 1 and rows.nbytes > _LONG_BYTES
-    return {"write_statistics": False} if is_long else {}
 
-
-def _taken_apart(pieces: list[bytes]) -> RowGroup:
+def taken_apart(pieces: list[bytes]) -> RowGroup:
     """Return the group of a whole file: magic, pages, footer, its length in four bytes, magic."""
     end = b""
     while len(end) < (size := _FOOT_BYTES + int.from_bytes(end[-_FOOT_BYTES:-4], "little")):
         end = pieces.pop() + end
     pieces.append(end[:-size])
     pieces[0] = pieces[0].removeprefix(MAGIC)
-    return RowGroup(pieces, end[-size:-_FOOT_BYTES])
+    footer = end[-size:-_FOOT_BYTES]
+    group = only_group(footer)
+    start = None if group is None else index_start(chunks_of(group))
+    if start is None:
+        return RowGroup(pieces, b"", group, footer)
+    index_bytes = len(MAGIC) + sum(map(len, pieces)) - start
+    index = b""
+    while len(index) < index_bytes:
+        index = pieces.pop() + index
+    pieces.append(index[:-index_bytes])
+    return RowGroup(pieces, index[-index_bytes:], group, footer)

@@ -12,7 +12,7 @@ format:
 
     FileMetaData  2 schema, 3 num_rows, 4 row_groups, 5 key_value_metadata
     RowGroup      1 columns, 3 num_rows, 5 file_offset, 7 ordinal
-    ColumnChunk   2 file_offset, 3 meta_data, 4 and 6 offsets of its indexes
+    ColumnChunk   2 file_offset, 3 meta_data; its indexes: see parquet_page_index.py
     ColumnMetaData  9, 10, 11 and 14: offsets of its pages and of its filter
     KeyValue      1 key, 2 value
 
@@ -31,13 +31,14 @@ from dbshuf.base.parquet_types import (
     unordered_leaves,
 )
 from dbshuf.base.thrift import BINARY, I64, LIST, STRUCT, Reader, Struct, value_bytes
+from dbshuf.sink.formats.parquet_page_index import PageIndex
 
 MAGIC = b"PAR1"
 
 _SCHEMA, _KEY_VALUES = 2, 5
 _NUM_ROWS, _ROW_GROUPS = 3, 4
 _GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
-_CHUNK_OFFSETS, _CHUNK_META = (2, 4, 6), 3
+_CHUNK_OFFSET, _CHUNK_META = 2, 3
 _META_OFFSETS = (9, 10, 11, 14)
 
 
@@ -50,12 +51,11 @@ class Footer:
         self._groups: list[bytes] = []
         self._rows = 0
 
-    def add(self, footer: bytes, moved_bytes: int) -> None:
+    def add(self, group: Struct, moved_bytes: int) -> None:
         """Add the one group of a file whose pages now lie `moved_bytes` farther on."""
-        _, (_, (group,)) = Reader(footer).struct()[_ROW_GROUPS]
         _move(group, (_GROUP_OFFSET,), moved_bytes)
-        for chunk in group[_GROUP_COLUMNS][1][1]:
-            _move(chunk, _CHUNK_OFFSETS, moved_bytes)
+        for chunk in chunks_of(group):
+            _move(chunk, (_CHUNK_OFFSET,), moved_bytes)
             _move(chunk[_CHUNK_META][1], _META_OFFSETS, moved_bytes)
         group.pop(_GROUP_ORDINAL, None)  # pyarrow writes none, and readers need none
         self._rows += group[_GROUP_ROWS][1]
@@ -81,12 +81,36 @@ class Footer:
         entries = [{1: (BINARY, key), 2: (BINARY, value)} for key, value in pairs.items()]
         self._file[_KEY_VALUES] = (LIST, (STRUCT, entries))
 
-    def to_bytes(self) -> bytes:
-        """Return the footer of all groups, its length and the magic: the end of the file."""
+    def to_bytes(self, index: PageIndex, first: int) -> bytes:
+        """Return the footer of all groups, its length and the magic: the end of the file.
+
+        index, first  the page index of all groups, and the byte at which it begins
+        """
+        groups = [_placed(group, index, first) for group in self._groups]
         self._file[_NUM_ROWS] = (I64, self._rows)
-        self._file[_ROW_GROUPS] = (LIST, (STRUCT, self._groups))
+        self._file[_ROW_GROUPS] = (LIST, (STRUCT, groups))
         footer = value_bytes(STRUCT, self._file)
         return footer + len(footer).to_bytes(4, "little") + MAGIC
+
+
+def only_group(footer: bytes) -> Struct | None:
+    """Return the row group of a file that has one; None: it has none."""
+    groups = Reader(footer).struct()[_ROW_GROUPS][1][1]
+    return groups[0] if groups else None
+
+
+def chunks_of(group: Struct) -> list[Struct]:
+    """Return the column chunks of a row group."""
+    chunks: list[Struct] = group[_GROUP_COLUMNS][1][1]
+    return chunks
+
+
+def _placed(encoded: bytes, index: PageIndex, first: int) -> bytes:
+    """Return a row group that knows where its page index is."""
+    group = Reader(encoded).struct()
+    for chunk in chunks_of(group):
+        index.place(chunk, first)
+    return value_bytes(STRUCT, group)
 
 
 def _move(struct: Struct, fields: tuple[int, ...], moved_bytes: int) -> None:

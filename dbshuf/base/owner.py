@@ -72,6 +72,34 @@ def lock_owner(hidden: Path, work_dir: str = "") -> int | None:
     that knows no locks has nothing to tell a later run by.
     """
     name = owner_of(hidden)
+    fd = _locked_at_once(name)
+    if fd is None:
+        fd = _locked_before_named(name)
+    if fd is None:
+        return None
+    with contextlib.suppress(OSError):  # a full disk: the lock alone says enough
+        os.write(fd, json.dumps(asdict(replace(Owner.this_run(), work_dir=work_dir))).encode())
+    return fd
+
+
+def _locked_at_once(name: Path) -> int | None:
+    """Lock a file without a name, and give it one: a kill at no moment leaves it half made."""
+    try:
+        fd = os.open(name.parent, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except (OSError, AttributeError):  # not every file system, nor every kernel, has them
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # With a descriptor of a folder, which an absolute name ignores, the link is followed.
+        os.link(f"/proc/self/fd/{fd}", name, src_dir_fd=fd)
+        return fd
+    except OSError:
+        os.close(fd)
+        return None
+
+
+def _locked_before_named(name: Path) -> int | None:
+    """Lock a file under another name, and rename it."""
     begun = name.with_name(name.name + UNLOCKED_SUFFIX)
     try:
         fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
@@ -80,14 +108,12 @@ def lock_owner(hidden: Path, work_dir: str = "") -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.rename(begun, name)
+        return fd
     except OSError:
         os.close(fd)
         with contextlib.suppress(OSError):
             os.unlink(begun)
         return None
-    with contextlib.suppress(OSError):  # a full disk: the lock alone says enough
-        os.write(fd, json.dumps(asdict(replace(Owner.this_run(), work_dir=work_dir))).encode())
-    return fd
 
 
 def unlock_owner(hidden: Path, fd: int | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow
 
+from dbshuf.base.address_space import room_bytes
 from dbshuf.units import MIB
 
 _NEAR_BYTES = 48 * MIB  # what is kept may grow by that much between two looks, or by an eighth
@@ -55,7 +56,13 @@ def relieve(cap_bytes: int) -> None:
 def available_bytes() -> int:
     """Return the memory that this process may use: the machine's, or its cgroup's if less."""
     machine = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
-    return min([machine, *_cgroup_limits()])
+    return min([machine, *cgroup_limits()])
+
+
+def default_memory_bytes(threads: int) -> int:
+    """Return --memory where none is given: half of what there is, if there are addresses for it."""
+    half, room = available_bytes() // 2, room_bytes(threads)
+    return half if room is None else min(half, room)
 
 
 def usable_cores() -> int:
@@ -65,16 +72,22 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cgroup_limits() -> list[int]:
-    """Every memory limit (bytes) on the path from this process's cgroup to the root."""
+def cgroup_limits(
+    memberships: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
+) -> list[int]:
+    """Return every memory limit (bytes) on the path from this process's cgroup to the root.
+
+    memberships  where the kernel names the cgroups of this process
+    mount        where they are to be seen, of version 2, or of version 1 by controllers
+    """
     try:
-        memberships = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = memberships.read_text().splitlines()
     except OSError:
         return []
     limits = []
-    for membership in memberships:
-        _, controllers, name = membership.split(":", 2)
-        root, file = Path("/sys/fs/cgroup"), "memory.max"
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        root, file = mount, "memory.max"
         if "memory" in controllers.split(","):
             root, file = root / "memory", "memory.limit_in_bytes"
         elif controllers:

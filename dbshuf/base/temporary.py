@@ -47,7 +47,8 @@ def release(path: Path) -> None:
     """Forget a name: what it named has been removed, or has its final name."""
     _kept.discard(path)
     if path in _claimed:
-        unlock_owner(path, _claimed.pop(path))
+        unlock_owner(path, _claimed[path])
+        _claimed.pop(path, None)  # last: a signal before leaves it to the end of the process
 
 
 def remove(path: Path) -> None:

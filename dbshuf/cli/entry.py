@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from dbshuf.base.commit import tell_at_commit
 from dbshuf.base.messages import printable
 from dbshuf.cli.app import app, command_names
 from dbshuf.cli.progress import say
@@ -16,11 +17,13 @@ from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
 from dbshuf.errors import (
     DbshufError,
     MemoryRefused,
-    OutputUnwritable,
+    OutputSpaceShort,
     QueryFailed,
     QueryInvalid,
     UsageError,
 )
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,8 +31,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """The first SIGINT, SIGTERM or SIGHUP raises in the main thread; later ones are ignored.
+    """The first signal that asks for an end raises in the main thread; later ones are ignored.
 
+    SIGQUIT (Ctrl-\\) and SIGXCPU (`ulimit -t`) would else leave temporary data, and a core.
     `received` keeps the number even if an engine wraps the exception in its own. A signal
     that is ignored from outside (nohup, a background job of a script) stays ignored.
     """
@@ -39,10 +43,11 @@ class StopSignals:
         self._numbers: list[int] = []
 
     def catch(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
                 self._numbers.append(number)
+        tell_at_commit(lambda: self.answer(signal.SIG_IGN))  # too late to stop it
 
     def answer(self, action: signal.Handlers) -> None:
         for number in self._numbers:
@@ -97,7 +102,7 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
         return 0
     if (number := _errno(error)) in {errno.ENOSPC, errno.EDQUOT}:
         drop_stdout()
-        error = OutputUnwritable(f"output: {os.strerror(number)}", hint="free some space")
+        error = OutputSpaceShort(f"output: {os.strerror(number)}", hint="free some space")
     if isinstance(error, MemoryError) or _errno(error) == errno.ENOMEM or _is_threadless(error):
         error = MemoryRefused(
             f"the system gives this process no more memory: {_one_line(error)}",

@@ -10,6 +10,7 @@ Insertion takes 1.4 us a row of 147 bytes, and order and reading 2 (SQLite 3.40.
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -239,7 +240,7 @@ class SqliteOrder:
         """Turn errors of SQLite into those for users."""
         try:
             yield
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except (sqlite3.Error, OSError, OverflowError, MemoryError) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_INTERRUPT:
                 raise Stopped from None
             raise _explained(error, self._plan) from error
@@ -260,7 +261,7 @@ def _ends_of(rows: pa.Array) -> np.ndarray:
 
 def _explained(error: Exception, plan: SqlitePlan) -> DbshufError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
         return TempSpaceShort(
             f"temporary directory `{plan.temp_dir}` is full",
             hint="free space there or pass --temp-dir DIR; no output was written",

@@ -16,14 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbshuf.base.address_space import check_room
 from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
-from dbshuf.base.process_memory import available_bytes, peak_resident_bytes, usable_cores
+from dbshuf.base.process_memory import default_memory_bytes, peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.remote_names import is_remote
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import (
     InputBeyondBounds,
+    InputUnreadable,
     NoInputFiles,
     OutputUnwritable,
     SchemaMismatch,
@@ -151,7 +153,9 @@ def ingest(
     for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
         if value is not None and value < least:
             raise UsageError(f"{option} {value} must be at least {least}")
-    cap = available_bytes() // 2 if memory is None else parse_bytes(memory, "--memory")
+    threads = threads or usable_cores()
+    cap = default_memory_bytes(threads) if memory is None else parse_bytes(memory, "--memory")
+    check_room(cap, threads)
     asked = replace(asked, memory_bytes=cap)
     temp = _temp_folder(path, temp_dir)
     remove_leftovers([temp, path.absolute().parent])
@@ -160,7 +164,7 @@ def ingest(
         raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
     found = _resolved(path, own, names_of(inputs), names_of(include), names_of(exclude))
     call = _opened(path, own, found, asked, hive=hive, cap_bytes=cap)
-    done = call.run(temp, threads or usable_cores(), progress)
+    done = call.run(temp, threads, progress)
     return _result(path, done, started)
 
 
@@ -191,7 +195,7 @@ def _opened(
     cap_bytes: int,
 ) -> "_Ingest":
     """Return the call, once its store is there and the inputs go into it."""
-    info = engine.look(path) if os.path.lexists(path) else None
+    info = _looked(path, engine) if os.path.lexists(path) else None
     kind = _kind(found, asked, info)
     found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
     room = make_room(cap_bytes, found, kind, packs_vectors=engine.packs_vectors)
@@ -199,6 +203,14 @@ def _opened(
         info = create_store(path, engine, found, kind, asked)
     _check_alike(info, asked, kind)
     return _Ingest(info, engine, found, asked, room)
+
+
+def _looked(path: Path, engine: StoreEngine) -> StoreInfo:
+    """Return what a store holds. Raises OutputUnwritable if another program has it open."""
+    try:
+        return engine.look(path)
+    except InputUnreadable as error:  # of a store that is only read
+        raise OutputUnwritable(error.message, hint=error.hint) from error
 
 
 def _result(path: Path, done: Sequence[Ingested], started: float) -> IngestResult:

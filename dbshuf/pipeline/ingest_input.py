@@ -226,6 +226,8 @@ class Intake:
                 self._count(sizes)
                 arrays = [pa.array(ids + self._origin), *columns]
                 yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        except GeneratorExit:  # the engine wants no more, and says why
+            raise
         except BaseException as error:
             self.failure = error
             raise

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbshuf.base.address_space import check_room
 from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
@@ -96,9 +97,9 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     if not options.is_answer:
         options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
     threads = options.threads or usable_cores()
+    cap = _cap(options, threads)
     read = what_is_read(options)
     shape, inputs = read.shape, read.inputs
-    cap = memory_cap(options)
     strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
     work = work_plan(options, read, target)
@@ -202,6 +203,13 @@ def _first_of_two(
 
 def _strategy(options: Options) -> str:
     return ALIASES.get(options.strategy, options.strategy)
+
+
+def _cap(options: Options, threads: int) -> int:
+    """Return what the process may have (bytes); MemoryRefused where the system gives it less."""
+    cap = memory_cap(options)
+    check_room(cap, threads)
+    return cap
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:

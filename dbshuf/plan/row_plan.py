@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbshuf.base.process_memory import available_bytes
+from dbshuf.base.process_memory import default_memory_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import SAME, Options, terminator_of
 from dbshuf.query.json_scan import json_structure
@@ -258,7 +258,7 @@ def _whole_query(options: Options, seen: "pa.Schema", *, id_is_data: bool) -> "W
 def memory_cap(options: Options) -> int:
     """Return what the process may have (bytes)."""
     if options.memory is None:
-        return available_bytes() // 2
+        return default_memory_bytes(options.threads or usable_cores())
     return parse_bytes(options.memory, "--memory")
 
 

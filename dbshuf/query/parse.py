@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from dbshuf.base.messages import without_values
 from dbshuf.base.statements import statement
 from dbshuf.errors import QueryInvalid
 
@@ -86,8 +87,12 @@ def _place(found: Node) -> int | None:
 
 
 def first_sentence(error: Exception) -> str:
-    """Return what an error of DuckDB says without its advice, on one line."""
-    return shown(_ADVICE.split(details(error).message, maxsplit=1)[0].split("\n")[0])
+    """Return what an error of DuckDB says of a row, on one line.
+
+    Without its advice, and without what it quotes of the row.
+    """
+    said = _ADVICE.split(details(error).message, maxsplit=1)[0].split("\n")[0]
+    return shown(without_values(said))
 
 
 def shown(text: str, limit: int = _SHOWN_CHARACTERS) -> str:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.block_io import write_file
+from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, is_our_card
@@ -182,6 +183,8 @@ class HiddenFile:
         self.output = DiskFile(
             self._hidden, shown=shown, mode=mode, with_sum=kept is not None, had=had
         )
+        with in_words(shown):  # what a later process goes on with has its last mode already
+            self._mode = _keep_private(self._hidden) if kept is None else None
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -192,6 +195,9 @@ class HiddenFile:
         with in_words(self._shown):
             if self._old is not None:
                 _take_after(self._hidden, self._old)
+            elif self._mode is not None:
+                _set_mode(self._hidden, self._mode)
+            commit()
             os.replace(self._hidden, self._final)
             release(self._hidden)
             _sync_directory(self._final.parent)
@@ -224,8 +230,8 @@ class HiddenDirectory:
             self._hidden = claimed(hidden, kept)
             if kept is None or not self._hidden.is_dir():
                 os.mkdir(self._hidden)
-            if self._whole and found.old is not None:
-                _take_after(self._hidden, found.old)
+            self._mode = _keep_private(self._hidden) if kept is None else None
+        self._old = found.old
         self.place = self._hidden.parent
 
     def create(self, name: str | None) -> tuple[int, DiskFile]:
@@ -289,6 +295,11 @@ class HiddenDirectory:
                 self._move_in(names, folders)
 
     def _rename_whole(self) -> bool:
+        if self._old is not None:
+            _take_after(self._hidden, self._old)
+        elif self._mode is not None:
+            _set_mode(self._hidden, self._mode)
+        commit()
         try:
             os.rename(self._hidden, self._final)
         except OSError as error:
@@ -301,6 +312,7 @@ class HiddenDirectory:
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
+        commit()
         for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(self._final / CARD_NAME) else [])):
             (self._final / name).unlink(missing_ok=True)
         _sync_directory(self._final)
@@ -328,6 +340,19 @@ def _make_folder(folder: Path) -> None:
         os.mkdir(folder)
 
 
+def _keep_private(hidden: Path) -> int:
+    """Let nobody else look into what is not shown yet; return the mode that it was made with."""
+    mode = stat.S_IMODE(os.stat(hidden).st_mode)
+    _set_mode(hidden, mode & stat.S_IRWXU)
+    return mode
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set a mode; a file system may know none."""
+    with contextlib.suppress(OSError):
+        os.chmod(path, mode)
+
+
 def _take_after(hidden: Path, old: os.stat_result) -> None:
     """Give what is about to be shown the owner, group and mode of what it replaces.
 
@@ -341,8 +366,7 @@ def _take_after(hidden: Path, old: os.stat_result) -> None:
             break
     else:
         mode &= ~stat.S_IRWXG
-    with contextlib.suppress(OSError):
-        os.chmod(hidden, mode)
+    _set_mode(hidden, mode)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -48,16 +48,17 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
     """Turn an OSError into one of ours; a closed pipe stays a BrokenPipeError.
 
     shown           the output, as the user knows it
-    written_bytes   bytes that it had taken, when it fails for want of room
+    written_bytes   bytes that it had taken, where it takes any
     """
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and written_bytes is not None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            after = "" if written_bytes is None else f" after {human(written_bytes)}"
             raise OutputSpaceShort(
-                f"`{shown}`: disk full after {human(written_bytes)} ({error.strerror})",
+                f"`{shown}`: disk full{after} ({error.strerror})",
                 hint="make room there, or write to another disk",
             ) from error
         raise OutputUnwritable(f"`{shown}` cannot be written: {error.strerror}") from error

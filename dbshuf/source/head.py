@@ -56,15 +56,17 @@ def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> byt
             header, owner = found, source.name
         elif found != header:
             raise HeaderMismatch(
-                f"the first {lines} line(s) of `{owner}` and `{source.name}` differ:"
-                f" {_shown(header)} and {_shown(found)}",
+                f"the first {lines} line(s) of `{owner}` and `{source.name}` differ"
+                f" from byte {_alike_bytes(header, found):,} on",
                 hint="all inputs must have one header; shuffle the others on their own",
             )
     return header
 
 
-def _shown(header: bytes) -> str:
-    return repr(header[:60])[1:] + ("..." if len(header) > 60 else "")
+def _alike_bytes(one: bytes, other: bytes) -> int:
+    """Return how many bytes two texts begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _first_lines(source: Input, lines: int, terminator: bytes) -> bytes:

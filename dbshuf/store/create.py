@@ -12,7 +12,7 @@ import pyarrow as pa
 from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.temporary import claim, remove
-from dbshuf.errors import OutputUnwritable, SchemaMismatch
+from dbshuf.errors import DbshufError, OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
 from dbshuf.query.json_keys import without_note
 from dbshuf.query.json_scan import json_structure
@@ -77,6 +77,9 @@ def create_store(
         columns = pa.schema([*places, *row])
         engine.create(hidden, columns, {**described, "row_group_rows": group_rows})
         _publish(hidden, path)
+    except DbshufError as error:  # which names what nobody has asked for
+        message = error.message.replace(str(hidden), str(path))
+        raise type(error)(message, hint=error.hint) from error
     finally:
         remove(hidden)
     return engine.look(path)

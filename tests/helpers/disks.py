@@ -1,6 +1,11 @@
-"""File systems of a test's own, where mounting is permitted."""
+"""File systems of a test's own, where mounting is permitted.
+
+With DBSHUF_REQUIRE_MOUNT=1 a test that needs one fails where root may not mount, instead of being
+skipped.
+"""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +23,8 @@ def mounted(place: Path, *what: str) -> Iterator[Path]:
         sys.platform != "linux"
         or subprocess.run(command, capture_output=True, check=False).returncode
     ):
+        if os.environ.get("DBSHUF_REQUIRE_MOUNT") and os.geteuid() == 0:
+            pytest.fail("mounting a file system is not permitted")
         pytest.skip("mounting a file system is not permitted")
     try:
         yield place
@@ -27,4 +34,9 @@ def mounted(place: Path, *what: str) -> Iterator[Path]:
 
 def small(place: Path) -> contextlib.AbstractContextManager[Path]:
     """A file system of 1 MiB."""
-    return mounted(place, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    return sized(place, "size=1m")
+
+
+def sized(place: Path, size: str) -> contextlib.AbstractContextManager[Path]:
+    """A file system of so many bytes or files: "size=20m", "nr_inodes=3"."""
+    return mounted(place, "-t", "tmpfs", "-o", size, "tmpfs")

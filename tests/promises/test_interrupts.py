@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
+from disks import sized
 
 from dbshuf import errors
 
@@ -36,17 +36,8 @@ def hidden_in(top: Path) -> list[str]:
 @pytest.fixture
 def disk(home: Path) -> Iterator[Path]:
     """A file system of 20 MB, really full when it is full."""
-    top = home.parent / "disk"
-    top.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(top)],
-        capture_output=True,
-        check=False,
-    )
-    if mount.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield top
-    subprocess.run(["umount", "-l", str(top)], check=True)
+    with sized(home.parent / "disk", "size=20m") as top:
+        yield top
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

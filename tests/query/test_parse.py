@@ -53,7 +53,7 @@ def test_a_message_is_one_short_printable_line():
     error = duckdb.Error(
         "Conversion Error: Could not convert 'a\x1b[31m. B' to INT32. Use TRY(...)"
     )
-    assert first_sentence(error) == "Could not convert 'a\\x1b[31m. B' to INT32"
+    assert first_sentence(error) == "Could not convert '...' to INT32"
     assert len(shown("x" * 10_000)) < 400
     assert first_sentence(duckdb.Error("Error: one\ntwo")) == "one"
 

@@ -208,9 +208,7 @@ def test_an_error_of_the_feed_comes_out_as_it_is(text, first, tmp_path):
 
 def test_a_value_that_fails_is_an_error_with_duckdbs_words(tmp_path):
     """And one that needs too much memory says so."""
-    with pytest.raises(
-        QueryFailed, match=r"--sql: Could not convert string '\d+ some words' to INT32"
-    ):
+    with pytest.raises(QueryFailed, match=r"--sql: Could not convert string '\.\.\.' to INT32"):
         run_whole("select line::int as n from lines", BATCHES, tmp_path)
     with pytest.raises(QueryFailed, match=r"cannot run this within its 16\.8 MB"):
         run_whole(

@@ -43,7 +43,8 @@ class JobRecord:
         seal.inputs = InputEntries(
             plan.inputs, self._rows, self._sums, why_not_hashed(plan.shape) or _IN_PARTS
         )
-        seal.rows_in = self._rows_in if plan.target.number is None else None
+        is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
+        seal.rows_in = self._rows_in if is_same else None
         seal.rows_out = self.rows_out
         seal.write(files, directory)
 

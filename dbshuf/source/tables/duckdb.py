@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.messages import without_values
 from dbshuf.base.statements import filled, identifier, statement
 from dbshuf.errors import (
     DbshufError,
@@ -160,5 +161,6 @@ def _query_error(what: str, error: Exception) -> DbshufError:
         hint = "it reads the tables of its database and nothing else"
     elif isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in what:
         hint = f"it has {human(MEMORY_BYTES)}: let it filter only, and sort nothing"
-    kind = QueryInvalid if isinstance(error, _UNSOUND) else QueryFailed
-    return kind(f"--table: {what}", hint=hint)
+    if isinstance(error, _UNSOUND):
+        return QueryInvalid(f"--table: {what}", hint=hint)
+    return QueryFailed(f"--table: {without_values(what)}", hint=hint)

@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,10 +117,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     theirs_in, to_browser = _high_pipe()
     from_browser, theirs_out = _high_pipe()
     nowhere = os.devnull
+    short = tempfile.mkdtemp(dir="/tmp")  # the path of a socket in it may have 107 bytes
     process = os.posix_spawn(
         path,
         [path, *_FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
-        {"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.environ["PATH"]},
+        {"HOME": str(folder), "TMPDIR": short, "PATH": os.environ["PATH"]},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, nowhere, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, nowhere, os.O_WRONLY, 0),
@@ -137,6 +139,7 @@ def browser(folder: Path) -> Iterator[Browser]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process, signal.SIGKILL)
         os.waitpid(process, 0)
+        shutil.rmtree(short, ignore_errors=True)
         os.close(to_browser)
         os.close(from_browser)
 

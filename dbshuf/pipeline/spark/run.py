@@ -6,6 +6,7 @@ import os
 import pickle
 import secrets
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ from dbshuf.plan.spark_plan import SparkPlan
 from dbshuf.sink.seal import WrittenFile
 
 _POLL_S = 0.5
+_GRACE_S = 2.0  # spark.python.task.killTimeout: so long has a Python that nobody waits for
+_MOST_GRACE_S = 20.0
 
 
 def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
@@ -126,10 +129,24 @@ def _run_job(
     except DbshufError:
         raise
     except Exception as error:
+        if plan.sends_shards:
+            _let_tasks_end(context)
         raise from_spark(error) from error
     finally:
         with contextlib.suppress(Exception):
             broadcast.destroy()
+
+
+def _let_tasks_end(context: Any) -> None:
+    """Give tasks of a failed job, which Spark is stopping, the time to abort what they send."""
+    until_s = time.monotonic() + _MOST_GRACE_S
+    with contextlib.suppress(Exception):
+        tracker = context._jsc.sc().statusTracker()  # the one of Python does not tell of executors
+        while time.monotonic() < until_s and any(
+            one.numRunningTasks() for one in tracker.getExecutorInfos()
+        ):
+            time.sleep(_POLL_S)
+    time.sleep(_GRACE_S)
 
 
 @contextlib.contextmanager

@@ -14,12 +14,12 @@ import typer
 from dbshuf.cli.clean import clean
 from dbshuf.cli.export import export
 from dbshuf.cli.ingest import ingest
+from dbshuf.cli.input_options import Inputs
 from dbshuf.cli.options import (
     INPUTS_HELP,
     CleanArguments,
     ExportArguments,
     IngestArguments,
-    Inputs,
     PlanArguments,
     QueryArguments,
     ReportArguments,

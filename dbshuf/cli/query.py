@@ -4,7 +4,9 @@ import sys
 from dataclasses import fields
 
 from dbshuf.cli.clean import clear_leftovers
-from dbshuf.cli.options import Inputs, QueryArguments, Report
+from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.options import QueryArguments
+from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout, write_stdout

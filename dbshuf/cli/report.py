@@ -4,8 +4,11 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from dbshuf.cli.check_options import Sampling
 from dbshuf.cli.clean import clear_leftovers
-from dbshuf.cli.options import Inputs, Report, ReportArguments, Sampling
+from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.options import ReportArguments
+from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout

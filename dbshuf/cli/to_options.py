@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.messages import printable
-from dbshuf.cli.options import ExportArguments, Inputs, Printing, Report, ShuffleArguments
+from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.options import ExportArguments, ShuffleArguments
+from dbshuf.cli.output_options import Printing, Report
 from dbshuf.cli.progress import say
 from dbshuf.errors import InputMissing, InputUnreadable, UsageError
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.messages import printable
 from dbshuf.base.progress import Progress
-from dbshuf.cli.options import Inputs, Report, VerifyArguments
+from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.options import VerifyArguments
+from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout, write_stdout

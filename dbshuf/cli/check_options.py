@@ -1,0 +1,77 @@
+"""The options of what looks at an output: verify, report, clean; see options.py."""
+
+from typing import Annotated
+
+from dbshuf.cli.option_types import flag, formats, group, value
+
+
+@group
+class Shuffled:
+    """What a shuffle wrote, where that has to be said."""
+
+    format: Annotated[
+        str | None,
+        value(
+            "--format",
+            "NAME",
+            "Take the output as txt, csv, tsv, jsonl, parquet or arrow.",
+            "by its content and its name",
+            formats,
+        ),
+    ] = None
+    binary: Annotated[
+        bool, flag("--binary", "Take the inputs as shuffle did with --binary: any bytes.")
+    ] = False
+
+
+@group
+class Sampling:
+    """What a report looks at, and where it goes."""
+
+    page: Annotated[
+        str | None, value("-o --output", "PATH", "Write the page to PATH.", "standard output")
+    ] = None
+    sample_rows: Annotated[
+        int,
+        value("--sample-rows", "N", "Look for about N rows of the output in the inputs.", "100000"),
+    ] = 100_000
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Show the run of this manifest; its inputs are read if none is named.",
+            "_manifest.json in the directory",
+        ),
+    ] = None
+
+
+@group
+class Checks:
+    """What is held against what."""
+
+    manifest: Annotated[
+        str | None,
+        value(
+            "--manifest",
+            "FILE",
+            "Check the files that this manifest names.",
+            "_manifest.json or SHA256SUMS in the directory",
+        ),
+    ] = None
+    seed: Annotated[
+        str | None,
+        value("--seed", "TEXT", "Check that the order is the one of TEXT.", "any order will do"),
+    ] = None
+    order: Annotated[
+        bool | None,
+        flag("--order/--no-order", "Check the order too, by --seed or the seed in the manifest."),
+    ] = None
+    sample: Annotated[
+        str | None,
+        value("--sample", "SHARE", "Look at a part of the rows, or of the files: 5%.", "all"),
+    ] = None
+    show_rows: Annotated[
+        bool, flag("--show-rows", "Show the rows that differ, not only where they are.")
+    ] = False
+    as_json: Annotated[bool, flag("--json", "Print what was found as JSON.")] = False

@@ -1,4 +1,4 @@
-"""Nested types and values of Arrow taken apart, and put together again."""
+"""Arrow's types told apart; nested ones and their values taken apart, and put together again."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+
+def is_text(kind: Any) -> bool:
+    """Whether values are text or bytes behind offsets of 32 or 64 bits."""
+    types = pa.types
+    return bool(
+        types.is_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_string(kind)
+        or types.is_large_binary(kind)
+    )
 
 
 def rebuilt(kind: Any, fields: Sequence[pa.Field]) -> Any:

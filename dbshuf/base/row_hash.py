@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
 from dbshuf.base.line_batch import LineBatch
-from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.nested_types import entries_of, is_text, list_bounds
 from dbshuf.base.row_batch import row_bytes
 
 _I64 = npt.NDArray[np.int64]
@@ -89,7 +89,7 @@ def chosen_rows(batch: pa.RecordBatch, share: float) -> Any:
     Of rows of one column of text it chooses those that `chosen_lines` does of lines.
     """
     first, sizes = batch.column(0), row_bytes(batch)
-    if not _is_text(first.type):
+    if not is_text(first.type):
         return _chosen(hash_values(first).high, sizes, share)
     looks = _looks(_texts(first))
     if first.null_count:
@@ -145,7 +145,7 @@ def hash_values(array: pa.Array) -> Hashes:
     elif pa.types.is_boolean(kind):
         values = pc.fill_null(array, False).cast(pa.uint8()).to_numpy(zero_copy_only=False)
         found = _hash_words([values.astype(np.uint64)], len(array))
-    elif _is_text(kind):
+    elif is_text(kind):
         found = _hash_bytes(*_texts(array))
     else:
         found = _hash_fixed(array, kind)
@@ -158,16 +158,6 @@ def hash_values(array: pa.Array) -> Hashes:
 
 def _names(count: int) -> list[str]:
     return [str(number) for number in range(count)]
-
-
-def _is_text(kind: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_string(kind)
-        or types.is_large_binary(kind)
-    )
 
 
 def _texts(array: pa.Array) -> Lines:

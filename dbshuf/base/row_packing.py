@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.nested_types import entries_of, fields_of
+from dbshuf.base.nested_types import entries_of, fields_of, is_text
 from dbshuf.base.row_batch import arrow_numbers
 
 _I64 = npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ def _streams(array: pa.Array, bounds: _I64) -> Iterator[pa.Array]:
         yield _stream(np.diff(ends).astype(np.uint32).view(np.uint8), bounds * 4)
         values = lists.values.slice(int(ends[0]), int(ends[-1] - ends[0]))
         yield from _streams(values, (ends - ends[0])[bounds])
-    elif _is_text(kind):
+    elif is_text(kind):
         ends = _text_ends(array)
         yield _stream(np.diff(ends).astype(np.uint32).view(np.uint8), bounds * 4)
         text = array.buffers()[2]
@@ -120,16 +120,6 @@ def _text_ends(array: pa.Array) -> _I64:
     return ends[array.offset :][: len(array) + 1].astype(np.int64)
 
 
-def _is_text(kind: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_string(kind)
-        or types.is_large_binary(kind)
-    )
-
-
 def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind))
 
@@ -164,7 +154,7 @@ class _Reading:
             buffers.append(_offsets(ends, is_large=pa.types.is_large_list(kind)))
             value = pa.struct(fields_of(kind)) if pa.types.is_map(kind) else kind.value_type
             children = [self.array(value, inner)]
-        elif _is_text(kind):
+        elif is_text(kind):
             ends, inner = self._ends(counts)
             is_large = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
             buffers += [_offsets(ends, is_large=is_large), self._take(inner)]

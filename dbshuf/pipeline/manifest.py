@@ -20,7 +20,7 @@ from dbshuf.plan.manifest import Wanted, manifest_target
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.sink import Target
-from dbshuf.sink.publish import FilePlace, place_of
+from dbshuf.sink.publish import FilePlace, place_of, publish_whole
 from dbshuf.sink.seal import Marked, NamedFile
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.hashing import CatchUp, with_digests
@@ -252,16 +252,8 @@ def publish_kept(kept: Path, wanted: Wanted, target: Target) -> None:
     if wanted.path is None:
         return
     with in_words(kept.parent), open(kept, "rb") as file:
-        place = place_of(manifest_target(target, wanted.path))
-        try:
-            while piece := file.read(_COPY_BYTES):
-                place.output.write(piece)
-            place.output.finish()
-            place.publish()
-        except BaseException:
-            place.output.abort()
-            place.discard()
-            raise
+        pieces = iter(lambda: file.read(_COPY_BYTES), b"")
+        publish_whole(manifest_target(target, wanted.path), pieces)
 
 
 def why_not_hashed(shape: Shape) -> str | None:

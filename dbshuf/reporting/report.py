@@ -19,7 +19,7 @@ from dbshuf.plan.row_plan import memory_cap
 from dbshuf.reporting.known_run import run_of
 from dbshuf.reporting.reading import read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
-from dbshuf.sink.publish import place_of
+from dbshuf.sink.publish import publish_whole
 from dbshuf.sink.target import Target
 from dbshuf.source.inputs import STDIN
 from dbshuf.units import MIB, human
@@ -104,7 +104,7 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
 
     page = contents_of(asked.output, sides, found, moved, run)
     html = html_of(page)
-    _write(target, html)
+    publish_whole(target, [html])
     return ReportResult(
         rows=found.lengths.rows,
         sampled=len(found.sample.hashes),
@@ -174,16 +174,3 @@ def _is_among_rows(asked: ReportOptions) -> bool:
     page = Path(os.path.realpath(str(asked.page)))
     is_below = page.is_relative_to(os.path.realpath(asked.output))
     return is_below and not page.name.startswith(("_", "."))
-
-
-def _write(target: Target, html: bytes) -> None:
-    """Write the page, whole or not at all."""
-    place = place_of(target)
-    try:
-        place.output.write(html)
-        place.output.finish()
-        place.publish()
-    except BaseException:
-        place.output.abort()
-        place.discard()
-        raise

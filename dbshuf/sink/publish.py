@@ -154,6 +154,23 @@ def place_of(target: "Target") -> FilePlace:
     return HiddenFile(found, shown=str(path))
 
 
+def publish_whole(target: "Target", pieces: Iterable[bytes]) -> None:
+    """Write the one file of a target as it comes, and show it: whole or not at all.
+
+    Raises  OutputUnwritable, OutputSpaceShort
+    """
+    place = place_of(target)
+    try:
+        for piece in pieces:
+            place.output.write(piece)
+        place.output.finish()
+        place.publish()
+    except BaseException:
+        place.output.abort()
+        place.discard()
+        raise
+
+
 class OpenPlace:
     """A descriptor, written as it is: there is nothing to hide or to rename."""
 

@@ -66,7 +66,9 @@ def test_lines_are_those_that_a_split_gives(text, blocks, terminator, workers):
             buffer_bytes=blocks * BLOCK,
             terminator=terminator,
         )
-        assert read_all(source, workers) == expected([text, text[::-1]], terminator)
+        with contextlib.closing(source):
+            found = read_all(source, workers)
+        assert found == expected([text, text[::-1]], terminator)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -87,7 +89,8 @@ def test_a_damaged_member_is_told_or_read_right(codec, data):
     raw = io.BytesIO(bytes(packed))
     source = make_source([Input(0, "in", None, codec, None, pipe=Pipe(raw, b""))])
     try:
-        rows = read_all(source)
+        with contextlib.closing(source):
+            rows = read_all(source)
     except InputBroken:
         assert change != "none"
         return

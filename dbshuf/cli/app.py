@@ -29,7 +29,6 @@ from dbshuf.cli.options import (
 from dbshuf.cli.plan import plan
 from dbshuf.cli.query import query
 from dbshuf.cli.report import report
-from dbshuf.cli.shuf import shuf
 from dbshuf.cli.shuffle import shuffle
 from dbshuf.cli.verify import verify
 
@@ -117,4 +116,6 @@ _add(verify, VerifyArguments)
 )
 def _shuf(context: typer.Context) -> None:
     """Do what GNU shuf does, with its options; see `dbshuf shuf --help`."""
+    from dbshuf.cli.shuf import shuf
+
     raise typer.Exit(shuf(context.args, "shuf"))  # of a process, cli/__init__.py comes first

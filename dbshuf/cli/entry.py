@@ -47,11 +47,17 @@ class StopSignals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
                 self._numbers.append(number)
-        tell_at_commit(lambda: self.answer(signal.SIG_IGN))  # too late to stop it
+        tell_at_commit(self._let_finish)
 
     def answer(self, action: signal.Handlers) -> None:
         for number in self._numbers:
             signal.signal(number, action)
+
+    def _let_finish(self) -> None:
+        """Ignore from here on what asks for an end: it is too late for that."""
+        for number in self._numbers:
+            if signal.getsignal(number) == self._stop:  # and not another's, who took it over
+                signal.signal(number, signal.SIG_IGN)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.answer(signal.SIG_IGN)

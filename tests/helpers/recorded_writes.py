@@ -49,7 +49,9 @@ class Recorder:
             path = paths[0] if isinstance(paths[0], str) else self._path(paths[0])
             at = os.lseek(paths[0], 0, os.SEEK_END) if call.__name__ == "write" else 0
             result = call(*args, **named)
-            if path.startswith(self._top) and not path.endswith((".owner", ".new", "-owner")):
+            if path.startswith(self._top) and not path.endswith(
+                (".owner", ".new", "-owner", " (deleted)")
+            ):
                 note(path, paths, result, is_there or at)
             return result
 

@@ -26,7 +26,7 @@ HEAD = b"the header\n"
 TEXTS = [HEAD + b"".join(b"%d of %d\n" % (i, n) for i in range(300)) for n in range(3)]
 LARGE = HEAD + b"".join(b"%0*d\n" % (20 + i % 90, i) for i in range(150_000))
 SCHEMA = json.loads((files("dbshuf.manifest") / "schema.json").read_text())
-MEMORY = "800MB"
+MEMORY = "3GB"
 
 
 def sha256(data: bytes) -> str:

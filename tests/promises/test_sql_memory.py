@@ -240,7 +240,7 @@ def test_a_select_with_too_wide_rows_is_told_the_cap_that_does(measured, home):
 
 def test_one_row_of_40_mb_goes_into_a_store_and_a_larger_one_is_told_its_cap(measured, home):
     """As in a shuffle: it may take what the cap has left."""
-    for size, name in ((40_000_000, "fits.jsonl"), (100_000_000, "large.jsonl")):
+    for size, name in ((40_000_000, "fits.jsonl"), (300_000_000, "large.jsonl")):
         (home / name).write_text('{"t":null}\n{"t":"' + "x" * size + '"}\n{"t":null}\n')
     ran = measured("ingest", "rows.db", "fits.jsonl", *FROM_JSON, "--memory", "2GB")
     assert ran.code == 0, ran.err

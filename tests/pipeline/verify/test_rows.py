@@ -204,7 +204,7 @@ def test_lines_are_the_same_in_every_format(tmp_path, out):
 
 def test_a_result_that_is_another_one_each_time_is_told_as_that(table, tmp_path):
     """A sum of doubles depends on which thread was first; here on what random() gives."""
-    options = {"sql": "select random() as r from lines", "memory": "1GB"}
+    options = {"sql": "select random() as r from lines", "memory": "3GB"}
     dbshuf.shuffle(table / "flat.parquet", tmp_path / "o.parquet", **options)
     with pytest.raises(VerifyFailed, match="read again they were not the same"):
         dbshuf.verify(table / "flat.parquet", tmp_path / "o.parquet", **options)
@@ -214,7 +214,7 @@ def test_json_lines_are_compared_as_they_are_or_as_columns(tmp_path):
     text = '{"a": 1, "b": [1, 2]}\n\n{"b": null,  "a": 2}\n{"a": 1, "b": [1, 2]}\n'
     (tmp_path / "in.jsonl").write_text(text)
     for out in ("o.jsonl", "o.parquet"):
-        options = {"input_format": "json", "memory": "1GB", "seed": SEED}
+        options = {"input_format": "json", "memory": "3GB", "seed": SEED}
         dbshuf.shuffle(tmp_path / "in.jsonl", tmp_path / out, **options)
         assert dbshuf.verify(tmp_path / "in.jsonl", tmp_path / out, **options).rows_in == 3
 
@@ -224,7 +224,7 @@ def test_shards_splits_headers_and_other_files_beside_them(tmp_path):
         body = "".join(f"{part} {n}\n" for n in range(500))
         (tmp_path / f"in{part}").write_text("head\n" + body)
     inputs, out = [tmp_path / "in0", tmp_path / "in1"], tmp_path / "out"
-    options = {"header": 1, "memory": "1GB"}
+    options = {"header": 1, "memory": "3GB"}
     dbshuf.shuffle(inputs, out, seed=SEED, shards=3, **options)
     for name in ("SHA256SUMS", "README.md", "_SUCCESS", ".hidden"):
         (out / name).write_text("no row\n")

@@ -6,6 +6,7 @@ in Parquet's statistics and in DuckDB. Floating-point numbers are not: statistic
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 Value = int | bytes
 
@@ -50,11 +51,11 @@ def may_hold_all(comparisons: Iterable[Comparison], bounds_of: BoundsOf) -> bool
     return all(one.may_hold(bounds_of(one.column)) for one in comparisons)
 
 
-def _may_be(operator: str, value: Value, least: Value, most: Value) -> bool:
+def _may_be(operator: str, value: Any, least: Any, most: Any) -> bool:
     if not (isinstance(value, int) is isinstance(least, int) is isinstance(most, int)):
         return True
     if operator == "=":
-        return least <= value <= most  # type: ignore[operator]
+        return bool(least <= value <= most)
     if operator in ("<", "<="):
-        return least < value or (operator == "<=" and least == value)  # type: ignore[operator]
-    return most > value or (operator == ">=" and most == value)  # type: ignore[operator]
+        return bool(least < value or (operator == "<=" and least == value))
+    return bool(most > value or (operator == ">=" and most == value))

@@ -2,7 +2,8 @@
 
 import secrets
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.base.address_space import check_room
@@ -11,7 +12,7 @@ from dbshuf.base.process_memory import release_unused, resident_bytes, usable_co
 from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
-from dbshuf.plan.manifest import wanted_of
+from dbshuf.plan.manifest import Wanted, wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
     Ordering,
@@ -20,7 +21,7 @@ from dbshuf.plan.ordering import (
     of_sample,
     order_asked,
 )
-from dbshuf.plan.plan import Plan
+from dbshuf.plan.plan import Plan, WorkPlan
 from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
 from dbshuf.plan.row_plan import (
     ROW_QUERY_BYTES,
@@ -49,6 +50,7 @@ from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 
 if TYPE_CHECKING:
+    from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.plan.spark_plan import SparkPlan
 
 
@@ -77,12 +79,68 @@ def spark_plan(options: Options) -> "SparkPlan":
     return replace(plan, wanted=wanted)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What is to be done, before memory is divided; see Plan for what stands there too.
+
+    options  with the seed, and the strategy under its own name
+    cap      what the process may have (bytes)
+    survey   of what is read
+    kept     of what is ordered
+    """
+
+    options: Options
+    sample: Sample | None
+    seed: str
+    threads: int
+    cap: int
+    read: ReadPlan
+    strata: "Strata | None"
+    target: Target
+    work: WorkPlan | None
+    wanted: Wanted | None
+    survey: Survey
+    kept: Survey
+    temp_dir: Path
+
+
+@dataclass(frozen=True)
+class _Division:
+    """How memory is divided, and what orders.
+
+    target     with what it may have
+    chosen     what orders the rows
+    otherwise  what does where that cannot; None: it can
+    first      of an order before that one
+    values     what strata may have
+    """
+
+    target: Target
+    chosen: Ordering
+    otherwise: Ordering | None
+    first: Layout | None
+    values: "StrataMemory | None"
+
+
 def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
     reads_only  whether rows are read alone, so that no room is needed for what is written
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
+    task = _task(options)
+    division = _divided(task, reads_only=reads_only)
+    plan = _plan(task, division)
+    if division.otherwise is not None:
+        plan = replace(plan, otherwise=_otherwise(plan, division.otherwise))
+    is_known = task.kept.is_exact and plan.shape.row_query is None  # nothing is refused on a guess
+    if is_known and not reads_only:
+        _check_space(plan)
+    return plan
+
+
+def _task(options: Options) -> _Task:
+    """Look at options, inputs and the output, and check them."""
     check_options(options)
     if options.engine == "spark":
         raise UsageError(
@@ -99,7 +157,6 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     threads = options.threads or usable_cores()
     cap = _cap(options, threads)
     read = what_is_read(options)
-    shape, inputs = read.shape, read.inputs
     strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
     work = work_plan(options, read, target)
@@ -108,7 +165,7 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
     check_schema(target)
     wanted = wanted_of(given, target)
     survey = survey_of(read)
-    kept = survey if sample is None else sample.kept(survey)  # of it what is ordered
+    kept = survey if sample is None else sample.kept(survey)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
@@ -116,10 +173,31 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         object_bytes=object_bytes(kept, target),
         is_noted=wanted is not None,
     )
+    return _Task(
+        options,
+        sample,
+        seed,
+        threads,
+        cap,
+        read,
+        strata,
+        target,
+        work,
+        wanted,
+        survey,
+        kept,
+        temp_dir,
+    )
+
+
+def _divided(task: _Task, *, reads_only: bool) -> _Division:
+    """Divide the memory, and choose what orders. Raises MemoryTooSmall, StrategyUnfit."""
+    options, read, target, sample = task.options, task.read, task.target, task.sample
+    shape, survey, kept, threads, cap = read.shape, task.survey, task.kept, task.threads, task.cap
     release_unused()
-    values, held = (None, 0) if strata is None else strata_memory(cap)
+    values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
-    if wanted is not None:
+    if task.wanted is not None:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
@@ -139,42 +217,43 @@ def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
         chosen, otherwise = as_one_statement(
             options, read, chosen, cap=cap, base=base, threads=threads
         )
-    plan = Plan(
-        inputs=inputs,
-        store=read.store,
-        shape=shape,
+    return _Division(target, chosen, otherwise, first, values)
+
+
+def _plan(task: _Task, division: _Division) -> Plan:
+    """Return the plan for a task, its memory divided."""
+    target, chosen = division.target, division.chosen
+    return Plan(
+        inputs=task.read.inputs,
+        store=task.read.store,
+        shape=task.read.shape,
         survey=chosen.survey,
         target=target,
-        seed=seed,
-        terminator=read.terminator,
-        header=read.header,
+        seed=task.seed,
+        terminator=task.read.terminator,
+        header=task.read.header,
         strategy=chosen.strategy,
         reason=chosen.reason,
-        is_auto=order_asked(options) == "auto",
-        threads=threads,
-        memory_bytes=cap,
+        is_auto=order_asked(task.options) == "auto",
+        threads=task.threads,
+        memory_bytes=task.cap,
         layout=chosen.layout,
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
-        temp_dir=temp_dir,
-        temp_bytes=_temp_bytes(kept, target, chosen.strategy, chosen.layout),
-        output_bytes=output_bytes(kept, target),
-        temp_free_bytes=shutil.disk_usage(temp_dir).free,
+        temp_dir=task.temp_dir,
+        temp_bytes=_temp_bytes(task.kept, target, chosen.strategy, chosen.layout),
+        output_bytes=output_bytes(task.kept, target),
+        temp_free_bytes=shutil.disk_usage(task.temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
-        tables=read.tables,
+        tables=task.read.tables,
         is_one_statement=chosen.is_one_statement,
-        sample=sample,
-        strata=strata,
-        strata_memory=values,
-        first=first,
-        work=work,
-        wanted=wanted,
+        sample=task.sample,
+        strata=task.strata,
+        strata_memory=division.values,
+        first=division.first,
+        work=task.work,
+        wanted=task.wanted,
     )
-    if otherwise is not None:
-        plan = replace(plan, otherwise=_otherwise(plan, otherwise))
-    if kept.is_exact and shape.row_query is None and not reads_only:  # no refusal on a guess
-        _check_space(plan)
-    return plan
 
 
 def _check_space(plan: Plan) -> None:

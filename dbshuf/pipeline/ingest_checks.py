@@ -1,0 +1,130 @@
+"""What an ingest is given, looked at before work: its inputs, and the store that they go into."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dbshuf.base.remote_names import is_remote
+from dbshuf.errors import NoInputFiles, OutputUnwritable, SchemaMismatch, StoreInvalid, UsageError
+from dbshuf.remote.names import shown
+from dbshuf.source.formats import NAMES, kind_of_inputs
+from dbshuf.source.head import ENCODED_KINDS, check_encoding
+from dbshuf.source.input import Input
+from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.store.create import InputOptions
+from dbshuf.store.engine import StoreEngine
+from dbshuf.store.opening import engine_for, engine_of
+from dbshuf.store.schema import NAMES as ENGINES
+from dbshuf.store.schema import StoreInfo
+
+_TEXT_KINDS = ("csv", "tsv", "json")  # which no look at the first bytes tells from lines
+
+
+def engine_of_store(path: Path, asked: str | None) -> StoreEngine:
+    """Return the engine of the store that is there, or of the new one.
+
+    Raises  StoreInvalid where the one that is there is of another than `asked`
+    """
+    wanted = engine_for(path, asked)
+    if not os.path.lexists(path):
+        return wanted
+    found = engine_of(path)
+    if asked is not None and found.name != asked:
+        raise StoreInvalid(
+            f"`{path}` is a {ENGINES[found.name]} database, and --engine is {asked}",
+            hint="leave out --engine, or name another store",
+        )
+    return found
+
+
+def spill_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
+    """Return where DuckDB may spill: as asked, or beside the store."""
+    folder = path.absolute().parent if asked is None else Path(asked)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    if asked is None:
+        raise OutputUnwritable(
+            f"cannot write `{path}`: `{folder}` is no directory that can be written",
+            hint="make it first, or check its permissions",
+        )
+    raise UsageError(
+        f"--temp-dir `{folder}` is no directory that can be written",
+        hint="name an existing directory",
+    )
+
+
+def resolved(
+    path: Path,
+    engine: StoreEngine,
+    names: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> list[Input]:
+    """Return the inputs but the store itself, which may lie in a directory of them."""
+    if not names or STDIN in names:
+        raise UsageError(
+            "a store is made of files, since it must know them again",
+            hint="name files, globs or directories; write a stream to a file first",
+        )
+    away = next((name for name in names if is_remote(name) and not os.path.lexists(name)), None)
+    if away is not None:
+        raise UsageError(
+            f"`{shown(away)}`: a store is made of files of this machine",
+            hint="download it first; `dbshuf shuffle` reads it where it is",
+        )
+    found = resolve_inputs(names, include, exclude)
+    pipes = [one for one in found if one.pipe is not None]
+    for one in pipes:
+        assert one.pipe is not None
+        one.pipe.raw.close()
+    if pipes:
+        raise UsageError(
+            f"`{pipes[0].name}` is a pipe, and a store must know its inputs again",
+            hint="write it to a file first",
+        )
+    own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}
+    left = [one for one in found if os.path.realpath(one.path or "") not in own]
+    if not left:
+        raise NoInputFiles(f"the only input is the store `{path}` itself")
+    return [replace(one, ordinal=number) for number, one in enumerate(left)]
+
+
+def kind_of(found: Sequence[Input], asked: InputOptions, info: StoreInfo | None) -> str:
+    """Return what the inputs hold: as asked, as they look, or as the store has it."""
+    kind = kind_of_inputs(found, asked.input_format, table=asked.table)
+    is_open = asked.input_format is None and kind == "lines"
+    if is_open and info is not None and info.kind in _TEXT_KINDS:
+        kind = info.kind
+    if kind != "lines" and (asked.header or asked.binary):
+        option = "--header" if asked.header else "--binary"
+        raise UsageError(f"{option} is for lines, and the inputs are {NAMES[kind]}")
+    if kind in ENCODED_KINDS and not asked.binary:
+        check_encoding(found, kind)
+    return kind
+
+
+def check_alike(info: StoreInfo, asked: InputOptions, kind: str) -> None:
+    """Raise unless inputs as they are asked for go into a store.
+
+    Raises  SchemaMismatch, StoreInvalid
+    """
+    if kind != info.kind:
+        raise SchemaMismatch(
+            f"`{info.path}` holds {NAMES[info.kind]}, and the inputs are {NAMES[kind]}",
+            hint="make another store for them",
+        )
+    for option, is_kept, is_asked in (
+        ("--zero-terminated", info.terminator == b"\0", asked.zero_terminated),
+        ("--binary", info.is_binary, asked.binary),
+    ):
+        if is_kept != is_asked:
+            raise StoreInvalid(
+                f"`{info.path}` was made {'with' if is_kept else 'without'} {option}",
+                hint=f"{'pass' if is_kept else 'leave out'} {option}, or make another store",
+            )
+    if info.header_lines != asked.header:
+        raise StoreInvalid(
+            f"`{info.path}` was made with --header {info.header_lines}, not {asked.header}",
+            hint=f"pass --header {info.header_lines}, or make another store",
+        )

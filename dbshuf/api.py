@@ -265,33 +265,34 @@ def report(
     return make_report(asked, progress)
 
 
-@overload
-def stream(
-    inputs: Names,
-    *,
-    memory: str | int | None = None,
-    seed: str | int | None = None,
-    strategy: str = "auto",
-    threads: int | None = None,
-    **options: Unpack[StreamOptions],
-) -> pa.RecordBatchReader: ...
+if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond DuckDB's own end
 
+    @overload
+    def stream(
+        inputs: Names,
+        *,
+        memory: str | int | None = None,
+        seed: str | int | None = None,
+        strategy: str = "auto",
+        threads: int | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> pa.RecordBatchReader: ...
 
-@overload
-def stream(
-    inputs: Names,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    epoch: int = 0,
-    batch_rows: int = DEFAULT_BATCH_ROWS,
-    drop_last: bool = False,
-    memory: str | int | None = None,
-    seed: str | int | None = None,
-    strategy: str = "auto",
-    threads: int | None = None,
-    **options: Unpack[StreamOptions],
-) -> Stream: ...
+    @overload
+    def stream(
+        inputs: Names,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        epoch: int = 0,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+        drop_last: bool = False,
+        memory: str | int | None = None,
+        seed: str | int | None = None,
+        strategy: str = "auto",
+        threads: int | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> Stream: ...
 
 
 def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":

@@ -26,6 +26,9 @@ from dbshuf.errors import (
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
 
 
+_SOON_S = 0.01
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the run to end."""
 
@@ -60,9 +63,19 @@ class StopSignals:
                 signal.signal(number, signal.SIG_IGN)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        if _is_swallowed(frame):
+            signal.signal(signal.SIGALRM, lambda _, later: self._stop(number, later))
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+            return
         self.answer(signal.SIG_IGN)
         self.received = number
         raise Stopped(number)
+
+
+def _is_swallowed(frame: FrameType | None) -> bool:
+    """Whether what is raised here goes nowhere: imports have a callback of a weak reference."""
+    code = None if frame is None else frame.f_code
+    return code is not None and code.co_name == "cb" and "importlib" in code.co_filename
 
 
 def run_command() -> int:

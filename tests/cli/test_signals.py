@@ -96,3 +96,28 @@ def test_an_interrupt_ends_a_run_that_waits_for_a_silent_pipe(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert os.listdir(tmp_path) == []
+
+
+SWALLOWED = """
+import os, time, weakref
+from dbshuf.cli.entry import Stopped, StopSignals
+text = "def cb(gone): os.kill(os.getpid(), 15); [None for _ in range(1000)]"
+exec(compile(text, "<frozen importlib._bootstrap>", "exec"))  # as an import's callback is named
+class Lock: pass
+signals, lock = StopSignals(), Lock()
+signals.catch()
+watched = weakref.ref(lock, cb)
+try:
+    del lock
+    time.sleep(5)
+except Stopped:
+    print("stopped by", signals.received)
+"""
+
+
+def test_a_signal_in_the_midst_of_an_import_is_not_lost():
+    """Python ignores what is raised in a weak reference's callback, and imports have one."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SWALLOWED], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout, ran.stderr) == ("stopped by 15\n", "")

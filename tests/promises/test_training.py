@@ -71,9 +71,10 @@ def test_two_processes_train_on_each_row_once_and_three_go_on(path, home):
     assert sorted(lines) == sorted(WANT)
 
 
-def test_datasets_takes_a_stream_as_a_generator(path, home):
+def test_datasets_takes_a_stream_as_a_generator(path, home, monkeypatch):
     """Hugging Face's IterableDataset, with the rows of one rank."""
     datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")  # without a HOME
 
     def rows(rank):
         import dbshuf  # datasets hashes what a generator refers to, a module of a checkout whole

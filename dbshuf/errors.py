@@ -262,3 +262,9 @@ class RunDiffers(DbshufError):
     """--work-dir, or the state of a stream, is of other inputs, options or versions."""
 
     exit_code = 33
+
+
+class PairsUnequal(DbshufError):
+    """Files that are paired have different numbers of rows."""
+
+    exit_code = 34

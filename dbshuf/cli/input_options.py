@@ -15,6 +15,20 @@ class Inputs:
 
 
 @group
+class Sides:
+    """What is shuffled along with the inputs."""
+
+    paired: Annotated[
+        list[str] | None,
+        value(
+            "--paired",
+            "FILE",
+            "Put row n of FILE where row n of the inputs goes, into its own -o; may be repeated.",
+        ),
+    ] = None
+
+
+@group
 class Chosen:
     """Which files of directories and globs are read."""
 

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
+from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sides, Sql, Store
 from dbshuf.cli.option_types import flag, group
 from dbshuf.cli.order_options import Kept, Limits, Ordering, Samples, Seed, Splits, Temp
 from dbshuf.cli.output_options import (
     Answers,
     Files,
     Output,
+    Outputs,
     Printing,
     Replacing,
     Report,
@@ -32,7 +33,7 @@ INPUTS_HELP = (
 
 @group
 class AfterInputs(
-    Output,
+    Outputs,
     Limits,
     Ordering,
     Sql,
@@ -50,7 +51,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Sides, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 

@@ -22,8 +22,8 @@ def shuffle(given: ShuffleArguments) -> None:
 def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     """Shuffle as a command asks, and say what was done."""
     options = options_of(given)
-    fd = _descriptor(given.output)
-    if fd == 1:
+    fd = _descriptor(options.output)
+    if fd == 1 and not options.paired:
         need_stdout(hint="name a file with --output")
     if options.engine == "spark":
         let_load("pandas")  # without it pyspark does nothing
@@ -31,7 +31,8 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     from dbshuf.plan.make_plan import plan_of
     from dbshuf.plan.space import folders_written
 
-    folders = folders_written(options.output, options.temp_dir, options.manifest)
+    more = options.more_outputs
+    folders = folders_written(options.output, options.temp_dir, options.manifest, more)
     clear_leftovers(folders, quiet=given.quiet)
 
     mode = _progress_mode(given, fd)

@@ -3,6 +3,7 @@
 LineScan    lines                          LineBatch
 TableScan   rows of tables                 RowBatch
 SqlScan     the rows of one --sql          RowBatch
+PairedScan  lines of --paired files        RowBatch, see paired.py
 """
 
 import contextlib
@@ -332,6 +333,10 @@ def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     folder  for what --sql spills
     """
     shape, inputs = plan.shape, plan.inputs
+    if shape.sides is not None:
+        from dbshuf.pipeline.paired import open_paired
+
+        return open_paired(plan, advance)
     outer, inner = shape.whole_query, shape.row_query
     named = outer.columns if outer is not None and inner is None else None
     columns = named if named is not None else inner.columns if inner else frozenset()

@@ -64,6 +64,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    _check_paired(options)
     sample = sample_of(options)
     check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
@@ -147,6 +148,7 @@ def _task(options: Options) -> _Task:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    _check_paired(options)
     sample = sample_of(options)
     check_work_options(options)
     given, options = options, replace(options, strategy=_strategy(options))
@@ -280,6 +282,14 @@ def _first_of_two(
     return first.layout, base + half
 
 
+def _check_paired(options: Options) -> None:
+    """Raise UsageError for what --paired cannot be combined with."""
+    if options.paired:
+        from dbshuf.plan.paired import check_paired_options
+
+        check_paired_options(options)
+
+
 def _strategy(options: Options) -> str:
     return ALIASES.get(options.strategy, options.strategy)
 
@@ -355,6 +365,10 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
         return read.store.reader_bytes() * (threads + 1)
     if read.shape.whole_query is not None and not read.shape.is_text:
         return survey.reader_bytes * threads + _in_flight(read)
+    if read.shape.sides is not None:
+        from dbshuf.plan.paired import reading_bytes
+
+        return reading_bytes(read.inputs, read.shape.sides, survey) + _in_flight(read)
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
     return sum(windows[: threads + 1]) + _in_flight(read)
 

@@ -1,5 +1,6 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -245,7 +246,33 @@ class Plan:
             }
             | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
             | ({"upload": self.upload} if self.upload else {}),
-        } | ({"work_dir": self._work_json} if self.work else {})
+        } | (
+            ({"work_dir": self._work_json} if self.work else {})
+            | ({"paired": self._paired_json} if self.shape.sides else {})
+        )
+
+    @property
+    def _paired(self) -> str:
+        """Which files belong together, for people."""
+        assert self.shape.sides is not None
+        return f"{', '.join(self.shape.sides.names)}; row n of each goes to one place"
+
+    @property
+    def _paired_json(self) -> list[dict[str, Any]]:
+        assert self.shape.sides is not None
+        return [
+            {
+                "name": name,
+                "inputs": count,
+                "output": os.path.join(str(self.target.path), side.name)
+                if side.path is None
+                else str(side.path),
+                "format": side.format,
+            }
+            for name, count, side in zip(
+                self.shape.sides.names, self.shape.sides.counts, self.target.sides, strict=True
+            )
+        ]
 
     @property
     def _work_json(self) -> dict[str, Any]:
@@ -288,9 +315,12 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort",
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        if self.target.sides and not self.target.in_shards:
+            output = ", ".join(str(side.path) for side in self.target.sides)
         unchecked = "" if self.store else without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("paired", self._paired)] if self.shape.sides else []),
             *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
             *([("checksums", unchecked)] if unchecked else []),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
+    from dbshuf.source.lines.paired import Sides
     from dbshuf.source.tables.reader import TableSource
 
 ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
@@ -37,6 +38,7 @@ class Shape:
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     keeps_json   whether the rows are the texts of JSON objects, as they came
+    sides        of --paired: then a row is a line of each; None: there are none
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Shape:
     is_strict: bool
     written: "pa.Schema | None" = None
     keeps_json: bool = False
+    sides: "Sides | None" = None
 
     @property
     def is_text(self) -> bool:
@@ -93,6 +96,8 @@ class Shape:
         As it was read; what SQL sees of it; its result, whose texts may be parts of that;
         the row as it is stored.
         """
+        if self.sides is not None:
+            return 2 if self.row_query is None else 4
         if self.row_query is None or self.whole_query is not None:
             return 1
         return 2 if self.schema is None else 4

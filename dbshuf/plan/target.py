@@ -9,7 +9,7 @@ from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.sink import OutputPath, Target, format_of, output_path
+from dbshuf.sink import OutputPath, SideOutput, Target, format_of, output_path
 from dbshuf.sink.memory import ROW_GROUP_BYTES
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
@@ -29,7 +29,12 @@ def target_of(
     """
     inputs, shape = read.inputs, read.shape
     path = None if options.output in (None, "-") else output_path(str(options.output))
-    as_format = format_of(path, options.format, options.compression)
+    sides: tuple[SideOutput, ...] = ()
+    if shape.sides is not None:
+        from dbshuf.plan.paired import paired_outputs
+
+        path, sides = paired_outputs(options, shape.sides)
+    as_format = sides[0].format if sides else format_of(path, options.format, options.compression)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
@@ -68,6 +73,7 @@ def target_of(
         all_rows=_all_rows(options, sample),
         number=options.number,
         first_number=options.skip,
+        sides=sides,
     )
 
 

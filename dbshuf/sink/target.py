@@ -1,7 +1,7 @@
 """What a user asks of the output, and what every sink promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from dbshuf.sink.seal import Seal
 
     Members = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SideOutput:
+    """Where one side of paired files goes.
+
+    name    of its folder of shards
+    path    its file; None: it goes to shards
+    format, header  as of a Target
+    """
+
+    name: str
+    path: OutputPath | None
+    format: str
+    header: bytes
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ class Target:
     all_rows     that there are at most: `shards` are equal counts of them; None: of the key
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
+    sides        of paired files, an output each: one is a column of `schema`; empty: there are none
     """
 
     path: OutputPath | None
@@ -84,12 +100,30 @@ class Target:
     all_rows: int | None = None
     number: str | None = None
     first_number: int = 0
+    sides: tuple[SideOutput, ...] = ()
+
+    def of_sides(self) -> "list[Target]":
+        """Return the target of each side, which takes lines."""
+        return [
+            replace(
+                self,
+                path=side.path or self.path,
+                format=side.format,
+                header=side.header,
+                schema=None,
+                row_group_bytes=self.row_group_bytes if side.format == "parquet" else None,
+                sides=(),
+            )
+            for side in self.sides
+        ]
 
     @property
     def files(self) -> list[OutputPath]:
-        """The files that it names, where it is no directory: one, or one of each split."""
+        """The files that it names, where it is no directory: one of each side and each split."""
         if self.path is None:
             return []
+        if self.sides:
+            return [path for target in self.of_sides() for path in target.files]
         path = self.path
         return [split_path(path, name) for name in self.split_names] or [path]
 
@@ -110,6 +144,10 @@ def check_schema(target: Target) -> None:
     Lines fit in every format; a run of lines loads no Arrow here.
     Raises   UsageError, RowUnfit
     """
+    if target.sides:
+        for one in target.of_sides():
+            check_schema(one)
+        return
     kind = target.format.partition(".")[0]
     if target.header and (kind != "txt" or target.schema is not None):
         what = NAMES[kind] if kind != "txt" else "a query's rows"

@@ -31,10 +31,28 @@ def resolve_inputs(
     include, exclude  which files of directories and globs, see `include`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
-    if list(names).count(STDIN) > 1:
+    return resolve_sides([names], include, exclude)[0]
+
+
+def resolve_sides(
+    sides: Sequence[Sequence[str]], include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> tuple[tuple[Input, ...], tuple[int, ...]]:
+    """As `resolve_inputs` of all sides one after the other; and how many inputs each has."""
+    groups = [list(names) or [STDIN] for names in sides]
+    if sum(names.count(STDIN) for names in groups) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
     chosen = path_filter(include, exclude)
-    places = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), chosen)]
+    found = [
+        [place for name in names for place in _expand(os.fspath(name), chosen)] for names in groups
+    ]
+    counts = tuple(map(len, found))
+    return _examined([place for group in found for place in group], include, exclude), counts
+
+
+def _examined(
+    places: "Sequence[_Place]", include: Sequence[str], exclude: Sequence[str]
+) -> tuple[Input, ...]:
+    """Return places as inputs, each with its ordinal."""
     if (include or exclude) and not any(place.found_in for place in places):
         raise UsageError(
             "--include and --exclude choose files of directories and globs, and none is named",

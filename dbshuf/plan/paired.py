@@ -32,7 +32,6 @@ def check_paired_options(options: Options) -> None:
     """Raise UsageError for options that mean nothing where files are paired."""
     if not options.paired:
         return
-    leave = "leave out one of the two"
     outputs = (options.output, *options.more_outputs)
     for is_so, message, hint in (
         (
@@ -63,7 +62,7 @@ def check_paired_options(options: Options) -> None:
         (
             options.work_dir is not None,
             "--work-dir goes on in the midst of an input, and --paired reads all from the front",
-            leave,
+            "leave out one of the two",
         ),
         (
             options.per is not None or options.stratify is not None,
@@ -74,11 +73,6 @@ def check_paired_options(options: Options) -> None:
             options.split_by is not None,
             "--split-by tells rows apart by an expression, which --paired does not take",
             "leave it out: all lines of a row are in one split anyway",
-        ),
-        (
-            options.number is not None,
-            "--number adds a column, and --paired writes the lines of each file as they are",
-            leave,
         ),
         (
             options.shard_bytes is not None,

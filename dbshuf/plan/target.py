@@ -7,6 +7,7 @@ from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
 from dbshuf.sink import OutputPath, SideOutput, Target, format_of, output_path
@@ -28,18 +29,15 @@ def target_of(
     strata  what tells rows apart by their values; of --split with --stratify it says the splits
     """
     inputs, shape = read.inputs, read.shape
-    path = None if options.output in (None, "-") else output_path(str(options.output))
-    sides: tuple[SideOutput, ...] = ()
-    if shape.sides is not None:
-        from dbshuf.plan.paired import paired_outputs
-
-        path, sides = paired_outputs(options, shape.sides)
+    path, sides = _places(options, shape)
     as_format = sides[0].format if sides else format_of(path, options.format, options.compression)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample = sample_of(options) or Sample()
-    schema, written = _numbered(options, shape.schema, shape.written, as_format)
+    schema, written = shape.schema, shape.written
+    if not sides:
+        schema, written = _numbered(options, schema, written, as_format)
     return Target(
         path=path,
         format=as_format,
@@ -75,6 +73,21 @@ def target_of(
         first_number=options.skip,
         sides=sides,
     )
+
+
+def _places(options: Options, shape: Shape) -> tuple[OutputPath | None, tuple[SideOutput, ...]]:
+    """Return the output, and those of all sides of paired files. Raises UsageError."""
+    if shape.sides is None:
+        is_stdout = options.output in (None, "-")
+        return None if is_stdout else output_path(str(options.output)), ()
+    from dbshuf.plan.paired import paired_outputs
+
+    path, sides = paired_outputs(options, shape.sides)
+    if options.number is not None:
+        from dbshuf.sink.numbered import numbered_sides
+
+        sides = numbered_sides(sides, options.number, binary=options.binary)
+    return path, sides
 
 
 def _numbered(

@@ -3,6 +3,7 @@
 import os
 
 from dbshuf.base.window import Window
+from dbshuf.sink.numbered import Numbering
 from dbshuf.sink.publish import Directory, Place, directory_of
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.shards import ShardSink
@@ -21,6 +22,8 @@ class PairedSink(PlacedSink):
     def __init__(self, target: Target) -> None:
         self._parts: list[PlacedSink] = []
         self._folders = _folders(target)
+        is_numbered = target.number is not None
+        self._numberings = [Numbering(one) for one in target.of_sides()] if is_numbered else []
         self._directory: Directory | None = None
         places: list[Place] = []
         super().__init__(places)
@@ -53,8 +56,9 @@ class PairedSink(PlacedSink):
         ]
 
     def encode(self, window: Window) -> None:
-        for part, lines in zip(self._parts, window.batch.columns, strict=True):
-            part.encode(Window.of_lines(lines, window.keys))
+        for side, (part, lines) in enumerate(zip(self._parts, window.batch.columns, strict=True)):
+            own = Window.of_lines(lines, window.keys)
+            part.encode(self._numberings[side].of(own) if self._numberings else own)
 
     def complete(self) -> None:
         for part in self._parts:

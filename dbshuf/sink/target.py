@@ -27,12 +27,14 @@ class SideOutput:
     name    of its folder of shards
     path    its file; None: it goes to shards
     format, header  as of a Target
+    schema  of its lines where they are numbered; None: they are lines
     """
 
     name: str
     path: OutputPath | None
     format: str
     header: bytes
+    schema: "pa.Schema | None" = None
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,14 @@ class Target:
     sides: tuple[SideOutput, ...] = ()
 
     def of_sides(self) -> "list[Target]":
-        """Return the target of each side, which takes lines."""
+        """Return the target of each side."""
         return [
             replace(
                 self,
                 path=side.path or self.path,
                 format=side.format,
                 header=side.header,
-                schema=None,
+                schema=side.schema,
                 row_group_bytes=self.row_group_bytes if side.format == "parquet" else None,
                 sides=(),
             )

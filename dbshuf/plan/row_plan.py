@@ -59,7 +59,11 @@ class Shape:
         """Name and type of each column of the rows that are shuffled; None: they are lines."""
         if self.schema is None:
             return None
-        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+        from dbshuf.base.column_names import own_names
+
+        names = own_names(self.schema if self.written is None else self.written)
+        pairs = zip(names, self.schema.types, strict=True)
+        return [{"name": name, "type": str(kind)} for name, kind in pairs]
 
     @property
     def read_columns(self) -> frozenset[str] | None:

@@ -9,6 +9,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -21,7 +22,6 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
-from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.sink.memory import fitting_row_group_bytes, row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input

@@ -1,6 +1,6 @@
 """What rows a run moves: lines or typed rows, and the SQL on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -287,11 +287,11 @@ def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
 
 
 def _narrowed(
-    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, str]
+    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, Collection[str]]
 ) -> "pa.Schema | None":
     """Return what is written of the rows that a query makes.
 
-    passed  column of the result -> the column whose values it has as they are
+    passed  column of the result -> the columns whose values it has as they are
     """
     if written is None or schema is None:
         return None

@@ -365,6 +365,7 @@ def _table_feed(
         if schema == SAME:
             check_alike(str(info.path), kept, one.name, source.schema)
         else:
+            source.check_joined()
             check_fits(str(info.path), kept, one.name, source.schema)
     except BaseException:
         source.close()

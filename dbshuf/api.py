@@ -119,6 +119,7 @@ class OutputOptions(TypedDict, total=False):
     card: bool
     force: bool
     work_dir: str | os.PathLike[str] | None
+    epochs: int | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):

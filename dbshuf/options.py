@@ -63,6 +63,7 @@ class Options:
     per: str | None = None
     stratify: str | None = None
     number: str | None = None
+    epochs: int | None = None
     manifest: str | None = None
     card: bool = False
     as_it_is: bool = False  # bytes that look compressed are lines, too
@@ -97,6 +98,7 @@ def check_options(options: Options) -> None:
         ("--take", options.take, 0),
         ("--skip", options.skip, 0),
         ("--with-replacement", options.with_replacement, 0),
+        ("--epochs", options.epochs, 1),
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} {value} must be at least {least}")
@@ -113,7 +115,7 @@ def check_options(options: Options) -> None:
         raise UsageError("--split-seed and --split-by are for --split, and there is none")
     if options.split is not None and options.output in (None, "-"):
         raise UsageError("splits need a file or a directory", hint="name one with -o PATH")
-    is_whole = options.split is None and all(cut is None for cut in cuts)
+    is_whole = options.split is None and all(cut is None for cut in (*cuts, options.epochs))
     if str(options.output).endswith("/") and is_whole:
         raise UsageError(
             f"-o {options.output} is a directory, and no shards were asked for",

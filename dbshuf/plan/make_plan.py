@@ -12,6 +12,7 @@ from dbshuf.base.process_memory import release_unused, resident_bytes, usable_co
 from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.epochs import Epochs, check_epochs, epochs_of
 from dbshuf.plan.manifest import Wanted, wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
@@ -66,6 +67,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     check_options(options)
     sample = sample_of(options)
     check_work_options(options)
+    check_epochs(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -102,6 +104,7 @@ class _Task:
     survey: Survey
     kept: Survey
     temp_dir: Path
+    epochs: Epochs | None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ def _task(options: Options) -> _Task:
         )
     sample = sample_of(options)
     check_work_options(options)
+    check_epochs(options)
     given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else kept_seed(options)
     seed = seed if seed is not None else str(secrets.randbits(48))
@@ -187,6 +191,7 @@ def _task(options: Options) -> _Task:
         survey,
         kept,
         temp_dir,
+        epochs_of(options, read, seed, in_folders=target.in_shards),
     )
 
 
@@ -253,6 +258,7 @@ def _plan(task: _Task, division: _Division) -> Plan:
         first=division.first,
         work=task.work,
         wanted=task.wanted,
+        epochs=task.epochs,
     )
 
 

@@ -68,6 +68,7 @@ def target_of(
         all_rows=_all_rows(options, sample),
         number=options.number,
         first_number=options.skip,
+        epochs=options.epochs or 1,
     )
 
 
@@ -116,10 +117,11 @@ def _row_group_bytes(options: Options, as_format: str) -> int | None:
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:
-    """Return --shards, or 1 for splits that go to directories uncut."""
+    """Return --shards, or 1 for splits and epochs that go to directories uncut."""
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
-    return 1 if options.split is not None and is_folder and not is_cut else options.shards
+    has_folders = options.split is not None or options.epochs is not None
+    return 1 if has_folders and is_folder and not is_cut else options.shards
 
 
 def _drawn(key: int) -> str:

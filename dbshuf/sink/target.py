@@ -53,6 +53,7 @@ class Target:
     all_rows     that there are at most: `shards` are equal counts of them; None: of the key
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
+    epochs       orders of the rows that it gets: one after the other, of shards a folder each
     """
 
     path: OutputPath | None
@@ -84,6 +85,7 @@ class Target:
     all_rows: int | None = None
     number: str | None = None
     first_number: int = 0
+    epochs: int = 1
 
     @property
     def files(self) -> list[OutputPath]:

@@ -1,7 +1,7 @@
 """--epochs: the same rows in several orders, each read and ordered anew, published together."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,17 +14,17 @@ from dbshuf.manifest.document import InputEntry
 from dbshuf.pipeline.manifest import ManifestSeal, RunRecord
 from dbshuf.plan.epoch_plan import plan_of_epoch
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import Sink
+from dbshuf.sink import Sink, Target
 from dbshuf.sink.epochs import EpochSink, open_epoch_sink
 
 
 class ToSink(Protocol):
-    """Orders the rows of a plan, and hands them to a sink; that of `pipeline.shuffle`."""
+    """Orders the rows of a plan, and hands them to the sink that `begin` gives for its target."""
 
     def __call__(
         self,
         plan: Plan,
-        sink: Sink,
+        begin: Callable[[Target], Sink],
         reporter: Progress,
         written: Tally,
         *,
@@ -54,8 +54,7 @@ def run_epochs(
                 counted, told = Tally(), _OfEpoch(reporter, epoch, epochs.count)
                 with contextlib.closing(record.begin(plan)) as own:
                     of_epoch = plan if own.record is None else own.record.plan
-                    rows = sink.begin(plan.target)
-                    to_sink(of_epoch, rows, told, counted, done=done, record=own.record)
+                    to_sink(of_epoch, sink.begin, told, counted, done=done, record=own.record)
                     sink.end(own.record)
                     record.end(own.record)
                 record.check_same(plan, epoch, counted)

@@ -5,6 +5,7 @@ from typing import Any
 
 from dbshuf.base.key import epoch_seed
 from dbshuf.options import Options
+from dbshuf.plan.arrangement import arrangement_of
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import make_shape
@@ -33,6 +34,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
         "seed": seed,
         "shape": read.shape,
         "strata": strata,
+        "arrangement": arrangement_of(options, read, seed),
         "target": target,
     }
     otherwise = None if plan.otherwise is None else replace(plan.otherwise, **own)

@@ -50,7 +50,9 @@ class Target:
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
     key_end      keys are below it: `shards` are equal ranges up to it
-    all_rows     that there are at most: `shards` are equal counts of them; None: of the key
+    all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
+                 the lead where rows have one
+    counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
     epochs       orders of the rows that it gets: one after the other, of shards a folder each
@@ -83,6 +85,7 @@ class Target:
     object_bytes: int | None = None
     key_end: int = 1 << 64
     all_rows: int | None = None
+    counts_rows: bool = False
     number: str | None = None
     first_number: int = 0
     epochs: int = 1

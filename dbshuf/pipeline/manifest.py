@@ -15,7 +15,13 @@ from dbshuf.base.window import Window
 from dbshuf.base.work_dir import in_words, sync_directory
 from dbshuf.errors import CheckFailed
 from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
-from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import (
+    CARD_NAME,
+    HIDDEN_SUMS_NAME,
+    MANIFEST_NAME,
+    SUCCESS_NAME,
+    SUMS_NAME,
+)
 from dbshuf.plan.manifest import Wanted, manifest_target
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import Shape
@@ -115,7 +121,8 @@ class ManifestSeal:
                 from dbshuf.sink.card import dataset_card
 
                 directory.mark(CARD_NAME, [dataset_card(self._target, files)])
-            directory.mark(SUMS_NAME, _sums(files))
+            sums_name = HIDDEN_SUMS_NAME if self._target.partition_by else SUMS_NAME
+            directory.mark(sums_name, _sums(files))
             directory.mark(MANIFEST_NAME, manifest.pieces())
             directory.mark(SUCCESS_NAME, [])
         if self._place is not None:

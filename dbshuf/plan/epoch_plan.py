@@ -26,7 +26,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
     if _asks_for_keys(options):
         columns = None if plan.store is None else plan.store.written
         shape = make_shape(options, plan.inputs, plan.shape.kind, columns=columns)
-        read = replace(read, shape=shape)
+        read = replace(read, shape=replace(shape, is_led=plan.shape.is_led))
     strata = strata_of(options, read, plan.sample, seed)
     made = target_of(options, read, seed, plan.memory_bytes, strata)
     target = replace(plan.target, seed=seed, locate=made.locate, member_of=made.member_of)

@@ -212,7 +212,7 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     release_unused()
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
-    if task.arrangement is not None:
+    if task.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
     if task.wanted is not None:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES

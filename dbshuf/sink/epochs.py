@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from dbshuf.base.window import Window
 from dbshuf.sink import open_sink
 from dbshuf.sink.output_path import check_target
+from dbshuf.sink.partitions import shards_of
 from dbshuf.sink.publish import directory_of
 from dbshuf.sink.seal import Marked, NamedFile, Seal
 from dbshuf.sink.shard_names import epoch_folder
-from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import PlacedSink
 from dbshuf.sink.splits import SplitSink
 from dbshuf.sink.target import Sink, Target, check_schema
@@ -95,7 +95,7 @@ class FolderEpochs:
     def begin(self, target: Target) -> Sink:
         self._folder = epoch_folder(self._begun, self._count)
         self._begun += 1
-        make = ShardSink if target.member_of is None else SplitSink
+        make = shards_of if target.member_of is None else SplitSink
         self._sink = make(target, directory=self._directory, folder=self._folder)
         return self._sink
 

@@ -49,7 +49,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
-from dbshuf.sink.shard_names import folders_of, is_epoch_folder
+from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -358,17 +358,18 @@ class HiddenDirectory:
 
 
 def _older_folders(final: Path, folders: list[str]) -> list[str]:
-    """Return folders with rows of an older run that one which writes epochs leaves nowhere.
+    """Return folders with rows of an older run that one of epochs or values leaves nowhere.
 
-    The directory itself may hold shards, and so may other epochs and their splits.
+    The directory itself may hold shards, and so may other epochs and values, in splits too.
     """
-    if not any(map(is_epoch_folder, folders)):
+    tops = row_tops(folders)
+    if not tops:
         return []
     older = [""]
-    for top in sorted(filter(is_epoch_folder, os.listdir(final))):
+    for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
         for folder, _, _ in os.walk(final / top):
             older.append(os.path.relpath(folder, final))
-    return [folder for folder in older if folder not in folders]
+    return sorted(set(older).difference(folders))
 
 
 def _remove_marks(folder: Path) -> None:

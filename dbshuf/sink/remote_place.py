@@ -35,7 +35,7 @@ from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import PartSender, RemoteFile
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.shard_names import folders_of, is_epoch_folder, is_shard_name
+from dbshuf.sink.shard_names import folders_of, is_row_folder, is_shard_name, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -326,23 +326,25 @@ class RemoteDirectory:
         in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
 
     def _old_shards(self) -> Iterable[str]:
-        """Yield the names of shards in the folders that are written; of epochs, in all of them."""
+        """Yield the names of shards in the folders that are written; of epochs and values, in all.
+
+        See `publish._older_folders`.
+        """
         folders = {posixpath.dirname(name) for name in self._shown}
-        if any(is_epoch_folder(folder.partition("/")[0]) for folder in folders):
-            yield from self._old_epochs()
+        tops = row_tops(folders)
+        if tops:
+            for info in self._uploads.store.list(self._prefix):
+                name = info.key[len(self._prefix) :]
+                top, _, below = name.partition("/")
+                is_ours = not below or top in tops or is_row_folder(top)
+                if is_ours and is_shard_name(posixpath.basename(name)):
+                    yield name
             return
         for folder in folders:
             start = posixpath.join(self._prefix, folder, "") if folder else self._prefix
             for info in self._uploads.store.list(start):
                 if is_shard_name(info.key[len(start) :]):
                     yield info.key[len(self._prefix) :]
-
-    def _old_epochs(self) -> Iterable[str]:
-        for info in self._uploads.store.list(self._prefix):
-            name = info.key[len(self._prefix) :]
-            top, _, below = name.partition("/")
-            if is_shard_name(posixpath.basename(name)) and (not below or is_epoch_folder(top)):
-                yield name
 
     def _is_there(self, name: str) -> bool:
         try:

@@ -25,9 +25,16 @@ def epoch_folder(epoch: int, count: int) -> str:
     return f"epoch-{epoch:0{len(str(count - 1))}d}"
 
 
-def is_epoch_folder(name: str) -> bool:
-    """Whether a folder may be that of an epoch of an older run."""
-    return _EPOCH_FOLDER.fullmatch(name) is not None
+def is_row_folder(name: str) -> bool:
+    """Whether a folder may be that of an epoch, or of a value, of an older run."""
+    return _EPOCH_FOLDER.fullmatch(name) is not None or "=" in name
+
+
+def row_tops(folders: Iterable[str]) -> set[str]:
+    """Return the outermost of folders, if there are those of epochs or values among them."""
+    parts = [folder.split("/") for folder in folders]
+    has_any = any(is_row_folder(name) for names in parts for name in names)
+    return {names[0] for names in parts} if has_any else set()
 
 
 def folders_of(names: Iterable[str]) -> list[str]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from dbshuf.base.window import Window
+from dbshuf.sink.partitions import shards_of
 from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import NamedFile
-from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
 
@@ -42,7 +42,7 @@ class SplitSink(PlacedSink):
                 part: PlacedSink
                 if target.in_shards:
                     folder_of_part = posixpath.join(folder, name)
-                    part = ShardSink(target, directory=shared, folder=folder_of_part)
+                    part = shards_of(target, directory=shared, folder=folder_of_part)
                 elif is_together:
                     path = split_path(target.path, name)
                     part = FileSink(replace(target, path=path), FileOf(shared, path.name))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.partitions import OPTION as PARTITION_BY
+from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
 
 if TYPE_CHECKING:
@@ -40,11 +42,14 @@ class Arrangement:
 
 def option_of(options: Options) -> str | None:
     """Return the option that asks for an order by two words; None: none does."""
+    if options.partition_by:
+        return PARTITION_BY
     return None if options.weight is None else "--weight"
 
 
 def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+    check_partition_options(options)
     option = option_of(options)
     if option is None:
         return
@@ -98,6 +103,12 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     option = option_of(options)
     if option is None:
         return None
+    if option == PARTITION_BY:
+        from dbshuf.order.partition_leads import PartitionLeads
+
+        names = partition_columns(options, read)
+        said, shown = f"by {', '.join(names)}, a folder each; in it by the key", ", ".join(names)
+        return Arrangement(option, shown, PartitionLeads(names), is_counted=False, said=said)
     from dbshuf.order.weights import WeightLeads
     from dbshuf.query.relation import LINES, with_place
 

@@ -11,6 +11,7 @@ from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
+from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -94,6 +95,7 @@ class Plan:
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
+    epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -251,6 +253,7 @@ class Plan:
             "sample": None if self.sample is None else self.sample.to_json(),
             "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
+            **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "strategy": self.strategy,
             "reason": self.reason,
             "threads": self.threads,
@@ -298,7 +301,8 @@ class Plan:
         if not isinstance(self.target.path, RemotePath):
             return None
         sizes, size = upload_sizes(self.target), self.output_bytes
-        objects = self.target.shards or 1
+        folders = self.target.epochs if self.target.in_shards else 1
+        objects = (self.target.shards or 1) * folders
         return {
             "part_bytes": sizes.part_bytes,
             "parts": None if size is None else objects * sizes.parts_of(size // objects),
@@ -347,6 +351,7 @@ class Plan:
             *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
+            *([("epochs", self.epochs.describe())] if self.epochs else []),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
-from dbshuf.options import SAME, Options, terminator_of
+from dbshuf.options import SAME, SIDE_NAME, Options, terminator_of
 from dbshuf.plan.row_plan import Shape
 from dbshuf.sink import OutputPath, RemotePath, SideOutput, format_of, output_path
 from dbshuf.source.formats import kind_of_inputs, one_of
@@ -23,85 +23,8 @@ from dbshuf.source.survey import Survey, survey_inputs
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
 
-NAME = "{name}"
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 _COLUMN_BYTES = 5  # beside a value, as of typed rows
-
-
-def check_paired_options(options: Options) -> None:
-    """Raise UsageError for options that mean nothing where files are paired."""
-    if not options.paired:
-        return
-    outputs = (options.output, *options.more_outputs)
-    for is_so, message, hint in (
-        (
-            options.store is not None,
-            "--paired pairs lines of files, and a store has rows of its own",
-            "shuffle the files, or ingest them as columns of one table",
-        ),
-        (
-            options.input_format not in (None, "lines"),
-            f"--paired pairs lines, and --from {options.input_format} reads other rows",
-            "join the files into one table first: its columns stay together anyway",
-        ),
-        (
-            options.select is not None,
-            "--select writes expressions, and --paired the lines of each file as they are",
-            "use --where, which keeps or drops all lines of a row",
-        ),
-        (
-            options.sql is not None,
-            "--sql makes rows of its own, and --paired needs row n of each file",
-            "use --where, which keeps or drops all lines of a row",
-        ),
-        (
-            options.engine == "spark",
-            "--engine spark reads files in parts, and --paired needs row n of each file",
-            "leave out --engine",
-        ),
-        (
-            options.work_dir is not None,
-            "--work-dir goes on in the midst of an input, and --paired reads all from the front",
-            "leave out one of the two",
-        ),
-        (
-            options.per is not None or options.stratify is not None,
-            "--per and --stratify tell rows apart by an expression, which --paired does not take",
-            "use --take, --sample or --where",
-        ),
-        (
-            options.split_by is not None,
-            "--split-by tells rows apart by an expression, which --paired does not take",
-            "leave it out: all lines of a row are in one split anyway",
-        ),
-        (
-            options.shard_bytes is not None,
-            "--shard-bytes would cut each of the paired files at other rows",
-            "use --shards N or --shard-rows N, which cut all of them alike",
-        ),
-        (
-            options.split is not None and (options.shards or options.shard_rows) is not None,
-            "--split with --paired writes files, and shards of them were asked for",
-            "leave out the shards, or shuffle each split of the files once more",
-        ),
-        (
-            options.card,
-            "--card describes one data set, and --paired writes each file by itself",
-            "leave it out",
-        ),
-        (
-            any(name in (None, STDIN) for name in outputs),
-            "--paired writes several files, and standard output is one",
-            f"name them: -o a.out -o b.out, or all at once: -o 'out/{NAME}'",
-        ),
-        (
-            "" in outputs or "" in options.paired,
-            "--paired and --output take the names of files, and one is empty",
-            "as in --paired b.txt -o a.out -o b.out",
-        ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
 
 
 def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
@@ -109,7 +32,7 @@ def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
 
     Raises  UsageError, QueryInvalid, HeaderMismatch, NotUtf8 and what resolving names raises
     """
-    query = _where(options)
+    query = paired_where(options)
     names = (options.inputs, *((one,) for one in options.paired))
     inputs, counts = resolve_sides(names, options.include, options.exclude)
     inputs = with_folder_keys(inputs, options.hive, rows="lines")
@@ -131,7 +54,7 @@ def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
     return inputs, shape
 
 
-def _where(options: Options) -> "RowQuery | None":
+def paired_where(options: Options) -> "RowQuery | None":
     """Return what --where asks for. Raises QueryInvalid, UsageError."""
     if options.allow_files:
         raise UsageError("--allow-files is for --sql, and there is none")
@@ -180,16 +103,22 @@ def paired_outputs(options: Options, sides: Sides) -> tuple[OutputPath, tuple[Si
     asked = [str(options.output), *options.more_outputs]
     if (options.shards, options.shard_rows) != (None, None):
         return _folders(asked, options, sides)
-    if len(asked) == 1 and NAME in asked[0]:
+    folder = next((one for one in asked if one.endswith("/")), None)
+    if folder is not None:
+        raise UsageError(
+            f"-o {folder} is a directory, and no shards were asked for",
+            hint="add --shards N or --shard-rows N, or name a file for each",
+        )
+    if len(asked) == 1 and SIDE_NAME in asked[0]:
         asked *= len(sides.names)
     if len(asked) != len(sides.names):
         raise UsageError(
             f"{len(sides.names)} files are paired, and -o names {len(asked)}",
-            hint=f"name an output for each, in the order of the files, or all: -o 'out/{NAME}'",
+            hint=f"name one for each, in the order of the files, or all: -o 'out/{SIDE_NAME}'",
         )
     given = (options.inputs, *((one,) for one in options.paired))
     names = [
-        one.replace(NAME, _name(names)) if NAME in one else one
+        one.replace(SIDE_NAME, _name(names)) if SIDE_NAME in one else one
         for one, names in zip(asked, given, strict=True)
     ]
     paths = [output_path(name) for name in names]
@@ -206,14 +135,14 @@ def _folders(
 ) -> tuple[OutputPath, tuple[SideOutput, ...]]:
     """Return the directory of all shards, and the folder of each side in it."""
     top, folder = os.path.split(asked[0].rstrip("/"))
-    if len(asked) > 1 or not top or NAME in top or NAME not in folder:
+    if len(asked) > 1 or not top or SIDE_NAME in top or SIDE_NAME not in folder:
         raise UsageError(
             "shards of paired files lie in a folder for each file, in one directory",
-            hint=f"name it so: -o 'out/{NAME}'",
+            hint=f"name it so: -o 'out/{SIDE_NAME}'",
         )
     form = format_of(None, options.format, options.compression)
     given = (options.inputs, *((one,) for one in options.paired))
-    names = [folder.replace(NAME, _name(one)) for one in given]
+    names = [folder.replace(SIDE_NAME, _name(one)) for one in given]
     path = output_path(top)
     _check_apart([output_path(os.path.join(top, name)) for name in names])
     found = [
@@ -251,7 +180,8 @@ def _name(names: Sequence[str]) -> str:
     name = stem if stem and suffix.lower() in _PACKED else name
     if name in ("", STDIN, ".", "..") or is_pattern:
         raise UsageError(
-            f"{NAME} is the name of one file or directory, and there is none for {_quoted(names)}",
+            f"{SIDE_NAME} is the name of one file or directory, and there is none for"
+            f" {_quoted(names)}",
             hint="name an output for each: -o a.out -o b.out",
         )
     return name

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
+from dbshuf.options import SIDE_NAME
 from dbshuf.sink import OutputPath, Target
 from dbshuf.sink.output_path import grows_in
 from dbshuf.source.survey import Survey
@@ -59,7 +60,7 @@ def folders_written(
         if output and output != "-" and not is_remote(output):
             final = Path(os.path.realpath(output))
             folders += [final.parent, final]
-            if "{name}" in final.name:  # the directory of all shards may be the parent
+            if SIDE_NAME in final.name:  # the directory of all shards may be the parent
                 folders.append(final.parent.parent)
     if manifest and not is_remote(manifest):
         folders.append(Path(os.path.realpath(manifest)).parent)
@@ -102,7 +103,8 @@ def output_bytes(survey: Survey, target: Target) -> int | None:
     """An upper estimate of the output; compressed text is taken as half of the text."""
     if survey.text_bytes is None:
         return None
-    return survey.text_bytes if target.format == "txt" else survey.text_bytes // 2
+    text_bytes = survey.text_bytes * target.epochs
+    return text_bytes if target.format == "txt" else text_bytes // 2
 
 
 def object_bytes(survey: Survey, target: Target) -> int | None:
@@ -114,6 +116,8 @@ def object_bytes(survey: Survey, target: Target) -> int | None:
     if survey.text_bytes is None:
         return None
     rows = survey.text_bytes * (1 if survey.is_exact and target.format == "txt" else 2)
+    if not target.in_shards:
+        rows *= target.epochs
     return rows if target.shards is None else 2 * rows // target.shards
 
 

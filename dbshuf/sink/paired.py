@@ -60,6 +60,10 @@ class PairedSink(PlacedSink):
             own = Window.of_lines(lines, window.keys)
             part.encode(self._numberings[side].of(own) if self._numberings else own)
 
+    def flush(self) -> None:
+        for part in self._parts:
+            part.flush()
+
     def complete(self) -> None:
         for part in self._parts:
             part.complete()

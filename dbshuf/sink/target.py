@@ -67,9 +67,14 @@ class Target:
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
     key_end      keys are below it: `shards` are equal ranges up to it
-    all_rows     that there are at most: `shards` are equal counts of them; None: of the key
+    all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
+                 the lead where rows have one
+    counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
+    epochs       orders of the rows that it gets: one after the other, of shards a folder each
+    partition_by  columns of `schema` whose values are folders, and which no file has; rows have
+                 leads of `order.partition_leads` then
     sides        of paired files, an output each: one is a column of `schema`; empty: there are none
     """
 
@@ -100,8 +105,11 @@ class Target:
     object_bytes: int | None = None
     key_end: int = 1 << 64
     all_rows: int | None = None
+    counts_rows: bool = False
     number: str | None = None
     first_number: int = 0
+    epochs: int = 1
+    partition_by: tuple[str, ...] = ()
     sides: tuple[SideOutput, ...] = ()
 
     def of_sides(self) -> "list[Target]":
@@ -130,6 +138,18 @@ class Target:
         return [split_path(path, name) for name in self.split_names] or [path]
 
     @property
+    def of_files(self) -> "Target":
+        """The same for the files in folders of values, which lack the columns of these."""
+        from dbshuf.sink.partition_names import without_columns
+
+        names = self.partition_by
+        schema, written = (
+            None if one is None else without_columns(one, names)
+            for one in (self.schema, self.written)
+        )
+        return replace(self, schema=schema, written=written, partition_by=())
+
+    @property
     def in_shards(self) -> bool:
         """Whether the output is a directory of shards."""
         return (self.shards, self.shard_bytes, self.shard_rows) != (None, None, None)
@@ -150,6 +170,11 @@ def check_schema(target: Target) -> None:
         for one in target.of_sides():
             check_schema(one)
         return
+    if target.partition_by:
+        from dbshuf.sink.partition_names import check_partition_columns
+
+        check_partition_columns(target.partition_by, target.schema)
+        target = target.of_files
     kind = target.format.partition(".")[0]
     if target.header and (kind != "txt" or target.schema is not None):
         what = NAMES[kind] if kind != "txt" else "a query's rows"

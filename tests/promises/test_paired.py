@@ -263,6 +263,20 @@ def test_numbers_are_the_places_of_rows_in_every_file(cli, home, sides):
         assert found == {"line": side[10:], "place": list(range(10, ROWS))}
 
 
+@pytest.mark.parametrize("where", [(), ("--where", "shuffle_key(id) % 2 = 0")], ids=str)
+def test_epochs_follow_each_other_in_every_file(cli, home, sides, where):
+    """The first output is that of the epochs of its file alone."""
+    options = ("--epochs", "3", *where)
+    ran = cli("shuffle", *PAIRED, *OUTPUTS, *options)
+    assert ran.code == 0, ran.err
+    assert cli("shuffle", "a.txt", "-o", "plain", "--seed", "7", *options).code == 0
+    first, second = ((home / name).read_bytes().split(b"\n")[:-1] for name in OUTPUTS[1:4:2])
+    assert text(first) == (home / "plain").read_bytes()
+    known = dict(zip(SOURCE, TARGET, strict=True))
+    assert [known[line] for line in first] == second
+    assert len(first) == 3 * ROWS or where
+
+
 @pytest.mark.parametrize("cut", [("--shards", "4"), ("--shard-rows", "1000")])
 def test_shards_of_one_number_hold_the_same_rows(cli, home, sides, cut):
     ran = cli("shuffle", *PAIRED, "-o", "out/{name}", *cut)
@@ -343,6 +357,10 @@ def test_a_long_line_too_many_is_counted(refused, corpus):
         ((*OUTPUTS, "--number", "n"), "--number adds a column, and text has none"),
         ((*OUTPUTS, "--split", "a=0.5,b=0.5", "--split-by", "line"), "--split-by tells"),
         ((*OUTPUTS, "--take", "3", "--per", "line"), "--per and --stratify tell"),
+        ((*OUTPUTS, "--weight", "bytes"), "--weight goes by values of rows"),
+        ((*OUTPUTS, "--partition-by", "line"), "--partition-by goes by values of rows"),
+        (("-o", "out/{name}", "--shards", "2", "--epochs", "2"), "--epochs with --paired"),
+        (("-o", "out/{name}/", "--epochs", "2"), "is a directory"),
         ((*OUTPUTS, "--shards", "4"), "in a folder for each file"),
         (("-o", "out/{name}", "--shard-bytes", "1MB"), "--shard-bytes would cut"),
         (("-o", "out/{name}", "--shards", "2", "--split", "a=0.5,b=0.5"), "--split with --paired"),

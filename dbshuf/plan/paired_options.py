@@ -9,8 +9,6 @@ def check_paired_options(options: Options) -> None:
     """Raise UsageError for options that mean nothing where files are paired."""
     if not options.paired:
         return
-    outputs = (options.output, *options.more_outputs)
-    are_files = (options.shards, options.shard_rows) == (None, None)
     for is_so, message, hint in (
         (
             options.store is not None,
@@ -53,6 +51,22 @@ def check_paired_options(options: Options) -> None:
             "leave out one of the two",
         ),
         (
+            options.split_by is not None,
+            "--split-by tells rows apart by an expression, which --paired does not take",
+            "leave it out: all lines of a row are in one split anyway",
+        ),
+    ):
+        if is_so:
+            raise UsageError(message, hint=hint)
+    _check_outputs(options)
+
+
+def _check_outputs(options: Options) -> None:
+    """Raise UsageError for what cannot be written of paired files."""
+    outputs = (options.output, *options.more_outputs)
+    are_files = (options.shards, options.shard_rows) == (None, None)
+    for is_so, message, hint in (
+        (
             options.epochs is not None and not are_files,
             "--epochs with --paired writes files, and shards of them were asked for",
             "leave out the shards, or shuffle once for each epoch: --seed SEED/epoch-1",
@@ -61,11 +75,6 @@ def check_paired_options(options: Options) -> None:
             options.epochs is not None and options.number is not None,
             "--epochs with --paired has no one place for a row, and --number asks for it",
             "leave out one of the two",
-        ),
-        (
-            options.split_by is not None,
-            "--split-by tells rows apart by an expression, which --paired does not take",
-            "leave it out: all lines of a row are in one split anyway",
         ),
         (
             options.shard_bytes is not None,

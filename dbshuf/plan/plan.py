@@ -10,6 +10,8 @@ from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
+from dbshuf.plan.arrangement import Arrangement
+from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -84,6 +86,7 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     sample: Sample | None = None  # None: all rows
+    arrangement: Arrangement | None = None  # None: by the key alone
     strata: "Strata | None" = None  # what chooses rows by their values
     strata_memory: "StrataMemory | None" = None
     first: Layout | None = None  # of the order that rows are drawn from with replacement
@@ -92,6 +95,7 @@ class Plan:
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
+    epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -247,7 +251,9 @@ class Plan:
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
             "sample": None if self.sample is None else self.sample.to_json(),
+            "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
+            **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "strategy": self.strategy,
             "reason": self.reason,
             "threads": self.threads,
@@ -295,7 +301,8 @@ class Plan:
         if not isinstance(self.target.path, RemotePath):
             return None
         sizes, size = upload_sizes(self.target), self.output_bytes
-        objects = self.target.shards or 1
+        folders = self.target.epochs if self.target.in_shards else 1
+        objects = (self.target.shards or 1) * folders
         return {
             "part_bytes": sizes.part_bytes,
             "parts": None if size is None else objects * sizes.parts_of(size // objects),
@@ -328,6 +335,7 @@ class Plan:
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             *([("sample", self.sample.describe())] if self.sample else []),
+            *([("order", self.arrangement.said)] if self.arrangement else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),
@@ -343,6 +351,7 @@ class Plan:
             *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
+            *([("epochs", self.epochs.describe())] if self.epochs else []),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
 

@@ -37,6 +37,7 @@ class Shape:
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     keeps_json   whether the rows are the texts of JSON objects, as they came
+    is_led       whether an expression sees all rows that are ordered, for their leads
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Shape:
     is_strict: bool
     written: "pa.Schema | None" = None
     keeps_json: bool = False
+    is_led: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -88,7 +90,7 @@ class Shape:
             return 4
         if self.schema is not None:
             return 3
-        return 1 if self.row_query is None else 2.5
+        return 1 if self.row_query is None and not self.is_led else 2.5
 
     @property
     def long_copies(self) -> float:
@@ -98,7 +100,7 @@ class Shape:
         the row as it is stored.
         """
         if self.row_query is None or self.whole_query is not None:
-            return 1
+            return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
@@ -197,8 +199,8 @@ def _queried(
 def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify)
-    has_columns = any(one is not None for one in named)
+    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
+    has_columns = any(one is not None for one in named) or bool(options.partition_by)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(
         inputs,

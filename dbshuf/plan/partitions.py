@@ -54,4 +54,14 @@ def check_partition_options(options: Options) -> None:
 def partition_columns(options: Options, read: ReadPlan) -> tuple[str, ...]:
     """Return the columns of the folders, which are those of the rows. Raises UsageError."""
     check_partition_columns(options.partition_by, read.shape.schema)
+    if read.shape.written is not None:
+        from dbshuf.base.column_names import twins
+
+        for name in twins(read.shape.written):
+            if name in options.partition_by:
+                raise UsageError(
+                    f"{OPTION} `{name}` is one of several columns of one name, and a folder's name"
+                    " does not say which",
+                    hint="--select '*' writes them under the names that SQL has for them",
+                )
     return options.partition_by

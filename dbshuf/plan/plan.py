@@ -9,6 +9,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
@@ -23,7 +24,7 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
-from dbshuf.sink.memory import row_group_bytes
+from dbshuf.sink.memory import fitting_row_group_bytes, row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
+_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's
 
 
 @dataclass(frozen=True)
@@ -144,33 +146,43 @@ class Plan:
                 low = middle
             else:
                 high = middle
-        return high + 8 * MIB  # the base is a little different in every run
+        high += _VARIES_BYTES
+        while self._longest_at(high, base) < length and high < 1 << 50:  # row groups are larger
+            high += high // 16
+        return high
 
     def cap_for_spare(self, length: int) -> int:
         """Return a --memory (bytes) under which SQL may have `length` bytes for one row."""
         cap = self.memory_bytes
-        while self._layout_at(cap).spare_bytes < length and cap < 1 << 50:
+        while self._spare_at(cap) < length and cap < 1 << 50:
             cap += cap // 8
-        return cap + 8 * MIB
+        return cap + _VARIES_BYTES
 
     def cap_for_query(self, size: int) -> int:
         """Return a --memory (bytes) that gives --sql `size` bytes of DuckDB; 0: it has them."""
         lacking = size - self.duckdb_bytes
         return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
 
+    def _spare_at(self, cap: int) -> int:
+        try:
+            return self._layout_at(cap).spare_bytes
+        except (MemoryTooSmall, StrategyUnfit):
+            return 0
+
     def _longest_at(self, cap: int, base: int) -> int:
-        if not self._may_begin_anew:
-            return self._longest(self._layout_at(cap, base))
-        return self._longest(self._roomiest_at(cap, base)[2])
+        try:
+            if not self._may_begin_anew:
+                return self._longest(self._layout_at(cap, base))
+            return self._longest(self._roomiest_at(cap, base)[2])
+        except (MemoryTooSmall, StrategyUnfit):  # row groups take more there
+            return 0
 
     def _roomiest_at(self, cap: int, base: int) -> tuple[str, str, Layout]:
         """Return how one worker does this with some memory.
 
         A long row is encoded alone, so of the sink's threads there is only one beside it.
         """
-        sinks = max(len(self.target.split_names), 1)
-        least = sink_memory_bytes(replace(self.target, memory_bytes=0))
-        base -= (sink_memory_bytes(self.target) - least) * sinks
+        base += self._growth(cap, replace(self._target_at(cap), memory_bytes=0))
         asked = "partition" if self.is_auto else self.strategy
         return choose_strategy(asked, cap, base, self.survey, 0, copies=self.shape.copies)
 
@@ -180,9 +192,28 @@ class Plan:
         copies = self.shape.long_copies
         return longest_line(layout, (held - free) / GIB, copies)
 
+    def _target_at(self, cap: int) -> Target:
+        """Return the target under another --memory: row groups grow with it, and the threads."""
+        if cap == self.memory_bytes or self.target.memory_bytes is None:
+            return self.target
+        found = replace(self.target, memory_bytes=cap)
+        if found.row_group_bytes is None:
+            return found
+        size = max(fitting_row_group_bytes(found), found.row_group_bytes)
+        return replace(found, row_group_bytes=size)
+
+    def _growth(self, cap: int, target: Target) -> int:
+        """Return what the base is larger (bytes) under another --memory, with another target."""
+        more = sink_memory_bytes(target) - sink_memory_bytes(self.target)
+        more *= max(len(self.target.split_names), 1)
+        if self.shape.whole_query is None or self.is_one_statement:
+            return more
+        return more + max(cap - self.memory_bytes - more, 0) // 2  # to DuckDB
+
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
         asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
         base = self.layout.base_bytes if base is None else base
+        base += self._growth(cap, self._target_at(cap))
         share = (
             statement_share(is_fed=self.shape.whole_query is not None)
             if self.is_one_statement

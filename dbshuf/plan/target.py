@@ -36,7 +36,12 @@ def target_of(
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample = sample_of(options) or Sample()
-    schema, written = _numbered(options, shape.schema, shape.written, as_format)
+    schema, written = shape.schema, shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema, written = as_called(schema, written), as_called(written, written)
+    schema, written = _numbered(options, schema, written, as_format)
     return Target(
         path=path,
         format=as_format,

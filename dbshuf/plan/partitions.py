@@ -47,5 +47,10 @@ def check_partition_options(options: Options) -> None:
 
 def partition_columns(options: Options, read: ReadPlan) -> tuple[str, ...]:
     """Return the columns of the folders, which are those of the rows. Raises UsageError."""
-    check_partition_columns(options.partition_by, read.shape.schema)
+    schema, written = read.shape.schema, read.shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema = as_called(schema, written)
+    check_partition_columns(options.partition_by, schema)
     return options.partition_by

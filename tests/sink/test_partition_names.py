@@ -46,6 +46,7 @@ def test_a_value_that_would_be_read_as_another_is_refused_at_its_row(value):
         (("x",), SCHEMA, "values of double name no folders"),
         (("_u",), SCHEMA, "readers pass over folders"),
         (("n",), pa.schema({"n": pa.int8()}), "none would be left"),
+        (("n",), pa.schema({"n": pa.int8(), "N": pa.int8()}), "several columns have that name"),
     ],
 )
 def test_columns_that_make_no_folders_are_refused(names, schema, message):

@@ -22,6 +22,9 @@ class Options:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     store: str | None = None  # instead of inputs
+    mix: tuple[str, ...] = ()  # instead of inputs, each with its share
+    mix_by: str | None = None
+    mix_size: str | None = None
     output: str | None = None
     memory: str | int | None = None
     seed: str | None = None
@@ -71,12 +74,15 @@ class Options:
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
     texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
-    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number")
+    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number", "mix_by")
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    for column in options.bloom:
-        check_texts(**{"--bloom": column})
+    filters = [one.partition(" where ")[2] for one in options.mix]  # names may be any bytes
+    for option, text in [("--bloom", one) for one in options.bloom] + [
+        ("--mix", one) for one in filters
+    ]:
+        check_texts(**{option: text})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"

@@ -83,6 +83,7 @@ class Manifest:
     unit       "line" or "row", what was shuffled
     strategy   what ordered the rows
     options    as the user gave them, without what was left out; secrets are "(redacted)"
+    mix        what each source of a mix has and gives; None: there was no mix
     """
 
     versions: dict[str, str]
@@ -95,6 +96,7 @@ class Manifest:
     outputs: Sequence[OutputEntry]
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
+    mix: dict[str, Any] | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the file, its own checksum last."""
@@ -114,6 +116,8 @@ class Manifest:
         yield f'  "manifest_version": {self.manifest_version},\n'
         for name in ("versions", "order_version", "seed", "unit", "strategy", "options"):
             yield f'  "{name}": {json.dumps(getattr(self, name))},\n'
+        if self.mix is not None:
+            yield f'  "mix": {json.dumps(self.mix)},\n'
         yield from _listed("inputs", self.inputs)
         yield from _listed("outputs", self.outputs)
         yield f'  "row_sums": {json.dumps(asdict(self.row_sums))},\n'

@@ -22,7 +22,7 @@ from dbshuf.errors import InputChanged
 from dbshuf.order.sampled import Held, rows_of
 
 _ALL_BITS = 64
-_ENTRY_BYTES = 32  # of a row that is looked at by itself: rank and size, and their order
+_ENTRY_BYTES = 64  # of a row that is looked at by itself: rank and size, joined and in order
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROWS, BYTES = "rows", "bytes"
 _AS_IN = "as in --mix web/=0.7 --mix books/=0.2x3 --mix 'code/=10000rows where bytes > 200'"
-_NUMBER = r"\d{1,20}/\d{1,20}|\d{0,20}\.?\d{0,20}(?:e-?\d{1,2})?%?"
+_NUMBER = r"\d{1,20}/\d{1,20}|(?=\.?\d)\d{0,20}\.?\d{0,20}(?:e-?\d{1,2})?%?"
 _SIZE = r"\d{1,20}(?:\.\d{1,20})?(?:[kmgt]i?b?|b)"
 _AMOUNT = rf"\d{{1,20}}rows?|{_SIZE}"
 _SOURCE = re.compile(
@@ -292,11 +292,11 @@ def _check_options(options: Options) -> None:
     """Raise UsageError for options that mean nothing with a mix."""
     sized = "the shares of a mix are exact as a whole; --mix-size says how large that is"
     for value, name, hint in (
-        (options.inputs, "the inputs beside it", "name them with a --mix of their own"),
+        (options.inputs, "inputs beside it", "name them with a --mix of their own"),
         (options.store, "export", "mix the inputs that the store was made of"),
         (options.sql, "--sql", "--mix 'NAME=SHARE where EXPR' and --where keep rows of sources"),
         (options.take, "--take", sized),
-        (options.skip, "--skip", sized),
+        (options.skip or None, "--skip", sized),
         (options.sample, "--sample", sized),
         (options.with_replacement, "--with-replacement", "x3 lets rows of a source repeat"),
         (options.per, "--per", "name a source for each value: 'NAME=0.5 where EXPR'"),
@@ -304,8 +304,8 @@ def _check_options(options: Options) -> None:
         (options.work_dir, "--work-dir", "leave it out: a mix begins anew"),
         (None if options.engine != "spark" else True, "--engine spark", "use duckdb or sqlite"),
     ):
-        if value not in (None, 0, ()):
-            raise UsageError(f"--mix says what is read, and goes not with {name}", hint=hint)
+        if value not in (None, ()):
+            raise UsageError(f"--mix does not go with {name}", hint=hint)
 
 
 def targets(asked: MixAsked, counted: Sequence[Counted]) -> list[Fraction]:

@@ -209,7 +209,7 @@ def mix_of(options: Options) -> MixAsked | None:
 
 def _source(text: str) -> MixSource:
     """Return what one --mix says. Raises UsageError."""
-    match = _SOURCE.fullmatch(text)
+    match, text = _SOURCE.fullmatch(text), shown_url(text) if is_remote(text) else text
     if match is None:
         raise UsageError(f"--mix `{text}` is no source with a share", hint=_AS_IN)
     name, said = match["name"], match["share"].lower()

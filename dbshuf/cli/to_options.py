@@ -27,6 +27,7 @@ REPEATED = (
     "spark_conf",
     "bloom",
     "mix",
+    "partition_by",
 )  # options that may be given several times
 
 

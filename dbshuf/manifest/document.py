@@ -84,6 +84,7 @@ class Manifest:
     strategy   what ordered the rows
     options    as the user gave them, without what was left out; secrets are "(redacted)"
     mix        what each source of a mix has and gives; None: there was no mix
+    epoch_seeds  of --epochs, the seed of each order that the outputs hold; None: `seed` is that
     """
 
     versions: dict[str, str]
@@ -97,6 +98,7 @@ class Manifest:
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
     mix: dict[str, Any] | None = None
+    epoch_seeds: list[str] | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the file, its own checksum last."""
@@ -114,7 +116,8 @@ class Manifest:
     def _lines(self) -> Iterator[str]:
         yield "{\n"
         yield f'  "manifest_version": {self.manifest_version},\n'
-        for name in ("versions", "order_version", "seed", "unit", "strategy", "options"):
+        names = ["versions", "order_version", "seed", "unit", "strategy", "options"]
+        for name in names if self.epoch_seeds is None else [*names, "epoch_seeds"]:
             yield f'  "{name}": {json.dumps(getattr(self, name))},\n'
         if self.mix is not None:
             yield f'  "mix": {json.dumps(self.mix)},\n'

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8, aligned_buffer
-from dbshuf.base.key import U64
+from dbshuf.base.key import U64, id_of_first
 from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
@@ -35,6 +35,7 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
+    from dbshuf.plan.arrangement import Arrangement
     from dbshuf.plan.mix import MixPart
     from dbshuf.plan.plan import Plan
     from dbshuf.query.row_filter import RowQuery
@@ -416,6 +417,25 @@ def noted_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     from dbshuf.base.row_notes import NotedScan
 
     return NotedScan(feed, plan.notes)
+
+
+def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[int, int]) -> Scan:
+    """Return a feed whose rows have leads; words are those of the seed."""
+    from dbshuf.order.leads import LeadPlace, LedScan
+
+    inputs, columns = plan.inputs, arrangement.leads.columns
+    unit = "byte" if plan.shape.is_text else "row"
+
+    def place(row: int) -> str:
+        if plan.shape.whole_query is not None:
+            return f"the row of --sql with the id {row}"
+        if plan.mix is not None:
+            row = id_of_first(row, len(inputs))
+        return place_of(row, inputs, unit)
+
+    lines = LineRelation(inputs, columns, strict=False)
+    given = LeadPlace(words, lines, RowRelation(inputs, columns), place)
+    return LedScan(feed, arrangement.leads, given)
 
 
 def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":

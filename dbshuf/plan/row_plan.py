@@ -1,6 +1,6 @@
 """What rows a run moves: lines or typed rows, and the SQL on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class Shape:
     parts        of --mix, what SQL makes of the rows of each source; `row_query` is one of them
     own          the columns of the rows of all inputs, of those parts; None: they are lines
     narrow       columns that are read instead of all; None: those that are needed
+    is_led       whether an expression sees all rows that are ordered, for their leads
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Shape:
     parts: "tuple[RowQuery | None, ...]" = ()
     own: "pa.Schema | None" = None
     narrow: frozenset[str] | None = None
+    is_led: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -65,7 +67,11 @@ class Shape:
         """Name and type of each column of the rows that are shuffled; None: they are lines."""
         if self.schema is None:
             return None
-        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+        from dbshuf.base.column_names import own_names
+
+        names = own_names(self.schema if self.written is None else self.written)
+        pairs = zip(names, self.schema.types, strict=True)
+        return [{"name": name, "type": str(kind)} for name, kind in pairs]
 
     @property
     def read_columns(self) -> frozenset[str] | None:
@@ -92,7 +98,7 @@ class Shape:
             return 4
         if self.schema is not None:  # of a mix some rows are copied
             return 4 if self.parts else 3
-        return 1 if self.row_query is None else 2.5
+        return 1 if self.row_query is None and not self.is_led else 2.5
 
     @property
     def long_copies(self) -> float:
@@ -102,7 +108,7 @@ class Shape:
         the row as it is stored.
         """
         if self.row_query is None or self.whole_query is not None:
-            return 1
+            return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
@@ -219,8 +225,8 @@ def _json(
 ) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify)
-    has_columns = any(one is not None for one in named)
+    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
+    has_columns = any(one is not None for one in named) or bool(options.partition_by)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(
         inputs,
@@ -315,11 +321,11 @@ def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
 
 
 def _narrowed(
-    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, str]
+    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, Collection[str]]
 ) -> "pa.Schema | None":
     """Return what is written of the rows that a query makes.
 
-    passed  column of the result -> the column whose values it has as they are
+    passed  column of the result -> the columns whose values it has as they are
     """
     if written is None or schema is None:
         return None

@@ -96,6 +96,8 @@ def test_what_is_no_mix_is_refused_in_a_sentence_with_a_hint(mix):
                 "with-replacement": {"with_replacement": 4},
                 "per": {"per": "line"},
                 "stratify": {"stratify": "line"},
+                "weight": {"weight": "bytes"},
+                "epochs": {"epochs": 2},
                 "work-dir": {"work_dir": "w"},
                 "engine spark": {"engine": "spark"},
             }.items()

@@ -247,6 +247,15 @@ def test_all_copies_of_a_row_are_in_one_split(files):
         assert of_web <= lines_below(files / "all/a")
 
 
+def test_folders_of_values_hold_the_rows_of_a_mix(files):
+    """--partition-by orders by values first, and what is mixed is the same."""
+    told = {"select": "split_part(line, ' ', 1) as name, line", "format": "csv"}
+    mixed("web/=0.5", "books/=0.5x3", output="p/", partition_by="name", **told)
+    for name in ("web", "books"):
+        parts = [file.read_bytes() for file in files.glob(f"p/name={name}/*")]
+        assert sum(part.count(name.encode() + b" ") for part in parts) == 600
+
+
 def test_a_manifest_says_what_each_source_gave(files):
     """And its sums are those of the rows, copies too; `verify` checks the files."""
     result, _ = mixed("web/=0.5", "books/=0.5x3", output="out/", shards=3, number="n", format="csv")

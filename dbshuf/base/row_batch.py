@@ -110,6 +110,13 @@ def _value_bytes(array: pa.Array) -> I64:
         return sizes
     if _is_list(kind):
         lists = entries_of(array) if pa.types.is_map(kind) else array
+        width = (
+            None
+            if pa.types.is_nested(lists.type.value_type)
+            else fixed_bytes(lists.type.value_type)
+        )
+        if width is not None:  # else 24 bytes would be taken for each value of 1
+            return np.diff(list_bounds(lists)) * width
         sums = np.concatenate([[0], np.cumsum(_value_bytes(lists.flatten()))])
         of_lists: I64 = np.diff(sums[list_bounds(lists)])
         return of_lists

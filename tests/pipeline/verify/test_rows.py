@@ -1,16 +1,20 @@
 """Inputs against outputs: what differs is found, and nothing where all is well."""
 
+import contextlib
 import datetime as dt
 import gzip
 import random
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
 from dbshuf.errors import InputBroken, InputMissing, UsageError, VerifyFailed
+from dbshuf.base.row_hash import Hashes
+from dbshuf.pipeline.verify import differences, totals
 from dbshuf.pipeline.verify import rows as verify_rows
 
 SEED = 7
@@ -112,6 +116,30 @@ def test_differences_that_do_not_fit_into_memory_are_counted_on_disk(big, tmp_pa
     assert sum(place.count for place in often.first_missing) >= 10
 
 
+def test_no_more_rows_are_merged_at_once_than_there_is_room_for(tmp_path, monkeypatch):
+    """However many come at once, and though none of them evens out."""
+    merged, sizes = differences._merged, []
+
+    def seen(parts):
+        sizes.append(sum(len(one.net) for one in parts))
+        return merged(parts)
+
+    monkeypatch.setattr(differences, "_merged", seen)
+    words = np.random.default_rng(1).integers(0, 1 << 64, (2, 10_000), np.uint64, endpoint=False)
+    ids, wanted = np.arange(10_000, dtype=np.uint64), np.ones(totals.BUCKETS, np.bool_)
+    room = 1000
+    counted = differences.Differences(wanted, 10_000, room * 160, tmp_path)
+    with contextlib.closing(counted):
+        counted.add(Hashes(*words), ids, 1)
+        counted.add(Hashes(*words).take(ids[:3000]), ids[:3000], -1)
+        found = list(counted.found())
+    left = np.concatenate([one.id_ for one in found])
+    assert sorted(left.tolist()) == list(range(3000, 10_000))
+    assert all((one.net == 1).all() for one in found)
+    assert max(sizes) <= room
+    assert len(sizes) > 10
+
+
 def test_a_sample_says_what_it_is_of_and_finds_a_lost_tenth(big, tmp_path):
     found = dbshuf.verify(big / "in", big / "out.txt", memory="3GB", sample="5%")
     assert found.sample == 0.05
@@ -177,7 +205,7 @@ def test_typed_rows_are_the_same_in_every_format(table, tmp_path, name, out, opt
     """And one that is lost or doubled is found in each."""
     source, output = table / f"{name}.parquet", tmp_path / out
     shuffled = dbshuf.shuffle(source, output, seed=SEED, memory="3GB", **options)
-    order = None if "sql" in options else True
+    order = "sql" not in options
     found = dbshuf.verify(source, output, seed=SEED, order=order, memory="3GB", **options)
     assert found.rows_in == found.rows_out == shuffled.rows
     if not options:
@@ -204,6 +232,10 @@ def test_lines_are_the_same_in_every_format(tmp_path, out):
 
 def test_a_result_that_is_another_one_each_time_is_told_as_that(table, tmp_path):
     """A sum of doubles depends on which thread was first; here on what random() gives."""
+    pq.write_table(pq.read_table(table / "flat.parquet", columns=["i"]), tmp_path / "i.parquet")
+    numbers = {"sql": "select i from lines", "memory": "3GB"}
+    with pytest.raises(UsageError, match="no column `id` cannot be checked"):
+        dbshuf.verify(table / "flat.parquet", tmp_path / "i.parquet", seed=1, **numbers)
     options = {"sql": "select random() as r from lines", "memory": "3GB"}
     dbshuf.shuffle(table / "flat.parquet", tmp_path / "o.parquet", **options)
     with pytest.raises(VerifyFailed, match="read again they were not the same"):

@@ -22,7 +22,7 @@ from dbshuf.base.window import Window
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
 from dbshuf.pipeline.shuffle import ordered
-from dbshuf.pipeline.verify.sides import Side
+from dbshuf.pipeline.verify.sides import Side, from_store
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.units import MIB
@@ -56,7 +56,7 @@ def first_misplaced(
     assert options.seed is not None
     memory = memory_cap(options) - _READING_BYTES
     kind = inputs.plan.target.format
-    plan = make_plan(replace(options, memory=memory, output=os.devnull, format=kind))
+    plan = make_plan(replace(from_store(options), memory=memory, output=os.devnull, format=kind))
     words, row = seed_words(options.seed), 0
     with (
         contextlib.closing(ordered(plan, reporter, Tally())) as windows,

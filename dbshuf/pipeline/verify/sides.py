@@ -54,6 +54,7 @@ from dbshuf.sink.formats.row_text import ValueUnfit
 from dbshuf.sink.single_file import row_text
 from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
 from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.store.opening import is_store
 from dbshuf.units import MIB
 
 BESIDE_ROWS = (SUMS_NAME, CARD_NAME)  # in a directory of shards, and no rows
@@ -154,6 +155,7 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     """
     exclude = BESIDE_ROWS if _is_many(output) else ()
     kind = _kind_of_output(output, exclude, options.format)
+    options = from_store(options)
     wanted = replace(options, output=os.devnull, format=kind, strategy="partition")
     plan = make_plan(wanted, reads_only=True)
     is_text = kind in ("txt", "jsonl")
@@ -165,8 +167,8 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
             format=kind,
             strategy="partition",
             input_format="lines" if is_text else kind,
-            zero_terminated=options.zero_terminated and kind == "txt",
-            header=options.header,
+            zero_terminated=plan.terminator == b"\0" and kind == "txt",
+            header=options.header or plan.header.count(plan.terminator),
             binary=options.binary,
             hive=None if is_text else False,
             memory=options.memory,
@@ -188,6 +190,19 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     plain = value_texts if is_of_text else partial(_cast, schema=schema)
     form = partial(_as_columns, plain=plain, share=share)
     return Side("inputs", plan, form), Side("outputs", written, form)
+
+
+def from_store(options: Options) -> Options:
+    """Return options that read a store where the one input is one, as `export` does.
+
+    With --table it is a database as any other.
+    """
+    if len(options.inputs) != 1 or options.table is not None or options.input_format is not None:
+        return options
+    (name,) = options.inputs
+    if not os.path.isfile(name) or not is_store(name):
+        return options
+    return replace(options, inputs=(), store=name)
 
 
 def _is_many(output: str) -> bool:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
-from dbshuf.errors import InputBroken, InputMissing, UsageError, VerifyFailed
 from dbshuf.base.row_hash import Hashes
+from dbshuf.errors import InputBroken, InputMissing, UsageError, VerifyFailed
 from dbshuf.pipeline.verify import differences, totals
 from dbshuf.pipeline.verify import rows as verify_rows
 
@@ -242,6 +242,26 @@ def test_a_result_that_is_another_one_each_time_is_told_as_that(table, tmp_path)
         dbshuf.verify(table / "flat.parquet", tmp_path / "o.parquet", **options)
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+def test_a_store_is_compared_with_its_exports(tmp_path, engine):
+    """Of lines that end with NUL, with a header; a lost one is named where it was ingested from."""
+    store, out = tmp_path / f"rows.{engine}", tmp_path / "out.txt"
+    lines = [b"%d" % number for number in range(2000)]
+    (tmp_path / "in.txt").write_bytes(b"\0".join([b"head", *lines]) + b"\0")
+    dbshuf.ingest(store, tmp_path / "in.txt", zero_terminated=True, header=1, memory="3GB")
+    dbshuf.export(store, out, seed=SEED, where="line <> '7'", memory="3GB")
+    options = {"where": "line <> '7'", "seed": SEED, "memory": "3GB"}
+    assert dbshuf.verify(store, out, **options).rows_out == 1999
+    assert dbshuf.verify(store, out, **options).order == "same"
+    rows = out.read_bytes().split(b"\0")
+    lost = rows.pop(5)
+    out.write_bytes(b"\0".join(rows))
+    found = failure(store, out, **options, show_rows=True)
+    assert (found.missing, found.added) == (1, 0)
+    assert found.first_missing[0].content == lost.decode()
+    assert "in.txt` at byte" in found.first_missing[0].where
+
+
 def test_json_lines_are_compared_as_they_are_or_as_columns(tmp_path):
     text = '{"a": 1, "b": [1, 2]}\n\n{"b": null,  "a": 2}\n{"a": 1, "b": [1, 2]}\n'
     (tmp_path / "in.jsonl").write_text(text)
@@ -266,6 +286,10 @@ def test_shards_splits_headers_and_other_files_beside_them(tmp_path):
         dbshuf.verify(tmp_path / "other", out, **options)
     dbshuf.shuffle(inputs, tmp_path / "split.txt", split="a=0.9,b=0.1", seed=SEED, **options)
     assert dbshuf.verify(inputs, tmp_path / "split.*.txt", **options).rows_out == 1000
+    parts = tmp_path / "parts"
+    dbshuf.shuffle(inputs, parts, split="a=0.9,b=0.1", shards=2, seed=SEED, **options)
+    with pytest.raises(UsageError, match="each split has an order of its own"):
+        dbshuf.verify(inputs, parts, order=True, **options)
 
 
 # --- what cannot be compared -----------------------------------------------------------

@@ -316,6 +316,23 @@ def test_death_within_the_renames_ends_with_all_that_a_directory_has(options, fo
     assert not (folder / "work").exists()
 
 
+@pytest.mark.parametrize(("output", "shards"), [("out", 3), ("out.txt", None)])
+def test_an_output_that_waits_is_private_until_it_is_shown(output, shards, folder):
+    """Then it has the umask's mode, whichever process began it."""
+    old = os.umask(0o022)
+    try:
+        options = {**SHARDS, "output": output, "shards": shards}
+        assert died(folder, 1, "publishing", **options)
+        hidden = [path for path in folder.iterdir() if path.name.startswith(f".{output}.")]
+        assert len(hidden) == 2  # the output, and the record of whose it is
+        assert all(path.stat().st_mode & 0o077 == 0 for path in hidden)
+        run(work_dir="work", **options)
+        mode = (folder / output).stat().st_mode & 0o777
+    finally:
+        os.umask(old)
+    assert mode == (0o644 if shards is None else 0o755)
+
+
 def test_a_work_dir_is_one_runs_alone(folder):
     """It is private, locked while in use, and no link; a directory that was there stays."""
     died(folder)

@@ -15,8 +15,8 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote_output
 from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
 from dbshuf.options import Options, check_output_name
-from dbshuf.plan.row_plan import memory_cap
 from dbshuf.pipeline.verify.sides import from_store
+from dbshuf.plan.row_plan import memory_cap
 from dbshuf.reporting.known_run import KnownRun, run_of
 from dbshuf.reporting.reading import read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target

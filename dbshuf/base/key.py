@@ -70,13 +70,14 @@ def mix_ids(ids: U64, words: tuple[int, int]) -> None:
         spare = scratch[: len(block)]
         np.multiply(block, _GAMMA, out=block)
         np.add(block, s1, out=block)
-        _mix(block, spare)
+        mix(block, spare)
         np.bitwise_xor(block, s2, out=block)
-        _mix(block, spare)
+        mix(block, spare)
 
 
-def _mix(block: U64, spare: U64) -> None:
-    """The splitmix64 finalizer, in place; `spare` is scratch of the same shape."""
+def mix(block: U64, spare: U64 | None = None) -> U64:
+    """The splitmix64 finalizer, in place; return the block. `spare` is scratch of its shape."""
+    spare = np.empty_like(block) if spare is None else spare
     np.right_shift(block, np.uint64(30), out=spare)
     np.bitwise_xor(block, spare, out=block)
     np.multiply(block, _MULTIPLIER_1, out=block)
@@ -85,6 +86,7 @@ def _mix(block: U64, spare: U64) -> None:
     np.multiply(block, _MULTIPLIER_2, out=block)
     np.right_shift(block, np.uint64(31), out=spare)
     np.bitwise_xor(block, spare, out=block)
+    return block
 
 
 def range_of(keys: U64, ranges: int) -> U64:
@@ -130,7 +132,7 @@ def ids_of(keys: U64, words: tuple[int, int]) -> U64:
 
 
 def _unmix(values: U64) -> None:
-    """The inverse of `_mix`, in place."""
+    """The inverse of `mix`, in place."""
     for shift, multiplier in ((31, _MULTIPLIER_2), (27, _MULTIPLIER_1), (30, None)):
         part = values >> np.uint64(shift)
         while part.any():

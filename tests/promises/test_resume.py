@@ -265,9 +265,8 @@ def test_a_change_that_nothing_shows_is_read(folder, output, at):
     run(**{**options, "output": f"new{output}"})
     assert os.path.getsize(path) == len(data)
     told = Told()
-    with dying(2):  # once it was told, the next one goes on with what was read since
-        with contextlib.suppress(Death):
-            run(told, work_dir="work", **options)
+    with contextlib.suppress(Death), dying(2):  # the next one goes on with what was read since
+        run(told, work_dir="work", **options)
     assert [text for text in told.texts if "`a.txt` may have been written to" in text]
     told = Told()
     run(told, work_dir="work", **options)

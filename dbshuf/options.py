@@ -23,6 +23,9 @@ class Options:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     store: str | None = None  # instead of inputs
+    mix: tuple[str, ...] = ()  # instead of inputs, each with its share
+    mix_by: str | None = None
+    mix_size: str | None = None
     paired: tuple[str, ...] = ()  # sides whose rows go where those of the inputs go
     output: str | None = None
     more_outputs: tuple[str, ...] = ()  # of the sides, where each has a name of its own
@@ -81,9 +84,15 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    for option, columns in (("--bloom", options.bloom), ("--partition-by", options.partition_by)):
-        for column in columns:
-            check_texts(**{option: column})
+    filters = [one.partition(" where ")[2] for one in options.mix]  # names may be any bytes
+    for option, texts_of in (
+        ("--bloom", options.bloom),
+        ("--partition-by", options.partition_by),
+        ("--mix", filters),
+        ("--mix-by", [options.mix_by]),
+    ):
+        for text in texts_of:
+            check_texts(**{option: text})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"

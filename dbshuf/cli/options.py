@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sides, Sql, Store
+from dbshuf.cli.input_options import (
+    Chosen,
+    Fence,
+    Filters,
+    Inputs,
+    Lines,
+    Mixes,
+    Rows,
+    Sides,
+    Sql,
+    Store,
+)
 from dbshuf.cli.option_types import flag, group
 from dbshuf.cli.order_options import (
     Arranged,
@@ -61,7 +72,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Sides, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Mixes, Sides, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 

@@ -26,6 +26,7 @@ REPEATED = (
     "allow_files",
     "spark_conf",
     "bloom",
+    "mix",
     "paired",
     "partition_by",
 )  # options that may be given several times
@@ -39,7 +40,8 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     inputs: tuple[str, ...] = ()
     if isinstance(given, ShuffleArguments):
         inputs = tuple(given.inputs or ())
-        check_stdin(inputs)
+        if inputs or not given.mix:
+            check_stdin(inputs)
         tell_waiting(inputs, quiet=given.quiet)
     from dbshuf.options import Options
 

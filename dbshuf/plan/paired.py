@@ -15,7 +15,7 @@ from dbshuf.source.formats import kind_of_inputs, one_of
 from dbshuf.source.head import check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
-from dbshuf.source.inputs import STDIN, resolve_sides
+from dbshuf.source.inputs import STDIN, counted_inputs
 from dbshuf.source.lines.paired import Sides
 from dbshuf.source.lines.sides import side_bytes
 from dbshuf.source.survey import Survey, survey_inputs
@@ -33,8 +33,11 @@ def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
     Raises  UsageError, QueryInvalid, HeaderMismatch, NotUtf8 and what resolving names raises
     """
     query = paired_where(options)
-    names = (options.inputs, *((one,) for one in options.paired))
-    inputs, counts = resolve_sides(names, options.include, options.exclude)
+    names = (options.inputs or (STDIN,), *((one,) for one in options.paired))
+    every = [name for group in names for name in group]
+    inputs, found = counted_inputs(every, options.include, options.exclude)
+    first = len(every) - len(options.paired)
+    counts = (sum(found[:first]), *found[first:])
     inputs = with_folder_keys(inputs, options.hive, rows="lines")
     sides = Sides(tuple(map(_shown, names)), counts, (b"",) * len(counts))
     groups = sides.of(inputs)

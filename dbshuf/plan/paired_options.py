@@ -16,6 +16,11 @@ def check_paired_options(options: Options) -> None:
             "shuffle the files, or ingest them as columns of one table",
         ),
         (
+            bool(options.mix),
+            "--mix takes some rows of its sources, and --paired row n of each file",
+            "leave out one of the two",
+        ),
+        (
             options.input_format not in (None, "lines"),
             f"--paired pairs lines, and --from {options.input_format} reads other rows",
             "join the files into one table first: its columns stay together anyway",

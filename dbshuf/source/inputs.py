@@ -31,28 +31,18 @@ def resolve_inputs(
     include, exclude  which files of directories and globs, see `include`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
-    return resolve_sides([names], include, exclude)[0]
+    return counted_inputs(names, include, exclude)[0]
 
 
-def resolve_sides(
-    sides: Sequence[Sequence[str]], include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> tuple[tuple[Input, ...], tuple[int, ...]]:
-    """As `resolve_inputs` of all sides one after the other; and how many inputs each has."""
-    groups = [list(names) or [STDIN] for names in sides]
-    if sum(names.count(STDIN) for names in groups) > 1:
+def counted_inputs(
+    names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> tuple[tuple[Input, ...], list[int]]:
+    """As `resolve_inputs`; return also how many inputs each of the names stands for."""
+    if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
     chosen = path_filter(include, exclude)
-    found = [
-        [place for name in names for place in _expand(os.fspath(name), chosen)] for names in groups
-    ]
-    counts = tuple(map(len, found))
-    return _examined([place for group in found for place in group], include, exclude), counts
-
-
-def _examined(
-    places: "Sequence[_Place]", include: Sequence[str], exclude: Sequence[str]
-) -> tuple[Input, ...]:
-    """Return places as inputs, each with its ordinal."""
+    found = [list(_expand(os.fspath(name), chosen)) for name in (names or [STDIN])]
+    places = [place for some in found for place in some]
     if (include or exclude) and not any(place.found_in for place in places):
         raise UsageError(
             "--include and --exclude choose files of directories and globs, and none is named",
@@ -77,7 +67,7 @@ def _examined(
             if one.pipe is not None:
                 one.pipe.raw.close()
         raise
-    return tuple(inputs)
+    return tuple(inputs), [len(some) for some in found]
 
 
 @dataclass(frozen=True)

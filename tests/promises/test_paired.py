@@ -357,6 +357,7 @@ def test_a_long_line_too_many_is_counted(refused, corpus):
         ((*OUTPUTS, "--number", "n"), "--number adds a column, and text has none"),
         ((*OUTPUTS, "--split", "a=0.5,b=0.5", "--split-by", "line"), "--split-by tells"),
         ((*OUTPUTS, "--take", "3", "--per", "line"), "--per and --stratify tell"),
+        ((*OUTPUTS, "--mix", "a.txt=1"), "--mix"),
         ((*OUTPUTS, "--weight", "bytes"), "--weight goes by values of rows"),
         ((*OUTPUTS, "--partition-by", "line"), "--partition-by goes by values of rows"),
         (("-o", "out/{name}", "--shards", "2", "--epochs", "2"), "--epochs with --paired"),

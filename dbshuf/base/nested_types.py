@@ -20,6 +20,21 @@ def is_text(kind: Any) -> bool:
     )
 
 
+def text_bounds(
+    array: pa.Array,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.signedinteger[Any]]]:
+    """Return the bytes behind a column of text, and where its values begin and end in them.
+
+    Returns  uint8; int32 or int64, shape (rows + 1,): value r is text[bounds[r]:bounds[r + 1]]
+    """
+    _, offsets, text = array.buffers()
+    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    if offsets is None or not len(array):
+        return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int32)
+    bounds: Any = np.frombuffer(offsets, np.int64 if is_large else np.int32)
+    return np.frombuffer(text or b"", np.uint8), bounds[array.offset :][: len(array) + 1]
+
+
 def rebuilt(kind: Any, fields: Sequence[pa.Field]) -> Any:
     """Return a nested type with other fields."""
     types = pa.types
@@ -55,6 +70,18 @@ def types_within(kind: Any) -> list[Any]:
 def entries_of(maps: pa.Array) -> pa.Array:
     """Return every map as the list of its entries, structs of key and item."""
     return maps.cast(pa.list_(pa.struct(fields_of(maps.type))))
+
+
+def struct_of(parts: Sequence[pa.Array], kind: Any, valid: pa.Array) -> pa.Array:
+    """Return structs of `parts`, one for each value of `valid`, null where that is False.
+
+    pyarrow makes none of structs without fields (26.0.1).
+    """
+    if parts:
+        mask = None if pc.all(valid).as_py() else pc.invert(valid)
+        return pa.StructArray.from_arrays(parts, fields=fields_of(kind), mask=mask)
+    buffers = [valid.buffers()[1]]
+    return pa.Array.from_buffers(kind, len(valid), buffers, offset=valid.offset, children=[])
 
 
 def list_bounds(lists: pa.Array) -> npt.NDArray[np.int64]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.partitions import OPTION as PARTITION_BY
+from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Arrangement:
     leads: "Leads"
     is_counted: bool
     said: str
+    takes_samples: bool = False  # of the order by keys alone, before rows get their leads
 
     def to_json(self) -> dict[str, str]:
         """Return it for programs."""
@@ -40,13 +43,16 @@ class Arrangement:
 
 def option_of(options: Options) -> str | None:
     """Return the option that asks for an order by two words; None: none does."""
+    if options.partition_by:
+        return PARTITION_BY
     return None if options.weight is None else "--weight"
 
 
 def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+    check_partition_options(options)
     option = option_of(options)
-    if option is None:
+    if option in (None, PARTITION_BY):
         return
     for is_so, message, hint in (
         (
@@ -98,6 +104,16 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     option = option_of(options)
     if option is None:
         return None
+    if option == PARTITION_BY:
+        from dbshuf.order.partition_leads import PartitionLeads
+
+        names = partition_columns(options, read)
+        shown = ", ".join(names)
+        said = f"by {shown}, a folder each value, and there by the key"
+        of_values = PartitionLeads(names)
+        return Arrangement(
+            option, shown, of_values, is_counted=False, said=said, takes_samples=True
+        )
     from dbshuf.order.weights import WeightLeads
     from dbshuf.query.relation import LINES, with_place
 

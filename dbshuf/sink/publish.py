@@ -31,7 +31,7 @@ from dbshuf.base.block_io import write_file
 from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
-from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, is_our_card
+from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
 from dbshuf.sink.output_path import (
     Found,
     can_be_replaced,
@@ -49,6 +49,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
+from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -195,13 +196,11 @@ class HiddenFile:
         self._shown = shown
         self._final, self._old = found.final, found.old
         self._hidden = claimed(hidden_beside(self._final), kept)
-        mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
         had = None if kept is None else kept.had
         self.output = DiskFile(
-            self._hidden, shown=shown, mode=mode, with_sum=kept is not None, had=had
+            self._hidden, shown=shown, mode=0o600, with_sum=kept is not None, had=had
         )
-        with in_words(shown):  # what a later process goes on with has its last mode already
-            self._mode = _keep_private(self._hidden) if kept is None else None
+        self._mode = _mode_of_new(self._final.parent)
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -212,7 +211,7 @@ class HiddenFile:
         with in_words(self._shown):
             if self._old is not None:
                 _take_after(self._hidden, self._old)
-            elif self._mode is not None:
+            else:
                 _set_mode(self._hidden, self._mode)
             commit()
             os.replace(self._hidden, self._final)
@@ -246,8 +245,8 @@ class HiddenDirectory:
             hidden = hidden_beside(self._final) if self._whole else hidden_in(self._final)
             self._hidden = claimed(hidden, kept)
             if kept is None or not self._hidden.is_dir():
-                os.mkdir(self._hidden)
-            self._mode = _keep_private(self._hidden) if kept is None else None
+                os.mkdir(self._hidden, 0o700)
+            self._mode = _mode_of_folder(self._hidden)
         self._old = found.old
         self.place = self._hidden.parent
 
@@ -294,13 +293,14 @@ class HiddenDirectory:
     def mark(self, name: str, pieces: Iterable[bytes]) -> None:
         """Add a file that says something of the others; see `seal.Marked`."""
         with in_words(self._shown, 0):
+            _make_folder((self._hidden / name).parent)
             write_file(self._hidden / name, pieces)
         self._marks.append(name)
 
     def publish(self) -> None:
         """Put the files under their names, all of them at once where that can be."""
         names = [self._names[number] for number in range(self._files)]
-        folders = sorted({os.path.dirname(name) for name in names} - {""})
+        folders = folders_of(names)
         with in_words(self._shown):
             for folder in folders:
                 _make_folder(self._hidden / folder)
@@ -314,7 +314,7 @@ class HiddenDirectory:
     def _rename_whole(self) -> bool:
         if self._old is not None:
             _take_after(self._hidden, self._old)
-        elif self._mode is not None:
+        else:
             _set_mode(self._hidden, self._mode)
         commit()
         try:
@@ -330,21 +330,24 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(self._final / CARD_NAME) else [])):
-            (self._final / name).unlink(missing_ok=True)
-        _sync_directory(self._final)
+        older = _older_folders(self._final, folders)
+        for folder in ["", *older, *folders_of(self._marks)]:
+            _remove_marks(self._final / folder)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
-        for folder in folders or [""]:
+        for folder in [*older, *folders] or [""]:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
             _sync_directory(self._final / folder)
-        for name in self._marks:
+        for folder in reversed(list(filter(None, older))):
+            with contextlib.suppress(OSError):  # something of the user's is in it
+                os.rmdir(self._final / folder)
+        for name in sorted(self._marks, key=lambda name: os.path.basename(name) == SUCCESS_NAME):
             os.replace(self._hidden / name, self._final / name)
-            _sync_directory(self._final)
+            _sync_directory((self._final / name).parent)
         remove(self._hidden)
         _sync_directory(self._final)
 
@@ -352,15 +355,54 @@ class HiddenDirectory:
         remove(self._hidden)
 
 
+def _older_folders(final: Path, folders: list[str]) -> list[str]:
+    """Return folders with rows of an older run that one of epochs or values leaves nowhere.
+
+    The directory itself may hold shards, and so may other epochs and values, in splits too.
+    """
+    tops = row_tops(folders)
+    if not tops:
+        return []
+    older = [""]
+    for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
+        for folder, _, _ in os.walk(final / top):
+            older.append(os.path.relpath(folder, final))
+    return sorted(set(older).difference(folders))
+
+
+def _remove_marks(folder: Path) -> None:
+    """Remove what an older run said of the shards in a folder."""
+    for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(folder / CARD_NAME) else [])):
+        (folder / name).unlink(missing_ok=True)
+    _sync_directory(folder)
+
+
 def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
 
 
-def _keep_private(hidden: Path) -> int:
-    """Let nobody else look into what is not shown yet; return the mode that it was made with."""
-    mode = stat.S_IMODE(os.stat(hidden).st_mode)
-    _set_mode(hidden, mode & stat.S_IRWXU)
+def _mode_of_new(folder: Path) -> int:
+    """Return the mode that a new file has there: by the umask, or what the folder says of it."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system has files without a name
+            fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+            try:
+                return stat.S_IMODE(os.fstat(fd).st_mode)
+            finally:
+                os.close(fd)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _mode_of_folder(hidden: Path) -> int:
+    """Return the mode that a new folder has in the place of a hidden one."""
+    probe = hidden / "mode"  # one that was made by a process that was killed has the same
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(probe)
+    mode = stat.S_IMODE(os.stat(probe).st_mode)
+    os.rmdir(probe)
     return mode
 
 

@@ -382,12 +382,17 @@ def verify(
     if unknown:
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
     if order and seed is None:
-        seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
+        known = manifest_of(os.fspath(output), _path_of(manifest))
+        seed, weight = known.seed, known.options.get("weight")
+        if weight is not None and options.get("weight") is None:
+            raise UsageError(
+                f"the manifest says that the rows were ordered by --weight {weight}",
+                hint="add it, too",
+            )
     checks_order = seed is not None if order is None else order
     if checks_order:
         check_one_order(os.fspath(output), _path_of(manifest))
     chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
-    checks_order = seed is not None if order is None else order
     if not checks_order and chosen.get("weight") is not None:
         raise UsageError(
             "--weight says in which order the rows were written, and the order is not checked",

@@ -113,7 +113,7 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     """Each row of the table is run as it stands."""
     section = README.partition("## Samples")[2].partition("\n## ")[0]
     lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
-    assert len(lines) == 10
+    assert len(lines) == 12
     for line in lines:
         ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
@@ -125,6 +125,8 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     assert pq.read_table(documents / "each.parquet").num_rows == 100
     assert pq.read_table(documents / "fair.parquet")["lang"].to_pylist().count("de") == 3
     assert pq.read_table(documents / "set.valid.parquet")["lang"].to_pylist().count("en") == 5
+    assert pq.read_table(documents / "heavy.parquet")["n"].to_pylist()[-1] == 0  # its weight
+    assert len((documents / "fifty.txt").read_text().splitlines()) == 50
     assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
 
 

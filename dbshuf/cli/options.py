@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
+from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Mixes, Rows, Sql, Store
 from dbshuf.cli.option_types import flag, group
 from dbshuf.cli.order_options import (
     Arranged,
@@ -60,7 +60,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Mixes, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 

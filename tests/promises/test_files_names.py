@@ -178,11 +178,3 @@ def test_structs_without_fields_keep_which_are_null(tmp_path):
         found = table_of(out)
         assert found.schema.equals(table.schema)
         assert found.sort_by("n").to_pylist() == table.to_pylist()
-
-
-def test_a_folder_cannot_be_named_by_one_of_several_columns(cli, home):
-    """`a=1/` does not say which `a`."""
-    written(home / "in.parquet", twins().select([0, 1, 3]))
-    ran = cli("shuffle", "in.parquet", "-o", "out/", "--format", "parquet", "--partition-by", "a_0")
-    check_told(ran, "one of several columns", codes=[2])
-    assert not (home / "out").exists()

@@ -27,7 +27,7 @@ from dbshuf.pipeline.stream import (
     all_batches,
     closed_at_exit,
 )
-from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
+from dbshuf.pipeline.verify.files import FilesVerified, check_one_order, manifest_of
 from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
 from dbshuf.plan.space import folders_written
@@ -377,6 +377,9 @@ def verify(
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
     if order and seed is None:
         seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
+    checks_order = seed is not None if order is None else order
+    if checks_order:
+        check_one_order(os.fspath(output), _path_of(manifest))
     chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     checks_order = seed is not None if order is None else order
     if not checks_order and chosen.get("weight") is not None:

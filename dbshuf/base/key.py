@@ -72,13 +72,14 @@ def mix_ids(ids: U64, words: tuple[int, int]) -> None:
         spare = scratch[: len(block)]
         np.multiply(block, _GAMMA, out=block)
         np.add(block, s1, out=block)
-        _mix(block, spare)
+        mix(block, spare)
         np.bitwise_xor(block, s2, out=block)
-        _mix(block, spare)
+        mix(block, spare)
 
 
-def _mix(block: U64, spare: U64) -> None:
-    """The splitmix64 finalizer, in place; `spare` is scratch of the same shape."""
+def mix(block: U64, spare: U64 | None = None) -> U64:
+    """The splitmix64 finalizer, in place; return the block. `spare` is scratch of its shape."""
+    spare = np.empty_like(block) if spare is None else spare
     np.right_shift(block, np.uint64(30), out=spare)
     np.bitwise_xor(block, spare, out=block)
     np.multiply(block, _MULTIPLIER_1, out=block)
@@ -87,6 +88,7 @@ def _mix(block: U64, spare: U64) -> None:
     np.multiply(block, _MULTIPLIER_2, out=block)
     np.right_shift(block, np.uint64(31), out=spare)
     np.bitwise_xor(block, spare, out=block)
+    return block
 
 
 def range_of(keys: U64, ranges: int) -> U64:
@@ -147,7 +149,7 @@ def id_of_first(row: int, inputs: int) -> int:
 
 
 def _unmix(values: U64) -> None:
-    """The inverse of `_mix`, in place."""
+    """The inverse of `mix`, in place."""
     for shift, multiplier in ((31, _MULTIPLIER_2), (27, _MULTIPLIER_1), (30, None)):
         part = values >> np.uint64(shift)
         while part.any():

@@ -58,6 +58,11 @@ class KeyLimit:
         self._key_sums = np.zeros(ranges, np.uint64)
         self._below = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the end never falls, so that what was let through is all below it."""
+        return self._wanted is None
+
     def kept(self, words: U64) -> I64:
         """Return which of these rows may be in the sample, by their keys, or leads."""
         if self.end >= ALL_KEYS:
@@ -232,6 +237,9 @@ class SampledOrder:
         self.read.seen_rows = scan.seen_rows
 
     def windows(self) -> Generator[Window]:
+        if self._limit.is_known:
+            yield from self._order.windows()
+            return
         end = self._limit.end
         for window in self._order.windows():
             words = window.first_words

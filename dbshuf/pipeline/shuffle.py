@@ -329,12 +329,18 @@ def _rest_of(
     feed = noted_scan(as_read(plan), folder, advance)
     if plan.given is not None:
         feed = RestScan(feed, plan.given, words)
-    return feed if plan.arrangement is None else led_scan(plan, plan.arrangement, feed, words)
+    if plan.arrangement is None or plan.arrangement.takes_samples:
+        return feed
+    return led_scan(plan, plan.arrangement, feed, words)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
-    order = _open_engine(plan, words, folder)
+    order, arrangement = _open_engine(plan, words, folder), plan.arrangement
+    if arrangement is not None and arrangement.takes_samples:
+        from dbshuf.order.leads import LedOrder
+
+        order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
     return order if plan.sample is None else sampled(plan, order, words, folder)
 
 

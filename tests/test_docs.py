@@ -112,18 +112,46 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     """Each row of the table is run as it stands."""
     section = README.partition("## Samples")[2].partition("\n## ")[0]
     lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 10
     for line in lines:
         ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
         assert re.search(r"dbshuf: ([\d,]+|[\d,]+( drawn)? of [\d,]+) (lines|rows)[ ,]", ran.err)
     assert len((documents / "some.txt").read_text().splitlines()) == 104
     assert (documents / "next.txt").read_bytes() == b""
+    assert (documents / "epochs/epoch-2/_SUCCESS").exists()
     assert len((documents / "boot.txt").read_text().splitlines()) == 10_000
     assert pq.read_table(documents / "each.parquet").num_rows == 100
     assert pq.read_table(documents / "fair.parquet")["lang"].to_pylist().count("de") == 3
     assert pq.read_table(documents / "set.valid.parquet")["lang"].to_pylist().count("en") == 5
     assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
+
+
+def test_the_commands_for_mixes_do_what_they_say(cli, home):
+    """Each row of the table is run as it stands, and gives what it says."""
+    for name, count in (("web", 900), ("books", 60), ("code", 30)):
+        (home / name).mkdir()
+        lines = [f"{name} {n} {'x' * (n % 40)}\n" for n in range(count)]
+        (home / name / "a.txt").write_text("".join(lines))
+    section = README.partition("## Mixes")[2].partition("\n## ")[0]
+    found = []
+    for line in re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE):
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+        if line.startswith("dbshuf shuffle"):
+            lines = (home / "mix.txt").read_text().splitlines()
+            names = [one.split()[0] for one in lines]
+            found.append([names.count(name) for name in ("web", "books", "code")])
+    assert found.pop(5)[2] == 0
+    assert found == [
+        [140, 60, 0],
+        [420, 180, 0],
+        [70, 20, 10],
+        [480, 120, 0],
+        [70, 30, 0],
+        [140, 60, 0],
+    ]
+    assert b"mix:          100 rows" in ran.out
 
 
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):

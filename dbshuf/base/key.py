@@ -19,7 +19,9 @@ __all__ = [
     "POSITION_LIMIT",
     "U64",
     "id_of",
+    "id_of_first",
     "ids_of",
+    "ids_of_first",
     "mix_ids",
     "range_of",
     "range_start",
@@ -129,6 +131,21 @@ def ids_of(keys: U64, words: tuple[int, int]) -> U64:
     ids -= np.uint64(words[0])
     ids *= _inverse(_GAMMA)
     return ids
+
+
+def ids_of_first(ids: U64, inputs: int) -> U64:
+    """Return the ids of the rows that copies are of (uint64, shape (rows,)).
+
+    Copy c of a row has the id that it would have behind the `inputs` of the run, c times.
+    """
+    ordinals = (ids >> np.uint64(POSITION_BITS)) % np.uint64(inputs)
+    found: U64 = (ordinals << np.uint64(POSITION_BITS)) | (ids & np.uint64(POSITION_LIMIT - 1))
+    return found
+
+
+def id_of_first(row: int, inputs: int) -> int:
+    """Return the id of the row that a copy is of."""
+    return int(ids_of_first(np.array([row], np.uint64), inputs)[0])
 
 
 def _unmix(values: U64) -> None:

@@ -83,6 +83,8 @@ class Manifest:
     unit       "line" or "row", what was shuffled
     strategy   what ordered the rows
     options    as the user gave them, without what was left out; secrets are "(redacted)"
+    mix        what each source of a mix has and gives; None: there was no mix
+    epoch_seeds  of --epochs, the seed of each order that the outputs hold; None: `seed` is that
     """
 
     versions: dict[str, str]
@@ -95,6 +97,8 @@ class Manifest:
     outputs: Sequence[OutputEntry]
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
+    mix: dict[str, Any] | None = None
+    epoch_seeds: list[str] | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the file, its own checksum last."""
@@ -112,8 +116,11 @@ class Manifest:
     def _lines(self) -> Iterator[str]:
         yield "{\n"
         yield f'  "manifest_version": {self.manifest_version},\n'
-        for name in ("versions", "order_version", "seed", "unit", "strategy", "options"):
+        names = ["versions", "order_version", "seed", "unit", "strategy", "options"]
+        for name in names if self.epoch_seeds is None else [*names, "epoch_seeds"]:
             yield f'  "{name}": {json.dumps(getattr(self, name))},\n'
+        if self.mix is not None:
+            yield f'  "mix": {json.dumps(self.mix)},\n'
         yield from _listed("inputs", self.inputs)
         yield from _listed("outputs", self.outputs)
         yield f'  "row_sums": {json.dumps(asdict(self.row_sums))},\n'

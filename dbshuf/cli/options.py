@@ -7,11 +7,9 @@ the groups stand there. A field has the name that the library has for it.
 
 from typing import Annotated
 
-import typer
-
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
 from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
-from dbshuf.cli.option_types import flag, group
+from dbshuf.cli.option_types import Argument, flag, group
 from dbshuf.cli.order_options import Kept, Limits, Ordering, Samples, Seed, Splits, Temp
 from dbshuf.cli.output_options import (
     Answers,
@@ -92,6 +90,6 @@ class VerifyArguments(
 class CleanArguments:
     """What `dbshuf clean` takes."""
 
-    folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
+    folders: Annotated[list[str], Argument("DIRS")]
     dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
     quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False

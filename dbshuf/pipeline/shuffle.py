@@ -23,7 +23,6 @@ from dbshuf.errors import LineTooLong
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled
 from dbshuf.pipeline.scan import SqlScan, noted_scan, open_scan
@@ -33,6 +32,7 @@ from dbshuf.sink import open_sink
 from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
+    from dbshuf.pipeline.manifest import RunRecord
     from dbshuf.plan.spark_plan import SparkPlan
 
 
@@ -75,6 +75,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
         else:
+            from dbshuf.pipeline.manifest import RunRecord
+
             with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
                 _run_here(record.plan, reporter, written, done, record)
     else:
@@ -101,7 +103,7 @@ def _run_here(
     reporter: Progress,
     written: Tally,
     done: list[str],
-    record: RunRecord | None = None,
+    record: "RunRecord | None" = None,
 ) -> None:
     """Order the rows in this process, and publish them, with what `record` has to say."""
     with contextlib.closing(ordered(plan, reporter, written, done)) as windows:

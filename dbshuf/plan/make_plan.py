@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.address_space import check_room
 from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
-from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.manifest import Wanted, wanted_of
@@ -198,6 +197,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if task.wanted is not None:
+        from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
+
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)

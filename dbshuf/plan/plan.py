@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
-from dbshuf.base.row_notes import ReadNotes
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -30,6 +29,7 @@ from dbshuf.units import GIB, MIB, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.store.schema import StoreInfo
 
@@ -88,7 +88,7 @@ class Plan:
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
-    notes: ReadNotes | None = None  # of what is read, for that
+    notes: "ReadNotes | None" = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
 
     @property

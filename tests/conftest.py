@@ -105,14 +105,16 @@ def cli(home: Path, request: pytest.FixtureRequest) -> Callable[..., Ran]:
     ) -> Ran:
         data = stdin.read_bytes() if isinstance(stdin, Path) else stdin
         arguments = tuple(a if isinstance(a, bytes) else os.fsencode(str(a)) for a in args)
-        call = Call(arguments, home, child_environment(home), data, timeout_s)
+        umask = limits.pop("umask", 0o022)
+        call = Call(arguments, home, child_environment(home), data, timeout_s, umask=umask)
         begins = stash.get(BEGINS_FRESH, False)
         stash[BEGINS_FRESH] = False
-        if fresh or begins or limits or stdout != subprocess.PIPE:
-            done = started(call, stdout, Limits(**limits))
+        is_fresh = fresh or begins or limits or stdout != subprocess.PIPE
+        server = None if is_fresh else request.getfixturevalue("fork_server")
+        if server is not None and server.takes(call):
+            done = server.run(call)
         else:
-            server = request.getfixturevalue("fork_server")
-            done = server.run(call) if server.takes(call) else started(call, stdout, Limits())
+            done = started(call, stdout, Limits(umask=umask, **limits))
         return Ran(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
 
     return run

@@ -41,7 +41,6 @@ _READ_LATE = frozenset(
     | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
     | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
 )
-_UMASK = 0o022
 _NUMBER = struct.Struct("!q")
 
 
@@ -55,6 +54,7 @@ class Call:
     data: bytes = b""
     timeout_s: float = 180
     script: str | None = None  # instead of the command, to look at its process
+    umask: int = 0o022
 
 
 class ForkServer:
@@ -229,7 +229,7 @@ def _become(call: Call, ends: Iterable[int]) -> NoReturn:
         for number, end in enumerate(ends):
             os.dup2(end, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        os.umask(_UMASK)
+        os.umask(call.umask)
         os.chdir(call.folder)
         os.environ.clear()
         os.environ.update(call.environment)

@@ -54,9 +54,9 @@ def killed(
 def test_the_next_run_removes_what_a_killed_one_left_and_says_so(
     output, start, wait_for, work, cli
 ):
-    """Three kills leave nothing that a fourth run does not take away."""
+    """Two kills leave nothing that a third run does not take away."""
     shards = ["--shards", 3] if output == "shards/" else []
-    for _ in range(3):
+    for _ in range(2):
         killed(start, wait_for, work, "shuffle", "in.txt", "-o", output, *shards, *RUN)
         assert hidden(work)
     ran = cli("shuffle", "in.txt", "-o", output, *shards, *RUN)

@@ -25,7 +25,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled
-from dbshuf.pipeline.scan import SqlScan, noted_scan, open_scan
+from dbshuf.pipeline.scan import noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
@@ -306,6 +306,8 @@ def _statement(
             ),
         )
         return
+    from dbshuf.pipeline.sql_scan import SqlScan
+
     with contextlib.closing(open_scan(plan, folder, advance)) as feed:
         assert isinstance(feed, SqlScan)
         yield from feed.windows()

@@ -40,6 +40,7 @@ _READ_LATE = frozenset(
     | {"MPLCONFIGDIR"}  # which matplotlib sets where the home cannot be written
     | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
     | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
+    | {"HF_HOME", "STORAGE_EMULATOR_HOST"}
 )
 _NUMBER = struct.Struct("!q")
 
@@ -58,15 +59,19 @@ class Call:
 
 
 class ForkServer:
-    """The server of this test process; its environment is that of the moment it starts."""
+    """A server of this test process; its environment is that of the moment it starts.
 
-    def __init__(self) -> None:
+    with_rare  whether it has loaded what few runs load, too: a report's pictures, clients of
+               object stores
+    """
+
+    def __init__(self, *, with_rare: bool = False) -> None:
         self._environment = dict(os.environ)
         self._turn = threading.Lock()
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), str(int(with_rare))],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -158,9 +163,11 @@ def _receive(control: socket.socket, size: int) -> bytes:
 # ---- the server's process ------------------------------------------------------------------
 
 
-def serve(control: socket.socket) -> None:
+def serve(control: socket.socket, *, with_rare: bool) -> None:
     """Fork a child for every request until the other end is closed."""
     _import_all()
+    if with_rare:
+        _import_rare()
     with open(str(sys.modules["_duckdb"].__file__), "rb") as library:
         pages = mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ)
     gc.collect()
@@ -198,6 +205,21 @@ def _import_all() -> None:
             importlib.import_module(module.name)
     importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays
     _parse_one_line()
+
+
+def _import_rare() -> None:
+    """Import what opens an object in a bucket, and what draws; in neither is anything opened.
+
+    Not the client of Hugging Face, which reads its environment when it is imported.
+    """
+    for name in (
+        "aws", "bucket", "retry", "s3_upload", "gs_upload", "plain_http", "web", "opening"
+    ):  # fmt: skip
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"dbshuf.remote.{name}")
+    for name in ("botocore.session", "dbshuf.reporting.contents", "dbshuf.reporting.page"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _parse_one_line() -> None:
@@ -264,4 +286,4 @@ def _stream(number: int, like: TextIO) -> TextIO:
 if __name__ == "__main__":
     sys.modules["fork_server"] = sys.modules["__main__"]  # what the requests call it
     with socket.socket(fileno=int(sys.argv[1])) as other_end:
-        serve(other_end)
+        serve(other_end, with_rare=sys.argv[2] == "1")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import lzma
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,21 @@ def cli(home: Path, request: pytest.FixtureRequest) -> Callable[..., Ran]:
         else:
             done = started(call, stdout, Limits(umask=umask, **limits))
         return Ran(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture
+def refused(cli: Callable[..., Ran], home: Path, snapshot: Callable) -> Callable[..., Ran]:
+    """Run a command line that must end with one exit code and change nothing on disk."""
+
+    def run(code: int, *args: object) -> Ran:
+        before = snapshot(home)
+        ran = cli("shuffle", *args)
+        assert (ran.code, ran.out) == (code, b""), ran.err
+        assert not re.search("Traceback|No such option", ran.err), ran.err
+        assert snapshot(home) == before
+        return ran
 
     return run
 

@@ -274,6 +274,7 @@ def expected(home: Path) -> dict[str, bytes]:
     return files_below(home / "want")
 
 
+@pytest.mark.any_version
 def test_executors_that_are_killed_change_nothing(
     home: Path, cluster: spark_cluster.Cluster, expected: dict[str, bytes]
 ) -> None:
@@ -293,6 +294,7 @@ def test_executors_that_are_killed_change_nothing(
     assert sorted(os.listdir(home)) == ["corpus.txt", "out", "want"]
 
 
+@pytest.mark.any_version
 def test_a_worker_without_the_package_is_told_of(
     home: Path, cluster: spark_cluster.Cluster
 ) -> None:
@@ -309,6 +311,7 @@ def test_a_worker_without_the_package_is_told_of(
     assert sorted(os.listdir(home)) == ["bare", "corpus.txt"]
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_driver_that_is_stopped_leaves_nothing(number: signal.Signals, home: Path) -> None:
     """No output, no temporary file, and no process of Spark."""

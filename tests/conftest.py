@@ -38,6 +38,7 @@ settings.load_profile("dbshuf")
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # children run as they do for users
 os.environ["PYTHONSAFEPATH"] = "1"  # and import what is installed, not what they stand in
+ENVIRONMENT = dict(os.environ)  # before any test changes it
 
 # A background job of a script, or what nohup starts, ignores these and hands that on to its
 # children: they are to run as from a terminal. A test that wants a signal ignored says so.
@@ -80,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
     """What runs the command for `cli` in a fork: the same run, without 0.3 s of imports."""
-    server = ForkServer()
+    server = ForkServer(ENVIRONMENT)
     yield server
     server.close()
 
@@ -88,7 +89,7 @@ def fork_server() -> Iterator[ForkServer]:
 @pytest.fixture(scope="session")
 def rare_fork_server() -> Iterator[ForkServer]:
     """Likewise, for a report and for buckets: without 0.3 to 1 s more."""
-    server = ForkServer(with_rare=True)
+    server = ForkServer(ENVIRONMENT, with_rare=True)
     yield server
     server.close()
 

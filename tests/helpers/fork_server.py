@@ -38,10 +38,9 @@ from typing import BinaryIO, NoReturn, TextIO
 _READ_LATE = frozenset(
     {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
     | {"MPLCONFIGDIR"}  # which matplotlib sets where the home cannot be written
-    | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
-    | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
-    | {"HF_HOME", "STORAGE_EMULATOR_HOST"}
 )
+# Likewise those that begin or end so: for clients of object stores, which are made in a run.
+_READ_BY_CLIENTS = ("AWS_", "GOOGLE_", "GCS_", "AZURE_", "HF_", "STORAGE_EMULATOR")
 _NUMBER = struct.Struct("!q")
 
 
@@ -59,20 +58,24 @@ class Call:
 
 
 class ForkServer:
-    """A server of this test process; its environment is that of the moment it starts.
+    """A server of this test process.
 
+    environment  of what is imported; None: that of the moment it starts
     with_rare  whether it has loaded what few runs load, too: a report's pictures, clients of
                object stores
     """
 
-    def __init__(self, *, with_rare: bool = False) -> None:
-        self._environment = dict(os.environ)
+    def __init__(
+        self, environment: dict[str, str] | None = None, *, with_rare: bool = False
+    ) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
         self._turn = threading.Lock()
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno()), str(int(with_rare))],
                 stdin=subprocess.DEVNULL,
+                env=self._environment,
                 pass_fds=[theirs.fileno()],
             )
 
@@ -85,7 +88,9 @@ class ForkServer:
         given, own = call.environment, self._environment
         # On macOS, system libraries refuse to work in a fork.
         return sys.platform == "linux" and all(
-            given.get(name) == own.get(name) for name in {*given, *own} - _READ_LATE
+            given.get(name) == own.get(name)
+            for name in {*given, *own} - _READ_LATE
+            if not name.startswith(_READ_BY_CLIENTS) and not name.lower().endswith("_proxy")
         )
 
     def run(self, call: Call) -> "subprocess.CompletedProcess[bytes]":

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +25,10 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled
-from dbshuf.pipeline.scan import noted_scan, open_scan
+from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import open_sink
+from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Result:
     tables: tuple[str, ...] = ()  # of databases, where no --table said which
     seen_rows: int | None = None  # that there were, where a sample of them was written
     asked_rows: int | None = None  # of the sample, where that was said
+    epochs: int | None = None  # orders that rows were written in, where that was said
 
 
 def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
@@ -71,6 +72,10 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         from dbshuf.pipeline.resume import run_kept
 
         run_kept(plan, reporter, written)
+    elif isinstance(plan, Plan) and plan.epochs is not None:
+        from dbshuf.pipeline.epochs import run_epochs
+
+        run_epochs(plan, reporter, written, done, _to_sink)
     elif isinstance(plan, Plan):
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
@@ -83,6 +88,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         from dbshuf.pipeline.spark.run import run_on_spark
 
         written = run_on_spark(plan, reporter)
+    epochs = plan.epochs.count if isinstance(plan, Plan) and plan.epochs is not None else None
+    asked_rows = None if plan.sample is None else plan.sample.asked_rows
     return Result(
         rows=written.rows,
         text_bytes=written.text_bytes,
@@ -94,7 +101,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         unit="line" if plan.schema is None else "row",
         tables=plan.tables,
         seen_rows=None if plan.sample is None else written.seen_rows,
-        asked_rows=None if plan.sample is None else plan.sample.asked_rows,
+        asked_rows=None if asked_rows is None else asked_rows * (epochs or 1),
+        epochs=epochs,
     )
 
 
@@ -106,15 +114,13 @@ def _run_here(
     record: "RunRecord | None" = None,
 ) -> None:
     """Order the rows in this process, and publish them, with what `record` has to say."""
-    with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
+    read = Tally()
+    with contextlib.closing(ordered(plan, reporter, written, done, read)) as windows:
         sink = None
         try:
-            sink = open_sink(plan.target)
-            rows = numbered(windows, plan.target)
-            for window in rows if record is None else record.windows(rows):
-                sink.write(window)
-                reporter.advance(window.text_bytes)
-                del window  # a long row is not held while the next is waited for
+            target, rows = _as_target(plan, windows, read)
+            sink = open_sink(target)
+            _write(rows, sink, reporter, record)
             reporter.stage("publish", None)
             sink.finish(record)
         except BaseException:
@@ -123,19 +129,77 @@ def _run_here(
             raise
 
 
+def _to_sink(
+    plan: Plan,
+    begin: Callable[[Target], Sink],
+    reporter: Progress,
+    written: Tally,
+    *,
+    done: list[str],
+    record: "RunRecord | None",
+) -> None:
+    """Order the rows in this process, and hand them to a sink that is not yet to be published."""
+    read = Tally()
+    with contextlib.closing(ordered(plan, reporter, written, done, read)) as windows:
+        target, rows = _as_target(plan, windows, read)
+        _write(rows, begin(target), reporter, record)
+
+
+def _write(
+    rows: Iterator[Window], sink: Sink, reporter: Progress, record: "RunRecord | None"
+) -> None:
+    """Hand rows to a sink, noted by `record`."""
+    for window in rows if record is None else record.windows(rows):
+        sink.write(window)
+        reporter.advance(window.text_bytes)
+        del window  # a long row is not held while the next is waited for
+
+
+def _as_target(
+    plan: Plan, windows: Iterator[Window], read: Tally
+) -> tuple[Target, Iterator[Window]]:
+    """Return the target and the rows as it has them; where it counts them, they are all read."""
+    target, rows = plan.target, numbered(windows, plan.target)
+    if target.counts_rows:
+        first = next(rows, None)
+        target, rows = _counted_target(plan, read), _begun([first] if first else [], rows)
+    return target, rows
+
+
+def _counted_target(plan: Plan, read: Tally) -> Target:
+    """Return the target, which is told how many rows there are to write, all of them read."""
+    sample, rows = plan.sample, read.rows
+    if sample is not None and sample.first_rows is not None:
+        rows = min(rows, sample.first_rows)
+    return replace(plan.target, all_rows=max(rows - (sample.skip if sample else 0), 0))
+
+
+def _begun(first: list[Window], rest: Iterator[Window]) -> Iterator[Window]:
+    """Yield a window that was taken already, which is not held after that, and the others."""
+    while first:
+        yield first.pop()
+    yield from rest
+
+
 def ordered(
-    plan: Plan, reporter: Progress, written: Tally, done: list[str] | None = None
+    plan: Plan,
+    reporter: Progress,
+    written: Tally,
+    done: list[str] | None = None,
+    read: Tally | None = None,
 ) -> Generator[Window]:
-    """Yield all rows in key order, checked; closing it removes all temporary data.
+    """Yield all rows in their order, checked; closing it removes all temporary data.
 
     written  counts what was yielded
     done     gets the name of a strategy that took the place of the planned one
+    read     counts what was read, before the first window is yielded
     Raises   CheckFailed at the end, if that is not what was read
     """
     words = seed_words(plan.seed)
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read, ordered_rows, done = Tally(), Tally(), [] if done is None else done
+        read, ordered_rows = Tally() if read is None else read, Tally()
+        done = [] if done is None else done
         with contextlib.closing(
             _windows(plan, words, folder, read, reporter, done=done)
         ) as windows:
@@ -241,7 +305,9 @@ def _rest_of(
 ) -> Scan:
     """Return what reads the rows, but for those that were given out before."""
     feed = noted_scan(as_read(plan), folder, advance)
-    return feed if plan.given is None else RestScan(feed, plan.given, words)
+    if plan.given is not None:
+        feed = RestScan(feed, plan.given, words)
+    return feed if plan.arrangement is None else led_scan(plan, plan.arrangement, feed, words)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
@@ -252,6 +318,7 @@ def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
 
 def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed; each loads its engine."""
+    leads = None if plan.arrangement is None else plan.arrangement.leads.cuts
     if plan.strategy == "sqlite":
         from dbshuf.order.sqlite import SqliteOrder, SqlitePlan
 
@@ -264,6 +331,7 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
                 ranges=plan.layout.ranges,
                 ahead_bytes=plan.layout.ahead_bytes,
                 temp_dir=plan.temp_dir,
+                leads=leads,
             ),
             words,
             folder,
@@ -279,10 +347,11 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
             plan.duckdb_bytes,
             plan.threads,
             plan.temp_dir,
+            is_led=leads is not None,
         )
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
-    return PartitionOrder(plan.layout, words, store, plan.schema)
+    return PartitionOrder(plan.layout, words, store, plan.schema, leads=leads)
 
 
 def _statement(

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.base.address_space import check_room
-from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.layout import LEAD_BYTES, SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
+from dbshuf.plan.epochs import Epochs, check_epochs, epochs_of
 from dbshuf.plan.manifest import Wanted, wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
@@ -64,7 +66,9 @@ def spark_plan(options: Options) -> "SparkPlan":
 
     check_options(options)
     sample = sample_of(options)
+    check_arrangement(options)
     check_work_options(options)
+    check_epochs(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -95,12 +99,14 @@ class _Task:
     cap: int
     read: ReadPlan
     strata: "Strata | None"
+    arrangement: Arrangement | None
     target: Target
     work: WorkPlan | None
     wanted: Wanted | None
     survey: Survey
     kept: Survey
     temp_dir: Path
+    epochs: Epochs | None
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,9 @@ def _task(options: Options) -> _Task:
             hint="shuffle into a file, and read that",
         )
     sample = sample_of(options)
+    check_arrangement(options)
     check_work_options(options)
+    check_epochs(options)
     given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else kept_seed(options)
     seed = seed if seed is not None else str(secrets.randbits(48))
@@ -156,6 +164,9 @@ def _task(options: Options) -> _Task:
     threads = options.threads or usable_cores()
     cap = _cap(options, threads)
     read = what_is_read(options)
+    arrangement = arrangement_of(options, read, seed)
+    if arrangement is not None:
+        read = replace(read, shape=replace(read.shape, is_led=True))
     strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
     work = work_plan(options, read, target)
@@ -164,6 +175,8 @@ def _task(options: Options) -> _Task:
     check_schema(target)
     wanted = wanted_of(given, target)
     survey = survey_of(read)
+    if arrangement is not None:
+        survey = replace(survey, lead_bytes=LEAD_BYTES)
     kept = survey if sample is None else sample.kept(survey)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
@@ -180,12 +193,14 @@ def _task(options: Options) -> _Task:
         cap,
         read,
         strata,
+        arrangement,
         target,
         work,
         wanted,
         survey,
         kept,
         temp_dir,
+        epochs_of(options, read, seed, in_folders=target.in_shards),
     )
 
 
@@ -196,6 +211,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     release_unused()
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if task.arrangement is not None and not options.partition_by:  # which asks no SQL
+        held += ROW_QUERY_BYTES
     if task.wanted is not None:
         from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 
@@ -249,11 +266,13 @@ def _plan(task: _Task, division: _Division) -> Plan:
         tables=task.read.tables,
         is_one_statement=chosen.is_one_statement,
         sample=task.sample,
+        arrangement=task.arrangement,
         strata=task.strata,
         strata_memory=division.values,
         first=division.first,
         work=task.work,
         wanted=task.wanted,
+        epochs=task.epochs,
     )
 
 

@@ -1,6 +1,6 @@
 """What rows a run moves: lines or typed rows, and the SQL on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ class Shape:
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     keeps_json   whether the rows are the texts of JSON objects, as they came
+    is_led       whether an expression sees all rows that are ordered, for their leads
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Shape:
     is_strict: bool
     written: "pa.Schema | None" = None
     keeps_json: bool = False
+    is_led: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -58,7 +60,11 @@ class Shape:
         """Name and type of each column of the rows that are shuffled; None: they are lines."""
         if self.schema is None:
             return None
-        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+        from dbshuf.base.column_names import own_names
+
+        names = own_names(self.schema if self.written is None else self.written)
+        pairs = zip(names, self.schema.types, strict=True)
+        return [{"name": name, "type": str(kind)} for name, kind in pairs]
 
     @property
     def read_columns(self) -> frozenset[str] | None:
@@ -83,7 +89,7 @@ class Shape:
             return 4
         if self.schema is not None:
             return 3
-        return 1 if self.row_query is None else 2.5
+        return 1 if self.row_query is None and not self.is_led else 2.5
 
     @property
     def long_copies(self) -> float:
@@ -93,7 +99,7 @@ class Shape:
         the row as it is stored.
         """
         if self.row_query is None or self.whole_query is not None:
-            return 1
+            return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
@@ -194,8 +200,8 @@ def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     from dbshuf.query.json_scan import json_structure
 
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify)
-    has_columns = any(one is not None for one in named)
+    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
+    has_columns = any(one is not None for one in named) or bool(options.partition_by)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(
         inputs,
@@ -284,11 +290,11 @@ def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
 
 
 def _narrowed(
-    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, str]
+    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, Collection[str]]
 ) -> "pa.Schema | None":
     """Return what is written of the rows that a query makes.
 
-    passed  column of the result -> the column whose values it has as they are
+    passed  column of the result -> the columns whose values it has as they are
     """
     if written is None or schema is None:
         return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.arrangement import is_counted, option_of
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
@@ -28,13 +29,19 @@ def target_of(
     strata  what tells rows apart by their values; of --split with --stratify it says the splits
     """
     inputs, shape = read.inputs, read.shape
+    counts_rows = option_of(options) is not None and is_counted(options)
     path = None if options.output in (None, "-") else output_path(str(options.output))
-    as_format = format_of(path, options.format, options.compression)
+    as_format = _format(options, path)
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample = sample_of(options) or Sample()
-    schema, written = _numbered(options, shape.schema, shape.written, as_format)
+    schema, written = shape.schema, shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema, written = as_called(schema, written), as_called(written, written)
+    schema, written = _numbered(options, schema, written, as_format)
     return Target(
         path=path,
         format=as_format,
@@ -65,10 +72,20 @@ def target_of(
         if strata is not None and sample.stratify is not None
         else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
         key_end=sample.end,
-        all_rows=_all_rows(options, sample),
+        all_rows=_all_rows(options, sample, counts_rows=counts_rows),
+        counts_rows=counts_rows and options.shards is not None,
         number=options.number,
         first_number=options.skip,
+        epochs=options.epochs or 1,
+        partition_by=options.partition_by,
     )
+
+
+def _format(options: Options, path: OutputPath | None) -> str:
+    """Return the format of the output; folders of values are of Parquet unless it is said."""
+    is_said = options.format is not None or not options.partition_by
+    asked = options.format if is_said or path is None or path.suffix else "parquet"
+    return format_of(path, asked, options.compression)
 
 
 def _numbered(
@@ -89,12 +106,13 @@ def _numbered(
     return found, None if written is None else numbered_schema(written, options.number)
 
 
-def _all_rows(options: Options, sample: Sample) -> int | None:
+def _all_rows(options: Options, sample: Sample, *, counts_rows: bool) -> int | None:
     """Return the rows that --shards cuts into equal counts: those of --take.
 
+    counts_rows  whether all rows are cut so, once they are known
     Raises  UsageError where the rows that are left are no range of the key known beforehand
     """
-    if sample.first_rows is None and not sample.skip:
+    if counts_rows or (sample.first_rows is None and not sample.skip):
         return None
     if options.shards is not None and (sample.take is None or options.split is not None):
         cut = "--skip leaves out its front" if sample.take is None else "--split cuts a sample"
@@ -116,10 +134,12 @@ def _row_group_bytes(options: Options, as_format: str) -> int | None:
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:
-    """Return --shards, or 1 for splits that go to directories uncut."""
+    """Return --shards, or 1 for folders of splits, epochs and values that are uncut."""
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
-    return 1 if options.split is not None and is_folder and not is_cut else options.shards
+    has_folders = options.split is not None or options.epochs is not None
+    is_folder = (has_folders and is_folder) or bool(options.partition_by)
+    return 1 if is_folder and not is_cut else options.shards
 
 
 def _drawn(key: int) -> str:

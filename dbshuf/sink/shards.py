@@ -70,8 +70,12 @@ class ShardSink(PlacedSink):
         return [(os.path.join(self._folder, name), written) for name, written in named]
 
     def encode(self, window: Window) -> None:
-        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
+        for shard, first, last in self._cut.runs(window.counted_bounds, window.first_words):
             self._open(shard).write(window.slice(first, last))
+
+    def flush(self) -> None:
+        if self._encoder is not None:
+            self._encoder.flush()
 
     def complete(self) -> None:
         self._open(self._cut.parts - 1)

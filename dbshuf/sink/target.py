@@ -1,7 +1,7 @@
 """What a user asks of the output, and what every sink promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,9 +50,14 @@ class Target:
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
     key_end      keys are below it: `shards` are equal ranges up to it
-    all_rows     that there are at most: `shards` are equal counts of them; None: of the key
+    all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
+                 the lead where rows have one
+    counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
+    epochs       orders of the rows that it gets: one after the other, of shards a folder each
+    partition_by  columns of `schema` whose values are folders, and which no file has; rows have
+                 leads of `order.partition_leads` then
     """
 
     path: OutputPath | None
@@ -82,8 +87,11 @@ class Target:
     object_bytes: int | None = None
     key_end: int = 1 << 64
     all_rows: int | None = None
+    counts_rows: bool = False
     number: str | None = None
     first_number: int = 0
+    epochs: int = 1
+    partition_by: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[OutputPath]:
@@ -92,6 +100,18 @@ class Target:
             return []
         path = self.path
         return [split_path(path, name) for name in self.split_names] or [path]
+
+    @property
+    def of_files(self) -> "Target":
+        """The same for the files in folders of values, which lack the columns of these."""
+        from dbshuf.sink.partition_names import without_columns
+
+        names = self.partition_by
+        schema, written = (
+            None if one is None else without_columns(one, names)
+            for one in (self.schema, self.written)
+        )
+        return replace(self, schema=schema, written=written, partition_by=())
 
     @property
     def in_shards(self) -> bool:
@@ -110,6 +130,11 @@ def check_schema(target: Target) -> None:
     Lines fit in every format; a run of lines loads no Arrow here.
     Raises   UsageError, RowUnfit
     """
+    if target.partition_by:
+        from dbshuf.sink.partition_names import check_partition_columns
+
+        check_partition_columns(target.partition_by, target.schema)
+        target = target.of_files
     kind = target.format.partition(".")[0]
     if target.header and (kind != "txt" or target.schema is not None):
         what = NAMES[kind] if kind != "txt" else "a query's rows"

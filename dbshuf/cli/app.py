@@ -10,7 +10,7 @@ import typer
 
 from dbshuf.cli.commands import ARGUMENTS, SHUF, command_names, function_of
 from dbshuf.cli.input_options import Inputs
-from dbshuf.cli.option_types import Argument, Option
+from dbshuf.cli.option_types import Argument, Option, declared
 from dbshuf.cli.options import INPUTS_HELP
 from dbshuf.errors import UsageError
 
@@ -57,35 +57,33 @@ def _add(command: Callable[[T], None], arguments: type[T]) -> None:
 
 
 def _parameters(arguments: type) -> list[inspect.Parameter]:
-    """Return the fields of a dataclass as typer's parameters, its bases from left to right."""
-    fields = {field.name: field for field in dataclasses.fields(arguments)}
-    names = [name for group in arguments.__mro__ for name in inspect.get_annotations(group)]
+    """Return the fields of a class of groups as typer's parameters."""
     return [
         inspect.Parameter(
-            name,
+            field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_default(fields[name]),
-            annotation=_annotation(fields[name]),
+            default=_default(field),
+            annotation=_annotation(field),
         )
-        for name in names
+        for field in declared(arguments)
     ]
 
 
 def _annotation(field: "dataclasses.Field[Any]") -> Any:
     """Return the type of a field, with typer's word for how it is declared."""
-    kind, declared = get_args(field.type)
-    if isinstance(declared, Argument):
-        return Annotated[kind, typer.Argument(metavar=declared.metavar, hidden=True)]
-    assert isinstance(declared, Option)
-    if not declared.metavar:
-        return Annotated[kind, typer.Option(*declared.names, help=declared.help)]
+    kind, one = get_args(field.type)
+    if isinstance(one, Argument):
+        return Annotated[kind, typer.Argument(metavar=one.metavar, hidden=True)]
+    assert isinstance(one, Option)
+    if not one.metavar:
+        return Annotated[kind, typer.Option(*one.names, help=one.help)]
     option = typer.Option(
-        *declared.names,
-        metavar=declared.metavar,
-        help=declared.help,
-        show_default=declared.default or False,
-        parser=declared.parser,
-        autocompletion=declared.completed,
+        *one.names,
+        metavar=one.metavar,
+        help=one.help,
+        show_default=one.default or False,
+        parser=one.parser,
+        autocompletion=one.completed,
     )
     return Annotated[kind, option]
 

@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from dataclasses import Field, dataclass, fields
+from inspect import get_annotations
+from typing import Any, TypeVar, dataclass_transform
 
 from dbshuf.errors import UsageError
 
@@ -130,6 +131,12 @@ def value(
 def flag(names: str, text: str) -> Option:
     """Return an option that is there or not."""
     return Option(tuple(names.split()), text)
+
+
+def declared(arguments: type) -> "list[Field[Any]]":
+    """Return the fields of a class of groups in the order of the help, bases from left to right."""
+    named = {field.name: field for field in fields(arguments)}
+    return [named[name] for group in arguments.__mro__ for name in get_annotations(group)]
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

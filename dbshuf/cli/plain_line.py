@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, get_args, get_origin
 
 from dbshuf.cli.commands import ARGUMENTS, function_of
-from dbshuf.cli.option_types import Argument, Option
+from dbshuf.cli.option_types import Argument, Option, declared
 from dbshuf.errors import UsageError
 
 
@@ -46,7 +46,7 @@ def plain_call(words: Sequence[str]) -> Callable[[], None] | None:
 
 def plain_arguments(arguments: type, words: Sequence[str]) -> Any | None:
     """Return an object of `arguments`, made of what stands behind the command; None if unusual."""
-    fields = dataclasses.fields(arguments)
+    fields = declared(arguments)
     try:
         values, rest = _named_values(_named(fields), list(words))
         return arguments(**values, **_unnamed_values(fields, rest))
@@ -68,7 +68,7 @@ def _named(fields: "Sequence[dataclasses.Field[Any]]") -> dict[str, _Named]:
         kind, option = _kind(field)
         if not isinstance(option, Option):
             continue
-        parse = kind if issubclass(get_origin(kind) or kind, Enum) else option.parser or str
+        parse = option.parser or _parser_of(kind)
         for spelled in option.names:
             yes, _, no = spelled.partition("/")
             is_repeated, is_flag = get_origin(kind) is list, kind is bool
@@ -76,6 +76,25 @@ def _named(fields: "Sequence[dataclasses.Field[Any]]") -> dict[str, _Named]:
             if no:
                 named[no] = _Named(field.name, is_repeated, parse, False)
     return named
+
+
+def _parser_of(kind: Any) -> Callable[[str], Any]:
+    """Return what makes a value of the text of one, where it is plain; else it raises."""
+    if kind in (str, list[str]):
+        return str
+    if kind is int:
+        return _whole_number
+    return kind if isinstance(kind, type) and issubclass(kind, Enum) else _unknown
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _Unusual
+    return int(text)
+
+
+def _unknown(text: str) -> Any:
+    raise _Unusual
 
 
 def _named_values(named: dict[str, _Named], words: list[str]) -> tuple[dict[str, Any], list[str]]:

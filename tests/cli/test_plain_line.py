@@ -114,3 +114,9 @@ def test_names_that_are_no_text_are_taken_as_they_are(monkeypatch):
     name = os.fsdecode(b"caf\xe9")
     assert plain_arguments(ARGUMENTS["clean"], [name]).folders == [name]
     assert by_typer("clean", [name], monkeypatch)["folders"] == [name]
+
+
+def test_a_store_comes_before_what_goes_into_it(monkeypatch):
+    made = plain_arguments(ARGUMENTS["ingest"], ["s.db", "a", "b"])
+    assert (made.store, made.inputs) == ("s.db", ["a", "b"])
+    assert vars(made) == by_typer("ingest", ["s.db", "a", "b"], monkeypatch)

@@ -15,7 +15,7 @@ from output_files import MARKS
 from dbshuf.base import leftovers
 from dbshuf.base.leftovers import State, find_leftovers, remove_leftovers
 
-ROWS, WIDTH = 1_400_000, 147  # 206 MB, long enough to be caught at work
+ROWS, WIDTH = 700_000, 147  # 103 MB, long enough to be caught at work
 RUN = ("--strategy", "partition", "--memory", "400MB", "--temp-dir", "temp", "--seed", "1")
 
 

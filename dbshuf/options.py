@@ -22,6 +22,9 @@ class Options:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     store: str | None = None  # instead of inputs
+    mix: tuple[str, ...] = ()  # instead of inputs, each with its share
+    mix_by: str | None = None
+    mix_size: str | None = None
     output: str | None = None
     memory: str | int | None = None
     seed: str | None = None
@@ -78,9 +81,15 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    for option, columns in (("--bloom", options.bloom), ("--partition-by", options.partition_by)):
-        for column in columns:
-            check_texts(**{option: column})
+    filters = [one.partition(" where ")[2] for one in options.mix]  # names may be any bytes
+    for option, texts_of in (
+        ("--bloom", options.bloom),
+        ("--partition-by", options.partition_by),
+        ("--mix", filters),
+        ("--mix-by", [options.mix_by]),
+    ):
+        for text in texts_of:
+            check_texts(**{option: text})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"

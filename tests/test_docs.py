@@ -127,6 +127,33 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
 
 
+def test_the_commands_for_mixes_do_what_they_say(cli, home):
+    """Each row of the table is run as it stands, and gives what it says."""
+    for name, count in (("web", 900), ("books", 60), ("code", 30)):
+        (home / name).mkdir()
+        lines = [f"{name} {n} {'x' * (n % 40)}\n" for n in range(count)]
+        (home / name / "a.txt").write_text("".join(lines))
+    section = README.partition("## Mixes")[2].partition("\n## ")[0]
+    found = []
+    for line in re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE):
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+        if line.startswith("dbshuf shuffle"):
+            lines = (home / "mix.txt").read_text().splitlines()
+            names = [one.split()[0] for one in lines]
+            found.append([names.count(name) for name in ("web", "books", "code")])
+    assert found.pop(5)[2] == 0
+    assert found == [
+        [140, 60, 0],
+        [420, 180, 0],
+        [70, 20, 10],
+        [480, 120, 0],
+        [70, 30, 0],
+        [140, 60, 0],
+    ]
+    assert b"mix:          100 rows" in ran.out
+
+
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):
     """The README's own lines, run as they stand, with Python's sqlite3 alone."""
     monkeypatch.chdir(documents)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from dbshuf.cli.option_types import Argument, flag, group, kinds, schemas, value
+from dbshuf.cli.option_types import Argument, flag, group, kinds, schemas, units, value
 
 
 @group
@@ -23,6 +23,33 @@ class Chosen:
     exclude: Annotated[
         list[str] | None,
         value("--exclude", "GLOB", "Leave these files or folders out of directories and globs."),
+    ] = None
+
+
+@group
+class Mixes:
+    """Inputs with their shares."""
+
+    mix: Annotated[
+        list[str] | None,
+        value(
+            "--mix",
+            "SOURCE=SHARE",
+            "Read SOURCE for its share: web/=0.7, books/=0.2x3, 'code/=10000rows where bytes > 9'.",
+        ),
+    ] = None
+    mix_by: Annotated[
+        str | None,
+        value("--mix-by", "UNIT", "Let shares of a mix be of rows, or of bytes.", "rows", units),
+    ] = None
+    mix_size: Annotated[
+        str | None,
+        value(
+            "--mix-size",
+            "SIZE",
+            "Make a mix so large: 1000000rows, or 5GB.",
+            "as large as the sources allow",
+        ),
     ] = None
 
 

@@ -8,7 +8,7 @@ the groups stand there. A field has the name that the library has for it.
 from typing import Annotated
 
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
+from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Mixes, Rows, Sql, Store
 from dbshuf.cli.option_types import Argument, flag, group
 from dbshuf.cli.order_options import (
     Arranged,
@@ -58,7 +58,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Mixes, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 

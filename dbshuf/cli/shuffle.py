@@ -27,8 +27,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
         need_stdout(hint="name a file with --output")
     if options.engine == "spark":
         let_load("pandas")  # without it pyspark does nothing
-    from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.make_plan import plan_of
+    from dbshuf.pipeline.shuffle import planned, run
     from dbshuf.plan.space import folders_written
 
     folders = folders_written(options.output, options.temp_dir, options.manifest)
@@ -38,7 +37,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     inner, as_json = open_progress(mode, sys.stderr), mode is Mode.json
     reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
-        result = run(plan_of(options), reporter)
+        result = run(planned(options, reporter), reporter)
     finally:
         reporter.close()
     if mode is Mode.json:

@@ -26,6 +26,7 @@ REPEATED = (
     "allow_files",
     "spark_conf",
     "bloom",
+    "mix",
     "partition_by",
 )  # options that may be given several times
 
@@ -38,7 +39,8 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     inputs: tuple[str, ...] = ()
     if isinstance(given, ShuffleArguments):
         inputs = tuple(given.inputs or ())
-        check_stdin(inputs)
+        if inputs or not given.mix:
+            check_stdin(inputs)
         tell_waiting(inputs, quiet=given.quiet)
     from dbshuf.options import Options
 

@@ -34,6 +34,7 @@ class Arrangement:
     leads: "Leads"
     is_counted: bool
     said: str
+    takes_samples: bool = False  # of the order by keys alone, before rows get their leads
 
     def to_json(self) -> dict[str, str]:
         """Return it for programs."""
@@ -51,7 +52,7 @@ def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
     check_partition_options(options)
     option = option_of(options)
-    if option is None:
+    if option in (None, PARTITION_BY):
         return
     for is_so, message, hint in (
         (
@@ -107,8 +108,12 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
         from dbshuf.order.partition_leads import PartitionLeads
 
         names = partition_columns(options, read)
-        said, shown = f"by {', '.join(names)}, a folder each; in it by the key", ", ".join(names)
-        return Arrangement(option, shown, PartitionLeads(names), is_counted=False, said=said)
+        shown = ", ".join(names)
+        said = f"by {shown}, a folder each value, and there by the key"
+        of_values = PartitionLeads(names)
+        return Arrangement(
+            option, shown, of_values, is_counted=False, said=said, takes_samples=True
+        )
     from dbshuf.order.weights import WeightLeads
     from dbshuf.query.relation import LINES, with_place
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
+    from dbshuf.plan.mix import Mix
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
@@ -95,6 +96,8 @@ class Plan:
     wanted: Wanted | None = None  # about the output, in writing
     notes: "ReadNotes | None" = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
+    mix: "Mix | None" = None  # of sources, each with its share
+    read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
 
     @property
@@ -251,6 +254,7 @@ class Plan:
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
             "sample": None if self.sample is None else self.sample.to_json(),
+            "mix": None if self.mix is None else self.mix.to_json(),
             "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
             **({"epochs": self.epochs.to_json()} if self.epochs else {}),
@@ -314,9 +318,8 @@ class Plan:
         """Return the plan for people, a line a fact."""
         layout = self.layout
         about = "" if self.survey.is_exact else "about "
-        size = (
-            "unknown" if self.survey.text_bytes is None else about + human(self.survey.text_bytes)
-        )
+        read_bytes = self.survey.text_bytes if self.mix is None else self.read_bytes
+        size = "unknown" if read_bytes is None else about + human(read_bytes)
         in_work = {
             "spill": f"DuckDB {human(self._engine_bytes)}",
             "sqlite": f"SQLite {human(self.sqlite_bytes)}",
@@ -335,6 +338,7 @@ class Plan:
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             *([("sample", self.sample.describe())] if self.sample else []),
+            *(self.mix.describe() if self.mix else []),
             *([("order", self.arrangement.said)] if self.arrangement else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),

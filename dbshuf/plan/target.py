@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, id_of_first, seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.arrangement import is_counted, option_of
@@ -35,7 +35,7 @@ def target_of(
     words = seed_words(seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
-    sample = sample_of(options) or Sample()
+    sample, is_mix = sample_of(options) or Sample(), read.mix is not None
     schema, written = shape.schema, shape.written
     if schema is not None and written is not None:
         from dbshuf.base.column_names import as_called
@@ -53,7 +53,7 @@ def target_of(
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row")
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row", copies=is_mix)
         if sample.draws is None
         else _drawn,
         threads=options.threads,
@@ -70,7 +70,9 @@ def target_of(
         if splits is None
         else strata.part_of
         if strata is not None and sample.stratify is not None
-        else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
+        else member_of(
+            splits, words, inputs, schema=shape.schema, by=options.split_by, copies=is_mix
+        ),
         key_end=sample.end,
         all_rows=_all_rows(options, sample, counts_rows=counts_rows),
         counts_rows=counts_rows and options.shards is not None,
@@ -147,9 +149,13 @@ def _drawn(key: int) -> str:
     return "a row that was drawn"
 
 
-def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:
-    """Name the row that has a key, for messages."""
+def _locate(
+    inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int, *, copies: bool
+) -> str:
+    """Name the row that has a key, for messages; or, of `copies`, the row that it is one of."""
     row = id_of(key, words)
+    if copies:
+        row = id_of_first(row, len(inputs))
     if row >> POSITION_BITS >= len(inputs):  # a query gave the id
         return f"the row with the id {row}"
     return f"`{inputs[row >> POSITION_BITS].name}` at {unit} {row % POSITION_LIMIT}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME, SUMS_NAMES
 
 csv.field_size_limit(1 << 30)  # one value may be larger than a shard
 
@@ -20,7 +20,7 @@ MARKS = sorted((MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME))
 def data_files(folder: Path) -> list[Path]:
     """Return all files below a folder that hold rows, by name."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in files if path.name not in (*MARKS, CARD_NAME)]
+    return [path for path in files if path.name not in (*MARKS, *SUMS_NAMES, CARD_NAME)]
 
 
 def lines_in(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbshuf.cli import app
@@ -67,6 +67,7 @@ def test_what_is_read_without_typer_is_what_typer_reads(name):
     """Whatever a line is: the same values for every option, or typer is asked."""
     understood = 0
 
+    @settings(max_examples=60)
     @given(lines_of(ARGUMENTS[name]))
     def check(words):
         nonlocal understood

@@ -23,6 +23,7 @@ class Result:
     tables: tuple[str, ...] = ()
     seen_rows: int | None = None
     asked_rows: int | None = None
+    epochs: int | None = None
 
 class Plan:
     def __init__(self, options):

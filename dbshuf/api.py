@@ -19,7 +19,7 @@ from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
-from dbshuf.pipeline.shuffle import Result, run
+from dbshuf.pipeline.shuffle import Result, planned, planned_here, run
 from dbshuf.pipeline.stream import (
     DEFAULT_BATCH_ROWS,
     Sharing,
@@ -27,10 +27,9 @@ from dbshuf.pipeline.stream import (
     all_batches,
     closed_at_exit,
 )
-from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
+from dbshuf.pipeline.verify.files import FilesVerified, check_one_order, manifest_of
 from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
-from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.units import parse_share
 
@@ -102,6 +101,10 @@ class StreamOptions(
 ):
     """Options of `stream` beyond those it names; as on the command line."""
 
+    mix: str | Sequence[str]
+    mix_by: str | None
+    mix_size: str | None
+
 
 class VerifyOptions(QueryOptions, SqlOptions, ArrangedOptions, total=False):
     """Options of `verify` beyond those it names; as on the command line."""
@@ -134,6 +137,8 @@ class OutputOptions(TypedDict, total=False):
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
+    paired: Names
+
 
 class ExportOptions(
     SqlOptions, OutputOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
@@ -146,8 +151,8 @@ class ExportOptions(
 
 
 def shuffle(
-    inputs: Names,
-    output: str | os.PathLike[str],
+    inputs: Names = (),
+    output: Names = (),
     *,
     memory: str | int | None = None,
     seed: str | int | None = None,
@@ -158,8 +163,9 @@ def shuffle(
 ) -> Result:
     """Shuffle the lines of `inputs` into `output`, as `dbshuf shuffle` does.
 
-    inputs    files, globs, directories; one or several
-    output    a text file (.gz and .zst compress), a .parquet file, or a directory
+    inputs    files, globs, directories; one or several; none with `mix`, which names them
+    output    a text file (.gz and .zst compress), a .parquet file, or a directory; with `paired`
+              one for the inputs and one for each name there, or one with {name} in it
     memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of
               what the machine or its cgroup has
     seed      any text or number (7 is "7"); default: one is drawn, see the result
@@ -174,7 +180,10 @@ def shuffle(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
-    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
+    outputs = names_of(output)
+    if not outputs:
+        raise UsageError("no output is named", hint="name a file or a directory")
+    return _shuffled(Options(**chosen, output=outputs[0], more_outputs=outputs[1:]), progress)
 
 
 def export(
@@ -281,7 +290,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
 
     @overload
     def stream(
-        inputs: Names,
+        inputs: Names = (),
         *,
         memory: str | int | None = None,
         seed: str | int | None = None,
@@ -292,7 +301,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
 
     @overload
     def stream(
-        inputs: Names,
+        inputs: Names = (),
         *,
         rank: int = 0,
         world_size: int = 1,
@@ -307,7 +316,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
     ) -> Stream: ...
 
 
-def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":
+def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream":
     """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
 
     inputs, memory, seed, strategy, threads   as for `shuffle`
@@ -339,7 +348,7 @@ def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":
     asked = Options(**chosen, output=os.devnull, format=form)
     if sharing:
         return Stream(asked, Sharing(**sharing))
-    return pa.RecordBatchReader.from_batches(*all_batches(make_plan(asked)))
+    return pa.RecordBatchReader.from_batches(*all_batches(planned_here(asked)))
 
 
 def verify(
@@ -373,9 +382,17 @@ def verify(
     if unknown:
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
     if order and seed is None:
-        seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
-    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+        known = manifest_of(os.fspath(output), _path_of(manifest))
+        seed, weight = known.seed, known.options.get("weight")
+        if weight is not None and options.get("weight") is None:
+            raise UsageError(
+                f"the manifest says that the rows were ordered by --weight {weight}",
+                hint="add it, too",
+            )
     checks_order = seed is not None if order is None else order
+    if checks_order:
+        check_one_order(os.fspath(output), _path_of(manifest))
+    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     if not checks_order and chosen.get("weight") is not None:
         raise UsageError(
             "--weight says in which order the rows were written, and the order is not checked",
@@ -431,8 +448,9 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
-    return run(plan_of(options), progress)
+    more = options.more_outputs
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
+    return run(planned(options, progress), progress)
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
@@ -446,7 +464,16 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom", "partition_by"):
+    for name in (
+        "include",
+        "exclude",
+        "allow_files",
+        "spark_conf",
+        "bloom",
+        "mix",
+        "paired",
+        "partition_by",
+    ):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

@@ -129,7 +129,7 @@ class SampledScan:
         return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        held = _Held()
+        held = Held()
         seen_rows = 0
         for batch in self._feed.batches(buffer):
             ids, sizes, elements = rows_of(batch)
@@ -163,7 +163,7 @@ def rows_of(batch: LineBatch | RowBatch) -> tuple[U64, I64, I64 | None]:
     return ids.take(batch.kept), sizes.take(batch.kept), batch.kept
 
 
-class _Held:
+class Held:
     """Few rows of many batches, which leave as one."""
 
     def __init__(self) -> None:

@@ -38,6 +38,7 @@ from typing import BinaryIO, NoReturn, TextIO
 _READ_LATE = frozenset(
     {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
     | {"MPLCONFIGDIR"}  # which matplotlib sets where the home cannot be written
+    | {"_RJEM_MALLOC_CONF"}  # which a library sets when it is loaded, here as in a started process
 )
 # Likewise those that begin or end so: for clients of object stores, which are made in a run.
 _READ_BY_CLIENTS = ("AWS_", "GOOGLE_", "GCS_", "AZURE_", "HF_", "STORAGE_EMULATOR")

@@ -63,8 +63,8 @@ def filed(data):
 @example(b'\x04"M\x18\n\n\n', 4, b"\n", 1)
 def test_lines_are_those_that_a_split_gives(text, blocks, terminator, workers):
     """Wherever buffers end; of text that begins as compressed data do, too."""
-    with filed(text) as found:
-        one = [replace(source, codec=None, window_bytes=0) for source in found]
+    with filed(text) as inputs:
+        one = [replace(source, codec=None, window_bytes=0) for source in inputs]
         source = make_source(
             [*one, streamed(1, text[::-1], "gzip")],
             buffer_bytes=blocks * BLOCK,

@@ -137,6 +137,8 @@ class OutputOptions(TypedDict, total=False):
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
+    paired: Names
+
 
 class ExportOptions(
     SqlOptions, OutputOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
@@ -150,7 +152,7 @@ class ExportOptions(
 
 def shuffle(
     inputs: Names = (),
-    output: str | os.PathLike[str] = "",
+    output: Names = (),
     *,
     memory: str | int | None = None,
     seed: str | int | None = None,
@@ -162,7 +164,8 @@ def shuffle(
     """Shuffle the lines of `inputs` into `output`, as `dbshuf shuffle` does.
 
     inputs    files, globs, directories; one or several; none with `mix`, which names them
-    output    a text file (.gz and .zst compress), a .parquet file, or a directory
+    output    a text file (.gz and .zst compress), a .parquet file, or a directory; with `paired`
+              one for the inputs and one for each name there, or one with {name} in it
     memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of
               what the machine or its cgroup has
     seed      any text or number (7 is "7"); default: one is drawn, see the result
@@ -177,7 +180,10 @@ def shuffle(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
-    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
+    outputs = names_of(output)
+    if not outputs:
+        raise UsageError("no output is named", hint="name a file or a directory")
+    return _shuffled(Options(**chosen, output=outputs[0], more_outputs=outputs[1:]), progress)
 
 
 def export(
@@ -442,7 +448,8 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
+    more = options.more_outputs
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
     return run(planned(options, progress), progress)
 
 
@@ -457,8 +464,16 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    several = ("include", "exclude", "allow_files", "spark_conf", "bloom", "mix", "partition_by")
-    for name in several:
+    for name in (
+        "include",
+        "exclude",
+        "allow_files",
+        "spark_conf",
+        "bloom",
+        "mix",
+        "paired",
+        "partition_by",
+    ):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

@@ -1,6 +1,7 @@
 """The README is true: its commands are the ones that run, its tables those of the code."""
 
 import contextlib
+import gzip
 import json
 import re
 import shlex
@@ -154,6 +155,34 @@ def test_the_commands_for_mixes_do_what_they_say(cli, home):
         [140, 60, 0],
     ]
     assert b"mix:          100 rows" in ran.out
+
+
+def test_the_commands_for_parallel_files_do_what_they_say(cli, home):
+    """Each row of the table is run as it stands."""
+    lines = {name: [f"{name} {n} {'x' * (n % 40)}\n" for n in range(200)] for name in ("en", "de")}
+    (home / "a.en").write_text("".join(lines["en"]))
+    (home / "a.align").write_text("".join(f"{n}\n" for n in range(200)))
+    with gzip.open(home / "a.de.gz", "wt") as file:
+        file.writelines(lines["de"])
+    for name in ("out", "sets"):
+        (home / name).mkdir()
+    section = README.partition("## Parallel files")[2].partition("\n## ")[0]
+    commands = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
+    assert len(commands) == 6
+    for line in commands:
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    numbers = [int(line.split()[1]) for line in (home / "en.out").read_text().splitlines()]
+    assert sorted(numbers) == list(range(200))
+    assert list(map(int, (home / "align.out").read_text().split())) == numbers
+    with gzip.open(home / "de.out.gz", "rt") as file:
+        assert [int(line.split()[1]) for line in file] == numbers
+    assert {one.name for one in (home / "out").iterdir()} == {"a.en.zst", "a.de.zst"}
+    for folder in ("a.en", "a.de"):
+        assert len(list((home / "sets" / folder).iterdir())) == 4
+    assert len((home / "de.some").read_text().splitlines()) == 50
+    assert 0 < len((home / "de.long").read_text().splitlines()) < 200
+    assert len((home / "de.valid.txt").read_text().splitlines()) > 5
 
 
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):

@@ -7,11 +7,20 @@ the groups stand there. A field has the name that the library has for it.
 
 from typing import Annotated
 
-import typer
-
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Mixes, Rows, Sql, Store
-from dbshuf.cli.option_types import flag, group
+from dbshuf.cli.input_options import (
+    Chosen,
+    Fence,
+    Filters,
+    Inputs,
+    Lines,
+    Mixes,
+    Rows,
+    Sides,
+    Sql,
+    Store,
+)
+from dbshuf.cli.option_types import Argument, flag, group
 from dbshuf.cli.order_options import (
     Arranged,
     Kept,
@@ -26,6 +35,7 @@ from dbshuf.cli.output_options import (
     Answers,
     Files,
     Output,
+    Outputs,
     Printing,
     Replacing,
     Report,
@@ -41,7 +51,7 @@ INPUTS_HELP = (
 
 @group
 class AfterInputs(
-    Output,
+    Outputs,
     Limits,
     Ordering,
     Sql,
@@ -60,7 +70,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Mixes, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Mixes, Sides, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 
@@ -102,6 +112,6 @@ class VerifyArguments(
 class CleanArguments:
     """What `dbshuf clean` takes."""
 
-    folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
+    folders: Annotated[list[str], Argument("DIRS")]
     dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
     quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False

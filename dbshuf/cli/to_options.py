@@ -27,6 +27,7 @@ REPEATED = (
     "spark_conf",
     "bloom",
     "mix",
+    "paired",
     "partition_by",
 )  # options that may be given several times
 
@@ -47,6 +48,8 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
     names = [field.name for field in fields(given) if field.name not in ours]
     options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
+    outputs = tuple(given.output or ())
+    options = replace(options, output=next(iter(outputs), None), more_outputs=outputs[1:])
     repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
     others = inputs if isinstance(given, ShuffleArguments) else (given.store,)
     return replace(options, sql=sql_text(given.sql, others), **repeated)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.address_space import check_room
 from dbshuf.base.layout import LEAD_BYTES, SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
-from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
@@ -72,6 +71,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    _check_paired(options)
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
@@ -184,6 +184,7 @@ def _task(options: Options) -> _Task:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    _check_paired(options)
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
@@ -247,6 +248,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     if task.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
     if task.wanted is not None:
+        from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
+
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
@@ -333,6 +336,14 @@ def _first_of_two(
     return first.layout, base + half
 
 
+def _check_paired(options: Options) -> None:
+    """Raise UsageError for what --paired cannot be combined with."""
+    if options.paired:
+        from dbshuf.plan.paired_options import check_paired_options
+
+        check_paired_options(options)
+
+
 def _strategy(options: Options) -> str:
     return ALIASES.get(options.strategy, options.strategy)
 
@@ -408,6 +419,10 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
         return read.store.reader_bytes() * (threads + 1)
     if read.shape.whole_query is not None and not read.shape.is_text:
         return survey.reader_bytes * threads + _in_flight(read)
+    if read.shape.sides is not None:
+        from dbshuf.plan.paired import reading_bytes
+
+        return reading_bytes(read.inputs, read.shape.sides, survey) + _in_flight(read)
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
     return sum(windows[: threads + 1]) + _in_flight(read)
 

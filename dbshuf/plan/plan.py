@@ -1,5 +1,6 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
-from dbshuf.base.row_notes import ReadNotes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
@@ -33,6 +33,7 @@ from dbshuf.units import GIB, MIB, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.plan.mix import Mix
     from dbshuf.store.schema import StoreInfo
@@ -94,7 +95,7 @@ class Plan:
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
-    notes: ReadNotes | None = None  # of what is read, for that
+    notes: "ReadNotes | None" = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
     mix: "Mix | None" = None  # of sources, each with its share
     read_bytes: int | None = None  # of text, about
@@ -286,7 +287,33 @@ class Plan:
             }
             | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
             | ({"upload": self.upload} if self.upload else {}),
-        } | ({"work_dir": self._work_json} if self.work else {})
+        } | (
+            ({"work_dir": self._work_json} if self.work else {})
+            | ({"paired": self._paired_json} if self.shape.sides else {})
+        )
+
+    @property
+    def _paired(self) -> str:
+        """Which files belong together, for people."""
+        assert self.shape.sides is not None
+        return f"{', '.join(self.shape.sides.names)}; row n of each goes to one place"
+
+    @property
+    def _paired_json(self) -> list[dict[str, Any]]:
+        assert self.shape.sides is not None
+        return [
+            {
+                "name": name,
+                "inputs": count,
+                "output": os.path.join(str(self.target.path), side.name)
+                if side.path is None
+                else str(side.path),
+                "format": side.format,
+            }
+            for name, count, side in zip(
+                self.shape.sides.names, self.shape.sides.counts, self.target.sides, strict=True
+            )
+        ]
 
     @property
     def _work_json(self) -> dict[str, Any]:
@@ -329,9 +356,12 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort",
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        if self.target.sides and not self.target.in_shards:
+            output = ", ".join(str(side.path) for side in self.target.sides)
         unchecked = "" if self.store else without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("paired", self._paired)] if self.shape.sides else []),
             *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
             *([("checksums", unchecked)] if unchecked else []),

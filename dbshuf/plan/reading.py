@@ -51,6 +51,12 @@ def what_is_read(options: Options) -> ReadPlan:
         shape = make_shape(options, store.inputs, "lines", columns=store.written)
         return ReadPlan(store.inputs, store, shape, store.terminator, store.header)
     terminator = terminator_of(options)
+    if options.paired:
+        from dbshuf.plan.paired import paired_shape
+
+        inputs, shape = paired_shape(options)
+        assert shape.sides is not None
+        return ReadPlan(inputs, None, shape, terminator, shape.sides.headers[0])
     counts: list[int] = []
     if mix is None:
         check_sql_early(options)
@@ -122,6 +128,10 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
 
 def survey_of(read: ReadPlan) -> Survey:
     shape = read.shape
+    if shape.sides is not None:
+        from dbshuf.plan.paired import paired_survey
+
+        return paired_survey(read.inputs, shape.sides, read.terminator)
     columns = 0 if shape.schema is None else len(shape.schema)
     if read.store is not None:
         survey = read.store.survey()

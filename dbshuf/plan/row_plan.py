@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.process_memory import default_memory_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import SAME, Options, terminator_of
-from dbshuf.query.json_scan import json_structure
 from dbshuf.sink import format_of
 from dbshuf.source.formats import TEXT_KINDS
 from dbshuf.source.input import Input
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
+    from dbshuf.source.lines.paired import Sides
     from dbshuf.source.tables.reader import TableSource
 
 ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
@@ -41,6 +41,7 @@ class Shape:
     own          the columns of the rows of all inputs, of those parts; None: they are lines
     narrow       columns that are read instead of all; None: those that are needed
     is_led       whether an expression sees all rows that are ordered, for their leads
+    sides        of --paired: then a row is a line of each; None: there are none
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Shape:
     own: "pa.Schema | None" = None
     narrow: frozenset[str] | None = None
     is_led: bool = False
+    sides: "Sides | None" = None
 
     @property
     def is_text(self) -> bool:
@@ -107,6 +109,8 @@ class Shape:
         As it was read; what SQL sees of it; its result, whose texts may be parts of that;
         the row as it is stored.
         """
+        if self.sides is not None:
+            return 2 if self.row_query is None else 4
         if self.row_query is None or self.whole_query is not None:
             return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
@@ -224,6 +228,8 @@ def _json(
     options: Options, inputs: Sequence[Input], *, has_filter: bool = False
 ) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
+    from dbshuf.query.json_scan import json_structure
+
     is_as_read = options.select is None and options.sql is None
     named = (options.split_by, options.number, options.per, options.stratify, options.weight)
     has_columns = any(one is not None for one in named) or bool(options.partition_by)

@@ -73,9 +73,9 @@ def create_store(
     described = _description(inputs, kind, options, rows)
     group_rows = _group_rows(inputs, kind, options) if engine.packs_vectors else 0
     hidden = claim(hidden_beside(path.absolute()))
+    grown = hidden / "store"  # in a folder, as an engine makes files that all may read
     try:
         _make_private(hidden, path)
-        grown = hidden / "store"  # in a folder, as an engine makes files that all may read
         places = zip(place_names(rows.schema), (pa.uint64(), pa.string()), strict=True)
         columns = pa.schema([*places, *row])
         engine.create(grown, columns, {**described, "row_group_rows": group_rows})

@@ -19,7 +19,7 @@ import pytest
 from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
 import dbshuf.errors
-from dbshuf.cli.app import command_names
+from dbshuf.cli.commands import command_names
 from dbshuf.cli.entry import run_command
 from dbshuf.cli.options import PlanArguments
 from dbshuf.cli.output_options import Printing, Report
@@ -205,6 +205,7 @@ def test_progress_json_ends_with_the_result(run):
         "unit": "line",
         "seen_rows": None,
         "asked_rows": None,
+        "epochs": None,
     }
 
 

@@ -171,7 +171,7 @@ def check_one_order(output: str, manifest: str | None) -> None:
     if path.is_file() and "split" in Manifest.read(path).options:
         raise UsageError(
             f"`{output}` is of --split, and each split has an order of its own",
-            hint="leave --order and --seed out: the rows are compared without",
+            hint="pass --no-order: the rows are compared without",
         )
 
 

@@ -186,7 +186,7 @@ def _check_orderable(plan: Plan) -> None:
         raise UsageError(
             "the order of a --sql whose result has no column `id` cannot be checked: its rows are"
             " numbered as DuckDB gives them, which is another order each time",
-            hint="leave --order and --seed out; or carry it: select id, ...",
+            hint="pass --no-order; or carry it: select id, ...",
         )
 
 

@@ -63,6 +63,7 @@ class Options:
     per: str | None = None
     stratify: str | None = None
     number: str | None = None
+    weight: str | None = None
     manifest: str | None = None
     card: bool = False
     as_it_is: bool = False  # bytes that look compressed are lines, too
@@ -71,7 +72,7 @@ class Options:
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
     texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
-    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number")
+    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number", "weight")
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})

@@ -25,6 +25,8 @@ class LineBatch:
     kept      int64, ascending: the rows that are left of these lines; None: all
     given     uint64, shape (rows,): the ids, of lines that did not lie side by side; None:
               `origins` tells them
+    leads     uint64, shape (rows that are left,): the first word of each one's place in the
+              order, before its key; None: the key is all
     """
 
     buffer: U8
@@ -32,6 +34,7 @@ class LineBatch:
     origins: tuple[tuple[int, int], ...]
     kept: npt.NDArray[np.int64] | None = None
     given: U64 | None = None
+    leads: U64 | None = None
 
     @property
     def rows(self) -> int:

@@ -24,11 +24,13 @@ class RowBatch:
     ids    uint64, shape (rows,): the row ids of DESIGN section 3
     read   ranges of ids [begin, end) of the rows of the inputs that these were made of, where
            that is not just their own ids; None: nobody knows
+    leads  uint64, shape (rows,), as `LineBatch.leads`
     """
 
     batch: pa.RecordBatch
     ids: U64
     read: tuple[tuple[int, int], ...] | None = None
+    leads: U64 | None = None
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...] | None:
@@ -58,7 +60,8 @@ class RowBatch:
         """Return rows [first, last) of consecutive ones; nothing is copied."""
         ids = self.ids[first:last]
         read = None if self.read is None else ((int(ids[0]), int(ids[-1]) + 1),)
-        return RowBatch(self.batch.slice(first, last - first), ids, read)
+        leads = None if self.leads is None else self.leads[first:last]
+        return RowBatch(self.batch.slice(first, last - first), ids, read, leads)
 
 
 def arrow_numbers(values: npt.NDArray[np.integer[Any]]) -> pa.Array:

@@ -1,8 +1,9 @@
 """Rows on their way into a stored run and back: lines, and typed rows.
 
-A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64),
-lengths (int32), text. A slice of typed rows is keys (uint64) and an Arrow IPC message of
-the columns, both padded to 64 bytes. What is loaded keeps lying where it was read.
+A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64), leads
+(uint64) where rows have them, lengths (int32), text. A slice of typed rows is keys, leads, and
+an Arrow IPC message of the columns, each padded to 64 bytes. What is loaded keeps lying where
+it was read.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.key import U64
-from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, WINDOW_BYTES, WINDOW_ROWS
+from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, LEAD_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.base.line_batch import I32
 from dbshuf.base.row_batch import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import Window
 
 Index = npt.NDArray[np.integer]
-OrderOf = Callable[[U64], Index]  # the rows of keys, as the keys ascend
+OrderOf = Callable[[U64, U64 | None], Index]  # the rows of keys, and leads, as these ascend
 _PAD = 64  # what Arrow aligns its buffers to
 
 
@@ -30,9 +31,11 @@ class Cargo(Protocol):
     """Rows to be stored.
 
     keys   uint64, shape (rows,)
+    leads  uint64, shape (rows,), as `LineBatch.leads`
     """
 
     keys: U64
+    leads: U64 | None
 
     def arrange(self, order: Index, row_ends: I64) -> I64:
         """Put the rows into slices, and return the bytes of each; once.
@@ -51,10 +54,18 @@ class LineCargo:
     lengths   int32, shape (rows,)
     lines     pyarrow binary array
     elements  which element of `lines` a row is; None: they are as many, in this order
+    leads     uint64, shape (rows,), as `LineBatch.leads`
     """
 
-    def __init__(self, keys: U64, lengths: I32, lines: pa.Array, elements: Index | None) -> None:
-        self.keys = keys
+    def __init__(
+        self,
+        keys: U64,
+        lengths: I32,
+        lines: pa.Array,
+        elements: Index | None,
+        leads: U64 | None = None,
+    ) -> None:
+        self.keys, self.leads = keys, leads
         self._lengths, self._lines, self._elements = lengths, lines, elements
         self._row_ends = self._text_ends = np.empty(0, np.int64)
         self._row = 0  # the next to be gathered
@@ -64,13 +75,17 @@ class LineCargo:
     def arrange(self, order: Index, row_ends: I64) -> I64:
         self.keys, self._lengths = self.keys.take(order), self._lengths.take(order)
         self._elements = order if self._elements is None else self._elements.take(order)
+        self.leads = None if self.leads is None else self.leads.take(order)
         self._row_ends, self._text_ends = row_ends, _ends(self._lengths)
-        sizes: I64 = np.diff(row_ends) * INDEX_BYTES + np.diff(self._text_ends[row_ends])
+        index_bytes = INDEX_BYTES + (0 if self.leads is None else LEAD_BYTES)
+        sizes: I64 = np.diff(row_ends) * index_bytes + np.diff(self._text_ends[row_ends])
         return sizes
 
     def parts(self, number: int) -> Iterator[U8]:
         begin, end = self._row_ends[number], self._row_ends[number + 1]
         yield as_bytes(self.keys[begin:end])
+        if self.leads is not None:
+            yield as_bytes(self.leads[begin:end])
         yield as_bytes(self._lengths[begin:end])
         yield from self._gathered(int(self._text_ends[end]))
 
@@ -94,10 +109,11 @@ class RowCargo:
 
     keys   uint64, shape (rows,)
     batch  pyarrow RecordBatch, shape (rows,)
+    leads  uint64, shape (rows,), as `LineBatch.leads`
     """
 
-    def __init__(self, keys: U64, batch: pa.RecordBatch) -> None:
-        self.keys, self._batch = keys, batch
+    def __init__(self, keys: U64, batch: pa.RecordBatch, leads: U64 | None = None) -> None:
+        self.keys, self.leads, self._batch = keys, leads, batch
         self._slices: list[list[U8]] = []
 
     def arrange(self, order: Index, row_ends: I64) -> I64:
@@ -112,8 +128,10 @@ class RowCargo:
         is_whole = len(rows) == len(self._batch) == 1  # maybe a long row: a copy less
         batch = self._batch if is_whole else self._batch.take(arrow_numbers(rows))
         message = batch.serialize()
+        leads = () if self.leads is None else _with_padding(as_bytes(self.leads.take(rows)))
         return [
             *_with_padding(as_bytes(self.keys.take(rows))),
+            *leads,
             *_with_padding(np.frombuffer(message, np.uint8)),
         ]
 
@@ -145,7 +163,7 @@ class Bucket(Protocol):
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
         """Yield the rows in key order.
 
-        order_of  says of keys how they ascend
+        order_of  says of keys and leads how they ascend
         shares    whether a long row stays where it was read: nothing else is read to there
         """
 
@@ -154,11 +172,15 @@ class LineBucket:
     """Lines in memory.
 
     slices  each with the place of its first byte in the buffer
+    is_led  whether there are leads in them
     """
 
-    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8) -> None:
+    def __init__(
+        self, slices: list[tuple[Slice, int]], buffer: U8, *, is_led: bool = False
+    ) -> None:
         rows = sum(one.rows for one, _ in slices)
         self._keys = np.empty(rows, np.uint64)
+        self._leads = np.empty(rows, np.uint64) if is_led else None
         self._lengths = np.empty(rows, np.int32)
         # Between two slices lie index and padding. To Arrow they are one value more,
         # which nothing asks for, so the text stays where it was read.
@@ -168,8 +190,11 @@ class LineBucket:
         for number, (one, at) in enumerate(slices):
             count, stop = one.rows, row + one.rows
             self._keys[row:stop] = np.frombuffer(buffer, np.uint64, count, at)
-            self._lengths[row:stop] = np.frombuffer(buffer, np.int32, count, at + 8 * count)
             text, element = at + INDEX_BYTES * count, row + number
+            if self._leads is not None:
+                self._leads[row:stop] = np.frombuffer(buffer, np.uint64, count, at + 8 * count)
+                text += LEAD_BYTES * count
+            self._lengths[row:stop] = np.frombuffer(buffer, np.int32, count, text - 4 * count)
             offsets[element] = text
             ends = offsets[element + 1 : element + 1 + count]
             np.cumsum(self._lengths[row:stop], out=ends, dtype=np.int32)
@@ -179,11 +204,12 @@ class LineBucket:
         self._lines = pa.Array.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
 
     def cargo(self) -> LineCargo:
-        return LineCargo(self._keys, self._lengths, self._lines, self._elements)
+        return LineCargo(self._keys, self._lengths, self._lines, self._elements, self._leads)
 
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
-        order = order_of(self._keys)
+        order = order_of(self._keys, self._leads)
         keys, elements = self._keys.take(order), self._elements.take(order)
+        leads = None if self._leads is None else self._leads.take(order)
         text_ends = _ends(self._lengths.take(order))
         row = 0
         while row < len(order):
@@ -193,29 +219,45 @@ class LineBucket:
             else:
                 lines = self._lines.take(arrow_numbers(elements[row:stop]))
             # A copy of the keys, lest a window that waits keeps those of the whole bucket.
-            yield Window.of_lines(lines, keys[row:stop].copy())
+            yield Window.of_lines(lines, keys[row:stop].copy(), _copied(leads, row, stop))
             del lines
             row = stop
 
 
 class RowBucket:
-    """Typed rows in memory; text without nulls stays where it was read, the rest is joined."""
+    """Typed rows in memory; text without nulls stays where it was read, the rest is joined.
 
-    def __init__(self, slices: list[tuple[Slice, int]], buffer: U8, schema: pa.Schema) -> None:
-        keys, self._batches = [np.empty(0, np.uint64)], []
+    is_led  whether there are leads in the slices
+    """
+
+    def __init__(
+        self,
+        slices: list[tuple[Slice, int]],
+        buffer: U8,
+        schema: pa.Schema,
+        *,
+        is_led: bool = False,
+    ) -> None:
+        keys, leads, self._batches = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], []
         for one, at in slices:
             keys.append(np.frombuffer(buffer, np.uint64, one.rows, at))
-            message = buffer[at + _padded(KEY_BYTES * one.rows) : at + one.end - one.begin]
+            start = at + _padded(KEY_BYTES * one.rows)
+            if is_led:
+                leads.append(np.frombuffer(buffer, np.uint64, one.rows, start))
+                start += _padded(LEAD_BYTES * one.rows)
+            message = buffer[start : at + one.end - one.begin]
             self._batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
         self._keys = np.concatenate(keys)
+        self._leads = np.concatenate(leads) if is_led else None
         self._buffer, self._schema = buffer, schema
 
     def cargo(self) -> RowCargo:
-        return RowCargo(self._keys, joined(self._batches, self._schema))
+        return RowCargo(self._keys, joined(self._batches, self._schema), self._leads)
 
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
-        order = order_of(self._keys)
+        order = order_of(self._keys, self._leads)
         keys = self._keys.take(order)
+        leads = None if self._leads is None else self._leads.take(order)
         sizes = [row_bytes(batch) for batch in self._batches]
         ends = _ends(np.concatenate(sizes).take(order))
         alone = self._put_aside(sizes) if shares else {}
@@ -228,7 +270,8 @@ class RowBucket:
                 places = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
                 arrays = [values.take(places[not in_place]) for values, in_place in columns]
                 batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-            yield Window(batch, keys[row:stop].copy(), ends[row : stop + 1].copy())
+            bounds, led = ends[row : stop + 1].copy(), _copied(leads, row, stop)
+            yield Window(batch, keys[row:stop].copy(), bounds, leads=led)
             del batch
             row = stop
 
@@ -301,6 +344,10 @@ def _elements(counts: list[int]) -> I32:
     """Return which element a row is where slices of so many rows have one more between two."""
     gaps = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return np.arange(len(gaps), dtype=np.int32) + gaps
+
+
+def _copied(leads: U64 | None, row: int, stop: int) -> U64 | None:
+    return None if leads is None else leads[row:stop].copy()
 
 
 def _padded(size: int) -> int:

@@ -5,6 +5,7 @@
 
 Of --sample the end is known. Of --take it falls while rows are read: once enough rows have keys
 below one, no row above it can be among the first, so little more than the sample is ordered.
+Where rows have leads, these are what is below the end.
 """
 
 import threading
@@ -39,13 +40,13 @@ _HELD_ROWS = 1 << 16
 
 
 class KeyLimit:
-    """The key below which rows are kept, for several workers at once.
+    """The key, or lead, below which rows are kept, for several workers at once.
 
     end    exclusive; it only falls
     """
 
     def __init__(self, end: int = ALL_KEYS, rows: int | None = None) -> None:
-        """Keep rows with keys below `end`, and of them no more than it takes for the first `rows`.
+        """Keep rows with words below `end`, and of them no more than it takes for the first `rows`.
 
         rows  None: all
         """
@@ -57,17 +58,20 @@ class KeyLimit:
         self._key_sums = np.zeros(ranges, np.uint64)
         self._below = 0
 
-    def kept(self, keys: U64) -> I64:
-        """Return which of these rows may be in the sample."""
+    def kept(self, words: U64) -> I64:
+        """Return which of these rows may be in the sample, by their keys, or leads."""
         if self.end >= ALL_KEYS:
-            return np.arange(len(keys))
-        return np.flatnonzero(keys < np.uint64(self.end))
+            return np.arange(len(words))
+        return np.flatnonzero(words < np.uint64(self.end))
 
-    def count(self, keys: U64, sizes: I64) -> None:
-        """Know rows that `kept` let through; the end may fall."""
+    def count(self, keys: U64, sizes: I64, words: U64 | None = None) -> None:
+        """Know rows that `kept` let through; the end may fall.
+
+        words  what lets rows through, if it is not their keys
+        """
         if self._wanted is None or not len(keys):
             return
-        ranges = (keys >> _SHIFT).astype(np.int64)
+        ranges = ((keys if words is None else words) >> _SHIFT).astype(np.int64)
         with self._lock:
             np.add.at(self._rows, ranges, 1)
             np.add.at(self._bytes, ranges, sizes)
@@ -127,8 +131,9 @@ class SampledScan:
             seen_rows += len(ids)
             keys = ids.copy()
             mix_ids(keys, self._words)
-            kept = self._limit.kept(keys)
-            self._limit.count(keys.take(kept), sizes.take(kept))
+            words = keys if batch.leads is None else batch.leads
+            kept = self._limit.kept(words)
+            self._limit.count(keys.take(kept), sizes.take(kept), words.take(kept))
             if len(kept) == len(keys):
                 yield batch
             elif len(kept):
@@ -160,6 +165,7 @@ class _Held:
         self._lines: list[pa.Array] = []
         self._rows: list[pa.RecordBatch] = []
         self._ids: list[U64] = []
+        self._leads: list[U64] = []
         self._size = self._count = 0
 
     def add(
@@ -167,18 +173,21 @@ class _Held:
     ) -> Iterator[LineBatch | RowBatch]:
         """Take the rows `kept` of a batch, of `size` bytes; yield what has come to be enough."""
         is_small = size <= _HELD_BYTES
+        leads = None if batch.leads is None else batch.leads.take(kept)
         if isinstance(batch, LineBatch):
             places = kept if elements is None else elements.take(kept)
             if not is_small:
-                yield replace(batch, kept=places)
+                yield replace(batch, kept=places, leads=leads)
                 return
             self._lines.append(batch.lines().take(arrow_numbers(places)))
         else:
             taken = batch.batch.take(arrow_numbers(kept))
             if not is_small:
-                yield RowBatch(taken, ids.take(kept))
+                yield RowBatch(taken, ids.take(kept), leads=leads)
                 return
             self._rows.append(taken)
+        if leads is not None:
+            self._leads.append(leads)
         self._ids.append(ids.take(kept))
         self._size, self._count = self._size + size, self._count + len(kept)
         if self._size >= _HELD_BYTES or self._count >= _HELD_ROWS:
@@ -193,7 +202,10 @@ class _Held:
             whole: LineBatch | RowBatch = line_batch(pa.concat_arrays(self._lines), ids)
         else:
             whole = RowBatch(pa.concat_batches(self._rows), ids)
-        self._lines, self._rows, self._ids, self._size, self._count = [], [], [], 0, 0
+        if self._leads:
+            whole = replace(whole, leads=np.concatenate(self._leads))
+        self._lines, self._rows, self._ids, self._leads = [], [], [], []
+        self._size = self._count = 0
         yield whole
 
 
@@ -222,7 +234,8 @@ class SampledOrder:
     def windows(self) -> Generator[Window]:
         end = self._limit.end
         for window in self._order.windows():
-            if window.rows and int(window.keys[-1]) >= end:
-                yield window.slice(0, int(np.searchsorted(window.keys, np.uint64(end))))
+            words = window.first_words
+            if window.rows and int(words[-1]) >= end:
+                yield window.slice(0, int(np.searchsorted(words, np.uint64(end))))
                 return
             yield window

@@ -43,6 +43,7 @@ class Spill:
     buffer_bytes    what the thread that reads for it takes at a time
     memory_bytes    DuckDB's limit
     temp_dir        which the user named, for messages
+    is_led          whether the rows have leads
     """
 
     schema: pa.Schema | None
@@ -52,6 +53,7 @@ class Spill:
     memory_bytes: int
     threads: int
     temp_dir: Path
+    is_led: bool = False
 
 
 class SpillOrder:
@@ -82,14 +84,16 @@ class SpillOrder:
         window_rows = int(min(_WINDOW_ROWS, max(_WINDOW_BYTES // width, 64)))
         with self._told():
             self._connection.register("rows", reader)
-            found = self._connection.sql(statement("duckdb", "order"))
+            found = self._connection.sql(
+                statement("duckdb", "order_led" if self._spill.is_led else "order")
+            )
             self._ordered = found.to_arrow_reader(window_rows)
             self._first = next(self._ordered, None)
 
     def windows(self) -> Iterator[Window]:
         batch, self._first = self._first, None
         while batch is not None:
-            yield from _windows(batch, self._spill.schema)
+            yield from _windows(batch, self._spill)
             with self._told():
                 batch = next(self._ordered, None)
 
@@ -151,7 +155,8 @@ class _Rows:
     def __init__(
         self, spill: Spill, feed: Scan, words: tuple[int, int], columns: pa.Schema, read: Tally
     ) -> None:
-        self.schema = pa.schema([("dbshuf key", pa.uint64()), *columns])
+        own = ["dbshuf key", "dbshuf lead"] if spill.is_led else ["dbshuf key"]
+        self.schema = pa.schema([*((name, pa.uint64()) for name in own), *columns])
         self.rows = self._rows()
         self.failure: BaseException | None = None
         self._spill, self._feed, self._words, self._read = spill, feed, words, read
@@ -224,20 +229,22 @@ class _Rows:
             stop = next_window(ends, row)
             rows = pa.array(np.arange(row, stop))
             parts: list[Any] = [array.take(rows) for array in arrays]
-            yield pa.RecordBatch.from_arrays([pa.array(keys[row:stop]), *parts], schema=self.schema)
+            own = [keys] if batch.leads is None else [keys, batch.leads]
+            parts = [*(pa.array(one[row:stop]) for one in own), *parts]
+            yield pa.RecordBatch.from_arrays(parts, schema=self.schema)
             row = stop
 
 
-def _windows(batch: pa.RecordBatch, schema: pa.Schema | None) -> Iterator[Window]:
+def _windows(batch: pa.RecordBatch, spill: Spill) -> Iterator[Window]:
     if not batch.num_rows:
         return
-    keys = batch.column(0).to_numpy()
-    if schema is None:
-        lines = batch.column(1)
-        yield Window.of_lines(lines, keys)
+    keys, *columns = batch.columns
+    leads = columns.pop(0).to_numpy() if spill.is_led else None
+    if spill.schema is None:
+        yield Window.of_lines(columns[0], keys.to_numpy(), leads)
         return
-    rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
-    yield Window.of_rows(rows, keys)
+    rows = pa.RecordBatch.from_arrays(columns, schema=spill.schema)
+    yield Window.of_rows(rows, keys.to_numpy(), leads)
 
 
 def _explained(error: Exception, spill: Spill) -> Exception:

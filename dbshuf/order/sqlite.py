@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -26,17 +27,19 @@ from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids, range_of, range_start
 from dbshuf.base.line_batch import LineBatch
-from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.row_packing import packed, unpacked
 from dbshuf.base.scan import Scan
 from dbshuf.base.statements import filled
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, in_order, run_workers
 from dbshuf.errors import DbshufError, LineTooLong, StrategyUnfit, TempSpaceShort, TempUnusable
+from dbshuf.order.ranges import Cuts, equal_cuts
 from dbshuf.units import KIB, MIB, human
 
 Put = Callable[[Window, int], None]
-_TOP = np.uint64(1 << 63)  # flipped, an unsigned key ascends as a signed one
+_SIGN = 1 << 63
+_TOP = np.uint64(_SIGN)  # flipped, an unsigned key ascends as a signed one
 _PIECE_ROWS, _PIECE_BYTES = 8192, MIB  # turned into Python's objects at a time
 _STATEMENT_ROWS = 16  # inserted by one statement: 1.4 us a row; 2.8 one by one, 1.7 by 250
 _WINDOW_BYTES = 2 * MIB
@@ -45,6 +48,18 @@ _SORT_SHARE = 0.6  # of that, which a table may take; the rest is for what was n
 _SORTED_ROW_BYTES = 48  # that a row takes beside its bytes while it is sorted
 # A row of 24 kB would leave a quarter of every large page empty; short rows do with fewer.
 _PAGE_BYTES, _WIDE_PAGE_BYTES, _WIDE_BYTES = 1 << 16, 1 << 12, 1 << 10
+_STATEMENTS = {
+    "create": "order_create",
+    "insert": "order_insert",
+    "rows": "order",
+    "sizes": "order_sizes",
+}
+_LED_STATEMENTS = {  # of rows with leads
+    "create": "order_led_create",
+    "insert": "order_led_insert",
+    "rows": "order_led",
+    "sizes": "order_led_sizes",
+}
 _MOST_ROW_BYTES = 1_000_000_000  # as SQLite is built by default
 
 
@@ -59,6 +74,7 @@ class SqlitePlan:
     ranges          tables
     ahead_bytes     windows that may wait for the sink
     temp_dir        which the user named, for messages
+    leads           where tables of rows with leads begin, as `Leads.cuts`; None: rows have none
     """
 
     schema: pa.Schema | None
@@ -68,6 +84,26 @@ class SqlitePlan:
     ranges: int
     ahead_bytes: int
     temp_dir: Path
+    leads: Cuts | None = None
+
+
+class _Part(NamedTuple):
+    """Rows of a table: their first word lies within `firsts`, and of rows with leads their key
+    within `keys`; signed, both ends are in it.
+    """
+
+    firsts: tuple[int, int]
+    keys: tuple[int, int] = (-_SIGN, _SIGN - 1)
+
+    def halves(self) -> "tuple[_Part, _Part]":
+        """Return its lower and its upper half; of one lead by the key."""
+        first, last = self.firsts
+        if first < last:
+            middle = (first + last) // 2
+            return _Part((first, middle), self.keys), _Part((middle + 1, last), self.keys)
+        first, last = self.keys
+        middle = (first + last) // 2
+        return _Part(self.firsts, (first, middle)), _Part(self.firsts, (middle + 1, last))
 
 
 def ranges_for(memory_bytes: int, stored_bytes: int) -> int:
@@ -88,6 +124,9 @@ class SqliteOrder:
         self._path = folder / "rows.sqlite"
         self._rows = np.zeros(plan.ranges, np.int64)
         self._bytes = np.zeros(plan.ranges, np.int64)
+        self._begins: U64 | None = None  # where tables of rows with leads begin
+        self._least = np.full(plan.ranges, (1 << 64) - 1, np.uint64)
+        self._greatest = np.zeros(plan.ranges, np.uint64)
         self._cache_bytes = int(plan.memory_bytes * _CACHE_SHARE)
         with self._told():
             self._connection = self._open()
@@ -114,7 +153,7 @@ class SqliteOrder:
                 connection.execute(setting).fetchall()
             connection.execute("BEGIN")
             for number in range(self._plan.ranges):
-                connection.execute(_of_table("order_create", number))
+                connection.execute(self._of_table("create", number))
         except BaseException:
             connection.close()
             raise
@@ -152,13 +191,15 @@ class SqliteOrder:
         keys: U64 = ids.copy()
         mix_ids(keys, self._words)
         self.read.add(keys, sizes)
-        parts = range_of(keys, self._plan.ranges).astype(np.int64)
+        parts = self._tables_of(keys, batch.leads)
         order = np.argsort(parts, kind="stable")
         counts = np.bincount(parts, minlength=self._plan.ranges)
         self._rows += counts
         stored = sizes if kept is not None else np.diff(_ends_of(rows))
         self._bytes += np.bincount(parts, stored, self._plan.ranges).astype(np.int64)
-        signed = (keys ^ _TOP).view(np.int64).take(order)
+        words = [keys] if batch.leads is None else [batch.leads, keys]
+        signed = [(one ^ _TOP).view(np.int64).take(order) for one in words]
+        width = len(words) + 1
         ends = np.concatenate([[0], np.cumsum(counts)])
         mean = max(int(stored.sum()) // max(len(keys), 1), 1)
         step = max(min(_PIECE_ROWS, _PIECE_BYTES // mean), 1)
@@ -167,68 +208,96 @@ class SqliteOrder:
             for first in range(ends[number], ends[number + 1], step):
                 last = min(first + step, ends[number + 1])
                 taken = rows.take(arrow_numbers(elements[first:last]))
-                values: list[int | bytes] = [0] * (2 * (last - first))
-                values[0::2], values[1::2] = signed[first:last].tolist(), taken.to_pylist()
+                values: list[int | bytes] = [0] * (width * (last - first))
+                for at, one in enumerate(signed):
+                    values[at::width] = one[first:last].tolist()
+                values[width - 1 :: width] = taken.to_pylist()
                 self._insert(number, values)
 
     def _insert(self, number: int, values: list[int | bytes]) -> None:
-        """Insert rows into a table: key and row in turns."""
-        whole = len(values) // (2 * _STATEMENT_ROWS) * (2 * _STATEMENT_ROWS)
+        """Insert rows into a table: lead, where there is one, key and row in turns."""
+        width = 2 if self._plan.leads is None else 3
+        whole = len(values) // (width * _STATEMENT_ROWS) * (width * _STATEMENT_ROWS)
+        place = f"({', '.join('?' * width)})"
         for begin, end, rows in ((0, whole, _STATEMENT_ROWS), (whole, len(values), 1)):
-            insert = _of_table("order_insert", number, rows=", ".join(["(?, ?)"] * rows))
-            step = 2 * rows
+            insert = self._of_table("insert", number, rows=", ".join([place] * rows))
+            step = width * rows
             every = (values[at : at + step] for at in range(begin, end, step))
             self._connection.executemany(insert, every)
 
+    def _tables_of(self, keys: U64, leads: U64 | None) -> I64:
+        """Return the table that each row belongs to."""
+        if leads is None:
+            return range_of(keys, self._plan.ranges).astype(np.int64)
+        if self._begins is None:
+            assert self._plan.leads is not None
+            begins = self._plan.leads(self._plan.ranges)
+            self._begins = equal_cuts(self._plan.ranges) if begins is None else begins
+        parts = np.searchsorted(self._begins, leads, side="right").astype(np.int64)
+        np.minimum.at(self._least, parts, leads)
+        np.maximum.at(self._greatest, parts, leads)
+        return parts
+
+    def _whole(self, number: int) -> _Part:
+        """Return all rows of a table, as one part."""
+        if self._plan.leads is not None:
+            return _Part((_signed(int(self._least[number])), _signed(int(self._greatest[number]))))
+        first = range_start(number, self._plan.ranges)
+        return _Part((_signed(first), _signed(range_start(number + 1, self._plan.ranges) - 1)))
+
     def windows(self) -> Iterator[Window]:
         def work(number: int, put: Put, _: int) -> None:
-            first = _signed(range_start(number, self._plan.ranges))
-            last = _signed(range_start(number + 1, self._plan.ranges) - 1)
             with self._told():
-                self._emit(number, (first, last), put)
+                self._emit(number, self._whole(number), put)
 
         yield from in_order(
             self._plan.ranges, 1, self._plan.ahead_bytes, work, self._connection.interrupt
         )
 
-    def _emit(self, number: int, bounds: tuple[int, int], put: Put) -> None:
-        """Order the rows of a table whose keys lie within `bounds`, by halves if need be."""
-        rows, size = int(self._rows[number]), int(self._bytes[number])
-        parts = [(bounds, rows, size)]
+    def _emit(self, number: int, whole: _Part, put: Put) -> None:
+        """Order the rows of a part of a table, by halves if need be."""
+        parts = [(whole, int(self._rows[number]), int(self._bytes[number]))]
         while parts:
-            (first, last), rows, size = parts.pop()
+            part, rows, size = parts.pop()
             if not rows:
                 continue
             is_large = size + rows * _SORTED_ROW_BYTES > self._cache_bytes * _SORT_SHARE
             if not is_large or rows == 1:
-                self._order(number, (first, last), max(size // rows, 1), put)
+                self._order(number, part, max(size // rows, 1), put)
                 continue
-            middle = (first + last) // 2
-            for part in ((middle + 1, last), (first, middle)):
-                sizes = self._ask("order_sizes", number, part).fetchone()
-                parts.append((part, *sizes))
+            for half in reversed(part.halves()):
+                sizes = self._ask("sizes", number, half).fetchone()
+                parts.append((half, *sizes))
 
-    def _order(self, number: int, bounds: tuple[int, int], mean_bytes: int, put: Put) -> None:
-        """Put the rows of a part of a table in key order."""
+    def _order(self, number: int, part: _Part, mean_bytes: int, put: Put) -> None:
+        """Put the rows of a part of a table in their order."""
         piece_rows = max(min(_WINDOW_BYTES // mean_bytes, _PIECE_ROWS), 1)
-        found = self._ask("order", number, bounds)
+        found = self._ask("rows", number, part)
         with contextlib.closing(found):
             while rows := found.fetchmany(piece_rows):
                 window = self._window(*zip(*rows, strict=True))
                 del rows
                 put(window, window.text_bytes + 12 * window.rows)
 
-    def _ask(self, name: str, number: int, bounds: tuple[int, int]) -> sqlite3.Cursor:
-        values = {"first": bounds[0], "last": bounds[1]}
-        return self._connection.execute(_of_table(name, number), values)
+    def _ask(self, what: str, number: int, part: _Part) -> sqlite3.Cursor:
+        values = {"first": part.firsts[0], "last": part.firsts[1]}
+        if self._plan.leads is not None:
+            values |= {"first_key": part.keys[0], "last_key": part.keys[1]}
+        return self._connection.execute(self._of_table(what, number), values)
 
-    def _window(self, signed: tuple[int, ...], rows: tuple[bytes, ...]) -> Window:
-        keys = np.array(signed, np.int64).view(np.uint64) ^ _TOP
+    def _of_table(self, what: str, number: int, **parts: str) -> str:
+        names = _STATEMENTS if self._plan.leads is None else _LED_STATEMENTS
+        return filled("sqlite", names[what], table=f"range_{number}", **parts).text
+
+    def _window(self, *columns: Any) -> Window:
+        *signed, rows = columns
+        words = [np.array(one, np.int64).view(np.uint64) ^ _TOP for one in signed]
+        keys, leads = words[-1], words[0] if len(words) > 1 else None
         size = sum(map(len, rows))
         values = pa.array(rows, pa.binary() if size < 1 << 31 else pa.large_binary())
         if self._plan.schema is None:
-            return Window.of_lines(values, keys)
-        return Window.of_rows(unpacked(values, self._plan.schema), keys)
+            return Window.of_lines(values, keys, leads)
+        return Window.of_rows(unpacked(values, self._plan.schema), keys, leads)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # a worker that is stuck in it will end it
@@ -246,12 +315,8 @@ class SqliteOrder:
             raise _explained(error, self._plan) from error
 
 
-def _of_table(name: str, number: int, **parts: str) -> str:
-    return filled("sqlite", name, table=f"range_{number}", **parts).text
-
-
 def _signed(key: int) -> int:
-    return key - (1 << 63)
+    return key - _SIGN
 
 
 def _ends_of(rows: pa.Array) -> np.ndarray:

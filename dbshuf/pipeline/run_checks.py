@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dbshuf.base.counters import Tally
+from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed, QueryFailed
 
@@ -14,28 +15,44 @@ _BUG = "this is a bug in dbshuf or a fault of the machine"
 def checked(
     windows: Iterator[Window], written: Tally, given_id: Callable[[int], int] | None = None
 ) -> Iterator[Window]:
-    """Pass windows on, counted.
+    """Pass windows on, counted; where rows have leads, (lead, key) has to ascend.
 
     given_id  turns a key into its row id, if a query gave the ids
     Raises    CheckFailed if a key does not ascend; QueryFailed if a given id comes twice
     """
-    last = -1
+    last, last_lead = -1, -1
     for window in windows:
         keys = window.keys
-        if len(keys) and (int(keys[0]) <= last or not bool(np.all(keys[1:] > keys[:-1]))):
+        if window.leads is not None:
+            if not _ascends(window.leads, keys, last_lead, last):
+                raise _disorder(written)
+            last_lead = int(window.leads[-1]) if len(keys) else last_lead
+        elif len(keys) and (int(keys[0]) <= last or not bool(np.all(keys[1:] > keys[:-1]))):
             twice = [last] if int(keys[0]) == last else keys[1:][keys[1:] == keys[:-1]].tolist()
             if given_id is not None and twice:
                 raise QueryFailed(
                     f"the id {given_id(twice[0])} comes twice in the result of --sql",
                     hint="ids must differ, as the ids of `lines` do; or leave `id` out",
                 )
-            raise CheckFailed(
-                f"rows out of order after {written.rows:,} rows; nothing was published", hint=_BUG
-            )
+            raise _disorder(written)
         written.add_window(window)
         last = int(keys[-1]) if len(keys) else last
         yield window
         del window, keys  # a long row is not held while the next is waited for
+
+
+def _disorder(written: Tally) -> CheckFailed:
+    return CheckFailed(
+        f"rows out of order after {written.rows:,} rows; nothing was published", hint=_BUG
+    )
+
+
+def _ascends(leads: U64, keys: U64, last_lead: int, last: int) -> bool:
+    """Whether (lead, key) ascends, from that of the row before on."""
+    if not len(leads):
+        return True
+    is_after = (leads[1:] > leads[:-1]) | ((leads[1:] == leads[:-1]) & (keys[1:] > keys[:-1]))
+    return (int(leads[0]), int(keys[0])) > (last_lead, last) and bool(np.all(is_after))
 
 
 def check_read(read_bytes: int, expected_bytes: int) -> None:

@@ -34,6 +34,7 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
+    from dbshuf.plan.arrangement import Arrangement
     from dbshuf.plan.plan import Plan
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
@@ -389,6 +390,23 @@ def noted_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     from dbshuf.base.row_notes import NotedScan
 
     return NotedScan(feed, plan.notes)
+
+
+def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[int, int]) -> Scan:
+    """Return a feed whose rows have leads; words are those of the seed."""
+    from dbshuf.order.leads import LeadPlace, LedScan
+
+    inputs, columns = plan.inputs, arrangement.leads.columns
+    unit = "byte" if plan.shape.is_text else "row"
+
+    def place(row: int) -> str:
+        if plan.shape.whole_query is not None:
+            return f"the row of --sql with the id {row}"
+        return place_of(row, inputs, unit)
+
+    lines = LineRelation(inputs, columns, strict=False)
+    given = LeadPlace(words, lines, RowRelation(inputs, columns), place)
+    return LedScan(feed, arrangement.leads, given)
 
 
 def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":

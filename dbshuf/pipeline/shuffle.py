@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,10 @@ from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled
-from dbshuf.pipeline.scan import SqlScan, noted_scan, open_scan
+from dbshuf.pipeline.scan import SqlScan, led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import open_sink
+from dbshuf.sink import Target, open_sink
 from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
@@ -104,11 +104,15 @@ def _run_here(
     record: RunRecord | None = None,
 ) -> None:
     """Order the rows in this process, and publish them, with what `record` has to say."""
-    with contextlib.closing(ordered(plan, reporter, written, done)) as windows:
+    read = Tally()
+    with contextlib.closing(ordered(plan, reporter, written, done, read)) as windows:
         sink = None
         try:
-            sink = open_sink(plan.target)
-            rows = numbered(windows, plan.target)
+            target, rows = plan.target, numbered(windows, plan.target)
+            if target.counts_rows:
+                first = next(rows, None)
+                target, rows = _counted_target(plan, read), _begun([first] if first else [], rows)
+            sink = open_sink(target)
             for window in rows if record is None else record.windows(rows):
                 sink.write(window)
                 reporter.advance(window.text_bytes)
@@ -121,19 +125,40 @@ def _run_here(
             raise
 
 
+def _counted_target(plan: Plan, read: Tally) -> Target:
+    """Return the target, which is told how many rows there are to write, all of them read."""
+    sample, rows = plan.sample, read.rows
+    if sample is not None and sample.first_rows is not None:
+        rows = min(rows, sample.first_rows)
+    return replace(plan.target, all_rows=max(rows - (sample.skip if sample else 0), 0))
+
+
+def _begun(first: list[Window], rest: Iterator[Window]) -> Iterator[Window]:
+    """Yield a window that was taken already, which is not held after that, and the others."""
+    while first:
+        yield first.pop()
+    yield from rest
+
+
 def ordered(
-    plan: Plan, reporter: Progress, written: Tally, done: list[str] | None = None
+    plan: Plan,
+    reporter: Progress,
+    written: Tally,
+    done: list[str] | None = None,
+    read: Tally | None = None,
 ) -> Generator[Window]:
-    """Yield all rows in key order, checked; closing it removes all temporary data.
+    """Yield all rows in their order, checked; closing it removes all temporary data.
 
     written  counts what was yielded
     done     gets the name of a strategy that took the place of the planned one
+    read     counts what was read, before the first window is yielded
     Raises   CheckFailed at the end, if that is not what was read
     """
     words = seed_words(plan.seed)
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read, ordered_rows, done = Tally(), Tally(), [] if done is None else done
+        read, ordered_rows = Tally() if read is None else read, Tally()
+        done = [] if done is None else done
         with contextlib.closing(
             _windows(plan, words, folder, read, reporter, done=done)
         ) as windows:
@@ -239,7 +264,9 @@ def _rest_of(
 ) -> Scan:
     """Return what reads the rows, but for those that were given out before."""
     feed = noted_scan(as_read(plan), folder, advance)
-    return feed if plan.given is None else RestScan(feed, plan.given, words)
+    if plan.given is not None:
+        feed = RestScan(feed, plan.given, words)
+    return feed if plan.arrangement is None else led_scan(plan, plan.arrangement, feed, words)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
@@ -250,6 +277,7 @@ def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
 
 def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed; each loads its engine."""
+    leads = None if plan.arrangement is None else plan.arrangement.leads.cuts
     if plan.strategy == "sqlite":
         from dbshuf.order.sqlite import SqliteOrder, SqlitePlan
 
@@ -262,6 +290,7 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
                 ranges=plan.layout.ranges,
                 ahead_bytes=plan.layout.ahead_bytes,
                 temp_dir=plan.temp_dir,
+                leads=leads,
             ),
             words,
             folder,
@@ -277,10 +306,11 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
             plan.duckdb_bytes,
             plan.threads,
             plan.temp_dir,
+            is_led=leads is not None,
         )
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
-    return PartitionOrder(plan.layout, words, store, plan.schema)
+    return PartitionOrder(plan.layout, words, store, plan.schema, leads=leads)
 
 
 def _statement(

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.base.address_space import check_room
-from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.layout import LEAD_BYTES, SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
 from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
+from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
 from dbshuf.plan.manifest import Wanted, wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
@@ -65,6 +66,7 @@ def spark_plan(options: Options) -> "SparkPlan":
 
     check_options(options)
     sample = sample_of(options)
+    check_arrangement(options)
     check_work_options(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
@@ -96,6 +98,7 @@ class _Task:
     cap: int
     read: ReadPlan
     strata: "Strata | None"
+    arrangement: Arrangement | None
     target: Target
     work: WorkPlan | None
     wanted: Wanted | None
@@ -148,6 +151,7 @@ def _task(options: Options) -> _Task:
             hint="shuffle into a file, and read that",
         )
     sample = sample_of(options)
+    check_arrangement(options)
     check_work_options(options)
     given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else kept_seed(options)
@@ -157,6 +161,9 @@ def _task(options: Options) -> _Task:
     threads = options.threads or usable_cores()
     cap = _cap(options, threads)
     read = what_is_read(options)
+    arrangement = arrangement_of(options, read, seed)
+    if arrangement is not None:
+        read = replace(read, shape=replace(read.shape, is_led=True))
     strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
     work = work_plan(options, read, target)
@@ -165,6 +172,8 @@ def _task(options: Options) -> _Task:
     check_schema(target)
     wanted = wanted_of(given, target)
     survey = survey_of(read)
+    if arrangement is not None:
+        survey = replace(survey, lead_bytes=LEAD_BYTES)
     kept = survey if sample is None else sample.kept(survey)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
@@ -181,6 +190,7 @@ def _task(options: Options) -> _Task:
         cap,
         read,
         strata,
+        arrangement,
         target,
         work,
         wanted,
@@ -197,6 +207,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     release_unused()
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    if task.arrangement is not None:
+        held += ROW_QUERY_BYTES
     if task.wanted is not None:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
@@ -248,6 +260,7 @@ def _plan(task: _Task, division: _Division) -> Plan:
         tables=task.read.tables,
         is_one_statement=chosen.is_one_statement,
         sample=task.sample,
+        arrangement=task.arrangement,
         strata=task.strata,
         strata_memory=division.values,
         first=division.first,

@@ -14,6 +14,8 @@ import math
 from dbshuf.base.layout import (
     INDEX_BYTES,
     KEY_BYTES,
+    LEAD_PIECE_BYTES,
+    LEAD_SORT_BYTES,
     LEAST_PIECE_ROWS,
     MOST_LONG_BYTES,
     PIECE_ROW_BYTES,
@@ -56,7 +58,18 @@ def stored_bytes(survey: Survey) -> int:
 
 
 def _index_bytes(survey: Survey) -> int:
-    return KEY_BYTES + _COLUMN_BYTES * survey.columns if survey.columns else INDEX_BYTES
+    index = KEY_BYTES + _COLUMN_BYTES * survey.columns if survey.columns else INDEX_BYTES
+    return index + survey.lead_bytes
+
+
+def _sort_bytes(survey: Survey) -> int:
+    """A row's share of what orders a bucket."""
+    return SORT_BYTES + (LEAD_SORT_BYTES if survey.lead_bytes else 0)
+
+
+def _piece_row_bytes(survey: Survey) -> int:
+    """A row's share of what partitions a piece."""
+    return PIECE_ROW_BYTES + (LEAD_PIECE_BYTES if survey.lead_bytes else 0)
 
 
 def lay_out(
@@ -87,9 +100,9 @@ def lay_out(
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
     share = _reading_share(budget, survey, workers)
     dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
-    fitting = int(share - buffer_bytes * copies) // PIECE_ROW_BYTES
+    fitting = int(share - buffer_bytes * copies) // _piece_row_bytes(survey)
     piece_rows = max(min(dense, fitting), LEAST_PIECE_ROWS)
-    reading = int(buffer_bytes * copies) + piece_rows * PIECE_ROW_BYTES + _SCRATCH_BYTES
+    reading = int(buffer_bytes * copies) + piece_rows * _piece_row_bytes(survey) + _SCRATCH_BYTES
     long_bytes = budget - workers * (reading + survey.reader_bytes)
     return Layout(
         base_bytes=base_bytes,
@@ -114,7 +127,7 @@ def _table_bytes(survey: Survey, workers: int, buffer_bytes: int) -> int:
 
 def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[int, int]:
     """Return how many workers there is memory for, and the bytes of their buffers."""
-    row_share = PIECE_ROW_BYTES * _DENSER / survey.mean_line_bytes  # per byte of a piece
+    row_share = _piece_row_bytes(survey) * _DENSER / survey.mean_line_bytes  # per byte of a piece
     wanted = _piece_bytes(survey)
     enough = min(_COMFORTABLE_BUFFER_BYTES, wanted, int(_COMFORTABLE_ROWS * survey.mean_line_bytes))
     workers = threads + 1  # one waits for the disk
@@ -135,14 +148,14 @@ def _reading_share(budget: int, survey: Survey, workers: int) -> int:
 def _bucket_bytes(survey: Survey, room_bytes: int, sort_bytes: int) -> int:
     """Return what of stored rows a worker can order in its room and its share to sort."""
     stored_row = survey.mean_line_bytes + _index_bytes(survey)
-    row = SORT_BYTES + (stored_row if survey.columns else 0)  # typed rows are copied once
+    row = _sort_bytes(survey) + (stored_row if survey.columns else 0)  # typed rows are copied once
     return int(min(room_bytes, sort_bytes * 0.8 * stored_row / row))
 
 
 def _bucket_share(survey: Survey) -> float:
     """Short rows need more to be ordered than they take in their bucket."""
     stored_row = survey.mean_line_bytes + _index_bytes(survey)
-    return min(_BUCKET_SHARE, stored_row / (stored_row + SORT_BYTES))
+    return min(_BUCKET_SHARE, stored_row / (stored_row + _sort_bytes(survey)))
 
 
 def _piece_bytes(survey: Survey) -> int:
@@ -176,7 +189,7 @@ def longest_line(layout: Layout, sink_copies: float, read_copies: float = 1) -> 
 
 def least_cap(base_bytes: int, survey: Survey, copies: float = 1) -> int:
     """Return the smallest --memory (bytes) under which one worker can run."""
-    buffers, rows = int(_LEAST_BUFFER_BYTES * copies), LEAST_PIECE_ROWS * PIECE_ROW_BYTES
+    buffers, rows = int(_LEAST_BUFFER_BYTES * copies), LEAST_PIECE_ROWS * _piece_row_bytes(survey)
     reading = (buffers + rows + _SCRATCH_BYTES) * 4 // 3 + survey.reader_bytes
     ordering = _AHEAD_BYTES + _LEAST_BUFFER_BYTES + _SCRATCH_BYTES + _LEAST_LONG_BYTES
     return base_bytes + max(reading, ordering) * 16 // 15 + _LEAST_LONG_BYTES

@@ -9,6 +9,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
+from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -82,6 +83,7 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     sample: Sample | None = None  # None: all rows
+    arrangement: Arrangement | None = None  # None: by the key alone
     strata: "Strata | None" = None  # what chooses rows by their values
     strata_memory: "StrataMemory | None" = None
     first: Layout | None = None  # of the order that rows are drawn from with replacement
@@ -216,6 +218,7 @@ class Plan:
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
             "sample": None if self.sample is None else self.sample.to_json(),
+            "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
             "reason": self.reason,
@@ -297,6 +300,7 @@ class Plan:
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             *([("sample", self.sample.describe())] if self.sample else []),
+            *([("order", self.arrangement.said)] if self.arrangement else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
             ("threads", f"{self.threads}"),

@@ -37,6 +37,7 @@ class Shape:
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     keeps_json   whether the rows are the texts of JSON objects, as they came
+    is_led       whether an expression sees all rows that are ordered, for their leads
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Shape:
     is_strict: bool
     written: "pa.Schema | None" = None
     keeps_json: bool = False
+    is_led: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -84,7 +86,7 @@ class Shape:
             return 4
         if self.schema is not None:
             return 3
-        return 1 if self.row_query is None else 2.5
+        return 1 if self.row_query is None and not self.is_led else 2.5
 
     @property
     def long_copies(self) -> float:
@@ -193,7 +195,7 @@ def _queried(
 def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify)
+    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
     has_columns = any(one is not None for one in named)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(

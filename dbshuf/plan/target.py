@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.arrangement import is_counted, option_of
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
@@ -28,6 +29,7 @@ def target_of(
     strata  what tells rows apart by their values; of --split with --stratify it says the splits
     """
     inputs, shape = read.inputs, read.shape
+    counts_rows = option_of(options) is not None and is_counted(options)
     path = None if options.output in (None, "-") else output_path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
     words = seed_words(seed)
@@ -65,7 +67,8 @@ def target_of(
         if strata is not None and sample.stratify is not None
         else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
         key_end=sample.end,
-        all_rows=_all_rows(options, sample),
+        all_rows=_all_rows(options, sample, counts_rows=counts_rows),
+        counts_rows=counts_rows and options.shards is not None,
         number=options.number,
         first_number=options.skip,
     )
@@ -89,12 +92,13 @@ def _numbered(
     return found, None if written is None else numbered_schema(written, options.number)
 
 
-def _all_rows(options: Options, sample: Sample) -> int | None:
+def _all_rows(options: Options, sample: Sample, *, counts_rows: bool) -> int | None:
     """Return the rows that --shards cuts into equal counts: those of --take.
 
+    counts_rows  whether all rows are cut so, once they are known
     Raises  UsageError where the rows that are left are no range of the key known beforehand
     """
-    if sample.first_rows is None and not sample.skip:
+    if counts_rows or (sample.first_rows is None and not sample.skip):
         return None
     if options.shards is not None and (sample.take is None or options.split is not None):
         cut = "--skip leaves out its front" if sample.take is None else "--split cuts a sample"

@@ -267,7 +267,10 @@ class _Ratio:
 
 
 class KeyCut:
-    """Part i holds the keys in [i*end/parts, (i+1)*end/parts); end is 2^64 for all keys."""
+    """Part i holds the keys in [i*end/parts, (i+1)*end/parts); end is 2^64 for all keys.
+
+    Where rows have leads these take the place of keys, so rows of one lead share a part.
+    """
 
     def __init__(self, parts: int, end: int = 1 << 64) -> None:
         self.parts, self._end = parts, end

@@ -61,7 +61,8 @@ class Numbering:
         self._next += window.rows
         columns = [*batch.columns, arrow_numbers(places)]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        return replace(Window.of_rows(batch, window.keys), unnumbered=window)
+        placed = Window.of_rows(batch, window.keys, window.leads)
+        return replace(placed, unnumbered=window)
 
 
 def numbered(windows: Iterator[Window], target: Target) -> Iterator[Window]:

@@ -73,7 +73,7 @@ class ShardSink(PlacedSink):
         return [(os.path.join(self._folder, name), written) for name, written in named]
 
     def encode(self, window: Window) -> None:
-        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
+        for shard, first, last in self._cut.runs(window.counted_bounds, window.first_words):
             self._open(shard).write(window.slice(first, last))
 
     def complete(self) -> None:

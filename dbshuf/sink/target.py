@@ -51,7 +51,9 @@ class Target:
     object_bytes  about the most that one object in a store will have; None: unknown
     in_groups    whether rows of one group stand together, which no shard may cut
     key_end      keys are below it: `shards` are equal ranges up to it
-    all_rows     that there are at most: `shards` are equal counts of them; None: of the key
+    all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
+                 the lead where rows have one
+    counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
     """
@@ -84,6 +86,7 @@ class Target:
     in_groups: bool = False
     key_end: int = 1 << 64
     all_rows: int | None = None
+    counts_rows: bool = False
     number: str | None = None
     first_number: int = 0
 

@@ -1,0 +1,111 @@
+"""Orders by two words: rows leave by (lead, key), where an expression gives every row its lead.
+
+    feed -> LedScan -> engine -> windows, (lead, key) ascending
+
+A lead is any 64-bit number and many rows may have the same, so that an order by groups, or by
+weights, is the order by keys with something before it. Engines need not know what a lead says:
+they store it beside the key, and order by both.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.block_io import U8
+from dbshuf.base.key import U64, mix_ids
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.scan import Scan
+from dbshuf.query.relation import LineRelation, RowRelation
+
+Place = Callable[[int], str]  # the name of the place of a row of a batch, for messages
+
+
+class LeadEvaluator(Protocol):
+    """What gives rows their leads, in one thread."""
+
+    def leads(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
+        """Return the lead of every row: uint64, shape (rows,).
+
+        relation  pyarrow RecordBatch, shape (rows,), with the columns of `Leads.columns`
+        keys      uint64, shape (rows,)
+        Raises    QueryFailed, with the place of the first row that has none
+        """
+
+    def close(self) -> None:
+        """Give back what it holds; harmless when repeated."""
+
+
+class Leads(Protocol):
+    """What gives rows the first word of their order: a function of a row and its key alone.
+
+    columns  of the relation `lines` that it sees
+    """
+
+    columns: frozenset[str]
+
+    def evaluator(self) -> LeadEvaluator:
+        """Return what works in one thread."""
+
+    def cuts(self, count: int) -> U64 | None:
+        """Return where all but the first of `count` buckets of about equal size begin.
+
+        It is asked once some rows have leads, and decides nothing but how soon the run is done.
+        Returns  uint64, shape (count - 1,), ascending; None: leads are uniform
+        """
+
+
+@dataclass(frozen=True)
+class LeadPlace:
+    """What leads are told by, beside the rows.
+
+    words      of the seed of the order
+    lines, rows  make the relation of a batch
+    place      id -> the name of the row's place
+    """
+
+    words: tuple[int, int]
+    lines: LineRelation
+    rows: RowRelation
+    place: Callable[[int], str]
+
+
+class LedScan:
+    """What a feed has, each row with its lead."""
+
+    def __init__(self, feed: Scan, leads: Leads, given: LeadPlace) -> None:
+        self.most_workers = feed.most_workers
+        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
+        self.is_in_pieces, self.leave_out = feed.is_in_pieces, feed.leave_out
+        self._feed, self._leads, self._given = feed, leads, given
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
+
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
+        evaluator = self._leads.evaluator()
+        try:
+            for batch in self._feed.batches(buffer):
+                yield self._led(evaluator, batch)
+                del batch
+        finally:
+            evaluator.close()
+
+    def _led(self, evaluator: LeadEvaluator, batch: LineBatch | RowBatch) -> LineBatch | RowBatch:
+        given = self._given
+        if isinstance(batch, RowBatch):
+            ids, relation = batch.ids, given.rows.of(batch)
+        else:
+            ids, relation = batch.ids(), given.lines.of(batch)
+            if batch.kept is not None:
+                ids, relation = ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+        if not len(ids):
+            return replace(batch, leads=np.empty(0, np.uint64))
+        keys = ids.copy()
+        mix_ids(keys, given.words)
+        leads = evaluator.leads(relation, keys, lambda row: given.place(int(ids[row])))
+        return replace(batch, leads=leads)

@@ -1,0 +1,114 @@
+"""Orders by two words: which options ask for one, and what follows from it for the rest of a run.
+
+An option that wants such an order gives `arrangement_of` a function of a row and its key, a
+`Leads`; all else is the same for all of them: engines, samples, splits, shards and checks.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbshuf.errors import UsageError
+from dbshuf.options import Options
+from dbshuf.plan.reading import ReadPlan
+
+if TYPE_CHECKING:
+    from dbshuf.order.leads import Leads
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """An order by (lead, key).
+
+    option      that asks for it, for messages
+    expression  of that option
+    leads       what gives every row its lead
+    is_counted  whether --shards cuts equal counts of rows; else equal ranges of the lead, so that
+                rows of one lead are never apart
+    said        what the order is, for people
+    """
+
+    option: str
+    expression: str
+    leads: "Leads"
+    is_counted: bool
+    said: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return it for programs."""
+        return {"option": self.option, "expression": self.expression}
+
+
+def option_of(options: Options) -> str | None:
+    """Return the option that asks for an order by two words; None: none does."""
+    return None if options.weight is None else "--weight"
+
+
+def check_arrangement(options: Options) -> None:
+    """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+    option = option_of(options)
+    if option is None:
+        return
+    for is_so, message, hint in (
+        (
+            options.engine == "spark",
+            f"--engine spark orders by the key alone, and {option} by what comes before it",
+            "leave out --engine spark",
+        ),
+        (
+            options.work_dir is not None,
+            f"--work-dir keeps rows by their keys alone, and {option} orders by what comes before",
+            "leave out one of the two",
+        ),
+        (
+            options.sample is not None,
+            f"--sample keeps rows by their keys, and {option} goes by these too",
+            "use --take N; or write a sample first, and order that",
+        ),
+        (
+            options.with_replacement is not None,
+            f"--with-replacement draws every row with the same chance, and {option} orders them",
+            "leave out one of the two",
+        ),
+        (
+            options.per is not None,
+            f"--per takes rows of each value by keys of their own, and not by {option}",
+            "leave out one of the two",
+        ),
+        (
+            options.shards is not None and options.split is not None and is_counted(options),
+            f"--shards {options.shards} with {option} cuts equal counts of rows, and those of a"
+            " split are not known beforehand",
+            "use --shard-rows or --shard-bytes",
+        ),
+    ):
+        if is_so:
+            raise UsageError(message, hint=hint)
+
+
+def is_counted(options: Options) -> bool:
+    """Whether --shards cuts equal counts of rows, which are known once all are read."""
+    return options.weight is not None
+
+
+def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement | None:
+    """Return the order by two words that the options ask for; None: the key is all.
+
+    Raises  QueryInvalid; UsageError for line_number
+    """
+    option = option_of(options)
+    if option is None:
+        return None
+    from dbshuf.order.weights import WeightLeads
+    from dbshuf.query.relation import LINES, with_place
+
+    assert options.weight is not None
+    schema = read.shape.schema
+    relation = LINES if schema is None else with_place(schema)
+    leads = WeightLeads(options.weight, relation, option=option)
+    if schema is None and "line_number" in leads.columns:
+        raise UsageError(
+            f"{option}: line_number is not known where rows get their keys",
+            hint="use position, the line's byte offset",
+        )
+    said = f"by -ln(u)/w, where w is {options.weight}: a row of twice the weight comes earlier"
+    return Arrangement(option, options.weight, leads, is_counted(options), said)

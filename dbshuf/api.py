@@ -83,6 +83,12 @@ class SampleOptions(TypedDict, total=False):
     number: str | None
 
 
+class ArrangedOptions(TypedDict, total=False):
+    """What comes before the key in the order; as on the command line."""
+
+    weight: str | None
+
+
 class EngineOptions(TypedDict, total=False):
     """What orders the rows; as on the command line."""
 
@@ -91,11 +97,13 @@ class EngineOptions(TypedDict, total=False):
     spark_conf: Sequence[str]
 
 
-class StreamOptions(QueryOptions, SqlOptions, EngineOptions, SampleOptions, total=False):
+class StreamOptions(
+    QueryOptions, SqlOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
+):
     """Options of `stream` beyond those it names; as on the command line."""
 
 
-class VerifyOptions(QueryOptions, SqlOptions, total=False):
+class VerifyOptions(QueryOptions, SqlOptions, ArrangedOptions, total=False):
     """Options of `verify` beyond those it names; as on the command line."""
 
     format: str | None
@@ -125,7 +133,9 @@ class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
 
-class ExportOptions(SqlOptions, OutputOptions, EngineOptions, SampleOptions, total=False):
+class ExportOptions(
+    SqlOptions, OutputOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
+):
     """Options of `export` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]
@@ -363,11 +373,17 @@ def verify(
     if order and seed is None:
         seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
     chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    checks_order = seed is not None if order is None else order
+    if not checks_order and chosen.get("weight") is not None:
+        raise UsageError(
+            "--weight says in which order the rows were written, and the order is not checked",
+            hint="add --seed, or leave out --weight",
+        )
     found = verify_rows(
         Options(**chosen),
         os.fspath(output),
         progress,
-        checks_order=seed is not None if order is None else order,
+        checks_order=checks_order,
         sample=None if sample is None else parse_share(sample, "--sample"),
         show_rows=show_rows,
     )

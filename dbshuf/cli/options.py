@@ -12,7 +12,16 @@ import typer
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
 from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
 from dbshuf.cli.option_types import flag, group
-from dbshuf.cli.order_options import Kept, Limits, Ordering, Samples, Seed, Splits, Temp
+from dbshuf.cli.order_options import (
+    Arranged,
+    Kept,
+    Limits,
+    Ordering,
+    Samples,
+    Seed,
+    Splits,
+    Temp,
+)
 from dbshuf.cli.output_options import (
     Answers,
     Files,
@@ -39,6 +48,7 @@ class AfterInputs(
     Fence,
     Files,
     Samples,
+    Arranged,
     Splits,
     Temp,
     Kept,
@@ -83,7 +93,7 @@ class ReportArguments(
 
 @group
 class VerifyArguments(
-    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Checks, Limits, Temp, Report
+    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Arranged, Checks, Limits, Temp, Report
 ):
     """What `dbshuf verify` takes; the last of its inputs is the output."""
 

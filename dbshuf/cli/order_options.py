@@ -97,6 +97,16 @@ class Samples:
 
 
 @group
+class Arranged:
+    """What comes before the key in the order."""
+
+    weight: Annotated[
+        str | None,
+        value("--weight", "EXPR", "Order by chance, rows with more of the SQL EXPR earlier."),
+    ] = None
+
+
+@group
 class Splits:
     """Several outputs at once."""
 

@@ -60,7 +60,17 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
         raise UsageError(
             "nothing is named", hint="as in dbshuf verify out/, or dbshuf verify corpus/ out/"
         )
-    for_rows = ("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows")
+    for_rows = (
+        "where",
+        "select",
+        "sql",
+        "table",
+        "input_format",
+        "seed",
+        "order",
+        "weight",
+        "show_rows",
+    )
     asked = next((name for name in for_rows if getattr(given, name)), None)
     if asked is not None:
         option = {"input_format": "from"}.get(asked, asked.replace("_", "-"))

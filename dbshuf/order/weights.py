@@ -46,7 +46,8 @@ class WeightLeads:
         each = -(-_POINTS // len(sample))
         phases = (np.arange(len(sample)) * 0.6180339887498949) % 1
         quantiles = (np.arange(each)[:, None] + phases[None, :]) / each
-        points = np.minimum(-np.log1p(-quantiles) / sample, np.finfo(np.float64).max).ravel()
+        with np.errstate(over="ignore", under="ignore"):
+            points = np.minimum(-np.log1p(-quantiles) / sample, np.finfo(np.float64).max).ravel()
         points.sort()
         share = len(sample) / len(self._sample)  # the others are last, all of one lead
         places = np.arange(1, count) * len(points) / (count * share)

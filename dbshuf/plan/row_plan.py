@@ -96,7 +96,7 @@ class Shape:
         the row as it is stored.
         """
         if self.row_query is None or self.whole_query is not None:
-            return 1
+            return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":

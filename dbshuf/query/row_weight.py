@@ -12,7 +12,8 @@ from dbshuf.query.parse import SqlText
 from dbshuf.query.row_expression import ExpressionRunner, RowExpression
 
 F64 = npt.NDArray[np.float64]
-_HINT = "weights are 0 or more: a row of weight 0 comes last; leave rows out with --where"
+_HINT = "weights are 0 or more, and rows of weight 0 come last; leave rows out with --where"
+_NULL_HINT = "say what NULL weighs, as in coalesce(WEIGHT, 0); or leave rows out with --where"
 
 
 class RowWeightQuery(RowExpression):
@@ -61,6 +62,10 @@ class RowWeightEvaluator:
         is_bad = ~((weights >= 0) & (weights < np.inf))
         if is_bad.any():
             row = int(np.argmax(is_bad))
-            found = "NULL" if not column[row].is_valid else f"{weights[row]:.17g}"
-            raise QueryFailed(f"{place(row)}: {self._option}: {found} is no weight", hint=_HINT)
+            is_null = not column[row].is_valid
+            found = "NULL" if is_null else f"{weights[row]:.17g}"
+            raise QueryFailed(
+                f"{place(row)}: {self._option}: {found} is no weight",
+                hint=_NULL_HINT if is_null else _HINT,
+            )
         return weights

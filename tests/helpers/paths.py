@@ -7,3 +7,4 @@ TESTS = HELPERS.parent
 ROOT = TESTS.parent
 RECIPES = ROOT / "sql" / "recipes"
 ORDER_VECTORS = TESTS / "vectors" / "order_v1.json"
+EXPONENTIAL_VECTORS = TESTS / "vectors" / "exponential_v1.json"

@@ -3,8 +3,11 @@
 Nothing here imports dbshuf: what the tests compare with must not share its mistakes.
 """
 
+import decimal
 import hashlib
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +48,25 @@ def keyed(
                 rows.append((key(ordinal << 44 | position, seed), line + terminator))
             position += len(line) + 1
     return sorted(rows)
+
+
+def exponential(row_key: int, weight: float) -> float:
+    """Return -ln(u)/w of a row, each operation rounded once; infinity for a weight of 0."""
+    if weight == 0:
+        return math.inf
+    context = decimal.Context(prec=50)
+    uniform = context.divide(2**53 - (row_key >> 11), 2**53)
+    logarithm = float(context.abs(context.ln(uniform)))
+    try:
+        return min(logarithm / weight, sys.float_info.max)
+    except OverflowError:
+        return sys.float_info.max
+
+
+def weighted(inputs: Sequence[bytes], seed: str, weight: Callable[[bytes], float]) -> list[bytes]:
+    """Return the lines, with their terminators, by exponential keys."""
+    rows = keyed(inputs, seed)
+    return [line for _, line in sorted(rows, key=lambda row: exponential(row[0], weight(row[1])))]
 
 
 def shuffled(

@@ -87,6 +87,9 @@ class ArrangedOptions(TypedDict, total=False):
     """What comes before the key in the order; as on the command line."""
 
     weight: str | None
+    group: str | None
+    within: str | None
+    spread: str | None
 
 
 class EngineOptions(TypedDict, total=False):
@@ -360,7 +363,7 @@ def verify(
     output     a file, a directory of shards or a glob; `format` where its name does not tell
     seed       if it is given, the order is checked too, unless order=False
     order      True without a seed: the seed is that of the manifest, which lies in `output`
-               unless `manifest` names another one
+               unless `manifest` names another one, and so are group, within and spread
     sample     share of the rows to look at: 0.05 or "5%"; default: all
     show_rows  whether the content of rows that differ is part of the result
     Returns    what was compared
@@ -370,20 +373,18 @@ def verify(
     unknown = set(options) - set(VerifyOptions.__annotations__)
     if unknown:
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
+    others: dict[str, Any] = {**options}
     if order and seed is None:
-        seed = manifest_of(os.fspath(output), _path_of(manifest)).seed
-    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
-    checks_order = seed is not None if order is None else order
-    if not checks_order and chosen.get("weight") is not None:
-        raise UsageError(
-            "--weight says in which order the rows were written, and the order is not checked",
-            hint="add --seed, or leave out --weight",
-        )
+        told = manifest_of(os.fspath(output), _path_of(manifest))
+        seed = told.seed
+        if all(others.get(name) is None for name in ArrangedOptions.__annotations__):
+            others |= {name: told.options.get(name) for name in ArrangedOptions.__annotations__}
+    chosen = _options(inputs, {**others, "memory": memory, "seed": seed, "threads": threads})
     found = verify_rows(
         Options(**chosen),
         os.fspath(output),
         progress,
-        checks_order=checks_order,
+        checks_order=seed is not None if order is None else order,
         sample=None if sample is None else parse_share(sample, "--sample"),
         show_rows=show_rows,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
+from dbshuf.base.key import ORDER_VERSION, id_of
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import Progress
@@ -25,7 +25,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
-from dbshuf.pipeline.sample import as_read, chosen, sampled
+from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import SqlScan, led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
@@ -154,7 +154,7 @@ def ordered(
     read     counts what was read, before the first window is yielded
     Raises   CheckFailed at the end, if that is not what was read
     """
-    words = seed_words(plan.seed)
+    words = plan.words
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
         read, ordered_rows = Tally() if read is None else read, Tally()
@@ -272,6 +272,8 @@ def _rest_of(
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
     order = _open_engine(plan, words, folder)
+    if plan.arrangement is not None and plan.arrangement.is_twice:
+        return spread_order(plan, order, words, folder)
     return order if plan.sample is None else sampled(plan, order, words, folder)
 
 

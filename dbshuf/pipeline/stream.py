@@ -53,6 +53,9 @@ _ROW_OPTIONS = (
     "stratify",
     "number",
     "weight",
+    "group",
+    "within",
+    "spread",
 )
 _STATE = ("order_version", "seed", "epoch", "rows", "given", "inputs", "options")
 

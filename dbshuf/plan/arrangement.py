@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.grouping import check_grouping, order_words, said_of, value_leads
 from dbshuf.plan.reading import ReadPlan
 
 if TYPE_CHECKING:
@@ -20,18 +21,22 @@ class Arrangement:
     """An order by (lead, key).
 
     option      that asks for it, for messages
+    words       that turn ids into keys
     expression  of that option
     leads       what gives every row its lead
     is_counted  whether --shards cuts equal counts of rows; else equal ranges of the lead, so that
                 rows of one lead are never apart
     said        what the order is, for people
+    is_twice    whether leads are of a first order, which gives them those of the second
     """
 
     option: str
     expression: str
+    words: tuple[int, int]
     leads: "Leads"
     is_counted: bool
     said: str
+    is_twice: bool = False
 
     def to_json(self) -> dict[str, str]:
         """Return it for programs."""
@@ -40,15 +45,25 @@ class Arrangement:
 
 def option_of(options: Options) -> str | None:
     """Return the option that asks for an order by two words; None: none does."""
-    return None if options.weight is None else "--weight"
+    for name in ("weight", "group", "spread"):
+        if getattr(options, name) is not None:
+            return f"--{name}"
+    return None
 
 
 def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+    check_grouping(options)
     option = option_of(options)
     if option is None:
         return
+    other = "--group" if options.spread is None else "--spread"
     for is_so, message, hint in (
+        (
+            options.weight is not None and (options.group or options.spread) is not None,
+            f"--weight and {other} are two orders, and rows have one",
+            "leave out one of the two",
+        ),
         (
             options.engine == "spark",
             f"--engine spark orders by the key alone, and {option} by what comes before it",
@@ -98,17 +113,26 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     option = option_of(options)
     if option is None:
         return None
-    from dbshuf.order.weights import WeightLeads
     from dbshuf.query.relation import LINES, with_place
 
-    assert options.weight is not None
     schema = read.shape.schema
     relation = LINES if schema is None else with_place(schema)
-    leads = WeightLeads(options.weight, relation, option=option)
+    leads: Leads
+    if options.weight is None:
+        leads = value_leads(options, relation, seed)
+    else:
+        from dbshuf.order.weights import WeightLeads
+
+        leads = WeightLeads(options.weight, relation, option=option)
     if schema is None and "line_number" in leads.columns:
         raise UsageError(
             f"{option}: line_number is not known where rows get their keys",
             hint="use position, the line's byte offset",
         )
     said = f"by -ln(u)/w, where w is {options.weight}: a row of twice the weight comes earlier"
-    return Arrangement(option, options.weight, leads, is_counted(options), said)
+    if options.weight is None:
+        said = said_of(options)
+    expression = options.weight or options.group or options.spread or ""
+    is_twice = options.spread is not None
+    words = order_words(options, seed)
+    return Arrangement(option, expression, words, leads, is_counted(options), said, is_twice)

@@ -38,7 +38,7 @@ from dbshuf.plan.space import (
     temp_folder,
     work_folder,
 )
-from dbshuf.plan.strata import half_of, strata_memory, strata_of
+from dbshuf.plan.strata import half_of, records_memory, strata_memory, strata_of
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
@@ -116,6 +116,7 @@ class _Division:
     otherwise  what does where that cannot; None: it can
     first      of an order before that one
     values     what strata may have
+    counts     of the rows of each value, where rows are spread by it
     """
 
     target: Target
@@ -123,6 +124,7 @@ class _Division:
     otherwise: Ordering | None
     first: Layout | None
     values: "StrataMemory | None"
+    counts: Layout | None
 
 
 def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
@@ -174,7 +176,8 @@ def _task(options: Options) -> _Task:
     survey = survey_of(read)
     if arrangement is not None:
         survey = replace(survey, lead_bytes=LEAD_BYTES)
-    kept = survey if sample is None else sample.kept(survey)
+    is_twice = arrangement is not None and arrangement.is_twice  # and all rows are
+    kept = survey if sample is None or is_twice else sample.kept(survey)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
@@ -209,6 +212,10 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
     if task.arrangement is not None:
         held += ROW_QUERY_BYTES
+    is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
+    if is_twice:
+        counts, counting = records_memory(cap)
+        held += counting
     if task.wanted is not None:
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
@@ -217,11 +224,14 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
         engine_bytes, base = _engine(shape, cap, held)
     else:
         target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
-    first, base = _first_of_two(sample, cap, base, survey, threads, copies=shape.copies)
+    is_twice = is_twice or (sample is not None and sample.draws is not None)
+    first = None
+    if is_twice:
+        first, base = _first_of_two(cap, base, survey, threads, copies=shape.copies)
     chosen = Ordering.make(
         order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
-    if sample is not None:
+    if sample is not None and counts is None:
         chosen = of_sample(sample, chosen, survey)
     otherwise = None
     if is_one_statement(options, read):
@@ -229,7 +239,7 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
         chosen, otherwise = as_one_statement(
             options, read, chosen, cap=cap, base=base, threads=threads
         )
-    return _Division(target, chosen, otherwise, first, values)
+    return _Division(target, chosen, otherwise, first, values, counts)
 
 
 def _plan(task: _Task, division: _Division) -> Plan:
@@ -264,6 +274,7 @@ def _plan(task: _Task, division: _Division) -> Plan:
         strata=task.strata,
         strata_memory=division.values,
         first=division.first,
+        counts=division.counts,
         work=task.work,
         wanted=task.wanted,
     )
@@ -283,11 +294,9 @@ def _check_space(plan: Plan) -> None:
 
 
 def _first_of_two(
-    sample: Sample | None, cap: int, base: int, survey: Survey, threads: int, *, copies: float
-) -> tuple[Layout | None, int]:
-    """Return what a first order has of the memory, if there is one, and the base with it in it."""
-    if sample is None or sample.draws is None:
-        return None, base
+    cap: int, base: int, survey: Survey, threads: int, *, copies: float
+) -> tuple[Layout, int]:
+    """Return what a first order has of the memory, and the base with it in it."""
     half = half_of(cap, base, survey, copies)
     first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
     return first.layout, base + half

@@ -195,7 +195,8 @@ def _queried(
 def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
+    named = [options.split_by, options.number, options.per, options.stratify, options.weight]
+    named += [options.group, options.spread]
     has_columns = any(one is not None for one in named)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(

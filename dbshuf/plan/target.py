@@ -3,10 +3,11 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, seed_words
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.arrangement import is_counted, option_of
+from dbshuf.plan.grouping import order_words
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
@@ -32,7 +33,7 @@ def target_of(
     counts_rows = option_of(options) is not None and is_counted(options)
     path = None if options.output in (None, "-") else output_path(str(options.output))
     as_format = format_of(path, options.format, options.compression)
-    words = seed_words(seed)
+    words = order_words(options, seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample = sample_of(options) or Sample()
@@ -65,7 +66,10 @@ def target_of(
         if splits is None
         else strata.part_of
         if strata is not None and sample.stratify is not None
-        else member_of(splits, words, inputs, schema=shape.schema, by=options.split_by),
+        else member_of(
+            splits, words, inputs, schema=shape.schema, by=options.split_by or options.group
+        ),
+        in_groups=options.group is not None,
         key_end=sample.end,
         all_rows=_all_rows(options, sample, counts_rows=counts_rows),
         counts_rows=counts_rows and options.shards is not None,

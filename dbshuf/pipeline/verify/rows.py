@@ -15,12 +15,13 @@ from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.base.progress import Progress
 from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.temporary import private_folder
-from dbshuf.errors import InputUnreadable, VerifyFailed
+from dbshuf.errors import InputUnreadable, UsageError, VerifyFailed
 from dbshuf.options import Options
 from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.order import first_misplaced
 from dbshuf.pipeline.verify.sides import Rows, Side, ids_of_rows, open_sides
 from dbshuf.pipeline.verify.totals import Totals
+from dbshuf.plan.arrangement import option_of
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
 
@@ -105,7 +106,10 @@ class RowsVerified:
     def hint(self) -> str:
         """What to do about it."""
         if self.order not in (None, "same"):
-            return "check the seed, and that inputs are named in the order of the shuffle"
+            return (
+                "check the seed, --weight, --group or --spread, and that inputs are named in the"
+                " order of the shuffle"
+            )
         if self.missing is None:
             return "the inputs are a pipe: write it to a file to be told which rows differ"
         return "check that --where, --select and the like are those of the shuffle"
@@ -145,7 +149,14 @@ def verify_rows(
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    inputs, outputs = open_sides(options, output, sample)
+    option = option_of(options)
+    if option is not None and not checks_order:
+        raise UsageError(
+            f"{option} says in which order the rows were written, and the order is not checked",
+            hint=f"add --seed, or --order where there is a manifest; or leave out {option}",
+        )
+    rows_alone = replace(options, weight=None, group=None, within=None, spread=None)
+    inputs, outputs = open_sides(rows_alone, output, sample)
     if checks_order and any(one.pipe is not None for one in inputs.plan.inputs):
         raise _not_again("--order reads them twice")
     ours, theirs = Totals(), Totals()

@@ -263,7 +263,9 @@ def _plan(task: _Task, division: _Division) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=task.temp_dir,
-        temp_bytes=_temp_bytes(task.kept, target, chosen.strategy, chosen.layout),
+        temp_bytes=_with_first(
+            _temp_bytes(task.kept, target, chosen.strategy, chosen.layout), task, division
+        ),
         output_bytes=output_bytes(task.kept, target),
         temp_free_bytes=shutil.disk_usage(task.temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
@@ -369,6 +371,13 @@ def _temp_bytes(survey: Survey, target: Target, strategy: str, layout: Layout) -
         return None
     passes = 2 if layout.is_split and strategy != "sqlite" else 1
     return max(stored_bytes(survey) * passes - layout.store_bytes, 0) + waiting
+
+
+def _with_first(temp_bytes: int | None, task: _Task, division: _Division) -> int | None:
+    """Return it with what a first order of all rows keeps there while the second is filled."""
+    if temp_bytes is None or division.counts is None or division.first is None:
+        return temp_bytes
+    return temp_bytes + max(stored_bytes(task.survey) - division.first.store_bytes, 0)
 
 
 def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:

@@ -119,6 +119,7 @@ class OutputOptions(TypedDict, total=False):
     shards: int | None
     shard_bytes: str | int | None
     shard_rows: int | None
+    partition_by: str | Sequence[str]
     compression: str | None
     row_group_bytes: str | int | None
     bloom: str | Sequence[str]
@@ -130,6 +131,7 @@ class OutputOptions(TypedDict, total=False):
     card: bool
     force: bool
     work_dir: str | os.PathLike[str] | None
+    epochs: int | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
@@ -445,7 +447,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom"):
+    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom", "partition_by"):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

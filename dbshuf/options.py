@@ -68,6 +68,8 @@ class Options:
     group: str | None = None
     within: str | None = None  # None: as WITHIN[0]
     spread: str | None = None
+    epochs: int | None = None
+    partition_by: tuple[str, ...] = ()
     manifest: str | None = None
     card: bool = False
     as_it_is: bool = False  # bytes that look compressed are lines, too
@@ -81,8 +83,9 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    for column in options.bloom:
-        check_texts(**{"--bloom": column})
+    for option, columns in (("--bloom", options.bloom), ("--partition-by", options.partition_by)):
+        for column in columns:
+            check_texts(**{option: column})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
@@ -103,6 +106,7 @@ def check_options(options: Options) -> None:
         ("--take", options.take, 0),
         ("--skip", options.skip, 0),
         ("--with-replacement", options.with_replacement, 0),
+        ("--epochs", options.epochs, 1),
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} {value} must be at least {least}")
@@ -119,13 +123,22 @@ def check_options(options: Options) -> None:
         raise UsageError("--split-seed and --split-by are for --split, and there is none")
     if options.split is not None and options.output in (None, "-"):
         raise UsageError("splits need a file or a directory", hint="name one with -o PATH")
-    is_whole = options.split is None and all(cut is None for cut in cuts)
-    if str(options.output).endswith("/") and is_whole:
+    _check_folder_options(options)
+
+
+def _check_folder_options(options: Options) -> None:
+    """Raise UsageError where folders are asked for and none is named, or the reverse."""
+    cuts = [options.shards, options.shard_bytes, options.shard_rows]
+    is_cut = any(cut is not None for cut in cuts)
+    has_folders = options.split is not None or options.epochs is not None
+    if str(options.output).endswith("/") and not (is_cut or has_folders or options.partition_by):
         raise UsageError(
             f"-o {options.output} is a directory, and no shards were asked for",
             hint="add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
         )
-    if any(cut is not None for cut in cuts) and options.output in (None, "-"):
+    if options.partition_by and options.output in (None, "-"):
+        raise UsageError("--partition-by makes folders of a directory", hint="name it with -o DIR")
+    if is_cut and options.output in (None, "-"):
         raise UsageError("shards need a directory", hint="name one with -o DIR")
 
 

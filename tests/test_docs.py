@@ -112,13 +112,14 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     """Each row of the table is run as it stands."""
     section = README.partition("## Samples")[2].partition("\n## ")[0]
     lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 10
     for line in lines:
         ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
         assert re.search(r"dbshuf: ([\d,]+|[\d,]+( drawn)? of [\d,]+) (lines|rows)[ ,]", ran.err)
     assert len((documents / "some.txt").read_text().splitlines()) == 104
     assert (documents / "next.txt").read_bytes() == b""
+    assert (documents / "epochs/epoch-2/_SUCCESS").exists()
     assert len((documents / "boot.txt").read_text().splitlines()) == 10_000
     assert pq.read_table(documents / "each.parquet").num_rows == 100
     assert pq.read_table(documents / "fair.parquet")["lang"].to_pylist().count("de") == 3

@@ -5,7 +5,7 @@ value. Wherever SQL sees it, it is VARCHAR.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -28,14 +28,20 @@ def structures_in(written: pa.Schema | None) -> dict[str, Any]:
     return {name: json.loads(note) for name, note in _notes(written).items()}
 
 
-def passed_on(written: pa.Schema, result: pa.Schema, passed: Mapping[str, str]) -> pa.Schema | None:
+def passed_on(
+    written: pa.Schema, result: pa.Schema, passed: Mapping[str, Collection[str]]
+) -> pa.Schema | None:
     """Return the columns of a query over `written`, with it noted where they hold JSON.
 
-    passed   column of the result -> the column whose values it has as they are
+    passed   column of the result -> the columns one of whose values each of its values is;
+             JSON beside plain text is text
     Returns  None where no column holds JSON
     """
-    notes = _notes(written)
-    kept = {name: notes[old] for name, old in passed.items() if old in notes}
+    notes, kept = _notes(written), {}
+    for name, owners in passed.items():
+        found = {notes.get(one) for one in owners}
+        if len(found) == 1 and (note := found.pop()) is not None:
+            kept[name] = note
     return _noted(result, kept) if kept else None
 
 

@@ -57,6 +57,18 @@ def entries_of(maps: pa.Array) -> pa.Array:
     return maps.cast(pa.list_(pa.struct(fields_of(maps.type))))
 
 
+def struct_of(parts: Sequence[pa.Array], kind: Any, valid: pa.Array) -> pa.Array:
+    """Return structs of `parts`, one for each value of `valid`, null where that is False.
+
+    pyarrow makes none of structs without fields (26.0.1).
+    """
+    if parts:
+        mask = None if pc.all(valid).as_py() else pc.invert(valid)
+        return pa.StructArray.from_arrays(parts, fields=fields_of(kind), mask=mask)
+    buffers = [valid.buffers()[1]]
+    return pa.Array.from_buffers(kind, len(valid), buffers, offset=valid.offset, children=[])
+
+
 def list_bounds(lists: pa.Array) -> npt.NDArray[np.int64]:
     """Return the places of lists in their flattened values, from 0; shape (rows + 1,)."""
     bounds = np.zeros(len(lists) + 1, np.int64)

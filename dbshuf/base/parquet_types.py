@@ -14,7 +14,7 @@ Written by hand: an Arrow schema, which is all that pyarrow's writer (26.0.1) ta
 for what is copied here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dbshuf.base.thrift import STRUCT, Reader, Struct, value_bytes
@@ -95,13 +95,14 @@ def _column(notes: bytes) -> Node:
     return tree(elements)
 
 
-def annotate(elements: Sequence[Struct], notes: Mapping[str, bytes]) -> None:
-    """Change the elements of an output's schema to say what those of the input said."""
-    if notes:
-        for column in tree(elements).children:
-            if column.name in notes:
-                for found, made in _pairs(_column(notes[column.name]), column):
-                    _copy(found.element, made)
+def annotate(elements: Sequence[Struct], notes: Sequence[bytes]) -> None:
+    """Change the elements of an output's schema to say what those of the input said.
+
+    notes   of each column; nothing of some
+    """
+    for column, note in zip(tree(elements).children, notes, strict=True) if any(notes) else ():
+        for found, made in _pairs(_column(note), column) if note else ():
+            _copy(found.element, made)
 
 
 def _copy(found: Struct, made: Node) -> None:
@@ -144,17 +145,13 @@ def _in_lists(found: Node, made: Node) -> Iterator[tuple[Node, Node]]:
             yield from _pairs(one, other)
 
 
-def unordered_leaves(notes: Mapping[str, bytes], elements: Sequence[Struct]) -> list[str]:
+def unordered_leaves(notes: Sequence[bytes], elements: Sequence[Struct]) -> list[str]:
     """Return the dotted paths of the columns whose values readers may order differently."""
     paths: list[str] = []
-    for column in tree(elements).children if notes else ():
-        if column.name in notes:
-            odd = {
-                id(made)
-                for found, made in _pairs(_column(notes[column.name]), column)
-                if _is_unordered(found)
-            }
-            paths += [path for path, node in _leaves(column, "") if id(node) in odd]
+    for column, note in zip(tree(elements).children, notes, strict=True) if any(notes) else ():
+        pairs = _pairs(_column(note), column) if note else ()
+        odd = {id(made) for found, made in pairs if _is_unordered(found)}
+        paths += [path for path, node in _leaves(column, "") if id(node) in odd]
     return paths
 
 
@@ -175,11 +172,11 @@ def _is_unordered(node: Node) -> bool:
     return node.converted == _INTERVAL or (node.logical or 0) > _LAST_ORDERED
 
 
-def has_integer_decimals(notes: Mapping[str, bytes]) -> bool:
+def has_integer_decimals(notes: Sequence[bytes]) -> bool:
     """Whether a column holds decimals as integers of 32 or 64 bits."""
     return any(
         _DECIMAL in (node.converted, node.logical)
         and node.element.get(_TYPE, (0, -1))[1] in _INT_TYPES
-        for one in notes.values()
+        for one in filter(None, notes)
         for node in _column(one).flat()
     )

@@ -94,6 +94,10 @@ class Samples:
         str | None,
         value("--number", "NAME", "Add a column NAME: the row's place in the new order, from 0."),
     ] = None
+    epochs: Annotated[
+        int | None,
+        value("--epochs", "E", "Write E orders one after the other, or a folder each."),
+    ] = None
 
 
 @group

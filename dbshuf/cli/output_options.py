@@ -87,6 +87,14 @@ class Files:
     shard_rows: Annotated[
         int | None, value("--shard-rows", "N", "Cut the output into files of N lines.")
     ] = None
+    partition_by: Annotated[
+        list[str] | None,
+        value(
+            "--partition-by",
+            "COLUMN",
+            "Write rows to a folder of each value of COLUMN, as Hive does; may be repeated.",
+        ),
+    ] = None
 
 
 @group

@@ -35,7 +35,10 @@ def _rows(result: "Result") -> str:
     of = "" if result.seen_rows is None else f"{result.rows:,}{drawn} of "
     asked = result.asked_rows
     fewer = f" ({asked:,} were asked for)" if asked is not None and result.rows < asked else ""
-    return f"{of}{count:,} {result.unit}{'' if count == 1 else 's'}{fewer}"
+    epochs = ""
+    if result.epochs is not None:
+        epochs = f" in {result.epochs:,} epoch{'' if result.epochs == 1 else 's'}"
+    return f"{of}{count:,} {result.unit}{'' if count == 1 else 's'}{epochs}{fewer}"
 
 
 def ingest_summary(result: "IngestResult") -> str:

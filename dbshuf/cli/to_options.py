@@ -26,6 +26,7 @@ REPEATED = (
     "allow_files",
     "spark_conf",
     "bloom",
+    "partition_by",
 )  # options that may be given several times
 
 

@@ -83,6 +83,7 @@ class Manifest:
     unit       "line" or "row", what was shuffled
     strategy   what ordered the rows
     options    as the user gave them, without what was left out; secrets are "(redacted)"
+    epoch_seeds  of --epochs, the seed of each order that the outputs hold; None: `seed` is that
     """
 
     versions: dict[str, str]
@@ -95,6 +96,7 @@ class Manifest:
     outputs: Sequence[OutputEntry]
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
+    epoch_seeds: list[str] | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the file, its own checksum last."""
@@ -112,7 +114,8 @@ class Manifest:
     def _lines(self) -> Iterator[str]:
         yield "{\n"
         yield f'  "manifest_version": {self.manifest_version},\n'
-        for name in ("versions", "order_version", "seed", "unit", "strategy", "options"):
+        names = ["versions", "order_version", "seed", "unit", "strategy", "options"]
+        for name in names if self.epoch_seeds is None else [*names, "epoch_seeds"]:
             yield f'  "{name}": {json.dumps(getattr(self, name))},\n'
         yield from _listed("inputs", self.inputs)
         yield from _listed("outputs", self.outputs)

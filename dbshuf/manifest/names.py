@@ -6,7 +6,12 @@ from pathlib import Path
 MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME = "_manifest.json", "SHA256SUMS", "_SUCCESS"
 CARD_NAME = "README.md"
 
-OLD_MARKS = (SUCCESS_NAME, MANIFEST_NAME, SUMS_NAME)  # in the order in which they go
+# Of folders of values, which readers take whole: Arrow and Spark pass over what begins with `_`.
+HIDDEN_SUMS_NAME = "_SHA256SUMS"
+SUMS_NAMES = (SUMS_NAME, HIDDEN_SUMS_NAME)
+
+# In the order in which they go.
+OLD_MARKS = (SUCCESS_NAME, MANIFEST_NAME, SUMS_NAME, HIDDEN_SUMS_NAME)
 
 CARD_HEAD = b"---\n# made by dbshuf, and replaced with the shards\n"
 

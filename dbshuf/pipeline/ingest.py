@@ -3,8 +3,8 @@
     names -> inputs -> kind -> a new store, or the one that is there
     input -> there already? -> rows with their ids -> INSERT, a row of `sources`, COMMIT
 
-An input is known again by its absolute path without links. So a store may move, and so may
-the directory that names are given from; a file that moved is another input.
+An input is known again by its absolute path without links, an object by its URL. So a store may
+move, and so may the directory that names are given from; a file that moved is another input.
 """
 
 import contextlib
@@ -50,6 +50,7 @@ from dbshuf.pipeline.ingest_input import (
     Intake,
     Room,
     digest_of,
+    hashed_beside,
     make_room,
     note_columns,
     open_scan,
@@ -250,7 +251,7 @@ class _Ingest:
         return done
 
     def _key(self, one: Input) -> tuple[str, str | None]:
-        path = os.fsencode(os.path.realpath(one.path or ""))
+        path = os.fsencode(one.name if one.remote is not None else os.path.realpath(one.path or ""))
         table = self._asked.table
         if table is None and self._info.kind in DATABASES:
             table = only_table(one, self._info.kind)
@@ -303,13 +304,15 @@ class _Ingest:
     def _check_same(self, one: Input, there: SourceInfo, writer: StoreWriter) -> None:
         """Raise StoreInvalid if the bytes of an input are not what they were.
 
-        They are read only if the time of change is another one.
+        They are read only if the time of change is another one, or the version of an object.
         """
-        if (one.size_bytes, one.changed_ns) == (there.size_bytes, there.changed_ns):
+        size, tells_changes = one.size_bytes or 0, one.remote is None or one.version != ""
+        is_as_it_was = (size, one.changed_ns) == (there.size_bytes, there.changed_ns)
+        if is_as_it_was and tells_changes:
             return
-        how = f"it has {one.size_bytes:,} bytes, and had {there.size_bytes:,}"
-        if one.size_bytes == there.size_bytes:
-            digest = digest_of(str(one.path))
+        how = f"it has {size:,} bytes, and had {there.size_bytes:,}"
+        if size == there.size_bytes:
+            digest = digest_of(one)
             if digest == there.digest:
                 writer.touch(there, one.changed_ns)
                 return
@@ -322,6 +325,7 @@ class _Ingest:
     def _add(self, one: Input, writer: StoreWriter) -> SourceInfo:
         """Add one input in one transaction."""
         info, (path, table), ordinal = self._info, self._key(one), len(self._known)
+        one = hashed_beside(one)
         feed = open_scan(
             info,
             one,
@@ -331,7 +335,7 @@ class _Ingest:
             table=table,
             schema=self._asked.schema,
         )
-        with contextlib.closing(feed), contextlib.closing(Digest(str(one.path))) as digest:
+        with contextlib.closing(feed), contextlib.closing(Digest(one)) as digest:
             intake = Intake(info, one, ordinal, feed, self._room)
             source = one.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             with writer.transaction():

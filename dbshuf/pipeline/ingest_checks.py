@@ -1,5 +1,6 @@
 """What an ingest is given, looked at before work: its inputs, and the store that they go into."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,12 +68,13 @@ def resolved(
             "a store is made of files, since it must know them again",
             hint="name files, globs or directories; write a stream to a file first",
         )
-    away = next((name for name in names if is_remote(name) and not os.path.lexists(name)), None)
-    if away is not None:
-        raise UsageError(
-            f"`{shown(away)}`: a store is made of files of this machine",
-            hint="download it first; `dbshuf shuffle` reads it where it is",
-        )
+    for name in names:
+        if is_remote(name) and shown(name) != name and not os.path.lexists(name):
+            raise UsageError(
+                f"`{shown(name)}` has a user or a query in its URL, which no store keeps, so it"
+                " would not be known again",
+                hint="download it first; `dbshuf shuffle` reads it where it is",
+            )
     found = resolve_inputs(names, include, exclude)
     pipes = [one for one in found if one.pipe is not None]
     for one in pipes:
@@ -84,10 +86,19 @@ def resolved(
             hint="write it to a file first",
         )
     own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}
-    left = [one for one in found if os.path.realpath(one.path or "") not in own]
+    left = [one for one in found if one.path is None or os.path.realpath(one.path) not in own]
     if not left:
         raise NoInputFiles(f"the only input is the store `{path}` itself")
-    return [replace(one, ordinal=number) for number, one in enumerate(left)]
+    return [
+        replace(one, ordinal=number, changed_ns=_change_of(one)) for number, one in enumerate(left)
+    ]
+
+
+def _change_of(one: Input) -> int:
+    """Return the time of an input's last change; of an object a number of its version instead."""
+    if one.remote is None:
+        return one.changed_ns
+    return int.from_bytes(hashlib.sha256(one.version.encode()).digest()[:7])
 
 
 def kind_of(found: Sequence[Input], asked: InputOptions, info: StoreInfo | None) -> str:

@@ -23,9 +23,11 @@ from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.options import SAME
 from dbshuf.pipeline.scan import Advance, LineScan, TableScan
 from dbshuf.query.relation import LineRelation
+from dbshuf.source.digest import InputDigest
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input, open_raw, unreadable
 from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.remote_object import AHEAD_BYTES, IN_FLIGHT_BYTES
 from dbshuf.source.schema.written import merged
 from dbshuf.store.engine import StoreWriter
 from dbshuf.store.schema import VECTOR_ROWS, StoreInfo
@@ -93,6 +95,8 @@ def make_room(
     """Divide a cap; `packs_vectors` is of the engine. Raises MemoryTooSmall."""
     release_unused()
     reading = _COPIES * _BUFFER_BYTES + max((one.window_bytes for one in inputs), default=0)
+    if any(one.remote is not None for one in inputs):
+        reading += IN_FLIGHT_BYTES + AHEAD_BYTES
     base = resident_bytes() + _CODE_BYTES + reading + (0 if kind == "lines" else _TYPED_BYTES)
     free = cap_bytes - base
     if free < _LEAST_BYTES:
@@ -109,38 +113,55 @@ def make_room(
 
 
 class Digest:
-    """The SHA-256 of a file, computed on a thread of its own."""
+    """The SHA-256 of an input: of a file computed on a thread of its own.
 
-    def __init__(self, path: str) -> None:
-        """Begin to read `path`."""
-        self._is_stopped = False
+    An object is hashed as its rows are read, and read again only where they do not come front
+    to back, since its bytes may cost time and money.
+    """
+
+    def __init__(self, one: Input) -> None:
+        """Begin to read a file."""
+        self._one, self._is_stopped = one, False
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._result: Future[str] = self._thread.submit(self._compute, path)
+        self._result: Future[str] | None = None
+        if one.remote is None:
+            self._result = self._thread.submit(self._compute)
 
     def result(self) -> str:
-        """Return it, in hexadecimal digits. Raises InputUnreadable."""
-        return self._result.result()
+        """Return it, in hexadecimal digits. Raises InputUnreadable, or what reads an object."""
+        if self._one.digest is not None and self._one.digest.sha256 is not None:
+            return self._one.digest.sha256
+        return (self._result or self._thread.submit(self._compute)).result()
 
     def close(self) -> None:
         """End the thread."""
         self._is_stopped = True
         self._thread.shutdown()
 
-    def _compute(self, path: str) -> str:
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(MIB))
-        with open_raw(path) as file:
+    def _compute(self) -> str:
+        one, digest, buffer = self._one, hashlib.sha256(), memoryview(bytearray(MIB))
+        with contextlib.closing(
+            one.remote.open() if one.remote else open_raw(str(one.path))
+        ) as raw:
             try:
-                while (count := file.readinto(buffer)) and not self._is_stopped:
+                while (count := raw.readinto(buffer)) and not self._is_stopped:
                     digest.update(buffer[:count])
             except OSError as error:
-                raise unreadable(path, error) from error
+                raise unreadable(one.name, error) from error
         return digest.hexdigest()
 
 
-def digest_of(path: str) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits. Raises InputUnreadable."""
-    with contextlib.closing(Digest(path)) as digest:
+def digest_of(one: Input) -> str:
+    """Return the SHA-256 of an input, in hexadecimal digits. Raises what Digest does."""
+    with contextlib.closing(Digest(one)) as digest:
         return digest.result()
+
+
+def hashed_beside(one: Input) -> Input:
+    """Return an object that is hashed as it is read; a file as it is."""
+    if one.remote is None:
+        return one
+    return replace(one, digest=InputDigest(one.size_bytes if one.is_plain_file else None))
 
 
 class Intake:
@@ -344,6 +365,7 @@ def _table_feed(
         if schema == SAME:
             check_alike(str(info.path), kept, one.name, source.schema)
         else:
+            source.check_joined()
             check_fits(str(info.path), kept, one.name, source.schema)
     except BaseException:
         source.close()

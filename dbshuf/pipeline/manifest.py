@@ -15,7 +15,13 @@ from dbshuf.base.window import Window
 from dbshuf.base.work_dir import in_words, sync_directory
 from dbshuf.errors import CheckFailed
 from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
-from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import (
+    CARD_NAME,
+    HIDDEN_SUMS_NAME,
+    MANIFEST_NAME,
+    SUCCESS_NAME,
+    SUMS_NAME,
+)
 from dbshuf.plan.manifest import Wanted, manifest_target
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import Shape
@@ -85,12 +91,14 @@ class ManifestSeal:
     inputs      entries of what was read
     rows_in     of the rows that were ordered; None: nobody saw them
     rows_out    of the rows that were written
+    epoch_seeds  of several orders; None: there is one
     """
 
     strategy: str
     inputs: Sequence[InputEntry]
     rows_in: RowSum | None
     rows_out: RowSum
+    epoch_seeds: list[str] | None = None
 
     def __init__(
         self, wanted: Wanted, target: Target, *, unit: str, kept: Path | None = None
@@ -106,14 +114,15 @@ class ManifestSeal:
 
     def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
         """Write all, hidden. Raises CheckFailed if rows out are not the rows in."""
-        self._check()
+        self.check()
         manifest = self._manifest(files)
         if directory is not None:
             if self._wanted.card:
                 from dbshuf.sink.card import dataset_card
 
                 directory.mark(CARD_NAME, [dataset_card(self._target, files)])
-            directory.mark(SUMS_NAME, _sums(files))
+            sums_name = HIDDEN_SUMS_NAME if self._target.partition_by else SUMS_NAME
+            directory.mark(sums_name, _sums(files))
             directory.mark(MANIFEST_NAME, manifest.pieces())
             directory.mark(SUCCESS_NAME, [])
         if self._place is not None:
@@ -139,7 +148,8 @@ class ManifestSeal:
             self._place.output.abort()
             self._place.discard()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise CheckFailed if rows out are not the rows in."""
         before, after = self.rows_in, self.rows_out
         if before is not None and (before.rows, before.sum) != (after.rows, after.sum):
             raise CheckFailed(
@@ -166,6 +176,7 @@ class ManifestSeal:
                 rows_out=after.rows,
                 sum_out=after.hex,
             ),
+            epoch_seeds=self.epoch_seeds,
         )
 
 
@@ -177,23 +188,30 @@ class RunRecord:
     """
 
     def __init__(
-        self, plan: Plan, wanted: Wanted, done: Sequence[str], *, kept: Path | None = None
+        self,
+        plan: Plan,
+        wanted: Wanted,
+        done: Sequence[str],
+        *,
+        kept: Path | None = None,
+        hashed: Sequence[InputEntry] | None = None,
     ) -> None:
         """Begin; the last of `done` is the strategy, once all rows are ordered.
 
-        kept  as ManifestSeal
+        kept    as ManifestSeal
+        hashed  entries of the inputs, where an earlier reading has made them; None: it is made
         """
         unit = "line" if plan.schema is None else "row"
         self._seal, self._done = ManifestSeal(wanted, plan.target, unit=unit, kept=kept), done
         inputs, why, at_once = plan.inputs, _NOT_ALL, False
         if plan.store is not None:
             why = f"its rows were read from the store `{plan.store.path}`"
-        else:
+        elif hashed is None:
             in_columns = why_not_hashed(plan.shape)
             inputs, at_once = with_digests(inputs, in_columns=in_columns), in_columns == ""
-        self._why = why
+        self._why, self._hashed = why, hashed
         self.sums = WindowSum()
-        self._catch_up = CatchUp(inputs, at_once=at_once)
+        self._catch_up = CatchUp(inputs if hashed is None else (), at_once=at_once)
         notes = ReadNotes(len(inputs), self._catch_up.begin)
         other = plan.otherwise
         if other is not None:
@@ -214,8 +232,8 @@ class RunRecord:
             self.sums.add(window)
             yield window
 
-    def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
-        """Write all, once the last byte is hashed."""
+    def settle(self) -> ManifestSeal:
+        """Return what is to be written, once the last byte is hashed. Raises CheckFailed."""
         seal, plan, notes = self._seal, self.plan, self._notes
         self.sums.finish()
         if notes.is_all:
@@ -226,12 +244,17 @@ class RunRecord:
         if plan.store is not None:
             rows = [one.rows for one in plan.store.sources]
         seal.strategy = self._done[-1]
-        seal.inputs = InputEntries(plan.inputs, rows, {}, self._why)
+        seal.inputs = self._hashed or InputEntries(plan.inputs, rows, {}, self._why)
         is_seen = notes.ordered.rows or not plan.is_one_statement
         is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
         seal.rows_in = notes.ordered if is_seen and is_same else None
         seal.rows_out = self.sums.total
-        seal.write(files, directory)
+        seal.check()
+        return seal
+
+    def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
+        """Write all, once the last byte is hashed."""
+        self.settle().write(files, directory)
 
     def publish(self) -> None:
         """Show the file of --manifest."""

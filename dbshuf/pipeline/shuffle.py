@@ -29,7 +29,7 @@ from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import SqlScan, led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import Target, open_sink
+from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Result:
     tables: tuple[str, ...] = ()  # of databases, where no --table said which
     seen_rows: int | None = None  # that there were, where a sample of them was written
     asked_rows: int | None = None  # of the sample, where that was said
+    epochs: int | None = None  # orders that rows were written in, where that was said
 
 
 def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
@@ -71,6 +72,10 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         from dbshuf.pipeline.resume import run_kept
 
         run_kept(plan, reporter, written)
+    elif isinstance(plan, Plan) and plan.epochs is not None:
+        from dbshuf.pipeline.epochs import run_epochs
+
+        run_epochs(plan, reporter, written, done, _to_sink)
     elif isinstance(plan, Plan):
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
@@ -81,6 +86,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         from dbshuf.pipeline.spark.run import run_on_spark
 
         written = run_on_spark(plan, reporter)
+    epochs = plan.epochs.count if isinstance(plan, Plan) and plan.epochs is not None else None
+    asked_rows = None if plan.sample is None else plan.sample.asked_rows
     return Result(
         rows=written.rows,
         text_bytes=written.text_bytes,
@@ -92,7 +99,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         unit="line" if plan.schema is None else "row",
         tables=plan.tables,
         seen_rows=None if plan.sample is None else written.seen_rows,
-        asked_rows=None if plan.sample is None else plan.sample.asked_rows,
+        asked_rows=None if asked_rows is None else asked_rows * (epochs or 1),
+        epochs=epochs,
     )
 
 
@@ -108,21 +116,52 @@ def _run_here(
     with contextlib.closing(ordered(plan, reporter, written, done, read)) as windows:
         sink = None
         try:
-            target, rows = plan.target, numbered(windows, plan.target)
-            if target.counts_rows:
-                first = next(rows, None)
-                target, rows = _counted_target(plan, read), _begun([first] if first else [], rows)
+            target, rows = _as_target(plan, windows, read)
             sink = open_sink(target)
-            for window in rows if record is None else record.windows(rows):
-                sink.write(window)
-                reporter.advance(window.text_bytes)
-                del window  # a long row is not held while the next is waited for
+            _write(rows, sink, reporter, record)
             reporter.stage("publish", None)
             sink.finish(record)
         except BaseException:
             if sink is not None:
                 sink.abort()
             raise
+
+
+def _to_sink(
+    plan: Plan,
+    begin: Callable[[Target], Sink],
+    reporter: Progress,
+    written: Tally,
+    *,
+    done: list[str],
+    record: RunRecord | None,
+) -> None:
+    """Order the rows in this process, and hand them to a sink that is not yet to be published."""
+    read = Tally()
+    with contextlib.closing(ordered(plan, reporter, written, done, read)) as windows:
+        target, rows = _as_target(plan, windows, read)
+        _write(rows, begin(target), reporter, record)
+
+
+def _write(
+    rows: Iterator[Window], sink: Sink, reporter: Progress, record: RunRecord | None
+) -> None:
+    """Hand rows to a sink, noted by `record`."""
+    for window in rows if record is None else record.windows(rows):
+        sink.write(window)
+        reporter.advance(window.text_bytes)
+        del window  # a long row is not held while the next is waited for
+
+
+def _as_target(
+    plan: Plan, windows: Iterator[Window], read: Tally
+) -> tuple[Target, Iterator[Window]]:
+    """Return the target and the rows as it has them; where it counts them, they are all read."""
+    target, rows = plan.target, numbered(windows, plan.target)
+    if target.counts_rows:
+        first = next(rows, None)
+        target, rows = _counted_target(plan, read), _begun([first] if first else [], rows)
+    return target, rows
 
 
 def _counted_target(plan: Plan, read: Tally) -> Target:

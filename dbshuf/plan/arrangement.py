@@ -7,9 +7,12 @@ An option that wants such an order gives `arrangement_of` a function of a row an
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dbshuf.base.key import seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
-from dbshuf.plan.grouping import check_grouping, order_words, said_of, value_leads
+from dbshuf.plan.grouping import check_grouping, leads_of, order_words, said_of
+from dbshuf.plan.partitions import OPTION as PARTITION_BY
+from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ class Arrangement:
 
 def option_of(options: Options) -> str | None:
     """Return the option that asks for an order by two words; None: none does."""
+    if options.partition_by:
+        return PARTITION_BY
     for name in ("weight", "group", "spread"):
         if getattr(options, name) is not None:
             return f"--{name}"
@@ -54,6 +59,7 @@ def option_of(options: Options) -> str | None:
 def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
     check_grouping(options)
+    check_partition_options(options)
     option = option_of(options)
     if option is None:
         return
@@ -113,13 +119,19 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     option = option_of(options)
     if option is None:
         return None
+    if option == PARTITION_BY:
+        from dbshuf.order.partition_leads import PartitionLeads
+
+        names = partition_columns(options, read)
+        said, shown = f"by {', '.join(names)}, a folder each; in it by the key", ", ".join(names)
+        leads: Leads = PartitionLeads(names)
+        return Arrangement(option, shown, seed_words(seed), leads, is_counted=False, said=said)
     from dbshuf.query.relation import LINES, with_place
 
     schema = read.shape.schema
     relation = LINES if schema is None else with_place(schema)
-    leads: Leads
     if options.weight is None:
-        leads = value_leads(options, relation, seed)
+        leads = leads_of(options, relation, seed)
     else:
         from dbshuf.order.weights import WeightLeads
 

@@ -9,7 +9,7 @@ from dbshuf.options import WITHIN, Options
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.order.value_leads import ValueLeads
+    from dbshuf.order.group_leads import ValueLeads
 
 SHUFFLE, KEEP = WITHIN
 
@@ -24,9 +24,9 @@ def order_words(options: Options, seed: str) -> tuple[int, int]:
     return UNMIXED if keeps_order(options) else seed_words(seed)
 
 
-def value_leads(options: Options, relation: "pa.Schema", seed: str) -> "ValueLeads":
+def leads_of(options: Options, relation: "pa.Schema", seed: str) -> "ValueLeads":
     """Return what gives rows their leads. Raises QueryInvalid."""
-    from dbshuf.order.value_leads import ValueLeads
+    from dbshuf.order.group_leads import ValueLeads
     from dbshuf.query.split_key import RowKeyQuery
 
     if options.group is not None:
@@ -56,6 +56,11 @@ def check_grouping(options: Options) -> None:
             options.within is not None and options.group is None,
             "--within says how rows stand inside a group, and there is no --group",
             "add --group EXPR",
+        ),
+        (
+            bool(options.partition_by) and (options.group or options.spread) is not None,
+            "--partition-by writes rows folder by folder, and --group and --spread order all",
+            "leave out one of the two",
         ),
         (
             options.group is not None and options.spread is not None,

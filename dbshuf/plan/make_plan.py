@@ -13,6 +13,7 @@ from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
+from dbshuf.plan.epochs import Epochs, check_epochs, epochs_of
 from dbshuf.plan.manifest import Wanted, wanted_of
 from dbshuf.plan.memory import least_cap, stored_bytes
 from dbshuf.plan.ordering import (
@@ -68,6 +69,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
+    check_epochs(options)
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
@@ -105,6 +107,7 @@ class _Task:
     survey: Survey
     kept: Survey
     temp_dir: Path
+    epochs: Epochs | None
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def _task(options: Options) -> _Task:
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
+    check_epochs(options)
     given, options = options, replace(options, strategy=_strategy(options))
     seed = options.seed if options.seed is not None else kept_seed(options)
     seed = seed if seed is not None else str(secrets.randbits(48))
@@ -200,6 +204,7 @@ def _task(options: Options) -> _Task:
         survey,
         kept,
         temp_dir,
+        epochs_of(options, read, seed, in_folders=target.in_shards),
     )
 
 
@@ -210,7 +215,7 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     release_unused()
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
     held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
-    if task.arrangement is not None:
+    if task.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
     is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
     if is_twice:
@@ -279,6 +284,7 @@ def _plan(task: _Task, division: _Division) -> Plan:
         counts=division.counts,
         work=task.work,
         wanted=task.wanted,
+        epochs=task.epochs,
     )
 
 

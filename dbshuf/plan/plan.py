@@ -10,7 +10,9 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.row_notes import ReadNotes
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
+from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line, stored_bytes
 from dbshuf.plan.row_plan import (
@@ -23,7 +25,7 @@ from dbshuf.plan.strategy import (
     statement_share,
 )
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
-from dbshuf.sink.memory import row_group_bytes
+from dbshuf.sink.memory import fitting_row_group_bytes, row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
+_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Plan:
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
+    epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -149,33 +153,43 @@ class Plan:
                 low = middle
             else:
                 high = middle
-        return high + 8 * MIB  # the base is a little different in every run
+        high += _VARIES_BYTES
+        while self._longest_at(high, base) < length and high < 1 << 50:  # row groups are larger
+            high += high // 16
+        return high
 
     def cap_for_spare(self, length: int) -> int:
         """Return a --memory (bytes) under which SQL may have `length` bytes for one row."""
         cap = self.memory_bytes
-        while self._layout_at(cap).spare_bytes < length and cap < 1 << 50:
+        while self._spare_at(cap) < length and cap < 1 << 50:
             cap += cap // 8
-        return cap + 8 * MIB
+        return cap + _VARIES_BYTES
 
     def cap_for_query(self, size: int) -> int:
         """Return a --memory (bytes) that gives --sql `size` bytes of DuckDB; 0: it has them."""
         lacking = size - self.duckdb_bytes
         return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
 
+    def _spare_at(self, cap: int) -> int:
+        try:
+            return self._layout_at(cap).spare_bytes
+        except (MemoryTooSmall, StrategyUnfit):
+            return 0
+
     def _longest_at(self, cap: int, base: int) -> int:
-        if not self._may_begin_anew:
-            return self._longest(self._layout_at(cap, base))
-        return self._longest(self._roomiest_at(cap, base)[2])
+        try:
+            if not self._may_begin_anew:
+                return self._longest(self._layout_at(cap, base))
+            return self._longest(self._roomiest_at(cap, base)[2])
+        except (MemoryTooSmall, StrategyUnfit):  # row groups take more there
+            return 0
 
     def _roomiest_at(self, cap: int, base: int) -> tuple[str, str, Layout]:
         """Return how one worker does this with some memory.
 
         A long row is encoded alone, so of the sink's threads there is only one beside it.
         """
-        sinks = max(len(self.target.split_names), 1)
-        least = sink_memory_bytes(replace(self.target, memory_bytes=0))
-        base -= (sink_memory_bytes(self.target) - least) * sinks
+        base += self._growth(cap, replace(self._target_at(cap), memory_bytes=0))
         asked = "partition" if self.is_auto else self.strategy
         return choose_strategy(asked, cap, base, self.survey, 0, copies=self.shape.copies)
 
@@ -185,9 +199,28 @@ class Plan:
         copies = self.shape.long_copies
         return longest_line(layout, (held - free) / GIB, copies)
 
+    def _target_at(self, cap: int) -> Target:
+        """Return the target under another --memory: row groups grow with it, and the threads."""
+        if cap == self.memory_bytes or self.target.memory_bytes is None:
+            return self.target
+        found = replace(self.target, memory_bytes=cap)
+        if found.row_group_bytes is None:
+            return found
+        size = max(fitting_row_group_bytes(found), found.row_group_bytes)
+        return replace(found, row_group_bytes=size)
+
+    def _growth(self, cap: int, target: Target) -> int:
+        """Return what the base is larger (bytes) under another --memory, with another target."""
+        more = sink_memory_bytes(target) - sink_memory_bytes(self.target)
+        more *= max(len(self.target.split_names), 1)
+        if self.shape.whole_query is None or self.is_one_statement:
+            return more
+        return more + max(cap - self.memory_bytes - more, 0) // 2  # to DuckDB
+
     def _layout_at(self, cap: int, base: int | None = None) -> Layout:
         asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
         base = self.layout.base_bytes if base is None else base
+        base += self._growth(cap, self._target_at(cap))
         share = (
             statement_share(is_fed=self.shape.whole_query is not None)
             if self.is_one_statement
@@ -227,6 +260,7 @@ class Plan:
             "sample": None if self.sample is None else self.sample.to_json(),
             "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
+            **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "strategy": self.strategy,
             "reason": self.reason,
             "threads": self.threads,
@@ -274,7 +308,8 @@ class Plan:
         if not isinstance(self.target.path, RemotePath):
             return None
         sizes, size = upload_sizes(self.target), self.output_bytes
-        objects = self.target.shards or 1
+        folders = self.target.epochs if self.target.in_shards else 1
+        objects = (self.target.shards or 1) * folders
         return {
             "part_bytes": sizes.part_bytes,
             "parts": None if size is None else objects * sizes.parts_of(size // objects),
@@ -323,6 +358,7 @@ class Plan:
             *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
             *([("upload", _upload(self.upload))] if self.upload else []),
             ("seed", self.seed),
+            *([("epochs", self.epochs.describe())] if self.epochs else []),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
 

@@ -1,6 +1,6 @@
 """What rows a run moves: lines or typed rows, and the SQL on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +61,11 @@ class Shape:
         """Name and type of each column of the rows that are shuffled; None: they are lines."""
         if self.schema is None:
             return None
-        return [{"name": field.name, "type": str(field.type)} for field in self.schema]
+        from dbshuf.base.column_names import own_names
+
+        names = own_names(self.schema if self.written is None else self.written)
+        pairs = zip(names, self.schema.types, strict=True)
+        return [{"name": name, "type": str(kind)} for name, kind in pairs]
 
     @property
     def read_columns(self) -> frozenset[str] | None:
@@ -197,7 +201,7 @@ def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
     is_as_read = options.select is None and options.sql is None
     named = [options.split_by, options.number, options.per, options.stratify, options.weight]
     named += [options.group, options.spread]
-    has_columns = any(one is not None for one in named)
+    has_columns = any(one is not None for one in named) or bool(options.partition_by)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(
         inputs,
@@ -286,11 +290,11 @@ def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
 
 
 def _narrowed(
-    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, str]
+    written: "pa.Schema | None", schema: "pa.Schema | None", passed: Mapping[str, Collection[str]]
 ) -> "pa.Schema | None":
     """Return what is written of the rows that a query makes.
 
-    passed  column of the result -> the column whose values it has as they are
+    passed  column of the result -> the columns whose values it has as they are
     """
     if written is None or schema is None:
         return None

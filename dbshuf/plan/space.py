@@ -95,7 +95,8 @@ def output_bytes(survey: Survey, target: Target) -> int | None:
     """An upper estimate of the output; compressed text is taken as half of the text."""
     if survey.text_bytes is None:
         return None
-    return survey.text_bytes if target.format == "txt" else survey.text_bytes // 2
+    text_bytes = survey.text_bytes * target.epochs
+    return text_bytes if target.format == "txt" else text_bytes // 2
 
 
 def object_bytes(survey: Survey, target: Target) -> int | None:
@@ -107,6 +108,8 @@ def object_bytes(survey: Survey, target: Target) -> int | None:
     if survey.text_bytes is None:
         return None
     rows = survey.text_bytes * (1 if survey.is_exact and target.format == "txt" else 2)
+    if not target.in_shards:
+        rows *= target.epochs
     return rows if target.shards is None else 2 * rows // target.shards
 
 

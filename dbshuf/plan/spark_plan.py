@@ -360,7 +360,13 @@ def _columns(read: ReadPlan) -> "tuple[pa.Schema | None, int | None]":
         return None, None
     source = read.shape.open_tables(read.inputs, MIB, 1)
     try:
-        return source.schema, source.rows
+        if read.shape.row_query is not None and source.named.names != source.schema.names:
+            raise UsageError(
+                "SQL takes two columns of the inputs for one, and --engine spark with --where or"
+                " --select goes by their names",
+                hint="leave out --engine, or give every column a name of its own",
+            )
+        return source.named, source.rows
     finally:
         source.close()
 

@@ -32,12 +32,17 @@ def target_of(
     inputs, shape = read.inputs, read.shape
     counts_rows = option_of(options) is not None and is_counted(options)
     path = None if options.output in (None, "-") else output_path(str(options.output))
-    as_format = format_of(path, options.format, options.compression)
+    as_format = _format(options, path)
     words = order_words(options, seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample = sample_of(options) or Sample()
-    schema, written = _numbered(options, shape.schema, shape.written, as_format)
+    schema, written = shape.schema, shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema, written = as_called(schema, written), as_called(written, written)
+    schema, written = _numbered(options, schema, written, as_format)
     return Target(
         path=path,
         format=as_format,
@@ -75,7 +80,16 @@ def target_of(
         counts_rows=counts_rows and options.shards is not None,
         number=options.number,
         first_number=options.skip,
+        epochs=options.epochs or 1,
+        partition_by=options.partition_by,
     )
+
+
+def _format(options: Options, path: OutputPath | None) -> str:
+    """Return the format of the output; folders of values are of Parquet unless it is said."""
+    is_said = options.format is not None or not options.partition_by
+    asked = options.format if is_said or path is None or path.suffix else "parquet"
+    return format_of(path, asked, options.compression)
 
 
 def _numbered(
@@ -124,10 +138,12 @@ def _row_group_bytes(options: Options, as_format: str) -> int | None:
 
 
 def _shards(options: Options, path: OutputPath | None) -> int | None:
-    """Return --shards, or 1 for splits that go to directories uncut."""
+    """Return --shards, or 1 for folders of splits, epochs and values that are uncut."""
     is_cut = (options.shards, options.shard_bytes, options.shard_rows) != (None, None, None)
     is_folder = str(options.output).endswith("/") or (path is not None and path.is_dir())
-    return 1 if options.split is not None and is_folder and not is_cut else options.shards
+    has_folders = options.split is not None or options.epochs is not None
+    is_folder = (has_folders and is_folder) or bool(options.partition_by)
+    return 1 if is_folder and not is_cut else options.shards
 
 
 def _drawn(key: int) -> str:

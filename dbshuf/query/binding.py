@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.nested_types import fields_of
 from dbshuf.base.statements import Filled, filled, identifier, view_columns
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
@@ -120,10 +121,16 @@ class Binder:
     def _types(self, relation: pa.Schema) -> dict[str, str]:
         """Column -> SQL type, of those that DuckDB has a type for."""
         try:
-            kinds = self._register(relation)
+            kinds = (
+                [] if any(_has_twins(one.type) for one in relation) else self._register(relation)
+            )
         except duckdb.Error:
             kinds = []
+        if not kinds:
             for field in relation:
+                if _has_twins(field.type):  # what Arrow brings in, no text of a type can say
+                    self.unusable.append(f"`{field.name}` ({field.type})")
+                    continue
                 try:
                     kinds += self._register(pa.schema([field]))
                 except duckdb.Error:
@@ -193,6 +200,15 @@ def feed_names(relation: pa.Schema, columns: Any) -> list[str]:
     """Return the columns to feed, narrow ones first: DuckDB takes the first to count rows."""
     named = [field for field in relation if field.name in columns]
     return [field.name for field in sorted(named, key=lambda field: not _is_narrow(field.type))]
+
+
+def _has_twins(kind: pa.DataType) -> bool:
+    """Whether a struct of a type has two fields that SQL takes for one."""
+    if isinstance(kind, pa.BaseExtensionType) or not pa.types.is_nested(kind):
+        return False
+    fields = fields_of(kind)
+    is_twin = pa.types.is_struct(kind) and len({f.name.lower() for f in fields}) < len(fields)
+    return is_twin or any(_has_twins(field.type) for field in fields)
 
 
 def _is_narrow(kind: pa.DataType) -> bool:

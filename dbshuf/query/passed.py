@@ -1,16 +1,28 @@
 """Which columns of a result are columns of `lines` as they are, through whatever SQL names them.
 
 Names are followed through aliases, joins, subqueries, common table expressions and set
-operations. What is not sure to be a column's own values is none of its columns.
+operations, and through what chooses one of several values: coalesce, CASE, any_value and the
+like. What is not sure to be columns' own values is of none of them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbshuf.query.fence import RELATION
 from dbshuf.query.parse import Node
 
-Column = tuple[str, str | None]  # its name, and the column of `lines` that it is
+Owners = frozenset[str]  # columns of `lines` whose values, or null, a value is; none: it is null
+Column = tuple[str, Owners | None]  # its name, and whose values it has; None: others
+
+# Functions of so many arguments that give one value of their first, or null.
+_CHOOSING = {
+    **dict.fromkeys(("any_value", "arbitrary", "first", "last", "min", "max", "mode"), 1),
+    **dict.fromkeys(("arg_min", "arg_max", "min_by", "max_by", "nullif", "nth_value"), 2),
+    **dict.fromkeys(("arg_min_null", "arg_max_null"), 2),
+    **dict.fromkeys(("first_value", "last_value"), 1),
+}
+_CHOSEN = {"if": (1, 2), "iif": (1, 2)}  # arguments of which they give one
+_NEIGHBOURS = ("lag", "lead")
 
 
 @dataclass(frozen=True)
@@ -26,32 +38,38 @@ class _Relation:
     columns: list[Column] | None
     hidden: frozenset[str] = frozenset()
 
-    def find(self, name: str) -> str | None:
+    def find(self, name: str) -> Owners | None:
         return next((own for one, own in self.columns or () if one.lower() == name), None)
 
 
 def passed_columns(
-    items: list[Node], names: Collection[str], place: Collection[str] = ()
-) -> dict[str, str]:
-    """Return column of a result -> column of `lines` whose values it has as they are.
+    items: list[Node], names: Collection[str], place: Collection[str], result: Sequence[str]
+) -> dict[str, Owners]:
+    """Return column of a result -> columns of `lines` whose values it has as they are.
 
-    items  of a SELECT whose only relation is `lines`, which has the columns `names`
-    place  those of them that `*` does not take
+    items   of a SELECT whose only relation is `lines`, which has the columns `names`
+    place   those of them that `*` does not take
+    result  what DuckDB calls the columns of the result
     """
-    own = [(name, name) for name in names]
-    lines = _Relation(RELATION, [*own], frozenset(place))
-    return _known(_selected(items, [lines]))
+    lines = _lines(names, place)
+    return _known(_selected(items, [lines], {RELATION: lines}), result)
 
 
 def passed_by_query(
-    node: Node, names: Collection[str], place: Collection[str] = ()
-) -> dict[str, str]:
+    node: Node, names: Collection[str], place: Collection[str], result: Sequence[str]
+) -> dict[str, Owners]:
     """Return what passed_columns does, of a whole query."""
-    lines = _Relation(RELATION, [(name, name) for name in names], frozenset(place))
-    return _known(_of_query(node, {RELATION: lines}))
+    return _known(_of_query(node, {RELATION: _lines(names, place)}), result)
 
 
-def _known(columns: list[Column] | None) -> dict[str, str]:
+def _lines(names: Collection[str], place: Collection[str]) -> _Relation:
+    return _Relation(RELATION, [(name, frozenset({name})) for name in names], frozenset(place))
+
+
+def _known(columns: list[Column] | None, result: Sequence[str]) -> dict[str, Owners]:
+    """Return the columns that are known; those that SQL gives no name are found by their places."""
+    if columns is not None and len(columns) == len(result):
+        columns = [(name, own) for name, (_, own) in zip(result, columns, strict=True)]
     return {name: own for name, own in columns or () if own is not None}
 
 
@@ -64,7 +82,8 @@ def _of_query(node: Node, tables: Mapping[str, _Relation]) -> list[Column] | Non
         columns = _renamed(_of_query(inner, tables), value.get("aliases", []))
         tables[name] = _Relation(name, columns)
     if node.get("type") == "SELECT_NODE":
-        return _selected(node["select_list"], list(_sources(node.get("from_table", {}), tables)))
+        sources = list(_sources(node.get("from_table", {}), tables))
+        return _selected(node["select_list"], sources, tables)
     if node.get("type") == "SET_OPERATION_NODE" and not str(node["setop_type"]).endswith("NAME"):
         sides = node.get("children") or [node["left"], node["right"]]
         found = [_of_query(side, tables) for side in sides]
@@ -77,10 +96,18 @@ def _common(sides: list[list[Column]], count: int) -> list[Column] | None:
     if len(sides) < count or len({len(one) for one in sides}) > 1:
         return None
     places = zip(*sides, strict=True)
-    return [(at[0][0], at[0][1] if len({own for _, own in at}) == 1 else None) for at in places]
+    return [(at[0][0], _any_of(own for _, own in at)) for at in places]
 
 
-def _selected(items: list[Node], sources: list[_Relation]) -> list[Column] | None:
+def _any_of(found: Iterable[Owners | None]) -> Owners | None:
+    """Return whose values one of several values is; None where that is not known of all."""
+    owners = list(found)
+    return frozenset().union(*(one or () for one in owners)) if None not in owners else None
+
+
+def _selected(
+    items: list[Node], sources: list[_Relation], tables: Mapping[str, _Relation]
+) -> list[Column] | None:
     """Return the columns of a SELECT, None where a `*` takes what is not known."""
     found: list[Column] = []
     for item in items:
@@ -90,14 +117,53 @@ def _selected(items: list[Node], sources: list[_Relation]) -> list[Column] | Non
                 return None
             found += taken
         elif item.get("class") == "COLUMN_REF":
-            *whole, name = (str(part) for part in item["column_names"])
-            within = [one for one in sources if not whole or [one.name] == [whole[-1].lower()]]
-            owners = [own for one in within if (own := one.find(name.lower())) is not None]
-            own = owners[0] if len(whole) < 2 and len(set(owners)) == 1 else None
+            name, within, own = _referred(item, sources)
             found.append((str(item.get("alias") or _as_written(name, within)), own))
         else:
-            found.append((str(item.get("alias", "")), None))
+            found.append((str(item.get("alias", "")), _owners(item, sources, tables)))
     return found
+
+
+def _referred(item: Node, sources: list[_Relation]) -> tuple[str, list[_Relation], Owners | None]:
+    """Return the name of a column that is referred to, where it may be, and whose values it has."""
+    *whole, name = (str(part) for part in item["column_names"])
+    within = [one for one in sources if not whole or [one.name] == [whole[-1].lower()]]
+    owners = [own for one in within if (own := one.find(name.lower())) is not None]
+    return name, within, owners[0] if len(whole) < 2 and len(set(owners)) == 1 else None
+
+
+def _owners(item: Node, sources: list[_Relation], tables: Mapping[str, _Relation]) -> Owners | None:
+    """Return whose values an expression has; None: others, or nobody knows."""
+    kind = item.get("class")
+    if kind == "COLUMN_REF":
+        return _referred(item, sources)[2]
+    if kind == "CONSTANT":
+        said = item.get("literal") or item.get("value") or {}
+        return frozenset() if said.get("kind") == "NULL_LITERAL" or said.get("is_null") else None
+    if kind == "SUBQUERY":
+        columns = _of_query(item["subquery"]["node"], tables)
+        is_one = item.get("subquery_type") == "SCALAR" and len(columns or ()) == 1
+        return columns[0][1] if columns and is_one else None
+    values = _chosen_from(item)
+    return _any_of(_owners(one, sources, tables) for one in values) if values else None
+
+
+def _chosen_from(item: Node) -> list[Node]:
+    """Return the expressions of which one is what an expression gives, or null; else nothing."""
+    kind, name = item.get("class"), str(item.get("function_name", "")).lower()
+    if kind == "OPERATOR" and item.get("type") in ("OPERATOR_COALESCE", "OPERATOR_TRY"):
+        return list(item["children"])
+    if kind == "CASE":
+        return [*(one["then_expr"] for one in item["case_checks"]), item["else_expr"]]
+    if kind not in ("FUNCTION", "WINDOW") or item.get("schema"):
+        return []
+    given = item.get("arguments") or item.get("children") or ()
+    values = [one.get("expression", one) for one in given]
+    if _CHOOSING.get(name) == len(values):
+        return values[:1]
+    if name in _CHOSEN and len(values) == 3:
+        return [values[place] for place in _CHOSEN[name]]
+    return [values[0], *values[2:]] if name in _NEIGHBOURS and len(values) in (1, 2, 3) else []
 
 
 def _starred(star: Node, sources: list[_Relation]) -> list[Column] | None:

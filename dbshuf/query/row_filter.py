@@ -45,7 +45,7 @@ class RowQuery:
 
     columns  of `lines` that the caller makes; it may make more
     schema   of the result's rows; None where rows stay as they are
-    passed   with --select, column of the result -> the column whose values it has as they are
+    passed   with --select, column of the result -> the columns whose values it has as they are
     of_json  the columns of JSON lines, before --select
     comparisons  of columns with constants, which are true for every row that is kept
     """
@@ -91,7 +91,7 @@ class RowQuery:
         self._database = ChunkDatabase(memory_bytes, macros)
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
-        self.passed: dict[str, str] = {}
+        self.passed: dict[str, frozenset[str]] = {}
         self.comparisons: tuple[Comparison, ...] = ()
         self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
@@ -125,7 +125,7 @@ class RowQuery:
         if select is not None:
             step, result, items = _select_step(select, binder)
             self._steps.append(step)
-            self.passed = passed_columns(items, binder.columns, binder.place)
+            self.passed = passed_columns(items, binder.columns, binder.place, result.schema.names)
             self.schema, self._wide = result.schema, result.wide
 
     def has_spare(self, spare: Spare) -> None:

@@ -41,7 +41,7 @@ class WholeQuery:
     schema   of the result's rows, without the ids
     has_id   whether a column `id` of type UBIGINT gives the ids of the rows; without one
              they are numbered as they come, and that order may depend on memory and threads
-    passed   column of the result -> the column of `lines` whose values it has as they are
+    passed   column of the result -> the columns of `lines` whose values it has as they are
     scans    how often `lines` is read; from 2 on it is copied to disk first
     is_orderable
              whether DuckDB takes it as a part of a statement that orders its rows
@@ -78,12 +78,12 @@ class WholeQuery:
         self._macros = macros_for((text,), seed)
         with Binder(relation, self._allowed, option=option, macros=self._macros) as binder:
             tree = self._checked(binder)
-            self.passed = passed_by_query(tree, relation.names, binder.place)
             query = Filled(unterminated(self._sql.text), {"query": 0})
             sql, query = own_stars(binder, self._sql, query, "query", carries_id=not id_is_data)
             self._text = query.text
             bound = binder.bind(sql, query, "query")
             result = binder.result(sql, self._text, tree)
+            self.passed = passed_by_query(tree, relation.names, binder.place, result.schema.names)
             self._types = binder.types
             ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
             self.has_id = bool(ids) and not id_is_data

@@ -49,9 +49,9 @@ def open_sink(target: Target) -> Sink:
 
         return SplitSink(target)
     if target.in_shards:
-        from dbshuf.sink.shards import ShardSink
+        from dbshuf.sink.partitions import shards_of
 
-        return ShardSink(target)
+        return shards_of(target)
     from dbshuf.sink.single_file import FileSink
 
     return FileSink(target)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as t
 
+from dbshuf.base.column_names import told_apart
 from dbshuf.base.nested_types import types_within
 from dbshuf.errors import RowUnfit, UsageError
 from dbshuf.sink.output_format import NAMES
@@ -73,18 +74,22 @@ def check_bloom(names: tuple[str, ...], schema: pa.Schema | None) -> None:
 
 def _check_text_types(schema: pa.Schema, kind: str) -> None:
     if kind == "jsonl":
-        _check_names(schema.names)
+        _check_names(schema)
     for flaw, way in ((_holds_binary, _AS_BASE64), (_is_nested, _AS_JSON), (_is_odd, _AS_TEXT)):
         if flaw is not _is_nested or kind != "jsonl":
             _refuse([field for field in schema if flaw(field.type)], kind, way)
 
 
-def _check_names(names: list[str], what: str = "the rows") -> None:
+def _check_names(schema: pa.Schema) -> None:
+    names, told = schema.names, told_apart(told_apart(schema), in_sql=True).names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
+        alike = [new for new, name in zip(told, names, strict=True) if name == twice[0]]
         raise RowUnfit(
-            f"{what} have two columns `{twice[0]}`, and an object of JSON has each name once",
-            hint="rename one with --select ... as ...",
+            f"the rows have {len(alike)} columns `{twice[0]}`, and an object of JSON has each name"
+            " once",
+            hint=f"--select '*' writes them under the names that SQL has for them:"
+            f" {', '.join(alike)}",
         )
 
 

@@ -31,7 +31,7 @@ from dbshuf.base.block_io import write_file
 from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
-from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, is_our_card
+from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
 from dbshuf.sink.output_path import (
     Found,
     can_be_replaced,
@@ -49,6 +49,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
+from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -294,13 +295,14 @@ class HiddenDirectory:
     def mark(self, name: str, pieces: Iterable[bytes]) -> None:
         """Add a file that says something of the others; see `seal.Marked`."""
         with in_words(self._shown, 0):
+            _make_folder((self._hidden / name).parent)
             write_file(self._hidden / name, pieces)
         self._marks.append(name)
 
     def publish(self) -> None:
         """Put the files under their names, all of them at once where that can be."""
         names = [self._names[number] for number in range(self._files)]
-        folders = sorted({os.path.dirname(name) for name in names} - {""})
+        folders = folders_of(names)
         with in_words(self._shown):
             for folder in folders:
                 _make_folder(self._hidden / folder)
@@ -330,26 +332,51 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(self._final / CARD_NAME) else [])):
-            (self._final / name).unlink(missing_ok=True)
-        _sync_directory(self._final)
+        older = _older_folders(self._final, folders)
+        for folder in ["", *older, *folders_of(self._marks)]:
+            _remove_marks(self._final / folder)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
-        for folder in folders or [""]:
+        for folder in [*older, *folders] or [""]:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
             _sync_directory(self._final / folder)
-        for name in self._marks:
+        for folder in reversed(list(filter(None, older))):
+            with contextlib.suppress(OSError):  # something of the user's is in it
+                os.rmdir(self._final / folder)
+        for name in sorted(self._marks, key=lambda name: os.path.basename(name) == SUCCESS_NAME):
             os.replace(self._hidden / name, self._final / name)
-            _sync_directory(self._final)
+            _sync_directory((self._final / name).parent)
         remove(self._hidden)
         _sync_directory(self._final)
 
     def discard(self) -> None:
         remove(self._hidden)
+
+
+def _older_folders(final: Path, folders: list[str]) -> list[str]:
+    """Return folders with rows of an older run that one of epochs or values leaves nowhere.
+
+    The directory itself may hold shards, and so may other epochs and values, in splits too.
+    """
+    tops = row_tops(folders)
+    if not tops:
+        return []
+    older = [""]
+    for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
+        for folder, _, _ in os.walk(final / top):
+            older.append(os.path.relpath(folder, final))
+    return sorted(set(older).difference(folders))
+
+
+def _remove_marks(folder: Path) -> None:
+    """Remove what an older run said of the shards in a folder."""
+    for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(folder / CARD_NAME) else [])):
+        (folder / name).unlink(missing_ok=True)
+    _sync_directory(folder)
 
 
 def _make_folder(folder: Path) -> None:

@@ -28,14 +28,14 @@ import numpy as np
 from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
-from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS
+from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import PartSender, RemoteFile
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.shard_names import is_shard_name
+from dbshuf.sink.shard_names import folders_of, is_row_folder, is_shard_name, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -247,7 +247,7 @@ class RemoteDirectory:
             _refuse_content(self._uploads.store, self._path)
         old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
         if self._has_all and self._force:
-            self._remove_marks()
+            self._remove_marks(old)
         self._complete(old)
         try:
             self._delete([name for name in old if name not in self._shown])
@@ -261,7 +261,8 @@ class RemoteDirectory:
 
     def _show_marks(self) -> None:
         """Put what is said of the shards, `_SUCCESS` last."""
-        for name, text in self._marks.items():
+        is_last = {name: posixpath.basename(name) == SUCCESS_NAME for name in self._marks}
+        for name, text in sorted(self._marks.items(), key=lambda mark: is_last[mark[0]]):
             try:
                 self._put(self._prefix + name, text)
             except DbshufError as error:
@@ -277,18 +278,24 @@ class RemoteDirectory:
         else:  # some servers of these interfaces take no request without a body
             store.start_upload(key).complete()
 
-    def _remove_marks(self) -> None:
-        """Remove what an older run said of its shards, `_SUCCESS` first."""
+    def _remove_marks(self, old: Iterable[str]) -> None:
+        """Remove what an older run said of its shards, `_SUCCESS` first.
+
+        old     the names of its shards
+        """
         store = self._uploads.store
-        for name in filter(self._is_there, OLD_MARKS):
-            store.delete(self._prefix + name)
-        with contextlib.suppress(InputMissing):
-            card = store.stat(self._prefix + CARD_NAME)
-            head = np.empty(len(CARD_HEAD), np.uint8)
-            if (card.size_bytes or 0) >= len(head):
-                store.read_range(card, 0, head)
-                if head.tobytes() == CARD_HEAD:
-                    store.delete(self._prefix + CARD_NAME)
+        for folder in ["", *folders_of([*self._marks, *old])]:
+            prefix = posixpath.join(self._prefix + folder, "") if folder else self._prefix
+            below = posixpath.join(folder, "")
+            for name in filter(self._is_there, (below + mark for mark in OLD_MARKS)):
+                store.delete(self._prefix + name)
+            with contextlib.suppress(InputMissing):
+                card = store.stat(prefix + CARD_NAME)
+                head = np.empty(len(CARD_HEAD), np.uint8)
+                if (card.size_bytes or 0) >= len(head):
+                    store.read_range(card, 0, head)
+                    if head.tobytes() == CARD_HEAD:
+                        store.delete(prefix + CARD_NAME)
 
     def _send_waiting(self, folder: Path) -> None:
         for number in range(self._files):
@@ -319,8 +326,21 @@ class RemoteDirectory:
         in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
 
     def _old_shards(self) -> Iterable[str]:
-        """Yield the names of shards in the folders that are written."""
-        for folder in {posixpath.dirname(name) for name in self._shown}:
+        """Yield the names of shards in the folders that are written; of epochs and values, in all.
+
+        See `publish._older_folders`.
+        """
+        folders = {posixpath.dirname(name) for name in self._shown}
+        tops = row_tops(folders)
+        if tops:
+            for info in self._uploads.store.list(self._prefix):
+                name = info.key[len(self._prefix) :]
+                top, _, below = name.partition("/")
+                is_ours = not below or top in tops or is_row_folder(top)
+                if is_ours and is_shard_name(posixpath.basename(name)):
+                    yield name
+            return
+        for folder in folders:
             start = posixpath.join(self._prefix, folder, "") if folder else self._prefix
             for info in self._uploads.store.list(start):
                 if is_shard_name(info.key[len(start) :]):

@@ -76,6 +76,10 @@ class ShardSink(PlacedSink):
         for shard, first, last in self._cut.runs(window.counted_bounds, window.first_words):
             self._open(shard).write(window.slice(first, last))
 
+    def flush(self) -> None:
+        if self._encoder is not None:
+            self._encoder.flush()
+
     def complete(self) -> None:
         self._open(self._cut.parts - 1)
         self._close()

@@ -109,6 +109,10 @@ class PlacedSink(ABC):
         """Take the next rows."""
 
     @abstractmethod
+    def flush(self) -> None:
+        """Encode all rows so far; those that come begin a row group or a block of their own."""
+
+    @abstractmethod
     def complete(self) -> None:
         """Write what is left and make it durable, still hidden."""
 
@@ -169,6 +173,9 @@ class FileSink(PlacedSink):
     def files(self) -> list[NamedFile]:
         written = written_by(self._encoder)
         return [] if written is None else [(self._name, written)]
+
+    def flush(self) -> None:
+        self._encoder.flush()
 
     def complete(self) -> None:
         self._encoder.finish()

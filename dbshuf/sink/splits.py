@@ -1,5 +1,6 @@
 """Rows to several outputs at once, each its split of them: train, valid, test."""
 
+import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,10 @@ import numpy as np
 from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import QueryFailed
+from dbshuf.sink.partitions import shards_of
 from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import NamedFile
-from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
 
@@ -26,7 +27,10 @@ class SplitSink(PlacedSink):
     in a folder of that name in the output directory.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(
+        self, target: Target, *, directory: Directory | None = None, folder: str = ""
+    ) -> None:
+        """Write to the target, or to a `folder` of a directory that others write to too."""
         assert target.path is not None
         assert target.member_of is not None
         self._member_of = target.member_of
@@ -38,16 +42,17 @@ class SplitSink(PlacedSink):
         try:
             is_together = target.in_shards or isinstance(target.path, RemotePath)
             if is_together:
-                directory = directory_of(target)
-                places.append(directory)
-                self._directory = directory if target.in_shards else None
+                shared = directory_of(target) if directory is None else directory
+                places.append(shared)
+                self._directory = shared if target.in_shards else None
             for name in target.split_names:
                 part: PlacedSink
                 if target.in_shards:
-                    part = ShardSink(target, directory=directory, folder=name)
+                    folder_of_part = posixpath.join(folder, name)
+                    part = shards_of(target, directory=shared, folder=folder_of_part)
                 elif is_together:
                     path = split_path(target.path, name)
-                    part = FileSink(replace(target, path=path), FileOf(directory, path.name))
+                    part = FileSink(replace(target, path=path), FileOf(shared, path.name))
                 else:
                     part = FileSink(replace(target, path=split_path(target.path, name)))
                     places.extend(part.places)
@@ -74,6 +79,10 @@ class SplitSink(PlacedSink):
                 part.encode(window)
             elif len(rows):
                 part.encode(window.take(rows))
+
+    def flush(self) -> None:
+        for part in self._parts:
+            part.flush()
 
     def complete(self) -> None:
         for part in self._parts:

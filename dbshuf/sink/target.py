@@ -1,7 +1,7 @@
 """What a user asks of the output, and what every sink promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,9 @@ class Target:
     counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
+    epochs       orders of the rows that it gets: one after the other, of shards a folder each
+    partition_by  columns of `schema` whose values are folders, and which no file has; rows have
+                 leads of `order.partition_leads` then
     """
 
     path: OutputPath | None
@@ -89,6 +92,8 @@ class Target:
     counts_rows: bool = False
     number: str | None = None
     first_number: int = 0
+    epochs: int = 1
+    partition_by: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[OutputPath]:
@@ -97,6 +102,18 @@ class Target:
             return []
         path = self.path
         return [split_path(path, name) for name in self.split_names] or [path]
+
+    @property
+    def of_files(self) -> "Target":
+        """The same for the files in folders of values, which lack the columns of these."""
+        from dbshuf.sink.partition_names import without_columns
+
+        names = self.partition_by
+        schema, written = (
+            None if one is None else without_columns(one, names)
+            for one in (self.schema, self.written)
+        )
+        return replace(self, schema=schema, written=written, partition_by=())
 
     @property
     def in_shards(self) -> bool:
@@ -115,6 +132,11 @@ def check_schema(target: Target) -> None:
     Lines fit in every format; a run of lines loads no Arrow here.
     Raises   UsageError, RowUnfit
     """
+    if target.partition_by:
+        from dbshuf.sink.partition_names import check_partition_columns
+
+        check_partition_columns(target.partition_by, target.schema)
+        target = target.of_files
     kind = target.format.partition(".")[0]
     if target.header and (kind != "txt" or target.schema is not None):
         what = NAMES[kind] if kind != "txt" else "a query's rows"

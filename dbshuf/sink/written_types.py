@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.nested_types import fields_of, rebuilt
+from dbshuf.base.nested_types import fields_of, rebuilt, struct_of
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import RowUnfit
 
@@ -25,10 +25,9 @@ _MOST_VALUES = 1 << 20
 _MOST_VALUE_BYTES = 16 << 20
 
 
-def notes_in(written: pa.Schema | None) -> dict[str, bytes]:
-    """Return what is known of columns of Parquet, by their names."""
-    metadata = {} if written is None else {one.name: one.metadata or {} for one in written}
-    return {name: one[NOTES_KEY] for name, one in metadata.items() if NOTES_KEY in one}
+def notes_in(written: pa.Schema | None) -> list[bytes]:
+    """Return what is known of each column of Parquet; nothing of some."""
+    return [(one.metadata or {}).get(NOTES_KEY, b"") for one in written or ()]
 
 
 def reader_schema(written: pa.Schema) -> pa.Schema:
@@ -93,18 +92,19 @@ class SchemaCast:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self._dictionaries = {
-            one.name: _GrowingDictionary(one) for one in schema if pa.types.is_dictionary(one.type)
-        }
+        self._dictionaries = [
+            _GrowingDictionary(one) if pa.types.is_dictionary(one.type) else None for one in schema
+        ]
 
     def cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return a batch of this schema. Raises RowUnfit."""
         columns = []
-        for column, field in zip(batch.columns, self.schema, strict=True):
-            if field.name in self._dictionaries:
-                columns.append(self._dictionaries[field.name].encode(column))
+        triples = zip(batch.columns, self.schema.types, self._dictionaries, strict=True)
+        for column, kind, dictionary in triples:
+            if dictionary is None:
+                columns.append(as_type(column, kind))
             else:
-                columns.append(as_type(column, field.type))
+                columns.append(dictionary.encode(column))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -208,7 +208,7 @@ def _without_nulls_below(array: pa.Array, mask: pa.Array) -> pa.Array:
         return pa.ExtensionArray.from_storage(kind, _without_nulls_below(array.storage, mask))
     if types.is_struct(kind):
         parts = [array.field(at) for at in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(parts, fields=list(kind))
+        return struct_of(parts, kind, pa.repeat(True, len(array)))
     own, children = array.buffers()[1:], None
     if types.is_map(kind):
         fields = [kind.key_field, kind.item_field]

@@ -183,6 +183,8 @@ def _table_schema(
     with contextlib.closing(
         open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
     ) as source:
+        if schema != SAME:
+            source.check_joined()
         return source.schema, source.written
 
 

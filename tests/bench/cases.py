@@ -31,8 +31,12 @@ class Case:
              it is read once before each run
     suffix   of the output: what it is written as
     from_parquet  whether the input is a Parquet file of the corpus (zstd, one column `line`)
-    command  of dbshuf: "shuffle"; "export", from a store of the corpus; "ingest", into one
-    options  that dbshuf is given beside
+    command  of dbshuf: "shuffle"; "export", from a store of the corpus; "ingest", into one;
+             "shuf"; "verify", of the corpus and a shuffle of it
+    options  that dbshuf is given beside; {other} is a second corpus of the same shape, {output}
+             the output
+    first_lines  that the output has, of those of a plain shuffle; None: all lines of the corpus
+    with_other  whether the lines of the second corpus are put out too
     peers    that run; None: all that shuffle text
     in_bucket  whether corpus and output lie in a bucket of an S3 server on this machine
     """
@@ -49,6 +53,8 @@ class Case:
     options: tuple[str, ...] = ()
     peers: tuple[str, ...] | None = None
     in_bucket: bool = False
+    first_lines: int | None = None
+    with_other: bool = False
 
     @property
     def cap_bytes(self) -> int:
@@ -180,6 +186,89 @@ CASES = {
             suffix=".duckdb",
             command="ingest",
             peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "take-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("dbshuf-read", 1 / 1.2),),
+            options=("--take", "100000"),
+            peers=("dbshuf", "dbshuf-read", "dbshuf-plain", "wc"),
+            first_lines=100_000,
+        ),
+        Case(
+            "manifest-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("dbshuf-plain", 1 / 1.05),),
+            options=("--manifest", "{output}.json"),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "verify-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (Target("dbshuf-plain", 1.0),),
+            command="verify",
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "shuf-1g",
+            1000 * MB,
+            147,
+            "8GB",
+            False,
+            (Target("gnu-shuf", 1.0), Target("uutils-shuf", 1.3)),
+            command="shuf",
+            peers=("dbshuf", "gnu-shuf", "uutils-shuf"),
+        ),
+        Case(
+            "weight-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (),
+            options=("--weight", "bytes"),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "group-1g",
+            1000 * MB,
+            147,
+            "512MB",
+            False,
+            (),
+            options=("--group", "bytes % 1000"),
+            peers=("dbshuf", "dbshuf-plain"),
+        ),
+        Case(
+            "paired-1g",
+            500 * MB,
+            147,
+            "512MB",
+            False,
+            (),
+            options=("--paired", "{other}", "-o", "{output}.other"),
+            peers=("dbshuf", "dbshuf-twice"),
+            with_other=True,
+        ),
+        Case(
+            "mix-1g",
+            500 * MB,
+            147,
+            "512MB",
+            False,
+            (),
+            options=("--mix", "{source}=0.5", "--mix", "{other}=0.5"),
+            peers=("dbshuf", "dbshuf-both"),
+            with_other=True,
         ),
         Case(
             "to-parquet-1g",

@@ -27,6 +27,8 @@ class Job:
     cap_bytes: int
     command: str = "shuffle"  # of dbshuf; of "export" `store` is the source
     store: Path = Path("STORE")
+    other: Path = Path("OTHER")  # a second corpus
+    shuffled: Path = Path("SHUFFLED")  # a shuffle of the source
     options: tuple[str, ...] = ()  # that dbshuf is given beside
     in_bucket: bool = False  # see s3_bucket.py
 
@@ -43,6 +45,7 @@ class Peer:
     version    returns a line of text, given the same
     in_memory  whether it holds the whole input in memory whatever the cap
     by_name    whether it runs only when it is asked for
+    partial    whether it is measured for what it reads, and writes not all of it
     note       what a reader of its figures should know
     """
 
@@ -52,6 +55,7 @@ class Peer:
     version: Callable[[Program], str]
     in_memory: bool = False
     by_name: bool = False
+    partial: bool = False
     note: str = ""
 
 
@@ -125,21 +129,49 @@ def run_dbshuf(program: Program, job: Job) -> list[Command]:
 
     It spills beside the output, on the same file system as job.temp_dir.
     """
-    limits = ["--memory", job.cap, "--quiet"]
+    limits: list[str | Path] = ["--memory", job.cap, "--quiet"]
+    places = {"source": job.source, "other": job.other, "output": job.output}
+    options = [option.format(**places) for option in job.options]
+    if job.command == "shuf":
+        return run_shuf([*program, "shuf"], job)
+    if job.command == "verify":
+        return [Command([*program, "verify", job.source, job.shuffled, *limits, *options])]
     if job.command == "ingest":
-        return [Command([*program, "ingest", job.output, job.source, *limits, *job.options])]
+        return [Command([*program, "ingest", job.output, job.source, *limits, *options])]
     source: str | Path = job.store if job.command == "export" else job.source
     output: str | Path = job.output
     if job.in_bucket:
         source, output = CORPUS, OUTPUT
-        limits += ["--temp-dir", str(job.temp_dir)]
-    words = [*program, job.command, source, "-o", output, *limits, "--seed", SEED]
-    return [Command([*words, *job.options])]
+        limits += ["--temp-dir", job.temp_dir]
+    sources = [] if "--mix" in options else [source]
+    words = [*program, job.command, *sources, "-o", output, *limits, "--seed", SEED]
+    return [Command([*words, *options])]
 
 
 def run_plain(program: Program, job: Job) -> list[Command]:
     """Shuffle the corpus without the options of the case."""
     return run_dbshuf(program, replace(job, command="shuffle", options=()))
+
+
+def run_read(program: Program, job: Job) -> list[Command]:
+    """Read the corpus and write next to nothing of it."""
+    return run_dbshuf(program, replace(job, command="shuffle", options=("--sample", "1e-7")))
+
+
+def run_twice(program: Program, job: Job) -> list[Command]:
+    """Shuffle the corpus, and then the second one."""
+    other = replace(job, source=job.other, output=job.output.with_name(f"{job.output.name}.other"))
+    return run_plain(program, job) + run_plain(program, other)
+
+
+def run_both(program: Program, job: Job) -> list[Command]:
+    """Shuffle both corpora together."""
+    return run_dbshuf(program, replace(job, command="shuffle", options=("{other}",)))
+
+
+def run_wc(program: Program, job: Job) -> list[Command]:
+    """Count lines: what looking at every byte costs alone."""
+    return [Command([*program, "-l", job.source])]
 
 
 def run_between_copies(program: Program, job: Job) -> list[Command]:
@@ -260,6 +292,18 @@ PEERS = {
             " each way cost; peak memory is that of the largest of the three",
         ),
         Peer("dbshuf-plain", find_dbshuf, run_plain, dbshuf_version, by_name=True),
+        Peer(
+            "dbshuf-read",
+            find_dbshuf,
+            run_read,
+            dbshuf_version,
+            by_name=True,
+            partial=True,
+            note="reads all lines and writes one in ten million",
+        ),
+        Peer("dbshuf-twice", find_dbshuf, run_twice, dbshuf_version, by_name=True),
+        Peer("dbshuf-both", find_dbshuf, run_both, dbshuf_version, by_name=True),
+        Peer("wc", on_path("wc"), run_wc, printed_version, by_name=True, partial=True),
         Peer(
             "duckdb-parquet",
             find_python,

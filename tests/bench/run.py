@@ -8,6 +8,7 @@ else meanwhile. Exits with 1 if dbshuf fails or makes wrong output.
 """
 
 import argparse
+import itertools
 import shlex
 import shutil
 import signal
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -28,14 +29,14 @@ from corpora import make_corpus, size
 from machine import facts, without_paths
 from measure import cool, flush, run_all, warm
 from multiset import Digest, digest
-from peers import PEERS, Job, Peer, Program
+from peers import PEERS, Job, Peer, Program, run_plain
 from report import SUBJECT, Result, Row, readme, summary, write_raw
 from s3_bucket import OUTPUT, get, served_bucket
 
 from dbshuf.units import human
 
 RUNS = Path(__file__).with_name("runs")
-CORPUS_SEED = 1
+CORPUS_SEED, OTHER_SEED = 1, 2
 SPACE_FACTOR = 3.5  # corpus, output, and temp of the peer that needs most of it
 
 
@@ -57,7 +58,10 @@ class Corpus:
 
     path: Path
     digest: Digest
+    whole: Digest  # of the input, where that is more
     store: Path = Path("STORE")
+    other: Path = Path("OTHER")
+    shuffled: Path = Path("SHUFFLED")
 
 
 def say(text: str) -> None:
@@ -85,10 +89,9 @@ def run_case(bench: Bench, case: Case) -> Result:
         raise SystemExit(f"{case.name} needs {need} of disk, has {human(free_bytes)}")
     say(f"{case.name}: making {human(case.corpus_bytes)}")
     source = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, CORPUS_SEED)
-    expected = digest(source)
-    store = as_store(bench, source) if case.command == "export" else Path("STORE")
+    corpus = prepared(bench, case, source)
     if case.from_parquet:
-        source = as_parquet(source)
+        corpus = replace(corpus, path=as_parquet(source))
     notes = [f"{name}: not found" for name in bench.missing]
     peers = []
     for name in case.peers or bench.usual:
@@ -96,12 +99,27 @@ def run_case(bench: Bench, case: Case) -> Result:
             notes.append(f"{name}: not run, it needs memory for the whole input")
         else:
             peers.append(PEERS[name])
-    corpus = Corpus(source, expected, store)
-    bucket = served_bucket(bench.work_dir, source) if case.in_bucket else nullcontext()
+    bucket = served_bucket(bench.work_dir, corpus.path) if case.in_bucket else nullcontext()
     with bucket:
         rows = run_rounds(bench, case, corpus, peers)
     rows.sort(key=lambda row: [peer.name for peer in peers].index(row.peer))
-    return Result(case, expected.lines, rows, notes)
+    return Result(case, corpus.digest.lines, rows, notes)
+
+
+def prepared(bench: Bench, case: Case, source: Path) -> Corpus:
+    """Return a corpus with what else the case needs, and what outputs must equal."""
+    whole = digest(source)
+    corpus = Corpus(source, whole, whole)
+    if case.command == "export":
+        corpus = replace(corpus, store=as_store(bench, source))
+    if case.command == "verify" or case.first_lines is not None:
+        corpus = replace(corpus, shuffled=as_shuffled(bench, source))
+    if case.first_lines is not None:
+        corpus = replace(corpus, digest=digest(first_of(corpus.shuffled, case.first_lines)))
+    if case.with_other:
+        other = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, OTHER_SEED)
+        corpus = replace(corpus, other=other, digest=added(corpus.digest, digest(other)))
+    return corpus
 
 
 def run_rounds(bench: Bench, case: Case, corpus: Corpus, peers: list[Peer]) -> list[Row]:
@@ -135,6 +153,8 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
             case.cap_bytes,
             command=case.command,
             store=corpus.store,
+            other=corpus.other,
+            shuffled=corpus.shuffled,
             options=case.options,
             in_bucket=case.in_bucket,
         )
@@ -148,6 +168,8 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
             get(OUTPUT, job.output)
         if usage.exit == 0 and job.output.exists():
             output = digest(as_text(job.output))
+            beside = job.output.with_name(f"{job.output.name}.other")
+            output = added(output, digest(beside)) if beside.exists() else output
     finally:
         shutil.rmtree(scratch)
     return Row(
@@ -162,7 +184,7 @@ def run_peer(bench: Bench, case: Case, corpus: Corpus, peer: Peer, turn: tuple[i
         peak_rss_bytes=usage.peak_rss_bytes,
         lines_out=output.lines,
         bytes_out=output.bytes,
-        multiset_equal=output == corpus.digest,
+        multiset_equal=is_right(case, peer, corpus, output, usage.exit),
         exit=usage.exit,
         message=without_paths(usage.message, bench.work_dir),
     )
@@ -180,9 +202,39 @@ def as_parquet(path: Path) -> Path:
     return made
 
 
+def is_right(case: Case, peer: Peer, corpus: Corpus, output: Digest, exit_code: int) -> bool:
+    """Whether a peer did what it was asked for."""
+    if peer.partial or (case.command == "verify" and peer.name == SUBJECT):
+        return exit_code == 0
+    return output == (corpus.digest if peer.name == SUBJECT or case.with_other else corpus.whole)
+
+
 def reads_store(case: Case, peer: Peer) -> bool:
     """Whether a peer reads the store of the corpus, not the corpus."""
     return case.command == "export" and peer.name == SUBJECT
+
+
+def as_shuffled(bench: Bench, path: Path) -> Path:
+    """Return a plain shuffle of a corpus, made if it is not there."""
+    made = path.with_suffix(".shuffled")
+    if not made.exists():
+        (command,) = run_plain(bench.found[SUBJECT], Job(path, made, bench.work_dir, "1GB", 10**9))
+        subprocess.run(command.argv, check=True)
+    return made
+
+
+def first_of(path: Path, count: int) -> Path:
+    """Return a file of the first lines of another one."""
+    made = path.with_suffix(f".{count}")
+    with path.open("rb") as file, made.open("wb") as out:
+        out.writelines(itertools.islice(file, count))
+    return made
+
+
+def added(one: Digest, other: Digest) -> Digest:
+    """Return the digest of the lines of two files together."""
+    line_sum = (one.line_sum + other.line_sum) % 2**64
+    return Digest(one.lines + other.lines, one.bytes + other.bytes, line_sum)
 
 
 def as_store(bench: Bench, path: Path) -> Path:

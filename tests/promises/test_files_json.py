@@ -131,3 +131,31 @@ def test_keys_in_every_script_stay(home):
     lines = [json.dumps(dict.fromkeys(ALPHABETS, n)) for n in range(3)]
     source = json_lines(home / "in.jsonl", *lines)
     assert values_of(shuffle(source, home / "out.jsonl", **READ)) == values_in(lines)
+
+
+@pytest.mark.parametrize(
+    ("sql", "wanted"),
+    [
+        ("select n, coalesce(v, w) as x from lines", [1, "x", {"a": [1.5, "q"]}, [2, "y"]]),
+        (
+            "select n, case when n = 1 then w else v end as x from lines",
+            [1, 7, {"a": [1.5, "q"]}, None],
+        ),
+        ("select min(n) as n, any_value(w) as x from lines group by n", [None, 7, None, [2, "y"]]),
+        (
+            "select n, (select v from lines where n = 2) as x from lines where n = 0",
+            [{"a": [1.5, "q"]}],
+        ),
+        ("select n, coalesce(v, '7') as x from lines where n = 2", ['{"a":[1.5,"q"]}']),
+    ],
+)
+def test_a_json_value_that_sql_chooses_leaves_as_that_value(sql, wanted, home):
+    """Whatever branch it comes from; beside a text it is text, which is said."""
+    lines = [
+        '{"n":0,"v":1}', '{"n":1,"v":"x","w":7}', '{"n":2,"v":{"a":[1.5,"q"]}}',
+        '{"n":3,"w":[2,"y"]}',
+    ]  # fmt: skip
+    source = json_lines(home / "in.jsonl", *lines)
+    made = shuffle(source, home / "out.jsonl", sql=sql, **READ)
+    rows = sorted(map(json.loads, made.read_text().splitlines()), key=lambda row: row["n"])
+    assert [row["x"] for row in rows] == wanted

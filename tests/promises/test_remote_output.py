@@ -74,6 +74,18 @@ def test_splits_have_the_names_and_bytes_of_local_files(cut, bucket, source, hom
     assert objects_of(bucket) == files_of(home / "local")
 
 
+@pytest.mark.parametrize("cut", [{}, *CUTS[:2]])
+def test_epochs_have_the_names_and_bytes_of_local_files(cut, bucket, source, home):
+    """In one object and in folders, where those of an older run go."""
+    name = "out" if cut else "out.txt.gz"
+    (home / "local").mkdir()
+    for place in (home / "local", bucket.url):
+        for epochs in (3, 2):
+            told = {"shards": 4} if cut and epochs == 3 else cut
+            dbshuf.shuffle(source, f"{place}/{name}", seed=7, epochs=epochs, force=True, **told)
+    assert objects_of(bucket) == files_of(home / "local")
+
+
 def test_a_store_is_exported_and_a_query_answered_into_a_bucket(bucket, source, cli, home):
     """What shuffle can write to, they can."""
     assert cli("ingest", "s.duckdb", source, "-q").code == 0

@@ -150,13 +150,12 @@ def test_bytes_that_are_no_utf8_are_named_by_row_and_column(small_blocks):
     [
         (b"", "no header"),
         (b"\n\n", "no header"),
-        (b"a,b,a\n1,2,3\n", "2 columns `a`"),
         (b"a,,b\n1,2,3\n", "column 2 of 3 has no name"),
         (b'a,"b\n1,2\n', "header row"),
         (b'a,"b"c\n1,2\n', "header row"),
     ],
 )
-def test_a_header_that_does_not_name_every_column_once_is_refused(text, words):
+def test_a_header_that_does_not_name_every_column_is_refused(text, words):
     """Names are what SQL and the output call the columns."""
     with pytest.raises(SchemaMismatch, match=words) as caught:
         values(text)

@@ -18,7 +18,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid, UsageError
 from dbshuf.manifest.document import Manifest
-from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME, SUMS_NAMES
 from dbshuf.units import MIB
 
 _SHOWN_PROBLEMS = 20
@@ -128,7 +128,7 @@ def verify_files(
     present: list[tuple[_Listed, int]] = []
     for one in listed:
         _look(folder, one, present, problems)
-    if list_path.parent == folder and list_path.name in (MANIFEST_NAME, SUMS_NAME):
+    if list_path.parent == folder and list_path.name in (MANIFEST_NAME, *SUMS_NAMES):
         problems += _beside(folder, list_path, listed)
     wanted = present
     if sample is not None and present:
@@ -158,7 +158,7 @@ def verify_files(
 def manifest_of(output: str, manifest: str | None) -> Manifest:
     """Return the manifest of an output. Raises as `verify_files`."""
     _, path = _places(output, manifest)
-    if path.name == SUMS_NAME:
+    if path.name in SUMS_NAMES:
         raise InputMissing(
             f"there is no `{MANIFEST_NAME}` in `{output}`", hint="name one with --manifest FILE"
         )
@@ -182,7 +182,7 @@ def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
     if path.is_dir():
         if manifest is not None:
             return path, Path(manifest)
-        found = [path / name for name in (MANIFEST_NAME, SUMS_NAME) if (path / name).exists()]
+        found = [path / name for name in (MANIFEST_NAME, *SUMS_NAMES) if (path / name).exists()]
         if not found:
             raise InputMissing(
                 f"`{output}` has no {MANIFEST_NAME} and no {SUMS_NAME}",
@@ -192,7 +192,7 @@ def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
         return path, found[0]
     if manifest is not None:
         return path.parent, Path(manifest)
-    if path.suffix == ".json" or path.name == SUMS_NAME:
+    if path.suffix == ".json" or path.name in SUMS_NAMES:
         return path.parent, path
     raise UsageError(
         f"`{output}` is a file, and there is nothing to hold it against",
@@ -202,7 +202,7 @@ def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
 
 def _listed_in(path: Path) -> list[_Listed]:
     """Return what a manifest or a list of sums lists, with names that stay in their folder."""
-    if path.name == SUMS_NAME:
+    if path.name in SUMS_NAMES:
         listed = list(_sums_in(path))
     else:
         outputs = Manifest.read(path).outputs
@@ -266,24 +266,25 @@ def _look(
 
 def _beside(folder: Path, list_path: Path, listed: Sequence[_Listed]) -> Iterator[Problem]:
     """Yield what is wrong with the other files of a directory of shards."""
-    known = {one.name for one in listed} | {MANIFEST_NAME, SUMS_NAME, SUCCESS_NAME, CARD_NAME}
+    known = {one.name for one in listed} | {MANIFEST_NAME, *SUMS_NAMES, SUCCESS_NAME, CARD_NAME}
     for below, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         for name in sorted(names):
             shown = os.path.relpath(os.path.join(below, name), folder)
             if shown not in known and not name.startswith((".", "_")):
                 yield Problem("added", shown, "is not listed")
-    if list_path.name == SUMS_NAME:
+    if list_path.name in SUMS_NAMES:
         return
     if not (folder / SUCCESS_NAME).exists():
         yield Problem("missing", SUCCESS_NAME, "is missing: the run did not end")
-    if not (folder / SUMS_NAME).exists():
+    sums_name = next((name for name in SUMS_NAMES if (folder / name).exists()), None)
+    if sums_name is None:
         yield Problem("missing", SUMS_NAME, "is missing")
         return
-    sums = {one.name: one.sha256 for one in _sums_in(folder / SUMS_NAME)}
+    sums = {one.name: one.sha256 for one in _sums_in(folder / sums_name)}
     for one in listed:
         if sums.get(one.name) != one.sha256:
-            yield Problem("list", one.name, f"has another sum, or none, in {SUMS_NAME}")
+            yield Problem("list", one.name, f"has another sum, or none, in {sums_name}")
 
 
 def _hash_problem(folder: Path, one: _Listed, *, advance: Any) -> Problem | None:

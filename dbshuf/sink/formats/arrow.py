@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.nested_types import entries_of, list_bounds, struct_of
 from dbshuf.sink.encoder_threads import MemoryFile
 from dbshuf.sink.formats.column_file import (
     ColumnFileEncoder,
@@ -95,7 +95,7 @@ def _rebuilt(values: pa.Array, mask: pa.Array | None) -> pa.Array:
     kind = values.type
     if pa.types.is_struct(kind):
         fields = [tidy(values.field(i)) for i in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=mask)
+        return struct_of(fields, kind, values.is_valid())
     if pa.types.is_fixed_size_list(kind):
         within = values.values.slice(values.offset * kind.list_size, len(values) * kind.list_size)
         return pa.FixedSizeListArray.from_arrays(tidy(within), type=kind, mask=mask)

@@ -154,7 +154,9 @@ def file_metadata(schema: pa.Schema, target: Target) -> Mapping[bytes, bytes]:
     """Return what a file says of itself: the user's own, then the seed and the order."""
     old = (schema if target.written is None else target.written).metadata or {}
     kept = {key: value for key, value in old.items() if not key.startswith(b"dbshuf.")}
+    has_several = target.epochs > 1 and not target.in_shards
     return kept | {
         b"dbshuf.seed": target.seed.encode(),
         b"dbshuf.order_version": str(ORDER_VERSION).encode(),
+        **({b"dbshuf.epochs": str(target.epochs).encode()} if has_several else {}),
     }

@@ -20,7 +20,7 @@ What pyarrow has no words for is written here too: annotations of columns, see
 parquet_types.py, and keys and values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dbshuf.base.parquet_types import (
@@ -61,7 +61,7 @@ class Footer:
         self._rows += group[_GROUP_ROWS][1]
         self._groups.append(value_bytes(STRUCT, group))
 
-    def options_for(self, notes: Mapping[str, bytes]) -> dict[str, Any]:
+    def options_for(self, notes: Sequence[bytes]) -> dict[str, Any]:
         """Return how pyarrow is to write columns of which parquet_types.py knows `notes`."""
         elements = self._file[_SCHEMA][1][1]
         options: dict[str, Any] = {}
@@ -72,10 +72,10 @@ class Footer:
             options["write_statistics"] = sorted(paths - odd)
         return options
 
-    def describe(self, notes: Mapping[str, bytes], pairs: Mapping[bytes, bytes]) -> None:
+    def describe(self, notes: Sequence[bytes], pairs: Mapping[bytes, bytes]) -> None:
         """Put annotations into the schema, and keys with their values in place of all others.
 
-        notes  what parquet_types.py knows of the columns, by their names
+        notes  what parquet_types.py knows of each column
         """
         annotate(self._file[_SCHEMA][1][1], notes)
         entries = [{1: (BINARY, key), 2: (BINARY, value)} for key, value in pairs.items()]

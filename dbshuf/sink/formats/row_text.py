@@ -168,7 +168,8 @@ class RowTextEncoder:
         """The error for the first value, row by row and then column by column."""
         row = first_bad(len(rows), lambda count: self._flaw_in(rows.slice(0, count)) is not None)
         one = rows.slice(row, 1)
-        flaws = ((name, self._flaw_in(one.select([name]))) for name in one.schema.names)
+        columns = (one.select([place]) for place in range(one.num_columns))
+        flaws = ((column.schema.names[0], self._flaw_in(column)) for column in columns)
         name, unfit = next((name, flaw) for name, flaw in flaws if flaw is not None)
         where = self._locate(int(keys[row]))
         return RowUnfit(

@@ -42,7 +42,7 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
                 hint="write the input with another type in its place",
             ) from None
         fields.append(pa.field(field.name, plain))
-    twice, count = next(iter(Counter(names).most_common(1)), ("", 0))
+    twice, count = next(iter(Counter(names).most_common(1)), ("", 0))  # of a table in a database
     if count > 1:
         raise SchemaMismatch(
             f"`{name}` has {count} columns `{twice}`",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dbshuf.base.column_names import called_as
 from dbshuf.base.nested_types import fields_of, rebuilt
 from dbshuf.source.schema.plain import plain_type
 
@@ -74,12 +75,13 @@ def _field(plain: pa.Field, found: Sequence[pa.Field | None]) -> pa.Field:
     if kind is not None and pa.types.is_dictionary(kind) and kind.ordered:
         kind = pa.dictionary(kind.index_type, kind.value_type)  # values come in another order
     is_kept = kind is not None and not _is_decoded(kind)
-    return pa.field(
+    made = pa.field(
         plain.name,
         kind if is_kept else plain.type,
         nullable=any(one.nullable for one in fields),
         metadata=_common([one.metadata or {} for one in fields]) if is_kept else None,
     )
+    return called_as(made, fields[0])
 
 
 def _looser(one: Any, other: Any) -> Any:

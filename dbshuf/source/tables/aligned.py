@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from dbshuf.base.bounds import Bounds
+from dbshuf.base.column_names import own_names
 from dbshuf.errors import SchemaMismatch
 from dbshuf.source.input import Input, Key
 from dbshuf.source.schema.plain import first_failing, narrowest, plain_batch, plain_schema
@@ -40,7 +41,7 @@ def with_keys(table: TableInput) -> TableInput:
     A column of the file stays as it is, and the folder adds none of that name; SQL takes
     names that differ in case alone for one.
     """
-    own = {name.lower() for name in table.schema.names}
+    own = {name.lower() for name in own_names(table.schema)}
     keys = [key for key in table.input.keys if key.name.lower() not in own]
     if not keys:
         return table

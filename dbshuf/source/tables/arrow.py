@@ -12,6 +12,7 @@ from itertools import islice
 
 import pyarrow as pa
 
+from dbshuf.base.column_names import told_apart
 from dbshuf.errors import LineTooLong
 from dbshuf.source.byte_reader import ByteReader
 from dbshuf.source.head import fronts
@@ -36,9 +37,10 @@ class IpcInput:
         self.least_bytes = 0
         try:
             if source.is_mappable:
-                self.schema, self.rows = _look(source)
+                schema, self.rows = _look(source)
             else:
-                self.schema = _piped_schema(source)
+                schema = _piped_schema(source)
+            self.schema = told_apart(schema)
         except Exception as error:
             raise read_error(source, error, "Arrow IPC data") from None
 
@@ -51,7 +53,7 @@ class IpcInput:
         mapped, given_bytes = mapped_file(self.input), 0
         for batch in _checked(_batches(mapped, fields)):
             for piece in _slices(batch, batch_size):
-                yield piece
+                yield self._named(piece, fields)
                 check_unchanged(self.input)  # pages beyond a new end would end the process
                 given_bytes += piece.nbytes  # its structure is known to be sound by now
                 if given_bytes >= _MAPPED_BYTES:
@@ -64,9 +66,16 @@ class IpcInput:
             file = pa.PythonFile(_File(reader, self.input), mode="r")
             batches = pa.ipc.open_stream(file, options=_options(fields))
             for batch in _checked(batches):
-                yield from _slices(batch, batch_size)
+                for piece in _slices(batch, batch_size):
+                    yield self._named(piece, fields)
         finally:
             reader.close()
+
+    def _named(self, batch: pa.RecordBatch, fields: Sequence[int]) -> pa.RecordBatch:
+        """Return rows, all columns or some, with the names that they have here."""
+        is_all = batch.num_columns == len(self.schema)
+        names = self.schema.names
+        return batch.rename_columns(names if is_all else [names[place] for place in fields])
 
     def stop(self) -> None:
         """Do nothing: a reader that waits for a pipe is left to it."""

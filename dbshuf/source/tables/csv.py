@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from dbshuf.base.block_io import U8
+from dbshuf.base.column_names import told_apart
 from dbshuf.errors import InputBroken, NotUtf8, SchemaMismatch
 from dbshuf.source.head import MOST_HEADER_BYTES, fronts
 from dbshuf.source.input import Input
@@ -43,8 +44,9 @@ class DelimitedInput:
         """
         self.input = source
         self._delimiter = _DELIMITERS[kind]
-        self._names, self._header_bytes = _header(source, self._delimiter)
-        self.schema = pa.schema([(name, pa.string()) for name in self._names])
+        names, self._header_bytes = _header(source, self._delimiter)
+        self.schema = told_apart(pa.schema([(name, pa.string()) for name in names]))
+        self._names: list[str] = self.schema.names
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         yield RowRange(0, lambda batch_size: self._read(names))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from dbshuf.base.column_names import own_name, twins
 from dbshuf.errors import SchemaMismatch, UsageError
 from dbshuf.options import SAME
 from dbshuf.source.formats import DELIMITED, one_of
@@ -44,6 +45,8 @@ def open_all(
     if not is_union:
         return schemas[0]
     if isinstance(wanted, str):
+        for one in tables:
+            _check_union(one)
         wanted = union_of([source.name for source in inputs], schemas)
     tables[:] = [aligned(one, wanted) for one in tables]
     return wanted
@@ -57,6 +60,17 @@ def _check_same(first: str, schema: pa.Schema, other: str, found: pa.Schema) -> 
         raise SchemaMismatch(
             error.message, hint=hint if has_union(schema, found) else error.hint
         ) from None
+
+
+def _check_union(table: TableInput) -> None:
+    """Raise SchemaMismatch for two columns of one name: a union finds columns by their names."""
+    if found := twins(table.schema):
+        name = own_name(table.schema.field(found[0]))
+        raise SchemaMismatch(
+            f"`{table.input.name}` has several columns `{name}`, and --schema union joins columns"
+            " by their names",
+            hint="leave --schema out, or give every column a name of its own",
+        )
 
 
 def open_one(source: Input, kind: str, table: str | None) -> TableInput:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbshuf.base.bounds import Bounds, Value
+from dbshuf.base.column_names import told_apart
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import InputBroken
 from dbshuf.source.input import Input, open_raw
@@ -61,6 +62,7 @@ class ParquetInput:
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         columns: list[int] = []
+        held: list[str] = []  # what they are called here
         wanted = frozenset(names)
         empty: list[pa.Field] = []  # groups of nothing: no column holds them, so they are null
         first_leaf = first_row = 0
@@ -69,15 +71,21 @@ class ParquetInput:
             if field.name in wanted:
                 columns += range(first_leaf, end_leaf)
                 empty += [field] if end_leaf == first_leaf else []
+                held += [field.name] if end_leaf > first_leaf else []
             first_leaf = end_leaf
         for group, rows in enumerate(self._footer.group_rows):
             if rows:
-                read = partial(self._read, group, columns, empty)
+                read = partial(self._read, group, columns, held, empty)
                 yield RowRange(first_row, read, rows, partial(self._bounds, group))
             first_row += rows
 
     def _read(
-        self, group: int, columns: Sequence[int], empty: Sequence[pa.Field], batch_size: BatchSize
+        self,
+        group: int,
+        columns: Sequence[int],
+        names: Sequence[str],
+        empty: Sequence[pa.Field],
+        batch_size: BatchSize,
     ) -> RecordBatches:
         rows = 0
         with _opened(self.input) as (file, remote):
@@ -96,7 +104,7 @@ class ParquetInput:
             reader = _open(file, metadata).reader
             for batch in reader.iter_batches(batch_size.rows, [group], columns, use_threads=False):
                 rows += len(batch)
-                yield _with_nulls(batch, empty)
+                yield _with_nulls(batch.rename_columns(names), empty)
                 reader.set_batch_size(batch_size.rows)  # holds from the next batch on
         if rows != self._footer.group_rows[group]:
             raise InputBroken(
@@ -172,7 +180,7 @@ def _footer(source: Input) -> _Footer:
         check_plain(source.name, footer, metadata.serialized_size)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         return _Footer(
-            _noted(parquet.schema_arrow, metadata.metadata, notes(footer)),
+            told_apart(_noted(parquet.schema_arrow, metadata.metadata, notes(footer))),
             tuple(group.num_rows for group in groups),
             sum(group.total_byte_size for group in groups),
         )

@@ -9,17 +9,19 @@ others can go on with it. Which worker reads what is left to chance; a row's id 
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.bounds import Comparison
+from dbshuf.base.column_names import told_apart
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.spans import Spans
 from dbshuf.base.workers import Stopped
-from dbshuf.errors import InputBeyondBounds
+from dbshuf.errors import InputBeyondBounds, SchemaMismatch
 from dbshuf.options import SAME
 from dbshuf.source.formats import NAMES
 from dbshuf.source.input import Input, check_all_unchanged
@@ -34,8 +36,9 @@ _PIECES = 8  # of these small batches a batch is made
 class TableSource:
     """All rows of all inputs; `batches` runs in several threads at once.
 
-    schema      of every batch: plain types, no metadata
+    schema      of every batch: plain types, no metadata, names that SQL tells apart
     written     the same columns, as an output is to have them
+    named       the same columns, plain, as `tables` name them
     rows        how many there are; None where only reading tells
     seen_rows   given out so far, or in parts that are left out
     seen_bytes  given out so far, as `row_batch.row_bytes` counts them
@@ -44,20 +47,27 @@ class TableSource:
     def __init__(
         self,
         tables: Sequence[TableInput],
-        schema: pa.Schema,
+        named: pa.Schema,
         kind: str,
         batch_bytes: int,
         *,
+        columns: frozenset[str] | None = None,
         parts: tuple[int, int] | None = None,
         comparisons: Sequence[Comparison] = (),
     ) -> None:
-        """Prepare to read `schema`, the plain columns or some of them, out of `tables`.
+        """Prepare to read `named`, the plain columns or some of them, out of `tables`.
 
+        columns      of `schema`, others are ignored; at least one is read. None: all
         parts        of each table, the first and the last + 1; None: all
         comparisons  parts in which no row meets all of them are left out
         """
-        self.schema = schema
-        self.written = merged([table.schema for table in tables], schema)
+        written = told_apart(merged([table.schema for table in tables], named), in_sql=True)
+        chosen = _chosen(named, written.names, columns)
+        self.named = pa.schema([named.field(place) for place in chosen])
+        fields = [written.field(place) for place in chosen]
+        self.written = pa.schema(fields, metadata=written.metadata)
+        pairs = zip(self.written.names, self.named.types, strict=True)
+        self.schema = pa.schema(list(pairs))
         counts = [table.rows for table in tables]
         known = [count for count in counts if count is not None]
         self.rows = sum(known) if len(known) == len(counts) and parts is None else None
@@ -65,7 +75,10 @@ class TableSource:
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes
         self._changed = threading.Condition()  # guards what follows
-        self._comparisons = comparisons
+        names = dict(zip(self.schema.names, self.named.names, strict=True))
+        self._comparisons = [
+            replace(one, column=names.get(one.column, one.column)) for one in comparisons
+        ]
         self._unread = self._parts(parts)
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
@@ -86,7 +99,7 @@ class TableSource:
     def _parts(self, wanted: tuple[int, int] | None) -> "Iterator[_Reading]":
         """Yield the parts that are to be read; in the lock."""
         for table in self._tables:
-            for part in islice(table.row_ranges(self.schema.names), *(wanted or (None,))):
+            for part in islice(table.row_ranges(self.named.names), *(wanted or (None,))):
                 if part.rows is None or self._may_be_wanted(table, part):
                     yield _Reading(table, part, max(self._batch_bytes // _PIECES, 1))
                 else:
@@ -114,6 +127,17 @@ class TableSource:
                 del pieces
                 yield from self._cut(batch, reading.table.input, first_row)
                 del batch
+
+    def check_joined(self) -> None:
+        """Raise SchemaMismatch where SQL has another name for a column than its input."""
+        for new, name in zip(self.schema.names, self.named.names, strict=True):
+            if new != name:
+                raise SchemaMismatch(
+                    f"SQL takes the column `{name}` and another one of"
+                    f" `{self._tables[0].input.name}` for one, and --schema union joins columns by"
+                    " their names",
+                    hint="leave --schema out, or give every column a name of its own",
+                )
 
     def check_unchanged(self) -> None:
         """Raise InputChanged if a file is no longer what it was when it was listed."""
@@ -173,12 +197,12 @@ class TableSource:
                 if found is None:
                     reading.is_done = True
                     break
-                piece = plain_batch(found, self.schema, source.name, reading.next_row)
+                piece = plain_batch(found, self.named, source.name, reading.next_row)
                 last = piece.nbytes
                 reading.batch_size.saw(len(found), last)
                 size += last
                 reading.next_row += len(found)
-                pieces.append(piece)
+                pieces.append(pa.RecordBatch.from_arrays(piece.columns, schema=self.schema))
         except BaseException as error:
             reading.is_done = True
             if self._is_stopped:
@@ -210,6 +234,16 @@ class TableSource:
             self.seen_rows += len(rows.ids)
             self.seen_bytes += size
         yield from rows.cut(self._batch_bytes)
+
+
+def _chosen(
+    schema: pa.Schema, names: Sequence[str], columns: frozenset[str] | None
+) -> Sequence[int]:
+    """Return the places of the columns to read, at least one; `names` are what SQL calls them."""
+    places = range(len(names))
+    if columns is None:
+        return places
+    return [place for place in places if names[place] in columns] or [narrowest(schema)]
 
 
 class _Reading:
@@ -250,12 +284,11 @@ def open_tables(
     """
     tables: list[TableInput] = []
     try:
-        schema = open_all(tables, inputs, kind, table, schema)
+        named = open_all(tables, inputs, kind, table, schema)
     except BaseException:
         for one in tables:
             one.close()
         raise
-    if columns is not None:
-        wanted = [field for field in schema if field.name in columns]
-        schema = pa.schema(wanted or [schema.field(narrowest(schema))])
-    return TableSource(tables, schema, kind, batch_bytes, parts=parts, comparisons=comparisons)
+    return TableSource(
+        tables, named, kind, batch_bytes, columns=columns, parts=parts, comparisons=comparisons
+    )

@@ -1,0 +1,52 @@
+"""The plan of one epoch: that of the run, under a seed of its own."""
+
+from dataclasses import replace
+from typing import Any
+
+from dbshuf.base.key import epoch_seed
+from dbshuf.options import Options
+from dbshuf.plan.arrangement import arrangement_of
+from dbshuf.plan.plan import Plan
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.row_plan import make_shape
+from dbshuf.plan.strata import strata_of
+from dbshuf.plan.target import target_of
+
+
+def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
+    """Return the plan of one epoch: what depends on the seed is made anew.
+
+    plan     of the run, or of another of its epochs; the memory stays divided as it is
+    Raises   what looking at inputs raises
+    """
+    assert plan.epochs is not None
+    seed = epoch_seed(plan.epochs.seed, epoch)
+    options = replace(plan.epochs.options, seed=seed)
+    read = ReadPlan(plan.inputs, plan.store, plan.shape, plan.terminator, plan.header, plan.tables)
+    if _asks_for_keys(options):
+        columns = None if plan.store is None else plan.store.written
+        shape = make_shape(options, plan.inputs, plan.shape.kind, columns=columns)
+        read = replace(read, shape=replace(shape, is_led=plan.shape.is_led))
+    strata = strata_of(options, read, plan.sample, seed)
+    made = target_of(options, read, seed, plan.memory_bytes, strata)
+    target = replace(plan.target, seed=seed, locate=made.locate, member_of=made.member_of)
+    own: dict[str, Any] = {
+        "seed": seed,
+        "shape": read.shape,
+        "strata": strata,
+        "arrangement": arrangement_of(options, read, seed),
+        "target": target,
+    }
+    otherwise = None if plan.otherwise is None else replace(plan.otherwise, **own)
+    return replace(plan, **own, otherwise=otherwise)
+
+
+def _asks_for_keys(options: Options) -> bool:
+    """Whether SQL of a run is different under another seed."""
+    if options.sql is not None:  # it may order its rows itself
+        return True
+    if options.where is None and options.select is None:
+        return False
+    from dbshuf.query.fence import macros_for
+
+    return bool(macros_for((options.where, options.select), options.seed))

@@ -1,0 +1,57 @@
+"""--partition-by: what it means nothing with, and the order in which values come one by one."""
+
+from dbshuf.errors import UsageError
+from dbshuf.options import Options
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.sink.partition_names import check_partition_columns
+
+OPTION = "--partition-by"
+
+
+def check_partition_options(options: Options) -> None:
+    """Raise UsageError for what folders of values have no meaning with, or no way to do."""
+    if not options.partition_by:
+        return
+    write_first = "write the sample into a file first, and partition that"
+    alone = "leave out one of the two"
+    for is_so, message, hint in (
+        (
+            options.engine == "spark",
+            "a run on Spark orders by the key alone, and not folder by folder",
+            "leave out --engine spark",
+        ),
+        (
+            options.work_dir is not None,
+            "--work-dir keeps rows by their keys alone, and not folder by folder",
+            alone,
+        ),
+        (options.weight is not None, "--weight orders all rows, and folders part them", alone),
+        (
+            options.take is not None or options.skip > 0,
+            "--take and --skip cut the one order, and rows come folder by folder",
+            write_first,
+        ),
+        (
+            options.with_replacement is not None,
+            "--with-replacement draws from all rows in one order, and they come folder by folder",
+            write_first,
+        ),
+        (
+            options.number is not None,
+            "--number counts rows of the one order, and they come folder by folder",
+            "write the numbered rows into a file first, and partition that",
+        ),
+        (
+            options.card,
+            "--card describes what is in the files, and not what their folders say",
+            alone,
+        ),
+    ):
+        if is_so:
+            raise UsageError(f"{OPTION}: {message}", hint=hint)
+
+
+def partition_columns(options: Options, read: ReadPlan) -> tuple[str, ...]:
+    """Return the columns of the folders, which are those of the rows. Raises UsageError."""
+    check_partition_columns(options.partition_by, read.shape.schema)
+    return options.partition_by

@@ -312,6 +312,9 @@ def test_stores_streams_sql_pages_and_numbers_have_the_same_order(run, home):
     assert run(group=GROUP, take=100, skip=50) == want[50:150]
     apart = spread(DATA, "42", of=of_group)
     assert run(spread=GROUP, take=100, skip=50) == apart[50:150]
+    dbshuf.shuffle([home / "a.txt"], home / "out.txt", spread=GROUP, epochs=2, **told)
+    again = spread(DATA, "42/epoch-1", of=of_group)
+    assert (home / "out.txt").read_bytes().splitlines(keepends=True) == apart + again
     with dbshuf.stream([home / "a.txt"], spread=GROUP, number="n", **told) as reader:
         table = reader.read_all()
     assert [line.encode() + b"\n" for line in table["line"].to_pylist()] == apart
@@ -357,6 +360,7 @@ REFUSED = [
     ({"within": "keep"}, "there is no --group"),
     ({"group": "line", "within": "some"}, "one of shuffle, keep"),
     ({"group": "line", "weight": "1"}, "are two orders"),
+    ({"group": "n", "partition_by": "n", "format": "csv"}, "--partition-by writes rows folder"),
     ({"group": "line", "work_dir": "w"}, "--work-dir keeps rows by their keys alone"),
     ({"spread": "line", "engine": "spark"}, "--engine spark orders by the key alone"),
     ({"group": "line", "sample": "1%"}, "--sample keeps rows by their keys"),

@@ -19,7 +19,7 @@ from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
-from dbshuf.pipeline.shuffle import Result, run
+from dbshuf.pipeline.shuffle import Result, planned, planned_here, run
 from dbshuf.pipeline.stream import (
     DEFAULT_BATCH_ROWS,
     Sharing,
@@ -27,10 +27,9 @@ from dbshuf.pipeline.stream import (
     all_batches,
     closed_at_exit,
 )
-from dbshuf.pipeline.verify.files import FilesVerified, manifest_of
+from dbshuf.pipeline.verify.files import FilesVerified, check_one_order, manifest_of
 from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
-from dbshuf.plan.make_plan import make_plan, plan_of
 from dbshuf.plan.space import folders_written
 from dbshuf.units import parse_share
 
@@ -105,6 +104,10 @@ class StreamOptions(
 ):
     """Options of `stream` beyond those it names; as on the command line."""
 
+    mix: str | Sequence[str]
+    mix_by: str | None
+    mix_size: str | None
+
 
 class VerifyOptions(QueryOptions, SqlOptions, ArrangedOptions, total=False):
     """Options of `verify` beyond those it names; as on the command line."""
@@ -137,6 +140,8 @@ class OutputOptions(TypedDict, total=False):
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):
     """Options of `shuffle` beyond those it names; as on the command line."""
 
+    paired: Names
+
 
 class ExportOptions(
     SqlOptions, OutputOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
@@ -149,8 +154,8 @@ class ExportOptions(
 
 
 def shuffle(
-    inputs: Names,
-    output: str | os.PathLike[str],
+    inputs: Names = (),
+    output: Names = (),
     *,
     memory: str | int | None = None,
     seed: str | int | None = None,
@@ -161,8 +166,9 @@ def shuffle(
 ) -> Result:
     """Shuffle the lines of `inputs` into `output`, as `dbshuf shuffle` does.
 
-    inputs    files, globs, directories; one or several
-    output    a text file (.gz and .zst compress), a .parquet file, or a directory
+    inputs    files, globs, directories; one or several; none with `mix`, which names them
+    output    a text file (.gz and .zst compress), a .parquet file, or a directory; with `paired`
+              one for the inputs and one for each name there, or one with {name} in it
     memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of
               what the machine or its cgroup has
     seed      any text or number (7 is "7"); default: one is drawn, see the result
@@ -177,7 +183,10 @@ def shuffle(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
-    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
+    outputs = names_of(output)
+    if not outputs:
+        raise UsageError("no output is named", hint="name a file or a directory")
+    return _shuffled(Options(**chosen, output=outputs[0], more_outputs=outputs[1:]), progress)
 
 
 def export(
@@ -284,7 +293,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
 
     @overload
     def stream(
-        inputs: Names,
+        inputs: Names = (),
         *,
         memory: str | int | None = None,
         seed: str | int | None = None,
@@ -295,7 +304,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
 
     @overload
     def stream(
-        inputs: Names,
+        inputs: Names = (),
         *,
         rank: int = 0,
         world_size: int = 1,
@@ -310,7 +319,7 @@ if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond Du
     ) -> Stream: ...
 
 
-def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":
+def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream":
     """Return the shuffled lines of `inputs` as Arrow batches, for a training loop.
 
     inputs, memory, seed, strategy, threads   as for `shuffle`
@@ -342,7 +351,7 @@ def stream(inputs: Names, **options: Any) -> "pa.RecordBatchReader | Stream":
     asked = Options(**chosen, output=os.devnull, format=form)
     if sharing:
         return Stream(asked, Sharing(**sharing))
-    return pa.RecordBatchReader.from_batches(*all_batches(make_plan(asked)))
+    return pa.RecordBatchReader.from_batches(*all_batches(planned_here(asked)))
 
 
 def verify(
@@ -365,7 +374,7 @@ def verify(
     output     a file, a directory of shards or a glob; `format` where its name does not tell
     seed       if it is given, the order is checked too, unless order=False
     order      True without a seed: the seed is that of the manifest, which lies in `output`
-               unless `manifest` names another one, and so are group, within and spread
+               unless `manifest` names another one
     sample     share of the rows to look at: 0.05 or "5%"; default: all
     show_rows  whether the content of rows that differ is part of the result
     Returns    what was compared
@@ -379,9 +388,16 @@ def verify(
     if order and seed is None:
         told = manifest_of(os.fspath(output), _path_of(manifest))
         seed = told.seed
-        if all(others.get(name) is None for name in ArrangedOptions.__annotations__):
-            others |= {name: told.options.get(name) for name in ArrangedOptions.__annotations__}
+        for name in ArrangedOptions.__annotations__:
+            if name in told.options and others.get(name) is None:
+                given = f"--{name} {told.options[name]}"
+                raise UsageError(
+                    f"the manifest says that the rows were ordered by {given}", hint="add it, too"
+                )
     chosen = _options(inputs, {**others, "memory": memory, "seed": seed, "threads": threads})
+    checks_order = seed is not None if order is None else order
+    if checks_order:
+        check_one_order(os.fspath(output), _path_of(manifest))
     found = verify_rows(
         Options(**chosen),
         os.fspath(output),
@@ -432,8 +448,9 @@ def _path_of(given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
-    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest))
-    return run(plan_of(options), progress)
+    more = options.more_outputs
+    remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
+    return run(planned(options, progress), progress)
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
@@ -447,7 +464,16 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in ("include", "exclude", "allow_files", "spark_conf", "bloom", "partition_by"):
+    for name in (
+        "include",
+        "exclude",
+        "allow_files",
+        "spark_conf",
+        "bloom",
+        "mix",
+        "paired",
+        "partition_by",
+    ):
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

@@ -32,7 +32,8 @@
     ├── ManifestInvalid      30  a manifest is none, or was changed since
     ├── VerifyFailed         31  outputs are not what `verify` holds them against
     ├── WorkDirUnfit         32  --work-dir is in use, or no directory to keep a run in
-    └── RunDiffers           33  --work-dir holds a run of other inputs or options
+    ├── RunDiffers           33  --work-dir holds a run of other inputs or options
+    └── PairsUnequal         34  files that are paired have different numbers of rows
 
 Exit codes: 0 done (also when the reader of a pipe left early), 1 a bug in
 dbshuf, 128+n ended by signal n; `dbshuf shuf` has GNU shuf's, 0 and 1. No error leaves a
@@ -262,3 +263,9 @@ class RunDiffers(DbshufError):
     """--work-dir, or the state of a stream, is of other inputs, options or versions."""
 
     exit_code = 33
+
+
+class PairsUnequal(DbshufError):
+    """Files that are paired have different numbers of rows."""
+
+    exit_code = 34

@@ -12,6 +12,7 @@ STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
 WITHIN = ("shuffle", "keep")  # how rows stand inside a group
+SIDE_NAME = "{name}"  # of a paired file, in the name of an output
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 
@@ -23,7 +24,12 @@ class Options:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     store: str | None = None  # instead of inputs
+    mix: tuple[str, ...] = ()  # instead of inputs, each with its share
+    mix_by: str | None = None
+    mix_size: str | None = None
+    paired: tuple[str, ...] = ()  # sides whose rows go where those of the inputs go
     output: str | None = None
+    more_outputs: tuple[str, ...] = ()  # of the sides, where each has a name of its own
     memory: str | int | None = None
     seed: str | None = None
     strategy: str = "auto"
@@ -83,9 +89,15 @@ def check_options(options: Options) -> None:
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})
-    for option, columns in (("--bloom", options.bloom), ("--partition-by", options.partition_by)):
-        for column in columns:
-            check_texts(**{option: column})
+    filters = [one.partition(" where ")[2] for one in options.mix]  # names may be any bytes
+    for option, texts_of in (
+        ("--bloom", options.bloom),
+        ("--partition-by", options.partition_by),
+        ("--mix", filters),
+        ("--mix-by", [options.mix_by]),
+    ):
+        for text in texts_of:
+            check_texts(**{option: text})
     if options.strategy not in (*STRATEGIES, *ALIASES):
         raise UsageError(
             f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
@@ -112,7 +124,7 @@ def check_options(options: Options) -> None:
             raise UsageError(f"{name} {value} must be at least {least}")
     if options.output == "":
         raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
-    check_output_name(options.output)
+    _check_output_names(options)
     _check_manifest_option(options)
     cuts = [options.shards, options.shard_bytes, options.shard_rows]
     if sum(cut is not None for cut in cuts) > 1:
@@ -142,6 +154,17 @@ def _check_folder_options(options: Options) -> None:
         raise UsageError("shards need a directory", hint="name one with -o DIR")
 
 
+def _check_output_names(options: Options) -> None:
+    """Raise UsageError for more outputs than there can be, OutputUnwritable for a URL."""
+    for one in (options.output, *options.more_outputs):
+        check_output_name(one)
+    if options.more_outputs and not options.paired:
+        raise UsageError(
+            f"-o is given {1 + len(options.more_outputs)} times, and all rows go to one output",
+            hint="name one; with --paired FILE each file has an output of its own",
+        )
+
+
 def _check_manifest_option(options: Options) -> None:
     """Raise UsageError for a --manifest that names no file of its own."""
     name = options.manifest
@@ -149,7 +172,7 @@ def _check_manifest_option(options: Options) -> None:
         return
     if name in ("", "-") or name.endswith("/"):
         raise UsageError(f"--manifest `{name}` names no file", hint="as in --manifest out.json")
-    if name == options.output:
+    if name in (options.output, *options.more_outputs):
         raise UsageError(f"--manifest and --output are both `{name}`", hint="name two files")
     check_output_name(name)
 

@@ -137,12 +137,15 @@ def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 @pytest.fixture
 def measured(home: Path) -> Callable[..., Ran]:
-    """Run `dbshuf ARGS` to its end and measure the peak RSS that the kernel saw."""
+    """Run `dbshuf ARGS` to its end and measure the peak RSS that the kernel saw.
 
-    def run(*args: object, timeout_s: int = 240) -> Ran:
+    by  what dbshuf is started by
+    """
+
+    def run(*args: object, timeout_s: int = 240, by: tuple[str, ...] = DBSHUF) -> Ran:
         report = home.parent / "peak.json"
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", MEASURE, str(report), *DBSHUF, *map(str, args)],
+            [sys.executable, "-I", "-S", "-c", MEASURE, str(report), *by, *map(str, args)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd=home,

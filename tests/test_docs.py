@@ -1,6 +1,7 @@
 """The README is true: its commands are the ones that run, its tables those of the code."""
 
 import contextlib
+import gzip
 import json
 import re
 import shlex
@@ -112,7 +113,7 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     """Each row of the table is run as it stands."""
     section = README.partition("## Samples")[2].partition("\n## ")[0]
     lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
-    assert len(lines) == 10
+    assert len(lines) == 12
     for line in lines:
         ran = cli(*shlex.split(line)[1:])
         assert ran.code == 0, (line, ran.err)
@@ -124,6 +125,8 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     assert pq.read_table(documents / "each.parquet").num_rows == 100
     assert pq.read_table(documents / "fair.parquet")["lang"].to_pylist().count("de") == 3
     assert pq.read_table(documents / "set.valid.parquet")["lang"].to_pylist().count("en") == 5
+    assert pq.read_table(documents / "heavy.parquet")["n"].to_pylist()[-1] == 0  # its weight
+    assert len((documents / "fifty.txt").read_text().splitlines()) == 50
     assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
 
 
@@ -144,6 +147,61 @@ def test_the_commands_for_groups_do_what_they_say(cli, documents):
     assert sum(one.num_rows for one in splits) == 100
     even = pq.read_table(documents / "even.parquet")["lang"].to_pylist()
     assert all(even[at : at + 20].count("en") in range(8, 13) for at in range(0, 100, 20))
+
+
+def test_the_commands_for_mixes_do_what_they_say(cli, home):
+    """Each row of the table is run as it stands, and gives what it says."""
+    for name, count in (("web", 900), ("books", 60), ("code", 30)):
+        (home / name).mkdir()
+        lines = [f"{name} {n} {'x' * (n % 40)}\n" for n in range(count)]
+        (home / name / "a.txt").write_text("".join(lines))
+    section = README.partition("## Mixes")[2].partition("\n## ")[0]
+    found = []
+    for line in re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE):
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+        if line.startswith("dbshuf shuffle"):
+            lines = (home / "mix.txt").read_text().splitlines()
+            names = [one.split()[0] for one in lines]
+            found.append([names.count(name) for name in ("web", "books", "code")])
+    assert found.pop(5)[2] == 0
+    assert found == [
+        [140, 60, 0],
+        [420, 180, 0],
+        [70, 20, 10],
+        [480, 120, 0],
+        [70, 30, 0],
+        [140, 60, 0],
+    ]
+    assert b"mix:          100 rows" in ran.out
+
+
+def test_the_commands_for_parallel_files_do_what_they_say(cli, home):
+    """Each row of the table is run as it stands."""
+    lines = {name: [f"{name} {n} {'x' * (n % 40)}\n" for n in range(200)] for name in ("en", "de")}
+    (home / "a.en").write_text("".join(lines["en"]))
+    (home / "a.align").write_text("".join(f"{n}\n" for n in range(200)))
+    with gzip.open(home / "a.de.gz", "wt") as file:
+        file.writelines(lines["de"])
+    for name in ("out", "sets"):
+        (home / name).mkdir()
+    section = README.partition("## Parallel files")[2].partition("\n## ")[0]
+    commands = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
+    assert len(commands) == 6
+    for line in commands:
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    numbers = [int(line.split()[1]) for line in (home / "en.out").read_text().splitlines()]
+    assert sorted(numbers) == list(range(200))
+    assert list(map(int, (home / "align.out").read_text().split())) == numbers
+    with gzip.open(home / "de.out.gz", "rt") as file:
+        assert [int(line.split()[1]) for line in file] == numbers
+    assert {one.name for one in (home / "out").iterdir()} == {"a.en.zst", "a.de.zst"}
+    for folder in ("a.en", "a.de"):
+        assert len(list((home / "sets" / folder).iterdir())) == 4
+    assert len((home / "de.some").read_text().splitlines()) == 50
+    assert 0 < len((home / "de.long").read_text().splitlines()) < 200
+    assert len((home / "de.valid.txt").read_text().splitlines()) > 5
 
 
 def test_the_order_of_a_sqlite_store_in_plain_sql_is_that_of_export(cli, documents, monkeypatch):

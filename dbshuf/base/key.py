@@ -20,7 +20,9 @@ __all__ = [
     "U64",
     "UNMIXED",
     "id_of",
+    "id_of_first",
     "ids_of",
+    "ids_of_first",
     "mix_ids",
     "range_of",
     "range_start",
@@ -77,13 +79,14 @@ def mix_ids(ids: U64, words: tuple[int, int]) -> None:
         spare = scratch[: len(block)]
         np.multiply(block, _GAMMA, out=block)
         np.add(block, s1, out=block)
-        _mix(block, spare)
+        mix(block, spare)
         np.bitwise_xor(block, s2, out=block)
-        _mix(block, spare)
+        mix(block, spare)
 
 
-def _mix(block: U64, spare: U64) -> None:
-    """The splitmix64 finalizer, in place; `spare` is scratch of the same shape."""
+def mix(block: U64, spare: U64 | None = None) -> U64:
+    """The splitmix64 finalizer, in place; return the block. `spare` is scratch of its shape."""
+    spare = np.empty_like(block) if spare is None else spare
     np.right_shift(block, np.uint64(30), out=spare)
     np.bitwise_xor(block, spare, out=block)
     np.multiply(block, _MULTIPLIER_1, out=block)
@@ -92,6 +95,7 @@ def _mix(block: U64, spare: U64) -> None:
     np.multiply(block, _MULTIPLIER_2, out=block)
     np.right_shift(block, np.uint64(31), out=spare)
     np.bitwise_xor(block, spare, out=block)
+    return block
 
 
 def range_of(keys: U64, ranges: int) -> U64:
@@ -138,8 +142,23 @@ def ids_of(keys: U64, words: tuple[int, int]) -> U64:
     return ids
 
 
+def ids_of_first(ids: U64, inputs: int) -> U64:
+    """Return the ids of the rows that copies are of (uint64, shape (rows,)).
+
+    Copy c of a row has the id that it would have behind the `inputs` of the run, c times.
+    """
+    ordinals = (ids >> np.uint64(POSITION_BITS)) % np.uint64(inputs)
+    found: U64 = (ordinals << np.uint64(POSITION_BITS)) | (ids & np.uint64(POSITION_LIMIT - 1))
+    return found
+
+
+def id_of_first(row: int, inputs: int) -> int:
+    """Return the id of the row that a copy is of."""
+    return int(ids_of_first(np.array([row], np.uint64), inputs)[0])
+
+
 def _unmix(values: U64) -> None:
-    """The inverse of `_mix`, in place."""
+    """The inverse of `mix`, in place."""
     for shift, multiplier in ((31, _MULTIPLIER_2), (27, _MULTIPLIER_1), (30, None)):
         part = values >> np.uint64(shift)
         while part.any():

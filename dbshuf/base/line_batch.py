@@ -68,10 +68,19 @@ class LineBatch:
         )
 
     def slice(self, first: int, last: int) -> "LineBatch":
-        """Return lines [first, last), of a batch of which none are left out; nothing is copied."""
+        """Return lines [first, last), kept or not, over the same buffer."""
         begun = [origin for at, origin in self.origins if at <= first][-1]
         later = ((at - first, origin) for at, origin in self.origins if first < at < last)
-        return LineBatch(self.buffer, self.offsets[first : last + 1], ((0, begun), *later))
+        kept, given = self.kept, self.given
+        if kept is not None:
+            kept = kept[np.searchsorted(kept, first) : np.searchsorted(kept, last)] - first
+        return LineBatch(
+            self.buffer,
+            self.offsets[first : last + 1],
+            ((0, begun), *later),
+            kept,
+            None if given is None else given[first:last],
+        )
 
     def lines(self) -> pa.Array:
         """Return the lines as an Arrow binary array over the same buffer."""

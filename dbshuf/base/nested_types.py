@@ -20,6 +20,21 @@ def is_text(kind: Any) -> bool:
     )
 
 
+def text_bounds(
+    array: pa.Array,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.signedinteger[Any]]]:
+    """Return the bytes behind a column of text, and where its values begin and end in them.
+
+    Returns  uint8; int32 or int64, shape (rows + 1,): value r is text[bounds[r]:bounds[r + 1]]
+    """
+    _, offsets, text = array.buffers()
+    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    if offsets is None or not len(array):
+        return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int32)
+    bounds: Any = np.frombuffer(offsets, np.int64 if is_large else np.int32)
+    return np.frombuffer(text or b"", np.uint8), bounds[array.offset :][: len(array) + 1]
+
+
 def rebuilt(kind: Any, fields: Sequence[pa.Field]) -> Any:
     """Return a nested type with other fields."""
     types = pa.types

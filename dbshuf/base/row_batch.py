@@ -112,12 +112,23 @@ def _value_bytes(array: pa.Array) -> I64:
             sizes += _value_bytes(field)
         return sizes
     if _is_list(kind):
-        lists = entries_of(array) if pa.types.is_map(kind) else array
-        sums = np.concatenate([[0], np.cumsum(_value_bytes(lists.flatten()))])
-        of_lists: I64 = np.diff(sums[list_bounds(lists)])
-        return of_lists
+        return _list_bytes(entries_of(array) if pa.types.is_map(kind) else array)
     width = 1 if pa.types.is_boolean(kind) else kind.bit_width // 8
     return np.full(len(array), width, np.int64)
+
+
+def _list_bytes(lists: pa.Array) -> I64:
+    """Return the bytes of every list: of values of one width by their number alone.
+
+    For others 24 bytes are taken for each value meanwhile.
+    """
+    kind, bounds = lists.type.value_type, list_bounds(lists)
+    width = None if pa.types.is_nested(kind) else fixed_bytes(kind)
+    if width is None:
+        sums = np.concatenate([[0], np.cumsum(_value_bytes(lists.flatten()))])
+        of_lists: I64 = np.diff(sums[bounds])
+        return of_lists
+    return np.diff(bounds) * width
 
 
 def _is_var_binary(kind: Any) -> bool:

@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.base.key import U64
-from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.key import U64, mix
+from dbshuf.base.nested_types import entries_of, list_bounds, text_bounds
 
 VERSION = "dbshuf-rows-1"
 
@@ -69,22 +69,12 @@ def _of_columns(columns: list[U64], rows: int) -> U64:
     sums = np.full(rows, len(columns) * _GAMMA & _MASK, np.uint64)
     for number, values in enumerate(columns):
         sums += values * np.uint64(2 * number + 1) if number else values
-    return _mixed(sums)
+    return mix(sums)
 
 
-def _mixed(values: U64) -> U64:
-    """The splitmix64 finalizer, in place."""
-    values ^= values >> np.uint64(30)
-    values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
-    return values
-
-
-_NULL = _mixed(np.array([2 * _GAMMA & _MASK], np.uint64))[0]
+_NULL = mix(np.array([2 * _GAMMA & _MASK], np.uint64))[0]
 _numbers = np.arange(1, 2 * _BLOCK_WORDS + 1, dtype=np.uint64) * np.uint64(_GAMMA)
-_A, _B = (np.ascontiguousarray(part) for part in _mixed(_numbers).reshape(-1, 2).T)
+_A, _B = (np.ascontiguousarray(part) for part in mix(_numbers).reshape(-1, 2).T)
 _TAILS = np.array([_MASK, *((1 << 8 * size) - 1 for size in range(1, 8))], np.uint64)
 
 
@@ -110,7 +100,7 @@ def _slices(sizes: _Places) -> Iterator[tuple[int, int]]:
 
 def _some_texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
     if int(sizes.max()) <= _BLOCK_BYTES:
-        return _mixed(_blocks(data, starts, sizes) + _lengths(sizes))
+        return mix(_blocks(data, starts, sizes) + _lengths(sizes))
     counts = np.maximum(-(-sizes // _BLOCK_BYTES), 1)
     firsts = np.cumsum(counts) - counts
     numbers = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
@@ -122,9 +112,9 @@ def _some_texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) ->
     for at in range(0, len(places), step):
         blocks[at : at + step] = _blocks(data, places[at : at + step], lengths[at : at + step])
     is_alone = np.repeat(counts, counts) == 1
-    mixed = _mixed(blocks + numbers.astype(np.uint64) * np.uint64(_GAMMA))
+    mixed = mix(blocks + numbers.astype(np.uint64) * np.uint64(_GAMMA))
     mixed[is_alone] = blocks[is_alone]
-    return _mixed(np.add.reduceat(mixed, firsts) + _lengths(sizes))
+    return mix(np.add.reduceat(mixed, firsts) + _lengths(sizes))
 
 
 def _lengths(counts: _Places) -> U64:
@@ -132,44 +122,82 @@ def _lengths(counts: _Places) -> U64:
 
 
 def _blocks(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
-    """Return the sum of words of every block; blocks of as many words are taken at once."""
+    """Return the sum of words of every block.
+
+    Blocks of about as many words are taken at once: as if all had as many, with zeros behind them.
+    """
     words = ((sizes + 7) >> 3).astype(np.uint16)
+    least, most = int(words.min()), int(words.max())
+    if least == most:
+        return _similar_blocks(data, starts, sizes, [(most, len(words))])
     order = np.argsort(words, kind="stable")
-    starts, tails = starts[order], _TAILS[sizes[order] & 7]
+    starts, sizes = starts[order], sizes[order]
+    counts = np.bincount(words).tolist()
     sums = np.zeros(len(order), np.uint64)
-    first = 0
-    for count, blocks in enumerate(np.bincount(words).tolist()):
-        if count and blocks:
-            last = first + blocks
-            sums[first:last] = _equal_blocks(data, starts[first:last], count, tails[first:last])
-        first += blocks
+    first = counts[0]
+    group: list[tuple[int, int]] = []
+    taken = first
+    for count in range(1, most + 1):
+        if counts[count]:
+            group.append((count, counts[count]))
+            taken += counts[count]
+        if group and (count == most or _is_last(count)):
+            part = slice(first, taken)
+            sums[part] = _similar_blocks(data, starts[part], sizes[part], group)
+            first, group = taken, []
     found = np.empty(len(order), np.uint64)
     found[order] = sums
     return found
 
 
-def _equal_blocks(data: npt.NDArray[np.uint8], starts: _Places, words: int, tails: U64) -> U64:
-    width = 8 * words
-    most = len(data) - width
-    beyond = starts > most
-    if beyond.any():  # the last word of the last blocks would end behind the data
-        end = data[max(int(starts[beyond].min()), 0) :]
-        padded = np.zeros(len(end) + 8, np.uint8)
-        padded[: len(end)] = end
-        both = np.empty(len(starts), np.uint64)
-        begin = len(data) - len(end)
-        both[beyond] = _equal_blocks(padded, starts[beyond] - begin, words, tails[beyond])
-        within = ~beyond
-        if within.any():
-            both[within] = _equal_blocks(data, starts[within], words, tails[within])
-        return both
-    at_every_byte: Any = np.ndarray((most + 1,), f"V{width}", data, strides=(1,))
-    found = at_every_byte[starts].view("<u8").reshape(-1, words)
-    found[:, -1] &= tails
-    sums: U64 = np.einsum("ij,j->i", found, _A[:words])
+def _is_last(words: int) -> bool:
+    """Whether blocks of one word more are taken apart: 1, 2, ... 8, 10, ... 16, 20, ... 32, 40."""
+    return words < 8 or not words & ((1 << (words.bit_length() - 3)) - 1)
+
+
+def _similar_blocks(
+    data: npt.NDArray[np.uint8],
+    starts: _Places,
+    sizes: _Places,
+    counts: list[tuple[int, int]],
+) -> U64:
+    """Sum blocks that ascend by their words; `counts` are (words, blocks of so many)."""
+    width = counts[-1][0]
+    if not width:
+        return np.zeros(len(starts), np.uint64)
+    found, tails, first = _gathered(data, starts, width), _TAILS[sizes & 7], 0
+    for words, blocks in counts:
+        part = slice(first, first + blocks)
+        found[part, words - 1] &= tails[part]
+        if words < width:
+            found[part, words:] = 0
+        first += blocks
+    sums: U64 = np.einsum("ij,j->i", found, _A[:width])
     found >>= np.uint64(32)
-    sums += np.einsum("ij,j->i", found, _B[:words])
+    sums += np.einsum("ij,j->i", found, _B[:width])
     return sums
+
+
+def _gathered(data: npt.NDArray[np.uint8], starts: _Places, words: int) -> U64:
+    """Return the words from each start on, zeros behind the data: shape (starts, words)."""
+    width = 8 * words
+    beyond = starts > len(data) - width
+    if not beyond.any():
+        alone: U64 = _words_at(data, width)[starts].view("<u8").reshape(-1, words)
+        return alone
+    begin = int(starts[beyond].min())
+    end = np.zeros(len(data) - begin + width, np.uint8)
+    end[: len(data) - begin] = data[begin:]
+    found = np.empty(len(starts), f"V{width}")
+    found[beyond] = _words_at(end, width)[starts[beyond] - begin]
+    if not beyond.all():
+        found[~beyond] = _words_at(data, width)[starts[~beyond]]
+    return found.view("<u8").reshape(-1, words)
+
+
+def _words_at(data: npt.NDArray[np.uint8], width: int) -> Any:
+    """Return what begins at every byte: void of `width` bytes, over the same memory."""
+    return np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))
 
 
 def _values(array: pa.Array) -> U64:
@@ -190,11 +218,8 @@ def _values(array: pa.Array) -> U64:
         data = np.frombuffer(array.buffers()[1] or b"", np.uint8)
         found = _fixed(data[array.offset * width :], width, len(array))
     else:
-        is_large = types.is_large_string(kind) or types.is_large_binary(kind)
-        _, offsets, text = array.buffers()
-        ends: _Places = np.frombuffer(offsets or bytes(8), np.int64 if is_large else np.int32)
-        ends = ends[array.offset :][: len(array) + 1]
-        found = _texts(np.frombuffer(text or b"", np.uint8), ends[:-1], ends[1:] - ends[:-1])
+        text, bounds = text_bounds(array)
+        found = _texts(text, bounds[:-1], np.diff(bounds))
     if array.null_count:
         found[array.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
@@ -221,4 +246,4 @@ def _lists(array: pa.Array) -> U64:
         numbers = np.arange(int(bounds[-1])) - np.repeat(bounds[:-1], counts)
         values = _values(array.flatten()) * (2 * numbers + 1).astype(np.uint64)
         sums[filled] += np.add.reduceat(values, bounds[:-1][filled])
-    return _mixed(sums)
+    return mix(sums)

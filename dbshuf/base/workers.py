@@ -7,6 +7,7 @@ granted in the order of turns, and the first error stops everything. The threads
 daemons so that a program can end with a stream half-read; see library.stream.
 """
 
+import os
 import threading
 import time
 from collections import defaultdict, deque
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 _SIGNAL_S = 0.5  # a signal just before a wait without an end would go unseen until its end
 _STUCK_S = 2.0  # after an interrupt, how long a worker that reads is waited for
+_GONE_S, _LOOK_S = 0.5, 0.0005  # for the system to end a thread, and between two looks
 
 
 class Stopped(Exception):
@@ -174,6 +176,20 @@ def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], N
             join_all(threads)
     if errors:
         raise errors[0]
+    _wait_until_gone(threads)
+
+
+def _wait_until_gone(threads: list[threading.Thread]) -> None:
+    """Wait until the system has ended threads that were joined, which is a moment later.
+
+    What a thread has freed and the C library has kept, up to 32 MiB, goes to the next thread to
+    begin, but only then: on a busy machine the next workers came too soon, and took as much anew.
+    """
+    deadline = time.monotonic() + _GONE_S
+    for thread in threads:
+        place = f"/proc/self/task/{thread.native_id}"
+        while os.path.exists(place) and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
 
 
 def join_all(threads: list[threading.Thread]) -> None:
@@ -230,3 +246,5 @@ def in_order(
         for thread in threads:
             if thread.ident is not None and thread is not here:
                 thread.join()
+        if here not in threads:
+            _wait_until_gone(threads)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dbshuf.cli.option_types import flag, group, kinds, schemas, value
+from dbshuf.cli.option_types import flag, group, kinds, schemas, units, value
 
 
 @group
@@ -12,6 +12,20 @@ class Inputs:
     """What is read."""
 
     inputs: Annotated[list[str] | None, typer.Argument(metavar="INPUTS", hidden=True)] = None
+
+
+@group
+class Sides:
+    """What is shuffled along with the inputs."""
+
+    paired: Annotated[
+        list[str] | None,
+        value(
+            "--paired",
+            "FILE",
+            "Put row n of FILE where row n of the inputs goes, into its own -o; may be repeated.",
+        ),
+    ] = None
 
 
 @group
@@ -25,6 +39,33 @@ class Chosen:
     exclude: Annotated[
         list[str] | None,
         value("--exclude", "GLOB", "Leave these files or folders out of directories and globs."),
+    ] = None
+
+
+@group
+class Mixes:
+    """Inputs with their shares."""
+
+    mix: Annotated[
+        list[str] | None,
+        value(
+            "--mix",
+            "SOURCE=SHARE",
+            "Read SOURCE for its share: web/=0.7, books/=0.2x3, 'code/=10000rows where bytes > 9'.",
+        ),
+    ] = None
+    mix_by: Annotated[
+        str | None,
+        value("--mix-by", "UNIT", "Let shares of a mix be of rows, or of bytes.", "rows", units),
+    ] = None
+    mix_size: Annotated[
+        str | None,
+        value(
+            "--mix-size",
+            "SIZE",
+            "Make a mix so large: 1000000rows, or 5GB.",
+            "as large as the sources allow",
+        ),
     ] = None
 
 

@@ -75,6 +75,11 @@ def schemas() -> Iterable[str]:
     return (SAME, UNION)
 
 
+def units() -> Iterable[str]:
+    """Return what --mix-by takes."""
+    return ("rows", "bytes")
+
+
 def kinds() -> Iterable[str]:
     """Return what --from takes."""
     from dbshuf.source.formats import NAMES

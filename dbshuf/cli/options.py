@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
-from dbshuf.cli.input_options import Chosen, Fence, Filters, Inputs, Lines, Rows, Sql, Store
+from dbshuf.cli.input_options import (
+    Chosen,
+    Fence,
+    Filters,
+    Inputs,
+    Lines,
+    Mixes,
+    Rows,
+    Sides,
+    Sql,
+    Store,
+)
 from dbshuf.cli.option_types import flag, group
 from dbshuf.cli.order_options import (
     Arranged,
@@ -26,6 +37,7 @@ from dbshuf.cli.output_options import (
     Answers,
     Files,
     Output,
+    Outputs,
     Printing,
     Replacing,
     Report,
@@ -41,7 +53,7 @@ INPUTS_HELP = (
 
 @group
 class AfterInputs(
-    Output,
+    Outputs,
     Limits,
     Ordering,
     Sql,
@@ -60,7 +72,7 @@ class AfterInputs(
 
 
 @group
-class ShuffleArguments(Inputs, Chosen, Lines, Rows, AfterInputs):
+class ShuffleArguments(Inputs, Mixes, Sides, Chosen, Lines, Rows, AfterInputs):
     """What `dbshuf shuffle` takes."""
 
 

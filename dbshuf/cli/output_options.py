@@ -14,19 +14,27 @@ from dbshuf.cli.option_types import (
 from dbshuf.cli.order_options import Seed
 from dbshuf.cli.progress import Mode
 
+_OUTPUT_NAMES, _OUTPUT_HELP = (
+    "-o --output",
+    "Write a text file (.gz and .zst compress), a .parquet file, or a directory of shards.",
+)
+
 
 @group
 class Output:
-    """Where the lines go."""
+    """Where the result goes."""
+
+    output: Annotated[str | None, value(_OUTPUT_NAMES, "PATH", _OUTPUT_HELP, "standard output")] = (
+        None
+    )
+
+
+@group
+class Outputs:
+    """Where the rows go."""
 
     output: Annotated[
-        str | None,
-        value(
-            "-o --output",
-            "PATH",
-            "Write a text file (.gz and .zst compress), a .parquet file, or a directory of shards.",
-            "standard output",
-        ),
+        list[str] | None, value(_OUTPUT_NAMES, "PATH", _OUTPUT_HELP, "standard output")
     ] = None
 
 

@@ -22,23 +22,23 @@ def shuffle(given: ShuffleArguments) -> None:
 def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     """Shuffle as a command asks, and say what was done."""
     options = options_of(given)
-    fd = _descriptor(given.output)
-    if fd == 1:
+    fd = _descriptor(options.output)
+    if fd == 1 and not options.paired:
         need_stdout(hint="name a file with --output")
     if options.engine == "spark":
         let_load("pandas")  # without it pyspark does nothing
-    from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.make_plan import plan_of
+    from dbshuf.pipeline.shuffle import planned, run
     from dbshuf.plan.space import folders_written
 
-    folders = folders_written(options.output, options.temp_dir, options.manifest)
+    more = options.more_outputs
+    folders = folders_written(options.output, options.temp_dir, options.manifest, more)
     clear_leftovers(folders, quiet=given.quiet)
 
     mode = _progress_mode(given, fd)
     inner, as_json = open_progress(mode, sys.stderr), mode is Mode.json
     reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
-        result = run(plan_of(options), reporter)
+        result = run(planned(options, reporter), reporter)
     finally:
         reporter.close()
     if mode is Mode.json:

@@ -26,6 +26,8 @@ REPEATED = (
     "allow_files",
     "spark_conf",
     "bloom",
+    "mix",
+    "paired",
     "partition_by",
 )  # options that may be given several times
 
@@ -38,13 +40,16 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     inputs: tuple[str, ...] = ()
     if isinstance(given, ShuffleArguments):
         inputs = tuple(given.inputs or ())
-        check_stdin(inputs)
+        if inputs or not given.mix:
+            check_stdin(inputs)
         tell_waiting(inputs, quiet=given.quiet)
     from dbshuf.options import Options
 
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
     names = [field.name for field in fields(given) if field.name not in ours]
     options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
+    outputs = tuple(given.output or ())
+    options = replace(options, output=next(iter(outputs), None), more_outputs=outputs[1:])
     repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
     others = inputs if isinstance(given, ShuffleArguments) else (given.store,)
     return replace(options, sql=sql_text(given.sql, others), **repeated)

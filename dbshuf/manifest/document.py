@@ -83,6 +83,7 @@ class Manifest:
     unit       "line" or "row", what was shuffled
     strategy   what ordered the rows
     options    as the user gave them, without what was left out; secrets are "(redacted)"
+    mix        what each source of a mix has and gives; None: there was no mix
     epoch_seeds  of --epochs, the seed of each order that the outputs hold; None: `seed` is that
     """
 
@@ -96,6 +97,7 @@ class Manifest:
     outputs: Sequence[OutputEntry]
     row_sums: RowSums
     manifest_version: int = field(default=MANIFEST_VERSION)
+    mix: dict[str, Any] | None = None
     epoch_seeds: list[str] | None = None
 
     def pieces(self) -> Iterator[bytes]:
@@ -117,6 +119,8 @@ class Manifest:
         names = ["versions", "order_version", "seed", "unit", "strategy", "options"]
         for name in names if self.epoch_seeds is None else [*names, "epoch_seeds"]:
             yield f'  "{name}": {json.dumps(getattr(self, name))},\n'
+        if self.mix is not None:
+            yield f'  "mix": {json.dumps(self.mix)},\n'
         yield from _listed("inputs", self.inputs)
         yield from _listed("outputs", self.outputs)
         yield f'  "row_sums": {json.dumps(asdict(self.row_sums))},\n'

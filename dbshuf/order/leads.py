@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8
+from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
+from dbshuf.order.engine import Order
 from dbshuf.query.relation import LineRelation, RowRelation
 
 Place = Callable[[int], str]  # the name of the place of a row of a batch, for messages
@@ -109,3 +111,20 @@ class LedScan:
         mix_ids(keys, given.words)
         leads = evaluator.leads(relation, keys, lambda row: given.place(int(ids[row])))
         return replace(batch, leads=leads)
+
+
+class LedOrder:
+    """An order of rows that get their leads once it is known that they are ordered.
+
+    So a sample is that of the order by keys; see engine.Order.
+    """
+
+    def __init__(self, order: Order, led: Callable[[Scan], Scan]) -> None:
+        """Have `order` order what `led` makes of a feed."""
+        self.read = Tally()
+        self._order, self._led = order, led
+        self.windows, self.close = order.windows, order.close
+
+    def fill(self, feed: Scan) -> None:
+        self._order.fill(self._led(feed))
+        self.read = self._order.read

@@ -18,6 +18,7 @@ from typing import Any
 from dbshuf.base.block_io import BlockFile, round_up
 from dbshuf.base.counters import Tally
 from dbshuf.base.journal import Record
+from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.row_notes import BatchNotes, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Span, Spans
@@ -106,6 +107,27 @@ class Sealed:
             self.empty.clear()
         for address in addresses or ():
             self.runs.pop(address, None)
+
+    def drop_inputs(self, ordinals: set[int]) -> bool:
+        """Forget all that was made of rows of some inputs; return whether there was any."""
+
+        def is_theirs(spans: list[Span]) -> bool:
+            return any(begin >> POSITION_BITS in ordinals for begin, _ in spans)
+
+        # Rows without spans may be of any input.
+        is_known = all(spans for _, spans, _ in self.runs.values())
+        dropped = [at for at, (_, spans, _) in self.runs.items() if is_theirs(spans)]
+        empty = [one for one in self.empty if not is_theirs(one[0])]
+        is_any = bool(dropped) or len(empty) < len(self.empty) or not is_known
+        if is_any:
+            self.drop(dropped if is_known else None)
+            self.empty = empty if is_known else []
+        self.ended = {
+            begin: end
+            for begin, end in self.ended.items()
+            if is_known and begin >> POSITION_BITS not in ordinals
+        }
+        return is_any
 
     @property
     def spans(self) -> Spans:

@@ -58,6 +58,11 @@ class KeyLimit:
         self._key_sums = np.zeros(ranges, np.uint64)
         self._below = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the end never falls, so that what was let through is all below it."""
+        return self._wanted is None
+
     def kept(self, words: U64) -> I64:
         """Return which of these rows may be in the sample, by their keys, or leads."""
         if self.end >= ALL_KEYS:
@@ -124,7 +129,7 @@ class SampledScan:
         return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        held = _Held()
+        held = Held()
         seen_rows = 0
         for batch in self._feed.batches(buffer):
             ids, sizes, elements = rows_of(batch)
@@ -158,7 +163,7 @@ def rows_of(batch: LineBatch | RowBatch) -> tuple[U64, I64, I64 | None]:
     return ids.take(batch.kept), sizes.take(batch.kept), batch.kept
 
 
-class _Held:
+class Held:
     """Few rows of many batches, which leave as one."""
 
     def __init__(self) -> None:
@@ -232,6 +237,9 @@ class SampledOrder:
         self.read.seen_rows = scan.seen_rows
 
     def windows(self) -> Generator[Window]:
+        if self._limit.is_known:
+            yield from self._order.windows()
+            return
         end = self._limit.end
         for window in self._order.windows():
             words = window.first_words

@@ -10,8 +10,8 @@ from dbshuf.base.key import U64
 from dbshuf.order.leads import Place
 from dbshuf.query.row_weight import RowWeightEvaluator, RowWeightQuery
 
-_SAMPLED = 1024  # weights, for where buckets begin
-_POINTS = 1 << 16  # of the distribution that rows of these weights have
+_SAMPLED = 8192  # weights, for where buckets begin
+_POINTS = 1 << 17  # of the distribution that rows of these weights have
 
 
 class WeightLeads:

@@ -14,7 +14,7 @@ from dbshuf.plan.plan import Plan
 from dbshuf.source.input import Input
 from dbshuf.units import KIB
 
-_FORMAT = 2  # of the journal and of what it seals
+_FORMAT = 3  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
@@ -41,6 +41,7 @@ def write_identity(work: WorkDir, plan: Plan) -> None:
         seed=plan.seed,
         ranges=plan.layout.ranges,
         inputs=len(plan.inputs),
+        store=_store_facts(plan),
     )
     for first in range(0, len(plan.inputs), _INPUTS):
         facts = [_facts(one) for one in plan.inputs[first : first + _INPUTS]]
@@ -66,6 +67,9 @@ class Identity:
             self._same(f"--{name.replace('_', '-')}", before.get(name), value)
         self._same("--seed", record["seed"], self._plan.seed)
         self._same("the number of inputs", record["inputs"], len(self._plan.inputs))
+        facts = zip(("size (bytes)", "time of change (ns)"), record["store"], strict=False)
+        for (name, was), found in zip(facts, _store_facts(self._plan), strict=True):
+            self._same(f"the {name} of the store", was, found)
 
     def check_inputs(self, record: Record) -> None:
         """Compare some of the inputs."""
@@ -75,7 +79,7 @@ class Identity:
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
         names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")
         for old, one in zip(before, now, strict=True):
-            for name, was, found in zip(names, old, _facts(one), strict=True):
+            for name, was, found in zip(names, old, _facts(one), strict=False):
                 self._same(f"the {name} of input `{one.name}`", was, found)
 
     def _same(self, field: str, before: object, now: object) -> None:
@@ -91,9 +95,32 @@ def _shown(value: object) -> str:
     return "not given" if value is None or value == [] else f"`{value}`"
 
 
+def _store_facts(plan: Plan) -> list[int]:
+    """Return what tells a store from what it was before; nothing where files are read."""
+    if plan.store is None:
+        return []
+    status = os.stat(plan.store.path)
+    return [status.st_size, status.st_mtime_ns]
+
+
 def _facts(one: Input) -> list[str | int | None]:
     """Return what tells an input from another one, or from what it was before."""
-    return [one.place, one.size_bytes, one.changed_ns, one.version, _ends_sum(one)]
+    facts = [one.place, one.size_bytes, one.changed_ns, one.version, _ends_sum(one)]
+    return [*facts, status_changed_ns(one)]
+
+
+def status_changed_ns(one: Input) -> int | None:
+    """Return when a file, or what the system notes of it, was changed last (ns).
+
+    Whoever writes to it changes that, even if the time of change is set back; but so do chmod,
+    a link and a copy. So rows of a file are read again where it is another one, and no more.
+    """
+    if one.remote is not None or one.path is None:
+        return None
+    try:
+        return os.stat(one.path).st_ctime_ns
+    except OSError:  # whoever reads it says why
+        return None
 
 
 def _ends_sum(one: Input) -> int | None:

@@ -91,6 +91,7 @@ class ManifestSeal:
     inputs      entries of what was read
     rows_in     of the rows that were ordered; None: nobody saw them
     rows_out    of the rows that were written
+    mix         of a mix, what its sources gave
     epoch_seeds  of several orders; None: there is one
     """
 
@@ -98,6 +99,7 @@ class ManifestSeal:
     inputs: Sequence[InputEntry]
     rows_in: RowSum | None
     rows_out: RowSum
+    mix: dict[str, Any] | None = None
     epoch_seeds: list[str] | None = None
 
     def __init__(
@@ -167,6 +169,7 @@ class ManifestSeal:
             unit=self._unit,
             strategy=self.strategy,
             options=dict(self._wanted.options),
+            mix=self.mix,
             inputs=self.inputs,
             outputs=[OutputEntry(name, one.rows, one.bytes, one.sha256) for name, one in files],
             row_sums=RowSums(
@@ -249,6 +252,7 @@ class RunRecord:
         is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
         seal.rows_in = notes.ordered if is_seen and is_same else None
         seal.rows_out = self.sums.total
+        seal.mix = None if plan.mix is None else plan.mix.to_json()
         seal.check()
         return seal
 
@@ -285,7 +289,8 @@ def why_not_hashed(shape: Shape) -> str | None:
         return "a database, of which a table is read"
     if shape.kind not in ("parquet", "arrow"):
         return None
-    if shape.row_query is not None and shape.row_query.comparisons:
+    queries = [one for one in (shape.row_query, *shape.parts) if one is not None]
+    if any(one.comparisons for one in queries):
         return "--where passes over row groups of it"
     return "" if shape.read_columns is None else "not all of its columns are read"
 

@@ -28,7 +28,7 @@ from dbshuf.base.work_dir import WorkDir
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
 from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
-from dbshuf.pipeline.identity import Identity, write_identity
+from dbshuf.pipeline.identity import Identity, status_changed_ns, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import noted_scan
@@ -52,7 +52,7 @@ class State:
     """What the journal says is done.
 
     is_made  whether the work directory was made for the run
-    inputs   how many of them the journal knows
+    inputs   of those that the journal knows, when the system noted a change last (ns)
     ranges   buckets
     moves    final names, and the number (inode) of the file that is about to have each
     shards   of a directory: the name of each shard, and its number
@@ -61,7 +61,7 @@ class State:
     """
 
     is_made: bool = True
-    inputs: int = 0
+    inputs: list[int | None] = field(default_factory=list)
     ranges: int = 0
     rows: Sealed = field(default_factory=Sealed)
     output: SealedOutput = field(default_factory=SealedOutput)
@@ -77,7 +77,9 @@ class State:
             case "begin":
                 self.is_made, self.ranges = record["made"], record["ranges"]
             case "inputs":
-                self.inputs += len(record["inputs"])
+                self.inputs += [facts[-1] for facts in record["inputs"]]
+            case "touched":
+                self.touch(record)
             case "runs":
                 self.rows.add(record, self.ranges)
             case "drop":
@@ -93,6 +95,15 @@ class State:
                 self.is_published = True
             case _:
                 self.output.add(record)
+
+    def touch(self, record: Record) -> bool:
+        """Forget what was made of inputs that may be others by now; return if there was any."""
+        for ordinal, changed_ns in record["inputs"]:
+            self.inputs[ordinal] = changed_ns
+        is_any = self.rows.drop_inputs({ordinal for ordinal, _ in record["inputs"]})
+        if is_any:
+            self.output.add({"kind": "kept", "files": 0})
+        return is_any
 
 
 def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
@@ -114,6 +125,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
                     publish_kept(work.manifest, plan.wanted, plan.target)
                     work.note("published")
                 break
+            _read_touched_again(plan, reporter, work, state)
             try:
                 if plan.wanted is None:
                     _Rest(plan, reporter, work, state).run(written)
@@ -141,7 +153,7 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
             identity.check_begin(record)
     if _is_published(state):  # then inputs may have changed: the output may be one
         return state
-    if state.inputs < len(plan.inputs):  # what began it died while it did
+    if len(state.inputs) < len(plan.inputs):  # what began it died while it did
         work.journal.clear()
         write_identity(work, plan)
         return _read_state(plan, work)
@@ -149,6 +161,20 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
         if record["kind"] == "inputs":
             identity.check_inputs(record)
     return state
+
+
+def _read_touched_again(plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
+    """Drop what was made of files that may have been written to, though nothing shows it."""
+    now = [status_changed_ns(one) for one in plan.inputs]
+    touched = [number for number, old in enumerate(state.inputs) if old != now[number]]
+    if not touched:
+        return
+    record = {"inputs": [[number, now[number]] for number in touched]}
+    work.note("touched", **record)
+    if state.touch(record):
+        first, more = plan.inputs[touched[0]].name, len(touched) - 1
+        others = f" and {more:,} other input{'s'[: more > 1]}" if more else ""
+        tell(reporter, f"`{first}`{others} may have been written to: what was read is read again")
 
 
 def _is_published(state: State) -> bool:

@@ -3,6 +3,7 @@
 LineScan    lines                          LineBatch
 TableScan   rows of tables                 RowBatch
 SqlScan     the rows of one --sql          RowBatch
+PairedScan  lines of --paired files        RowBatch, see paired.py
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dbshuf.base.block_io import U8, aligned_buffer
-from dbshuf.base.key import U64
+from dbshuf.base.key import U64, id_of_first
 from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
@@ -26,6 +27,7 @@ from dbshuf.base.spans import Spans
 from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
+from dbshuf.options import SAME
 from dbshuf.pipeline.run_checks import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
@@ -35,6 +37,7 @@ from dbshuf.units import MIB
 if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
     from dbshuf.plan.arrangement import Arrangement
+    from dbshuf.plan.mix import MixPart
     from dbshuf.plan.plan import Plan
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
@@ -332,14 +335,43 @@ def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
 
     folder  for what --sql spills
     """
-    shape, inputs = plan.shape, plan.inputs
+    if plan.mix is not None:
+        from dbshuf.pipeline.mixed import MixScan
+
+        return MixScan(plan.mix, plan.seed, lambda part: part_scan(plan, part, advance))
+    if plan.shape.sides is not None:
+        from dbshuf.pipeline.paired import open_paired
+
+        return open_paired(plan, advance)
+    return _open_scan(plan, plan.inputs, folder, advance)
+
+
+def part_scan(
+    plan: "Plan", part: "MixPart", advance: Advance, *, columns: frozenset[str] | None = None
+) -> Scan:
+    """Return what reads one source of a mix.
+
+    columns  of typed rows that are read, for who wants to know of no others; None: as in the run
+    """
+    shape, query = plan.shape, part.query
+    asked = shape.asked if shape.own is None or shape.asked == SAME else shape.own
+    shape = replace(shape, row_query=query, asked=asked, parts=(), narrow=columns)
+    some = replace(plan, inputs=plan.inputs[part.first : part.last], shape=shape, mix=None)
+    return _open_scan(some, plan.inputs, Path(), advance)
+
+
+def _open_scan(
+    plan: "Plan", inputs: Sequence[Input], folder: Path, advance: Advance
+) -> "LineScan | TableScan | SqlScan":
+    """Return what reads the inputs of a plan, some of `inputs`, which ids count."""
+    shape = plan.shape
     outer, inner = shape.whole_query, shape.row_query
     named = outer.columns if outer is not None and inner is None else None
     columns = named if named is not None else inner.columns if inner else frozenset()
     layout = plan.layout
     if outer is not None:
         layout = replace(layout, buffer_bytes=min(layout.buffer_bytes, _SQL_BUFFER_BYTES))
-    feed: Scan
+    feed: LineScan | TableScan
     to_relation: Callable[[Any], pa.RecordBatch]
     if inner is not None:
         from dbshuf.query.evaluator import Spare
@@ -402,6 +434,8 @@ def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[
     def place(row: int) -> str:
         if plan.shape.whole_query is not None:
             return f"the row of --sql with the id {row}"
+        if plan.mix is not None:
+            row = id_of_first(row, len(inputs))
         return place_of(row, inputs, unit)
 
     lines = LineRelation(inputs, columns, strict=False)

@@ -4,8 +4,9 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +14,14 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import ORDER_VERSION, id_of
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
-from dbshuf.base.progress import Progress
+from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.rest_scan import RestScan
 from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.errors import LineTooLong
+from dbshuf.options import Options
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
@@ -27,6 +29,7 @@ from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import SqlScan, led_scan, noted_scan, open_scan
+from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import Sink, Target, open_sink
@@ -42,7 +45,7 @@ class Result:
 
     rows, text_bytes  written rows and their bytes: of lines with their terminators, of
                       typed rows those of their values
-    elapsed_s         wall time
+    elapsed_s         wall time, with that of counting a mix
     peak_rss_bytes    of the whole process, up to the end of the run
     """
 
@@ -59,6 +62,25 @@ class Result:
     seen_rows: int | None = None  # that there were, where a sample of them was written
     asked_rows: int | None = None  # of the sample, where that was said
     epochs: int | None = None  # orders that rows were written in, where that was said
+    mix: dict[str, Any] | None = None  # what each source has given, as `dbshuf plan --json` says it
+
+
+def planned(options: Options, progress: Progress = NO_PROGRESS) -> "Plan | SparkPlan":
+    """As `plan_of`; the sources of a mix are counted, which is told to `progress`."""
+    return plan_of(options, _counting(options, progress))
+
+
+def planned_here(options: Options) -> Plan:
+    """As `make_plan`, likewise."""
+    return make_plan(options, count=_counting(options, NO_PROGRESS))
+
+
+def _counting(options: Options, progress: Progress) -> CountMix | None:
+    if not options.mix:
+        return None
+    from dbshuf.pipeline.mix_counts import count_mix
+
+    return partial(count_mix, reporter=progress)
 
 
 def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
@@ -67,7 +89,7 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
-    written, done = Tally(), [plan.strategy]
+    written, done, mix = Tally(), [plan.strategy], None
     if isinstance(plan, Plan) and plan.work is not None:
         from dbshuf.pipeline.resume import run_kept
 
@@ -77,6 +99,7 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
 
         run_epochs(plan, reporter, written, done, _to_sink)
     elif isinstance(plan, Plan):
+        mix = plan.mix
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
         else:
@@ -93,12 +116,13 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         text_bytes=written.text_bytes,
         seed=plan.seed,
         strategy=done[-1],
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=time.monotonic() - started + (0 if mix is None else mix.counted_s),
         peak_rss_bytes=peak_resident_bytes(),
         output=None if plan.target.path is None else str(plan.target.path),
         unit="line" if plan.schema is None else "row",
         tables=plan.tables,
         seen_rows=None if plan.sample is None else written.seen_rows,
+        mix=None if mix is None else mix.to_json(),
         asked_rows=None if asked_rows is None else asked_rows * (epochs or 1),
         epochs=epochs,
     )
@@ -283,7 +307,7 @@ def _tried(
     def on_read() -> None:
         reporter.stage("write", read.text_bytes or None)
 
-    reporter.stage("read", plan.survey.text_bytes)
+    reporter.stage("read", plan.survey.text_bytes if plan.mix is None else plan.read_bytes)
     if plan.is_one_statement:
         yield from _counted(_statement(plan, words, folder, advance), read, on_read)
         return
@@ -305,13 +329,19 @@ def _rest_of(
     feed = noted_scan(as_read(plan), folder, advance)
     if plan.given is not None:
         feed = RestScan(feed, plan.given, words)
-    return feed if plan.arrangement is None else led_scan(plan, plan.arrangement, feed, words)
+    if plan.arrangement is None or plan.arrangement.takes_samples:
+        return feed
+    return led_scan(plan, plan.arrangement, feed, words)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
-    order = _open_engine(plan, words, folder)
-    if plan.arrangement is not None and plan.arrangement.is_twice:
+    order, arrangement = _open_engine(plan, words, folder), plan.arrangement
+    if arrangement is not None and arrangement.takes_samples:
+        from dbshuf.order.leads import LedOrder
+
+        order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
+    if arrangement is not None and arrangement.is_twice:
         return spread_order(plan, order, words, folder)
     return order if plan.sample is None else sampled(plan, order, words, folder)
 

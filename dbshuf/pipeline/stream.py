@@ -21,8 +21,7 @@ from dbshuf.base.window import Window
 from dbshuf.errors import RunDiffers, UsageError
 from dbshuf.options import Options
 from dbshuf.pipeline.dealing import Deal, Dealt, own_batches
-from dbshuf.pipeline.shuffle import ordered
-from dbshuf.plan.make_plan import make_plan
+from dbshuf.pipeline.shuffle import ordered, planned_here
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
@@ -52,6 +51,9 @@ _ROW_OPTIONS = (
     "per",
     "stratify",
     "number",
+    "mix",
+    "mix_by",
+    "mix_size",
     "weight",
     "group",
     "within",
@@ -123,7 +125,7 @@ class Stream:
     """
 
     def __init__(self, options: Options, sharing: Sharing) -> None:
-        """Plan; Raises what `make_plan` does, UsageError."""
+        """Plan; Raises what `planned_here` does, UsageError."""
         sharing.check()
         self._sharing, self._options = sharing, options
         if options.seed is None and sharing.world_size > 1:
@@ -216,11 +218,11 @@ class Stream:
         """Plan the order of the epoch, with room for batches beside it."""
         seed = epoch_seed(self.seed, self.epoch)
         options = replace(self._options, seed=seed)
-        plan = make_plan(options)
+        plan = planned_here(options)
         row_bytes = plan.survey.mean_line_bytes
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
-            plan = make_plan(replace(options, memory=max(plan.memory_bytes - held, 1)))
+            plan = planned_here(replace(options, memory=max(plan.memory_bytes - held, 1)))
         pipes = [one.pipe for one in plan.inputs if one.pipe is not None]
         if pipes:
             for pipe in pipes:
@@ -317,7 +319,8 @@ def _row_options(options: Options) -> dict[str, Any]:
     """Return the options on which rows depend, as far as they were given."""
     default = Options()
     given = {name: getattr(options, name) for name in _ROW_OPTIONS}
-    return {name: value for name, value in given.items() if value != getattr(default, name)}
+    given = {name: value for name, value in given.items() if value != getattr(default, name)}
+    return {name: list(one) if isinstance(one, tuple) else one for name, one in given.items()}
 
 
 def _digest(inputs: tuple[Input, ...]) -> str:

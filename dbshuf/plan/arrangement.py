@@ -40,6 +40,7 @@ class Arrangement:
     is_counted: bool
     said: str
     is_twice: bool = False
+    takes_samples: bool = False  # of the order by keys alone, before rows get their leads
 
     def to_json(self) -> dict[str, str]:
         """Return it for programs."""
@@ -61,7 +62,7 @@ def check_arrangement(options: Options) -> None:
     check_grouping(options)
     check_partition_options(options)
     option = option_of(options)
-    if option is None:
+    if option in (None, PARTITION_BY):
         return
     other = "--group" if options.spread is None else "--spread"
     for is_so, message, hint in (
@@ -123,9 +124,13 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
         from dbshuf.order.partition_leads import PartitionLeads
 
         names = partition_columns(options, read)
-        said, shown = f"by {', '.join(names)}, a folder each; in it by the key", ", ".join(names)
+        shown = ", ".join(names)
+        said = f"by {shown}, a folder each value, and there by the key"
         leads: Leads = PartitionLeads(names)
-        return Arrangement(option, shown, seed_words(seed), leads, is_counted=False, said=said)
+        words = seed_words(seed)
+        return Arrangement(
+            option, shown, words, leads, is_counted=False, said=said, takes_samples=True
+        )
     from dbshuf.query.relation import LINES, with_place
 
     schema = read.shape.schema

@@ -23,7 +23,11 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
     seed = epoch_seed(plan.epochs.seed, epoch)
     options = replace(plan.epochs.options, seed=seed)
     read = ReadPlan(plan.inputs, plan.store, plan.shape, plan.terminator, plan.header, plan.tables)
-    if _asks_for_keys(options):
+    if plan.shape.sides is not None and options.where is not None:
+        from dbshuf.plan.paired import paired_where
+
+        read = replace(read, shape=replace(plan.shape, row_query=paired_where(options)))
+    elif _asks_for_keys(options):
         columns = None if plan.store is None else plan.store.written
         shape = make_shape(options, plan.inputs, plan.shape.kind, columns=columns)
         read = replace(read, shape=replace(shape, is_led=plan.shape.is_led))

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,12 +54,17 @@ from dbshuf.source.survey import Survey
 
 if TYPE_CHECKING:
     from dbshuf.order.strata import Strata, StrataMemory
+    from dbshuf.plan.mix import Mix, MixAsked, MixPart
     from dbshuf.plan.spark_plan import SparkPlan
 
 
-def plan_of(options: Options) -> "Plan | SparkPlan":
+# What counts the sources of a mix, by a plan that says how they are read.
+CountMix = Callable[[Plan, "MixAsked", Sequence["MixPart"]], "Mix"]
+
+
+def plan_of(options: Options, count: CountMix | None = None) -> "Plan | SparkPlan":
     """Decide how to do what the options ask for, on the engine that they name."""
-    return spark_plan(options) if options.engine == "spark" else make_plan(options)
+    return spark_plan(options) if options.engine == "spark" else make_plan(options, count=count)
 
 
 def spark_plan(options: Options) -> "SparkPlan":
@@ -66,6 +72,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     from dbshuf.plan.spark_plan import make_spark_plan
 
     check_options(options)
+    _check_paired(options)
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
@@ -91,6 +98,8 @@ class _Task:
     cap      what the process may have (bytes)
     survey   of what is read
     kept     of what is ordered
+    resident bytes of the process before it counted a mix, with code that is loaded later; 0: it
+             did not, and they are what there is now. What counting leaves is used again
     """
 
     options: Options
@@ -108,6 +117,8 @@ class _Task:
     kept: Survey
     temp_dir: Path
     epochs: Epochs | None
+    resident: int = 0
+    mix: "Mix | None" = None
 
 
 @dataclass(frozen=True)
@@ -130,21 +141,42 @@ class _Division:
     counts: Layout | None
 
 
-def make_plan(options: Options, *, reads_only: bool = False) -> Plan:
+def make_plan(options: Options, *, reads_only: bool = False, count: CountMix | None = None) -> Plan:
     """Decide how to do what the options ask for; raise what can be known to fail.
 
     reads_only  whether rows are read alone, so that no room is needed for what is written
+    count       counts the sources of --mix, which are read for that
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
     task = _task(options)
+    if task.read.mix is not None:
+        task = _mixed(task, task.read.mix, count, reads_only=reads_only)
     division = _divided(task, reads_only=reads_only)
     plan = _plan(task, division)
     if division.otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, division.otherwise))
-    is_known = task.kept.is_exact and plan.shape.row_query is None  # nothing is refused on a guess
+    is_filtered = plan.shape.row_query is not None and task.mix is None
+    is_known = task.kept.is_exact and not is_filtered  # nothing is refused on a guess
     if is_known and not reads_only:
         _check_space(plan)
     return plan
+
+
+def _mixed(task: _Task, asked: "MixAsked", count: CountMix | None, *, reads_only: bool) -> _Task:
+    """Return a task whose mix is counted. Raises UsageError where it cannot be."""
+    if count is None:
+        raise UsageError("--mix is for shuffle, plan and stream")
+    release_unused()
+    resident = resident_bytes() + unloaded_bytes()
+    reading = replace(task, options=replace(task.options, strategy="partition", engine="duckdb"))
+    plan = _plan(reading, _divided(reading, reads_only=reads_only))
+    mix = count(plan, asked, task.read.parts)
+    size = mix.bytes
+    is_exact = size is not None and not task.survey.columns
+    size = int(mix.rows * task.survey.mean_line_bytes) if size is None else size
+    kept = replace(task.survey, text_bytes=size, is_exact=is_exact)
+    target = replace(task.target, object_bytes=object_bytes(kept, task.target))
+    return replace(task, mix=mix, kept=kept, target=target, resident=resident)
 
 
 def _task(options: Options) -> _Task:
@@ -155,6 +187,7 @@ def _task(options: Options) -> _Task:
             "--engine spark writes files, and gives no rows to a program",
             hint="shuffle into a file, and read that",
         )
+    _check_paired(options)
     sample = sample_of(options)
     check_arrangement(options)
     check_work_options(options)
@@ -214,7 +247,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     shape, survey, kept, threads, cap = read.shape, task.survey, task.kept, task.threads, task.cap
     release_unused()
     values, held = (None, 0) if task.strata is None else strata_memory(cap)
-    held += resident_bytes() + unloaded_bytes() + SLACK_BYTES + _readers(read, survey, threads)
+    code = task.resident or resident_bytes() + unloaded_bytes()
+    held += code + SLACK_BYTES + _readers(read, survey, threads)
     if task.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
     is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
@@ -284,6 +318,8 @@ def _plan(task: _Task, division: _Division) -> Plan:
         counts=division.counts,
         work=task.work,
         wanted=task.wanted,
+        mix=task.mix,
+        read_bytes=task.survey.text_bytes,
         epochs=task.epochs,
     )
 
@@ -308,6 +344,14 @@ def _first_of_two(
     half = half_of(cap, base, survey, copies)
     first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
     return first.layout, base + half
+
+
+def _check_paired(options: Options) -> None:
+    """Raise UsageError for what --paired cannot be combined with."""
+    if options.paired:
+        from dbshuf.plan.paired_options import check_paired_options
+
+        check_paired_options(options)
 
 
 def _strategy(options: Options) -> str:
@@ -392,6 +436,10 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
         return read.store.reader_bytes() * (threads + 1)
     if read.shape.whole_query is not None and not read.shape.is_text:
         return survey.reader_bytes * threads + _in_flight(read)
+    if read.shape.sides is not None:
+        from dbshuf.plan.paired import reading_bytes
+
+        return reading_bytes(read.inputs, read.shape.sides, survey) + _in_flight(read)
     windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
     return sum(windows[: threads + 1]) + _in_flight(read)
 

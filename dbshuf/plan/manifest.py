@@ -50,7 +50,7 @@ def wanted_of(options: Options, target: Target) -> Wanted | None:
 def manifest_target(target: Target, path: OutputPath) -> Target:
     """Return the target that is the file of --manifest."""
     return replace(
-        target, path=path, shards=None, shard_bytes=None, shard_rows=None, split_names=()
+        target, path=path, shards=None, shard_bytes=None, shard_rows=None, split_names=(), sides=()
     )
 
 

@@ -183,7 +183,8 @@ def longest_line(layout: Layout, sink_copies: float, read_copies: float = 1) -> 
     read_copies  how often reading does, with what SQL makes of it
     """
     ordering = int(layout.sort_bytes / (_LONG_LINE_COPIES + sink_copies))
-    reading = int((layout.long_bytes - 128 * KIB) / read_copies)
+    room = max(layout.spare_bytes, layout.long_bytes)  # of which one line has its most alone
+    reading = min(int((room - 128 * KIB) / read_copies), layout.long_bytes - 128 * KIB)
     return max(min(reading, ordering), layout.buffer_bytes // 2)
 
 

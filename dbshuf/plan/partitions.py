@@ -12,7 +12,6 @@ def check_partition_options(options: Options) -> None:
     """Raise UsageError for what folders of values have no meaning with, or no way to do."""
     if not options.partition_by:
         return
-    write_first = "write the sample into a file first, and partition that"
     alone = "leave out one of the two"
     for is_so, message, hint in (
         (
@@ -27,14 +26,9 @@ def check_partition_options(options: Options) -> None:
         ),
         (options.weight is not None, "--weight orders all rows, and folders part them", alone),
         (
-            options.take is not None or options.skip > 0,
+            (options.take is not None and options.per is None) or options.skip > 0,
             "--take and --skip cut the one order, and rows come folder by folder",
-            write_first,
-        ),
-        (
-            options.with_replacement is not None,
-            "--with-replacement draws from all rows in one order, and they come folder by folder",
-            write_first,
+            "write those rows into a file first, and partition that; or use --sample",
         ),
         (
             options.number is not None,
@@ -53,5 +47,10 @@ def check_partition_options(options: Options) -> None:
 
 def partition_columns(options: Options, read: ReadPlan) -> tuple[str, ...]:
     """Return the columns of the folders, which are those of the rows. Raises UsageError."""
-    check_partition_columns(options.partition_by, read.shape.schema)
+    schema, written = read.shape.schema, read.shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema = as_called(schema, written)
+    check_partition_columns(options.partition_by, schema)
     return options.partition_by

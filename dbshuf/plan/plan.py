@@ -1,5 +1,6 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dbshuf.order.strata import Strata, StrataMemory
+    from dbshuf.plan.mix import Mix
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
@@ -97,6 +99,8 @@ class Plan:
     wanted: Wanted | None = None  # about the output, in writing
     notes: ReadNotes | None = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
+    mix: "Mix | None" = None  # of sources, each with its share
+    read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
 
     @property
@@ -258,6 +262,7 @@ class Plan:
             "longest_sampled_line_bytes": self.survey.longest_line_bytes,
             "columns": self.shape.columns,
             "sample": None if self.sample is None else self.sample.to_json(),
+            "mix": None if self.mix is None else self.mix.to_json(),
             "order_by": None if self.arrangement is None else self.arrangement.to_json(),
             "seed": self.seed,
             **({"epochs": self.epochs.to_json()} if self.epochs else {}),
@@ -289,7 +294,33 @@ class Plan:
             }
             | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
             | ({"upload": self.upload} if self.upload else {}),
-        } | ({"work_dir": self._work_json} if self.work else {})
+        } | (
+            ({"work_dir": self._work_json} if self.work else {})
+            | ({"paired": self._paired_json} if self.shape.sides else {})
+        )
+
+    @property
+    def _paired(self) -> str:
+        """Which files belong together, for people."""
+        assert self.shape.sides is not None
+        return f"{', '.join(self.shape.sides.names)}; row n of each goes to one place"
+
+    @property
+    def _paired_json(self) -> list[dict[str, Any]]:
+        assert self.shape.sides is not None
+        return [
+            {
+                "name": name,
+                "inputs": count,
+                "output": os.path.join(str(self.target.path), side.name)
+                if side.path is None
+                else str(side.path),
+                "format": side.format,
+            }
+            for name, count, side in zip(
+                self.shape.sides.names, self.shape.sides.counts, self.target.sides, strict=True
+            )
+        ]
 
     @property
     def _work_json(self) -> dict[str, Any]:
@@ -321,9 +352,8 @@ class Plan:
         """Return the plan for people, a line a fact."""
         layout = self.layout
         about = "" if self.survey.is_exact else "about "
-        size = (
-            "unknown" if self.survey.text_bytes is None else about + human(self.survey.text_bytes)
-        )
+        read_bytes = self.survey.text_bytes if self.mix is None else self.read_bytes
+        size = "unknown" if read_bytes is None else about + human(read_bytes)
         in_work = {
             "spill": f"DuckDB {human(self._engine_bytes)}",
             "sqlite": f"SQLite {human(self.sqlite_bytes)}",
@@ -333,15 +363,19 @@ class Plan:
             f" {human(layout.sort_bytes)} to sort",
         )
         output = "standard output" if self.target.path is None else str(self.target.path)
+        if self.target.sides and not self.target.in_shards:
+            output = ", ".join(str(side.path) for side in self.target.sides)
         unchecked = "" if self.store else without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
+            *([("paired", self._paired)] if self.shape.sides else []),
             *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
             *([("tables", named_tables(self.tables))] if self.tables else []),
             *([("checksums", unchecked)] if unchecked else []),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             *([("sample", self.sample.describe())] if self.sample else []),
+            *(self.mix.describe() if self.mix else []),
             *([("order", self.arrangement.said)] if self.arrangement else []),
             ("strategy", f"{self.strategy}: {self.reason}"),
             ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),

@@ -1,6 +1,7 @@
 """What is read: inputs or a store, what they hold, how large their rows are."""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
@@ -14,17 +15,21 @@ from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
-from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.inputs import counted_inputs, resolve_inputs
 from dbshuf.source.survey import Survey, survey_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
 
 if TYPE_CHECKING:
+    from dbshuf.plan.mix import MixAsked, MixPart
     from dbshuf.store.schema import StoreInfo
 
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What is read: inputs, or a store of them."""
+    """What is read: inputs, or a store of them.
+
+    mix, parts  of --mix: as it was asked for, and its sources with their inputs
+    """
 
     inputs: tuple[Input, ...]
     store: "StoreInfo | None"
@@ -32,9 +37,13 @@ class ReadPlan:
     terminator: bytes
     header: bytes
     tables: tuple[str, ...] = ()
+    mix: "MixAsked | None" = None
+    parts: "tuple[MixPart, ...]" = ()
 
 
 def what_is_read(options: Options) -> ReadPlan:
+    """Look at what the options name. Raises what can be known of it to fail."""
+    mix = _mix_asked(options)
     if options.store is not None:
         from dbshuf.store.opening import open_store
 
@@ -42,8 +51,20 @@ def what_is_read(options: Options) -> ReadPlan:
         shape = make_shape(options, store.inputs, "lines", columns=store.written)
         return ReadPlan(store.inputs, store, shape, store.terminator, store.header)
     terminator = terminator_of(options)
-    check_sql_early(options)
-    inputs = resolve_inputs(options.inputs, options.include, options.exclude)
+    if options.paired:
+        from dbshuf.plan.paired import paired_shape
+
+        inputs, shape = paired_shape(options)
+        assert shape.sides is not None
+        return ReadPlan(inputs, None, shape, terminator, shape.sides.headers[0])
+    counts: list[int] = []
+    if mix is None:
+        check_sql_early(options)
+        inputs = resolve_inputs(options.inputs, options.include, options.exclude)
+    else:
+        names = [one.name for one in mix.sources]
+        inputs, counts = counted_inputs(names, options.include, options.exclude)
+        _check_no_pipe(inputs)
     if options.as_it_is:
         inputs = tuple(replace(one, codec=None, window_bytes=0) for one in inputs)
     kind = _kind(options, inputs)
@@ -53,7 +74,44 @@ def what_is_read(options: Options) -> ReadPlan:
     tables: tuple[str, ...] = ()
     if kind in DATABASES and options.table is None:
         tables = tables_of_inputs(inputs, kind)
-    return ReadPlan(inputs, None, make_shape(options, inputs, kind), terminator, header, tables)
+    also = () if mix is None else [one.where for one in mix.sources]
+    shape = make_shape(options, inputs, kind, also=also)
+    found = ReadPlan(inputs, None, shape, terminator, header, tables)
+    return found if mix is None else _mixed(found, mix, counts)
+
+
+def _mix_asked(options: Options) -> "MixAsked | None":
+    """Return the mix that is asked for, checked. Raises UsageError."""
+    if not options.mix and (options.mix_by, options.mix_size) == (None, None):
+        return None
+    from dbshuf.plan.mix import mix_of
+
+    return mix_of(options)
+
+
+def _check_no_pipe(inputs: tuple[Input, ...]) -> None:
+    """Raise UsageError for a source that can be read once."""
+    pipes = [(one.name, one.pipe) for one in inputs if one.pipe is not None]
+    for _, pipe in pipes:
+        pipe.raw.close()
+    if pipes:
+        raise UsageError(
+            f"--mix: `{pipes[0][0]}` is no file, and a source is read several times",
+            hint="write it to a file first",
+        )
+
+
+def _mixed(read: ReadPlan, mix: "MixAsked", counts: list[int]) -> ReadPlan:
+    """Return what is read, with the inputs of each source."""
+    from dbshuf.plan.mix import MixPart
+
+    ends = list(accumulate(counts))
+    shape = read.shape
+    parts = tuple(
+        MixPart(source, end - count, end, query)
+        for source, count, end, query in zip(mix.sources, counts, ends, shape.parts, strict=True)
+    )
+    return replace(read, mix=mix, parts=parts)
 
 
 def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
@@ -70,6 +128,10 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
 
 def survey_of(read: ReadPlan) -> Survey:
     shape = read.shape
+    if shape.sides is not None:
+        from dbshuf.plan.paired import paired_survey
+
+        return paired_survey(read.inputs, shape.sides, read.terminator)
     columns = 0 if shape.schema is None else len(shape.schema)
     if read.store is not None:
         survey = read.store.survey()
@@ -80,7 +142,9 @@ def survey_of(read: ReadPlan) -> Survey:
             terminator=read.terminator,
             table=shape.table,
             schema=shape.asked,
-            comparisons=() if shape.row_query is None else shape.row_query.comparisons,
+            comparisons=()
+            if shape.row_query is None or read.mix is not None
+            else shape.row_query.comparisons,
         )
     if shape.whole_query is not None:
         return replace(survey, text_bytes=None, is_exact=False, columns=columns)

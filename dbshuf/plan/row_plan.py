@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dbshuf.query.row_filter import RowQuery
     from dbshuf.query.whole import WholeQuery
+    from dbshuf.source.lines.paired import Sides
     from dbshuf.source.tables.reader import TableSource
 
 ROW_QUERY_BYTES = 64 * MIB  # DuckDB's limit while --where and --select run; they keep nothing
@@ -30,26 +31,34 @@ class Shape:
 
     kind         as `source.formats.kind_of_inputs` names it
     table        of a database
-    asked        --schema: what the columns of all inputs are
+    asked        --schema: what the columns of all inputs are, or these columns
     row_query    --where and --select, and the columns of JSON lines
     whole_query  --sql
     schema       of the rows that are shuffled; None: they are lines
     written      the same columns as an output is to have them; None: as they are
     is_strict    whether SQL may not see a line whose bad bytes are replaced
     keeps_json   whether the rows are the texts of JSON objects, as they came
+    parts        of --mix, what SQL makes of the rows of each source; `row_query` is one of them
+    own          the columns of the rows of all inputs, of those parts; None: they are lines
+    narrow       columns that are read instead of all; None: those that are needed
     is_led       whether an expression sees all rows that are ordered, for their leads
+    sides        of --paired: then a row is a line of each; None: there are none
     """
 
     kind: str
     table: str | None
-    asked: str
+    asked: "str | pa.Schema"
     row_query: "RowQuery | None"
     whole_query: "WholeQuery | None"
     schema: "pa.Schema | None"
     is_strict: bool
     written: "pa.Schema | None" = None
     keeps_json: bool = False
+    parts: "tuple[RowQuery | None, ...]" = ()
+    own: "pa.Schema | None" = None
+    narrow: frozenset[str] | None = None
     is_led: bool = False
+    sides: "Sides | None" = None
 
     @property
     def is_text(self) -> bool:
@@ -70,6 +79,8 @@ class Shape:
     @property
     def read_columns(self) -> frozenset[str] | None:
         """The columns of the inputs' rows that a query asks for; None: all."""
+        if self.narrow is not None:
+            return self.narrow
         if self.row_query is not None:
             return None if self.row_query.schema is None else self.row_query.columns
         return None if self.whole_query is None else self.whole_query.columns
@@ -88,8 +99,8 @@ class Shape:
         """
         if self.whole_query is not None or (self.row_query is not None and self.schema):
             return 4
-        if self.schema is not None:
-            return 3
+        if self.schema is not None:  # of a mix some rows are copied
+            return 4 if self.parts else 3
         return 1 if self.row_query is None and not self.is_led else 2.5
 
     @property
@@ -99,6 +110,8 @@ class Shape:
         As it was read; what SQL sees of it; its result, whose texts may be parts of that;
         the row as it is stored.
         """
+        if self.sides is not None:
+            return 2 if self.row_query is None else 4
         if self.row_query is None or self.whole_query is not None:
             return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
@@ -120,11 +133,17 @@ class Shape:
 
 
 def make_shape(
-    options: Options, inputs: Sequence[Input], kind: str, *, columns: "pa.Schema | None" = None
+    options: Options,
+    inputs: Sequence[Input],
+    kind: str,
+    *,
+    columns: "pa.Schema | None" = None,
+    also: Sequence[str | None] = (),
 ) -> Shape:
     """Look at the inputs' columns and check the SQL.
 
     columns  of the typed rows of a store
+    also     of --mix, the condition of each source
     Raises  QueryInvalid, SchemaMismatch, UsageError and what reading raises
     """
     if options.sql is not None and (options.where is not None or options.select is not None):
@@ -135,9 +154,9 @@ def make_shape(
         raise UsageError("--allow-files is for --sql, and there is none")
     if columns is not None:
         return _queried(options, inputs, "store", columns)
-    if kind == "lines" and not _has_sql(options):
-        return Shape(kind, None, SAME, None, None, None, is_strict=False)
-    return _queried(options, inputs, kind)
+    if kind == "lines" and not _has_sql(options) and not any(also):
+        return Shape(kind, None, SAME, None, None, None, is_strict=False, parts=(None,) * len(also))
+    return _queried(options, inputs, kind, also=also)
 
 
 def _has_sql(options: Options) -> bool:
@@ -155,18 +174,26 @@ def check_sql_early(options: Options) -> None:
 
 
 def _queried(
-    options: Options, inputs: Sequence[Input], kind: str, columns: "pa.Schema | None" = None
+    options: Options,
+    inputs: Sequence[Input],
+    kind: str,
+    columns: "pa.Schema | None" = None,
+    also: Sequence[str | None] = (),
 ) -> Shape:
     from dbshuf.query.relation import LINES, with_place
 
     structure, keeps_json = None, False
     relation, schema, written = LINES, None, None
     if kind == "json":
-        structure, keeps_json = _json(options, inputs)
+        structure, keeps_json = _json(options, inputs, has_filter=any(also))
     elif kind != "lines":
         schema, written = _own_columns(options, inputs, kind, columns)
         relation = with_place(schema)
-    row_query = _row_query(options, relation, structure, keeps_json=keeps_json)
+    own, by_text = schema, {}
+    for text in also or (None,):
+        if text not in by_text:
+            by_text[text] = _row_query(options, relation, structure, text, keeps_json=keeps_json)
+    row_query = next((one for text, one in by_text.items() if text), by_text.get(None))
     if row_query is not None:
         schema = schema if row_query.schema is None else row_query.schema
         if structure is not None and not keeps_json and _is_to_json(options):
@@ -193,10 +220,14 @@ def _queried(
         is_strict=makes_text and not options.binary,
         written=written,
         keeps_json=keeps_json,
+        parts=tuple(by_text[text] for text in also),
+        own=own,
     )
 
 
-def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
+def _json(
+    options: Options, inputs: Sequence[Input], *, has_filter: bool = False
+) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
     is_as_read = options.select is None and options.sql is None
     named = [options.split_by, options.number, options.per, options.stratify, options.weight]
@@ -208,7 +239,7 @@ def _json(options: Options, inputs: Sequence[Input]) -> tuple[str, bool]:
         terminator_of(options),
         threads=options.threads or 2,
         needs="objects" if keeps_json else "keys" if is_as_read else "nothing",
-        are_columns=not keeps_json or options.where is not None,
+        are_columns=not keeps_json or options.where is not None or has_filter,
         memory_bytes=memory_cap(options),
     )
     return structure, keeps_json
@@ -229,10 +260,15 @@ def _own_columns(
 
 
 def _row_query(
-    options: Options, relation: "pa.Schema", structure: str | None, *, keeps_json: bool
+    options: Options,
+    relation: "pa.Schema",
+    structure: str | None,
+    also: str | None = None,
+    *,
+    keeps_json: bool,
 ) -> "RowQuery | None":
-    """Return what --where, --select and the columns of JSON lines ask for."""
-    if options.where is None and options.select is None and structure is None:
+    """Return what --where, --select, a source's condition and the columns of JSON lines ask for."""
+    if (options.where, options.select, structure, also) == (None, None, None, None):
         return None
     from dbshuf.query.row_filter import RowQuery
 
@@ -243,6 +279,7 @@ def _row_query(
         json_structure=structure,
         keeps_json=keeps_json,
         seed=options.seed,
+        also=also,
     )
 
 

@@ -3,10 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
+from dbshuf.options import SIDE_NAME
 from dbshuf.sink import OutputPath, Target
 from dbshuf.sink.output_path import grows_in
 from dbshuf.source.survey import Survey
@@ -47,13 +49,19 @@ def work_folder(path: Path) -> Path:
 
 
 def folders_written(
-    output: str | None, temp_dir: str | None, manifest: str | None = None
+    first: str | None,
+    temp_dir: str | None,
+    manifest: str | None = None,
+    more_outputs: Sequence[str] = (),
 ) -> list[Path]:
     """Return where runs with such names may have left hidden ones."""
     folders = [Path(temp_dir)] if temp_dir else []
-    if output and output != "-" and not is_remote(output):
-        final = Path(os.path.realpath(output))
-        folders += [final.parent, final]
+    for output in (first, *more_outputs):
+        if output and output != "-" and not is_remote(output):
+            final = Path(os.path.realpath(output))
+            folders += [final.parent, final]
+            if SIDE_NAME in final.name:  # the directory of all shards may be the parent
+                folders.append(final.parent.parent)
     if manifest and not is_remote(manifest):
         folders.append(Path(os.path.realpath(manifest)).parent)
     if not temp_dir:

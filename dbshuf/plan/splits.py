@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.key import U64, ids_of, row_keys
+from dbshuf.base.key import U64, ids_of, ids_of_first, row_keys
 from dbshuf.base.row_batch import I64, RowBatch
 from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
@@ -47,9 +47,9 @@ class Splits:
         """Return the part of each row by a hash of it (uint64, shape (rows,))."""
         return np.searchsorted(np.array(self.ends, np.uint64), hashes, side="right")
 
-    def of_keys(self, keys: U64, words: tuple[int, int]) -> I64:
-        """Return the part of each row by its id, which its key under a seed's words tells."""
-        return self.of_hashes(row_keys(ids_of(keys, words), f"split:{self.seed}"))
+    def of_ids(self, ids: U64) -> I64:
+        """Return the part of each row by its id."""
+        return self.of_hashes(row_keys(ids, f"split:{self.seed}"))
 
 
 def parse_splits(text: str, seed: str | None) -> Splits:
@@ -81,16 +81,19 @@ def member_of(
     *,
     schema: pa.Schema | None,
     by: str | None,
+    copies: bool = False,
 ) -> Callable[[Window], I64]:
     """Return what tells the split of every row of a window.
 
     words   of the seed of the order, which turn a key back into its id
     schema  of the rows; None: they are lines
     by      an SQL expression: rows with one value of it share a split
+    copies  whether rows may be there several times, all copies in one split
     Raises  QueryInvalid; what is returned raises QueryFailed
     """
+    of = _RowIds(words, len(inputs) if copies else None)
     if by is None:
-        return lambda window: splits.of_keys(window.keys, words)
+        return lambda window: splits.of_ids(of(window))
     from dbshuf.query.split_key import RowKeyQuery
 
     query = RowKeyQuery(by, LINES if schema is None else with_place(schema), splits.seed)
@@ -99,22 +102,37 @@ def member_of(
             "--split-by: line_number is not known where splits are told apart",
             hint="use position, the line's byte offset",
         )
-    return _ByValue(splits, words, inputs, query)
+    return _ByValue(splits, of, inputs, query)
+
+
+@dataclass(frozen=True)
+class _RowIds:
+    """The ids of the rows of a window, which their keys under a seed's words tell.
+
+    inputs  of a run whose rows may be copies; None: none is
+    """
+
+    words: tuple[int, int]
+    inputs: int | None
+
+    def __call__(self, window: Window) -> U64:
+        ids = ids_of(window.keys, self.words)
+        return ids if self.inputs is None else ids_of_first(ids, self.inputs)
 
 
 class _ByValue:
     """The split of every row of a window by the value of an expression."""
 
     def __init__(
-        self, splits: Splits, words: tuple[int, int], inputs: Sequence[Input], query: "RowKeyQuery"
+        self, splits: Splits, of: _RowIds, inputs: Sequence[Input], query: "RowKeyQuery"
     ) -> None:
-        self._splits, self._words, self._inputs = splits, words, inputs
+        self._splits, self._ids, self._inputs = splits, of, inputs
         self._evaluator = query.evaluator()
         self._lines = LineRelation(inputs, query.columns, strict=False)
         self._rows = RowRelation(inputs, query.columns)
 
     def __call__(self, window: Window) -> I64:
-        ids = ids_of(window.keys, self._words)
+        ids = self._ids(window)
         if window.is_lines:
             relation = self._lines.of_lines(window.lines, window.bounds, ids)
         else:

@@ -3,15 +3,16 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, id_of_first
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.arrangement import is_counted, option_of
 from dbshuf.plan.grouping import order_words
 from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import member_of, parse_splits
-from dbshuf.sink import OutputPath, Target, format_of, output_path
+from dbshuf.sink import OutputPath, SideOutput, Target, format_of, output_path
 from dbshuf.sink.memory import ROW_GROUP_BYTES
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
@@ -31,30 +32,31 @@ def target_of(
     """
     inputs, shape = read.inputs, read.shape
     counts_rows = option_of(options) is not None and is_counted(options)
-    path = None if options.output in (None, "-") else output_path(str(options.output))
-    as_format = _format(options, path)
+    path, sides = _places(options, shape)
+    as_format = sides[0].format if sides else _format(options, path)
     words = order_words(options, seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
-    sample = sample_of(options) or Sample()
+    sample, is_mix = sample_of(options) or Sample(), read.mix is not None
     schema, written = shape.schema, shape.written
     if schema is not None and written is not None:
         from dbshuf.base.column_names import as_called
 
         schema, written = as_called(schema, written), as_called(written, written)
-    schema, written = _numbered(options, schema, written, as_format)
+    if not sides:
+        schema, written = _numbered(options, schema, written, as_format)
     return Target(
         path=path,
         format=as_format,
         header=read.header,
         terminator=read.terminator,
         binary=options.binary,
-        shards=_shards(options, path),
+        shards=options.shards if sides else _shards(options, path),
         shard_bytes=None if shard_bytes is None else parse_bytes(shard_bytes, "--shard-bytes"),
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row")
+        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row", copies=is_mix)
         if sample.draws is None
         else _drawn,
         threads=options.threads,
@@ -72,7 +74,12 @@ def target_of(
         else strata.part_of
         if strata is not None and sample.stratify is not None
         else member_of(
-            splits, words, inputs, schema=shape.schema, by=options.split_by or options.group
+            splits,
+            words,
+            inputs,
+            schema=shape.schema,
+            by=options.split_by or options.group,
+            copies=is_mix,
         ),
         in_groups=options.group is not None,
         key_end=sample.end,
@@ -82,7 +89,23 @@ def target_of(
         first_number=options.skip,
         epochs=options.epochs or 1,
         partition_by=options.partition_by,
+        sides=sides,
     )
+
+
+def _places(options: Options, shape: Shape) -> tuple[OutputPath | None, tuple[SideOutput, ...]]:
+    """Return the output, and those of all sides of paired files. Raises UsageError."""
+    if shape.sides is None:
+        is_stdout = options.output in (None, "-")
+        return None if is_stdout else output_path(str(options.output)), ()
+    from dbshuf.plan.paired import paired_outputs
+
+    path, sides = paired_outputs(options, shape.sides)
+    if options.number is not None:
+        from dbshuf.sink.numbered import numbered_sides
+
+        sides = numbered_sides(sides, options.number, binary=options.binary)
+    return path, sides
 
 
 def _format(options: Options, path: OutputPath | None) -> str:
@@ -151,9 +174,13 @@ def _drawn(key: int) -> str:
     return "a row that was drawn"
 
 
-def _locate(inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int) -> str:
-    """Name the row that has a key, for messages."""
+def _locate(
+    inputs: tuple[Input, ...], words: tuple[int, int], unit: str, key: int, *, copies: bool
+) -> str:
+    """Name the row that has a key, for messages; or, of `copies`, the row that it is one of."""
     row = id_of(key, words)
+    if copies:
+        row = id_of_first(row, len(inputs))
     if row >> POSITION_BITS >= len(inputs):  # a query gave the id
         return f"the row with the id {row}"
     return f"`{inputs[row >> POSITION_BITS].name}` at {unit} {row % POSITION_LIMIT}"

@@ -127,6 +127,30 @@ class LineRelation:
         return numbers
 
 
+def with_sides(sides: int) -> pa.Schema:
+    """Return the columns of lines, and the lines of so many other sides as paired_1, ..."""
+    others = [pa.field(f"paired_{number}", pa.string()) for number in range(1, sides)]
+    return pa.schema([*LINES, *others])
+
+
+class PairedRelation(LineRelation):
+    """Rows of a column for each side, whose lines end with terminators, as rows of `lines`.
+
+    `line` and what else LINES has are of the first side, `paired_1` and so on of the others.
+    """
+
+    def of_rows(self, rows: RowBatch) -> pa.RecordBatch:
+        """Return the columns that are named; bad bytes show as U+FFFD."""
+        lines, *others = rows.batch.columns
+        bounds = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][: len(lines) + 1]
+        made = self.of_lines(lines, bounds, rows.ids)
+        for number, column in enumerate(others, 1):
+            if f"paired_{number}" in self._columns:
+                text = self._text(self._ended_before(column), rows.ids)
+                made = made.append_column(f"paired_{number}", text)
+        return made
+
+
 class RowRelation:
     """Typed rows as rows of `lines`: their own columns, and their place."""
 

@@ -60,6 +60,7 @@ class RowQuery:
         keeps_json: bool = False,
         memory_bytes: int = EVALUATION_BYTES,
         seed: str | None = None,
+        also: str | None = None,
     ) -> None:
         """Parse, bind and check.
 
@@ -71,6 +72,7 @@ class RowQuery:
                         without `where` their types do not matter
         memory_bytes    DuckDB's limit, of all workers together; nothing is spilled
         seed            of the run, for shuffle_key(id)
+        also            the text of a --mix: a condition that is to be true as well
         Raises          QueryInvalid, with the place in the text
         """
         self._again = partial(
@@ -82,12 +84,15 @@ class RowQuery:
             keeps_json=keeps_json,
             memory_bytes=memory_bytes,
             seed=seed,
+            also=also,
         )
-        if keeps_json and where is None:
+        conditions = [("--where", where), ("--mix", also)]
+        wheres = [(option, text) for option, text in conditions if text is not None]
+        if keeps_json and not wheres:
             json_structure = "{}"
         self._json = None if json_structure is None else JsonRows(json_structure)
         seen = relation if self._json is None else self._json.relation
-        macros = macros_for((where, select), seed)
+        macros = macros_for((where, also, select), seed)
         self._database = ChunkDatabase(memory_bytes, macros)
         self._steps: list[ChunkStep] = []
         self._wide: tuple[str, ...] = ()
@@ -95,10 +100,10 @@ class RowQuery:
         self.comparisons: tuple[Comparison, ...] = ()
         self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
         self.schema: pa.Schema | None = None if self._json is None else self._json.schema
-        if where is not None or select is not None:
-            option = "--select" if where is None else "--where"
+        if wheres or select is not None:
+            option = wheres[0][0] if wheres else "--select"
             with Binder(seen, option=option, macros=macros) as binder:
-                self._bind(where, select, binder, seen)
+                self._bind(wheres, select, binder, seen)
         read = {name for step in self._steps for name in step.columns}
         self._text = None
         if keeps_json:
@@ -115,13 +120,17 @@ class RowQuery:
         return self._again, ()
 
     def _bind(
-        self, where: str | None, select: str | None, binder: Binder, relation: pa.Schema
+        self,
+        wheres: list[tuple[str, str]],
+        select: str | None,
+        binder: Binder,
+        relation: pa.Schema,
     ) -> None:
-        if where is not None:
-            step, condition = _where_step(where, binder)
+        for option, where in wheres:
+            step, condition = _where_step(option, where, binder)
             self._steps.append(step)
             if self._json is None:
-                self.comparisons = comparisons_of(condition, relation)
+                self.comparisons += comparisons_of(condition, relation)
         if select is not None:
             step, result, items = _select_step(select, binder)
             self._steps.append(step)
@@ -190,10 +199,9 @@ class RowEvaluator:
                 kept = kept[rows]
             elif runner.step.shows_row:
                 rows = runner.run(batch, here).column(0).to_numpy().astype(np.int64)
-                if self._schema is not None and len(rows) < len(kept):
-                    later = self._runners[number + 1 :]
-                    names = later[0].step.columns if later else self._result
-                    batch = _taken(batch, rows, names)
+                later = [one.step for one in self._runners[number + 1 :]]
+                if (later or self._schema is not None) and len(rows) < len(kept):
+                    batch = _taken(batch, rows, self._wanted(later))
                 kept = kept[rows]
             else:
                 batch = runner.run(batch, here)
@@ -204,6 +212,15 @@ class RowEvaluator:
             return kept, batch.select([])
         columns = [batch.column(name) for name in self._result]
         return kept, pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _wanted(self, later: list[ChunkStep]) -> set[str]:
+        """Return the columns that later steps read, or the result has of rows that stay."""
+        names: set[str] = set()
+        for step in later:
+            names |= set(step.columns)
+            if not step.shows_row:
+                return names
+        return names | set(self._result)
 
     def close(self) -> None:
         """Give the connections back; harmless when repeated."""
@@ -226,8 +243,8 @@ def _text_column(names: Collection[str]) -> str:
     return row_column([*names, row_column(names)])
 
 
-def _where_step(text: str, binder: Binder) -> tuple[ChunkStep, Node]:
-    sql, row = SqlText("--where", text, binder.columns), row_column(binder.columns)
+def _where_step(option: str, text: str, binder: Binder) -> tuple[ChunkStep, Node]:
+    sql, row = SqlText(option, text, binder.columns), row_column(binder.columns)
     tree = expressions(binder.connection, sql)
     condition = single(sql, tree)
     for node in walk(tree):

@@ -82,6 +82,8 @@ def _why_unreadable(run: Manifest) -> str:
         return "--sql made the rows, and only the whole statement tells from what"
     if "store" in run.options:
         return "they are in a store"
+    if "mix" in run.options:
+        return "a mix has some rows of its sources, and may have them several times"
     names = run.options.get("inputs", [])
     return "one is standard input" if not names or STDIN in names else ""
 

@@ -20,7 +20,7 @@ from dbshuf.base.row_hash import Hashes, hash_lines, hash_rows, lines_of
 from dbshuf.base.temporary import private_folder
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
-from dbshuf.pipeline.verify.sides import BESIDE_ROWS, Side, open_sides
+from dbshuf.pipeline.verify.sides import BESIDE_ROWS, Side, open_sides, pieces
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.reporting.origin import Moved, find_origins
@@ -132,7 +132,8 @@ def _rows_of(side: Side, progress: Progress) -> Generator[Generator[LineBatch | 
         progress.advance(count)
 
     def rows() -> Generator[LineBatch | RowBatch]:
-        yield from scan.batches(aligned_buffer(plan.layout.buffer_bytes))
+        for batch in scan.batches(aligned_buffer(plan.layout.buffer_bytes)):
+            yield from pieces(batch)
         scan.check()
 
     with private_folder(plan.temp_dir) as folder:

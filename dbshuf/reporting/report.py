@@ -15,8 +15,9 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote_output
 from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
 from dbshuf.options import Options, check_output_name
+from dbshuf.pipeline.verify.sides import from_store
 from dbshuf.plan.row_plan import memory_cap
-from dbshuf.reporting.known_run import run_of
+from dbshuf.reporting.known_run import KnownRun, run_of
 from dbshuf.reporting.reading import read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import publish_whole
@@ -92,6 +93,7 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     run = run_of(asked.output, asked.manifest, options)
     if not options.inputs and run is not None and run.options is not None:
         options = run.options
+    _check_inputs(options, run)
     sides = sides_of(options, asked.output)
     found = read_output(sides, asked.sample_rows, progress)
     moved = None if sides.inputs is None else read_inputs(sides, found, progress)
@@ -132,6 +134,22 @@ def _check_memory(cap: int, sample_rows: int) -> None:
             f"--memory {human(cap)} is too small: drawing {sample_rows:,} rows takes"
             f" {human(least)}",
             hint=f"pass --memory {-(-least // MIB) + 16}MiB, or a smaller --sample-rows",
+        )
+
+
+def _check_inputs(options: Options, run: KnownRun | None) -> None:
+    """Raise UsageError where rows cannot be found one by one in what is named as the inputs."""
+    if run is not None and "sql" in run.manifest.options and options.inputs:
+        raise UsageError(
+            "the output was made by --sql, as its manifest says, and only the whole statement"
+            " tells from which rows",
+            hint="name the output alone: the report then has lengths and shards; `dbshuf verify`"
+            " takes --sql, and compares rows",
+        )
+    if from_store(options).store is not None:
+        raise UsageError(
+            f"`{printable(options.inputs[0])}` is a store, and rows in it have no places",
+            hint="name the files that were ingested; `dbshuf verify` takes a store",
         )
 
 

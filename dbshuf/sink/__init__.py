@@ -5,6 +5,7 @@
       a directory          publish.py (hidden directory)     <-  shards.py       <-  encoders
       both, in an object store       remote_place.py (uploads in parts)  <-  the same
       a file or directory for each of several splits         <-  splits.py       <-  both
+      a file or folder for each side of paired files         <-  paired.py       <-  all of these
 
     encoders: formats/  text.py  csv.py  jsonl.py  arrow.py  parquet.py
 
@@ -18,12 +19,13 @@ from dbshuf.sink.memory import sink_memory_bytes, upload_sizes
 from dbshuf.sink.output_format import FORMATS, format_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.remote_path import OutputPath, RemotePath, output_path
-from dbshuf.sink.target import Sink, Target, check_schema
+from dbshuf.sink.target import SideOutput, Sink, Target, check_schema
 
 __all__ = [
     "FORMATS",
     "OutputPath",
     "RemotePath",
+    "SideOutput",
     "Sink",
     "Target",
     "check_schema",
@@ -44,6 +46,10 @@ def open_sink(target: Target) -> Sink:
     """
     check_target(target)
     check_schema(target)
+    if target.sides:
+        from dbshuf.sink.paired import PairedSink
+
+        return PairedSink(target)
     if target.member_of is not None:
         from dbshuf.sink.splits import SplitSink
 

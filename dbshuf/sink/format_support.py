@@ -86,8 +86,8 @@ def _check_names(schema: pa.Schema) -> None:
     if twice:
         alike = [new for new, name in zip(told, names, strict=True) if name == twice[0]]
         raise RowUnfit(
-            f"the rows have {len(alike)} columns `{twice[0]}`, and an object of JSON has each name"
-            " once",
+            f"the rows have {'two' if len(alike) == 2 else len(alike)} columns `{twice[0]}`, and an"
+            " object of JSON has each name once",
             hint=f"--select '*' writes them under the names that SQL has for them:"
             f" {', '.join(alike)}",
         )

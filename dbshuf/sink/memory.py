@@ -53,6 +53,10 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
                         characters to be escaped, a control character in JSON six times,
                         are not provided for beyond 1 MiB
     """
+    if target.sides:  # their lines of a row are no longer than the row
+        fixed_bytes = [sink_memory_bytes(one) for one in target.of_sides()]
+        with_row = [sink_memory_bytes(one, longest_row_bytes) for one in target.of_sides()]
+        return sum(fixed_bytes) + max(map(int.__sub__, with_row, fixed_bytes))
     kind, _, packing = target.format.partition(".")
     fixed, per_thread, copies = {
         "txt": _TEXT if target.schema is None else _TEXT_OF_ROWS,

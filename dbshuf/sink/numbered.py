@@ -1,6 +1,6 @@
 """--number: a column with each row's place in the new order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
 from dbshuf.sink.output_format import NAMES
-from dbshuf.sink.target import Target
+from dbshuf.sink.target import SideOutput, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +42,16 @@ def check_numbered(kind: str) -> None:
         )
 
 
+def numbered_sides(
+    sides: Sequence[SideOutput], name: str, *, binary: bool
+) -> tuple[SideOutput, ...]:
+    """Return the outputs of paired files, whose lines are to be numbered. Raises UsageError."""
+    for side in sides:
+        check_numbered(side.format.partition(".")[0])
+    schema = numbered_schema(line_schema(binary=binary), name)
+    return tuple(replace(side, schema=schema) for side in sides)
+
+
 class Numbering:
     """Counts rows as they come, all of them in their order, and adds their places."""
 
@@ -66,5 +76,9 @@ class Numbering:
 
 
 def numbered(windows: Iterator[Window], target: Target) -> Iterator[Window]:
-    """Yield windows as a target has them: with their places, if it has a column for them."""
-    return windows if target.number is None else map(Numbering(target).of, windows)
+    """Yield windows as a target has them: with their places, if it has a column for them.
+
+    Paired files have it each in its own output, see paired.py.
+    """
+    is_as_it_is = target.number is None or target.sides
+    return windows if is_as_it_is else map(Numbering(target).of, windows)

@@ -33,6 +33,12 @@ def check_partition_columns(names: tuple[str, ...], schema: pa.Schema | None) ->
     for number, name in enumerate(names):
         if name in names[:number]:
             raise UsageError(f"--partition-by `{name}` is given twice")
+        if [one.lower() for one in schema.names].count(name.lower()) > 1:
+            raise UsageError(
+                f"--partition-by `{name}`: several columns have that name, and readers would take"
+                " one in the files for it",
+                hint="give it another name with --select",
+            )
         if name not in schema.names:
             known = schema.names[:_COLUMNS_SHOWN]
             more = " and more" * (len(schema) > len(known))

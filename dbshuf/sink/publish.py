@@ -196,13 +196,11 @@ class HiddenFile:
         self._shown = shown
         self._final, self._old = found.final, found.old
         self._hidden = claimed(hidden_beside(self._final), kept)
-        mode = 0o666 if self._old is None else stat.S_IMODE(self._old.st_mode) & 0o666
         had = None if kept is None else kept.had
         self.output = DiskFile(
-            self._hidden, shown=shown, mode=mode, with_sum=kept is not None, had=had
+            self._hidden, shown=shown, mode=0o600, with_sum=kept is not None, had=had
         )
-        with in_words(shown):  # what a later process goes on with has its last mode already
-            self._mode = _keep_private(self._hidden) if kept is None else None
+        self._mode = _mode_of_new(self._final.parent)
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -213,7 +211,7 @@ class HiddenFile:
         with in_words(self._shown):
             if self._old is not None:
                 _take_after(self._hidden, self._old)
-            elif self._mode is not None:
+            else:
                 _set_mode(self._hidden, self._mode)
             commit()
             os.replace(self._hidden, self._final)
@@ -247,8 +245,8 @@ class HiddenDirectory:
             hidden = hidden_beside(self._final) if self._whole else hidden_in(self._final)
             self._hidden = claimed(hidden, kept)
             if kept is None or not self._hidden.is_dir():
-                os.mkdir(self._hidden)
-            self._mode = _keep_private(self._hidden) if kept is None else None
+                os.mkdir(self._hidden, 0o700)
+            self._mode = _mode_of_folder(self._hidden)
         self._old = found.old
         self.place = self._hidden.parent
 
@@ -316,7 +314,7 @@ class HiddenDirectory:
     def _rename_whole(self) -> bool:
         if self._old is not None:
             _take_after(self._hidden, self._old)
-        elif self._mode is not None:
+        else:
             _set_mode(self._hidden, self._mode)
         commit()
         try:
@@ -384,10 +382,27 @@ def _make_folder(folder: Path) -> None:
         os.mkdir(folder)
 
 
-def _keep_private(hidden: Path) -> int:
-    """Let nobody else look into what is not shown yet; return the mode that it was made with."""
-    mode = stat.S_IMODE(os.stat(hidden).st_mode)
-    _set_mode(hidden, mode & stat.S_IRWXU)
+def _mode_of_new(folder: Path) -> int:
+    """Return the mode that a new file has there: by the umask, or what the folder says of it."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system has files without a name
+            fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+            try:
+                return stat.S_IMODE(os.fstat(fd).st_mode)
+            finally:
+                os.close(fd)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _mode_of_folder(hidden: Path) -> int:
+    """Return the mode that a new folder has in the place of a hidden one."""
+    probe = hidden / "mode"  # one that was made by a process that was killed has the same
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(probe)
+    mode = stat.S_IMODE(os.stat(probe).st_mode)
+    os.rmdir(probe)
     return mode
 
 

@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class SideOutput:
+    """Where one side of paired files goes.
+
+    name    of its folder of shards
+    path    its file; None: it goes to shards
+    format, header  as of a Target
+    schema  of its lines where they are numbered; None: they are lines
+    """
+
+    name: str
+    path: OutputPath | None
+    format: str
+    header: bytes
+    schema: "pa.Schema | None" = None
+
+
+@dataclass(frozen=True)
 class Target:
     """An output, as the plan has resolved it.
 
@@ -59,6 +76,7 @@ class Target:
     epochs       orders of the rows that it gets: one after the other, of shards a folder each
     partition_by  columns of `schema` whose values are folders, and which no file has; rows have
                  leads of `order.partition_leads` then
+    sides        of paired files, an output each: one is a column of `schema`; empty: there are none
     """
 
     path: OutputPath | None
@@ -94,12 +112,30 @@ class Target:
     first_number: int = 0
     epochs: int = 1
     partition_by: tuple[str, ...] = ()
+    sides: tuple[SideOutput, ...] = ()
+
+    def of_sides(self) -> "list[Target]":
+        """Return the target of each side."""
+        return [
+            replace(
+                self,
+                path=side.path or self.path,
+                format=side.format,
+                header=side.header,
+                schema=side.schema,
+                row_group_bytes=self.row_group_bytes if side.format == "parquet" else None,
+                sides=(),
+            )
+            for side in self.sides
+        ]
 
     @property
     def files(self) -> list[OutputPath]:
-        """The files that it names, where it is no directory: one, or one of each split."""
+        """The files that it names, where it is no directory: one of each side and each split."""
         if self.path is None:
             return []
+        if self.sides:
+            return [path for target in self.of_sides() for path in target.files]
         path = self.path
         return [split_path(path, name) for name in self.split_names] or [path]
 
@@ -132,6 +168,10 @@ def check_schema(target: Target) -> None:
     Lines fit in every format; a run of lines loads no Arrow here.
     Raises   UsageError, RowUnfit
     """
+    if target.sides:
+        for one in target.of_sides():
+            check_schema(one)
+        return
     if target.partition_by:
         from dbshuf.sink.partition_names import check_partition_columns
 

@@ -31,10 +31,18 @@ def resolve_inputs(
     include, exclude  which files of directories and globs, see `include`
     Raises   InputMissing, InputUnreadable, NoInputFiles, InputBeyondBounds, UsageError
     """
+    return counted_inputs(names, include, exclude)[0]
+
+
+def counted_inputs(
+    names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> tuple[tuple[Input, ...], list[int]]:
+    """As `resolve_inputs`; return also how many inputs each of the names stands for."""
     if list(names).count(STDIN) > 1:
         raise UsageError("`-` is given twice, but standard input can be read only once")
     chosen = path_filter(include, exclude)
-    places = [place for name in (names or [STDIN]) for place in _expand(os.fspath(name), chosen)]
+    found = [list(_expand(os.fspath(name), chosen)) for name in (names or [STDIN])]
+    places = [place for some in found for place in some]
     if (include or exclude) and not any(place.found_in for place in places):
         raise UsageError(
             "--include and --exclude choose files of directories and globs, and none is named",
@@ -59,7 +67,7 @@ def resolve_inputs(
             if one.pipe is not None:
                 one.pipe.raw.close()
         raise
-    return tuple(inputs)
+    return tuple(inputs), [len(some) for some in found]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A new store: what it holds is decided by the first inputs, and never changes."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import pyarrow as pa
 from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.temporary import claim, remove
-from dbshuf.errors import DbshufError, OutputUnwritable, SchemaMismatch
+from dbshuf.errors import DbshufError, OutputSpaceShort, OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME
 from dbshuf.query.json_keys import without_note
 from dbshuf.query.json_scan import json_structure
@@ -72,13 +73,15 @@ def create_store(
     described = _description(inputs, kind, options, rows)
     group_rows = _group_rows(inputs, kind, options) if engine.packs_vectors else 0
     hidden = claim(hidden_beside(path.absolute()))
+    grown = hidden / "store"  # in a folder, as an engine makes files that all may read
     try:
+        _make_private(hidden, path)
         places = zip(place_names(rows.schema), (pa.uint64(), pa.string()), strict=True)
         columns = pa.schema([*places, *row])
-        engine.create(hidden, columns, {**described, "row_group_rows": group_rows})
-        _publish(hidden, path)
+        engine.create(grown, columns, {**described, "row_group_rows": group_rows})
+        _publish(grown, path)
     except DbshufError as error:  # which names what nobody has asked for
-        message = error.message.replace(str(hidden), str(path))
+        message = error.message.replace(str(grown), str(path))
         raise type(error)(message, hint=error.hint) from error
     finally:
         remove(hidden)
@@ -200,6 +203,16 @@ def _group_rows(inputs: Sequence[Input], kind: str, options: InputOptions) -> in
     )
     vectors = int(_GROUP_BYTES / survey.mean_line_bytes) // VECTOR_ROWS
     return min(max(vectors, 1) * VECTOR_ROWS, _MOST_GROUP_ROWS)
+
+
+def _make_private(folder: Path, path: Path) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (OutputSpaceShort if is_full else OutputUnwritable)(
+            f"cannot make `{path}`: {error.strerror}", hint="name a folder that can be written to"
+        ) from error
 
 
 def _publish(hidden: Path, path: Path) -> None:

@@ -1,6 +1,8 @@
 """A store that is a DuckDB database; see engine.py."""
 
 import contextlib
+import os
+import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,11 +82,18 @@ class DuckdbStore:
             if info.schema is None and not packs:
                 connection.execute(statement("duckdb", "store_unpacked"))
             yield _DuckdbWriter(connection, info)
+        with contextlib.suppress(OSError):  # DuckDB leaves the log that it had no use for
+            if not (log := _log_of(info.path)).stat().st_size:
+                log.unlink()
 
     def told(self, error: Exception, path: Path) -> Exception:
         if isinstance(error, duckdb.Error | OSError | RuntimeError):
             return explained(error, path, is_written=False)
         return error
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
 
 
 def _fill(connection: Connection, columns: pa.Schema) -> None:
@@ -155,6 +164,19 @@ class _DuckdbWriter(SqlWriter):
     def __init__(self, connection: Connection, info: StoreInfo) -> None:
         super().__init__("duckdb", connection, duckdb.Error)
         self._connection, self._path = connection, info.path
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """As of any engine; the log has rows too, and nobody reads it who may not read the store.
+
+        DuckDB makes one with the umask's mode where there is none.
+        """
+        with contextlib.suppress(OSError):
+            mode = stat.S_IMODE(os.stat(self._path).st_mode) & 0o666
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(_log_of(self._path), flags, mode))
+        with super().transaction():
+            yield
 
     def info(self) -> StoreInfo:
         self._info = _describe(self._connection, self._path)

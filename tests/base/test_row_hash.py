@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dbshuf.base import row_hash
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_hash import (
     chosen_lines,
@@ -13,6 +14,7 @@ from dbshuf.base.row_hash import (
     lines_in,
     lines_of,
 )
+from dbshuf.pipeline.verify.sides import ids_of_rows
 
 SIZES = [*range(26), 63, 64, 65, 500, 2046, 2047, 2048, 2049, 5000]
 WORDS = [bytes((7 * at + size) % 251 + 1 for at in range(size)) for size in SIZES]
@@ -39,6 +41,29 @@ def test_a_line_has_one_hash_wherever_it_stands():
     ends = np.cumsum([0, *(len(one) + 1 for one in TEXTS)]).astype(np.int32)
     batch = LineBatch(np.frombuffer(text, np.uint8), ends, ((0, 0),), kept=np.array([3, 9]))
     assert pairs(hash_lines(lines_of(batch))) == [alone[3], alone[9]]
+
+
+def test_a_slice_of_lines_has_the_lines_and_ids_of_its_rows():
+    """Of two inputs, all of them or some, and of lines that carry their ids."""
+    text = b"".join(b"%d\n" % number for number in range(10))
+    ends = np.arange(0, 21, 2).astype(np.int32)
+    buffer = np.frombuffer(text, np.uint8)
+    ids = np.arange(100, 110, dtype=np.uint64)
+    for kept in (None, np.array([0, 3, 4, 8])):
+        for batch in (
+            LineBatch(buffer, ends, ((0, 0), (4, 1000)), kept),
+            LineBatch(buffer, ends, ((0, 0),), kept, ids),
+        ):
+            whole = list(zip(of_batch(batch), ids_of_rows(batch).tolist(), strict=True))
+            cut = []
+            for first, last in ((0, 3), (3, 4), (4, 10)):
+                part = batch.slice(first, last)
+                cut += zip(of_batch(part), ids_of_rows(part).tolist(), strict=True)
+            assert cut == whole
+
+
+def of_batch(batch):
+    return pairs(hash_lines(lines_of(batch)))
 
 
 def test_every_bit_of_a_row_counts():
@@ -86,6 +111,16 @@ def test_different_values_have_different_hashes_and_equal_ones_the_same(kind, va
     twice = pa.array([*values, *values, *values], kind).slice(len(values) - 1, len(values))
     found = pairs(hash_rows(pa.record_batch([twice], ["a"])))
     assert found == [once[-1], *once[:-1]]
+
+
+@pytest.mark.parametrize("most_values", [1, 3, 5])
+def test_long_lists_are_hashed_in_blocks(monkeypatch, most_values):
+    """Wherever a block ends: a list may have more values than there is memory for hashes."""
+    rows = [[[1, 2], []], None, [], [[3, 4, 5, 6, 7, 8]], [None, [9]], []] * 2
+    batch = pa.record_batch([pa.array(rows, pa.list_(pa.list_(pa.int32()))).slice(1)], ["a"])
+    whole = pairs(hash_rows(batch))
+    monkeypatch.setattr(row_hash, "_BLOCK_VALUES", most_values)
+    assert pairs(hash_rows(batch)) == whole
 
 
 def test_what_lies_behind_a_null_does_not_count():

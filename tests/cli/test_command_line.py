@@ -205,6 +205,7 @@ def test_progress_json_ends_with_the_result(run):
         "unit": "line",
         "seen_rows": None,
         "asked_rows": None,
+        "epochs": None,
     }
 
 

@@ -28,6 +28,7 @@ class Result:
     tables: tuple[str, ...] = ()
     seen_rows: int | None = None
     asked_rows: int | None = None
+    epochs: int | None = None
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from unittest import mock
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from line_sources import BLOCK, expected, make_source, read_all, streamed
-from query_tools import LINES
+from plain_readers import Unsound, assert_holds, csv_rows, json_objects
+from query_tools import LINES, decoded
 from typed_sources import piped, read_rows
 
 from dbshuf.cli import entry
@@ -58,9 +60,11 @@ def filed(data):
 
 @fuzzed
 @given(TEXTS, st.integers(4, 7), st.sampled_from([b"\n", b"\0"]), st.integers(1, 3))
+@example(b'\x04"M\x18\n\n\n', 4, b"\n", 1)
 def test_lines_are_those_that_a_split_gives(text, blocks, terminator, workers):
-    """Wherever buffers end."""
-    with filed(text) as one:
+    """Wherever buffers end; of text that begins as compressed data do, too."""
+    with filed(text) as found:
+        one = [replace(source, codec=None, window_bytes=0) for source in found]
         source = make_source(
             [*one, streamed(1, text[::-1], "gzip")],
             buffer_bytes=blocks * BLOCK,
@@ -101,12 +105,25 @@ def test_a_damaged_member_is_told_or_read_right(codec, data):
         assert rows == expected([b"".join(texts)])
 
 
+OF_CSV = [b"a", b'"', b'""', b",", b"\n", b"\r\n", b"\r", b'",', b'\n"', "é".encode(), b" ", b"\0"]
+CSV_TEXTS = st.lists(st.sampled_from(OF_CSV), max_size=30).map(b"".join)
+HEADERS = st.sampled_from([b"c,d\n", b"c\n", b'\xef\xbb\xbf"c,\n1",d\r\n', b"\n\nc,d,e\r", b""])
+
+
 @fuzzed
-@given(st.one_of(st.binary(max_size=80), TEXTS), st.integers(1, 80))
-def test_any_bytes_are_csv_or_an_error_in_words(text, block_bytes):
-    small = mock.patch.object(delimited, "_BLOCK_BYTES", block_bytes)
-    with small, contextlib.suppress(DbshufError):
-        list(read_rows([piped(text)], "csv"))
+@given(HEADERS, st.one_of(CSV_TEXTS, CSV_TEXTS, TEXTS, st.binary(max_size=80)), st.integers(1, 80))
+def test_any_bytes_are_the_rows_of_csv_or_an_error_in_words(header, text, block_bytes):
+    """Those that a plain reading gives, wherever blocks end."""
+    with mock.patch.object(delimited, "_BLOCK_BYTES", block_bytes):
+        try:
+            rows = read_rows([piped(header + text)], "csv")
+        except DbshufError:
+            rows = None
+    try:
+        wanted = csv_rows(header + text)
+    except Unsound:
+        wanted = None
+    assert rows == wanted
 
 
 OF_JSON = r"""{ } [ ] : , " "a" "\u00e9" "\ud800" 1 -0 1e999 tru true null NaN \
@@ -134,6 +151,49 @@ def test_json_lines_are_taken_if_python_takes_them(text):
     with contextlib.suppress(DbshufError), filed(text.encode()) as one:
         json_structure(one, b"\n", needs="nothing")
         assert all(map(is_object, lines)), text
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text('a"\\é\n\0😀 \u2028', max_size=8),
+)
+JSON_VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyé ", max_size=2), inner),
+    max_leaves=6,
+)
+ROWS = st.lists(st.dictionaries(st.sampled_from("abcé"), JSON_VALUES, max_size=3), min_size=1)
+STYLES = st.tuples(st.booleans(), st.sampled_from([(",", ":"), (" , ", "\t:  ")]))
+
+
+@fuzzed
+@given(ROWS, STYLES, st.data())
+def test_json_lines_are_the_values_that_python_gives(rows, style, data):
+    """Or an error in words, where a line is damaged."""
+    is_ascii, separators = style
+    lines = [json.dumps(row, ensure_ascii=is_ascii, separators=separators) for row in rows]
+    is_damaged = data.draw(st.booleans())
+    if is_damaged:
+        number = data.draw(st.integers(0, len(lines) - 1))
+        line, at = lines[number], data.draw(st.integers(0, len(lines[number])))
+        put = data.draw(st.sampled_from([*'{}[]:,"\\ 1e-.0nu', ""]))
+        lines[number] = line[:at] + put + line[at + data.draw(st.integers(0, 2)) :]
+    try:
+        with filed("\n".join(lines).encode()) as one:
+            structure = json_structure(one, b"\n", needs="nothing")
+        lines = [line for line in lines if line.strip(" \t\r")]
+        _, found = decoded(lines, structure)
+    except DbshufError:
+        assert is_damaged
+        return
+    kinds = json.loads(structure)
+    wanted = json_objects(lines)
+    if kinds:
+        for row, value in zip(found.to_pylist(), wanted, strict=True):
+            assert_holds(row, value, kinds)
 
 
 OF_SQL = r"""line raw bytes select from lines ( ) ' " , ; -- /* * = > 1 '' x count(*) over and ::

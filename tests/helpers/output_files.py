@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME
+from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME, SUMS_NAMES
 
 MARKS = sorted((MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME))
 
@@ -10,4 +10,4 @@ MARKS = sorted((MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME))
 def data_files(folder: Path) -> list[Path]:
     """Return all files below a folder that hold rows, by name."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in files if path.name not in (*MARKS, CARD_NAME)]
+    return [path for path in files if path.name not in (*MARKS, *SUMS_NAMES, CARD_NAME)]

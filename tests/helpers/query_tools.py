@@ -43,6 +43,19 @@ def place(row):
     return f"`a.txt` at row {row}"
 
 
+def decoded(lines, structure, where=None, select=None):
+    """The rows of JSON lines, and their schema."""
+    query = RowQuery(where, select, LINES, json_structure=structure)
+    evaluator = query.evaluator()
+    batch = relation(lines).select(sorted(query.columns))
+    try:
+        kept, found = evaluator.run(batch, place)
+    finally:
+        evaluator.close()
+    assert found.schema.equals(query.schema)
+    return kept.tolist(), found
+
+
 def run_rows(where, select, batch, **options):
     """Keep and select rows of one chunk: the row numbers and the rows."""
     query = RowQuery(where, select, batch.schema, **options)

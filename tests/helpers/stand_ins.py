@@ -23,6 +23,7 @@ class Result:
     tables: tuple[str, ...] = ()
     seen_rows: int | None = None
     asked_rows: int | None = None
+    epochs: int | None = None
 
 class Plan:
     def __init__(self, options):
@@ -32,6 +33,9 @@ class Plan:
     def to_json(self):
         return {"inputs": list(self.options.inputs)}
 
+def planned(options, progress):
+    return plan.plan_of(options)
+
 def run(plan, progress):
     progress.stage("read", 100)
     progress.advance(100)
@@ -40,7 +44,7 @@ def run(plan, progress):
 plan = types.ModuleType("dbshuf.plan.make_plan")
 pipeline = types.ModuleType("dbshuf.pipeline.shuffle")
 plan.plan_of = Plan
-pipeline.Result, pipeline.run = Result, run
+pipeline.Result, pipeline.planned, pipeline.run = Result, planned, run
 sys.modules["dbshuf.plan.make_plan"], sys.modules["dbshuf.pipeline.shuffle"] = plan, pipeline
 """
 

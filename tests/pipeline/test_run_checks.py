@@ -86,3 +86,29 @@ def test_a_line_that_the_reader_skips_is_caught(corpus, monkeypatch):
 
     monkeypatch.setattr(Arena, "split", skip_first)
     refused(corpus)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[(2, 1), (1, 5)]],
+        [[(1, 5), (1, 4)]],
+        [[(1, 5)], [(1, 5)]],
+        [[(1, 5)], [(0, 9)]],
+        [[(1, 5), (2, 1)], [(2, 0), (3, 1)]],
+    ],
+)
+def test_rows_that_are_not_in_the_order_of_leads_and_keys_are_noticed(rows):
+    """Within a window, and from one to the next; a smaller key after a greater lead is no fault."""
+
+    def windows(parts):
+        for part in parts:
+            leads, keys = np.array(part, np.uint64).T
+            lines = pa.array([b"x\n"] * len(part), pa.binary())
+            yield Window.of_lines(lines, keys.copy(), leads.copy())
+
+    whole = sorted({row for part in rows for row in part})
+    assert list(checked(windows([[row] for row in whole]), Tally()))
+    assert list(checked(windows([whole]), Tally()))
+    with pytest.raises(CheckFailed):
+        list(checked(windows(rows), Tally()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dbshuf.base.key import row_keys, seed_words
+from dbshuf.base.key import ids_of, row_keys, seed_words
 from dbshuf.errors import UsageError
 from dbshuf.plan.splits import parse_splits
 
@@ -12,7 +12,7 @@ IDS = np.arange(100_000, dtype=np.uint64) * np.uint64(97)
 
 def members(text, split_seed, seed):
     splits = parse_splits(text, split_seed)
-    return splits.of_keys(row_keys(IDS, seed), seed_words(seed))
+    return splits.of_ids(ids_of(row_keys(IDS, seed), seed_words(seed)))
 
 
 def test_a_row_stays_in_its_split_under_every_seed_of_the_order():

@@ -85,6 +85,19 @@ def test_memory_that_the_system_refuses_is_known_before_work(strategy, start, wo
     assert code == 0, err
 
 
+@pytest.mark.parametrize("command", ["verify", "report"])
+def test_memory_that_is_refused_is_known_before_files_are_compared(command, start, work):
+    """As of a shuffle."""
+    page = ("-o", "page.html") if command == "report" else ()
+    args = (command, "in.txt", "in.txt", *page, "--memory", "400MB", "--threads", 2)
+    code, err = limited(start, resource.RLIMIT_AS, 700 << 20, *args)
+    assert code == errors.MemoryRefused.exit_code, err
+    (named,) = re.findall(r"ulimit -v (\d+)", err)
+    code, err = limited(start, resource.RLIMIT_AS, int(named) << 10, *args)
+    assert code == 0, err
+    assert (work / "page.html").exists() == (command == "report")
+
+
 def test_memory_by_default_follows_the_limit_of_the_system(start, work):
     """Who names no --memory is not sent away for half of the machine's being too much."""
     code, err = limited(start, resource.RLIMIT_AS, 1200 << 20, "plan", "in.txt", "--threads", 2)

@@ -105,7 +105,7 @@ def test_json_lines_name_the_column_and_the_way_out(cli, home):
     """An object with two members of one name is another value to each reader."""
     written(home / "in.parquet", twins().select([0, 1, 3]))
     ran = cli("shuffle", "in.parquet", "-o", "out.jsonl")
-    check_told(ran, "2 columns `a`", "--select '*'", "a_0, a_2", codes=[22])
+    check_told(ran, "two columns `a`", "--select '*'", "a_0, a_2", codes=[22])
     ran = cli("shuffle", "in.parquet", "--format", "jsonl", "--select", "*", "--take", 1)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(b'{"a_0":'), ran.out

@@ -327,11 +327,13 @@ def test_stores_streams_sql_pages_and_numbers_have_the_same_order(run, home):
     assert [line.encode() + b"\n" for line in first + rest] == want
 
 
-def test_the_order_is_verified_with_its_option_or_by_the_manifest(run, home):
+def test_the_order_is_verified_with_its_option(run, home):
     """Without the option it is another order, and that is said."""
     run("s", spread=GROUP, shards=3)
     inputs = [home / "a.txt"]
-    assert dbshuf.verify(inputs, home / "s", order=True).order == "same"
+    assert dbshuf.verify(inputs, home / "s", order=True, spread=GROUP).order == "same"
+    with pytest.raises(UsageError, match="rows were ordered by --spread"):
+        dbshuf.verify(inputs, home / "s", order=True)
     assert dbshuf.verify(inputs, home / "s", seed=42, spread=GROUP).order == "same"
     told = json.loads((home / "s/_manifest.json").read_text())["options"]
     assert told["spread"] == GROUP

@@ -1,9 +1,11 @@
 """Rows stay where they are: not in messages, and not in files that others can read."""
 
 import os
+import stat
 
 import pytest
 
+import dbshuf
 from dbshuf.base.block_io import BlockFile
 from dbshuf.base.owner import lock_owner
 
@@ -65,3 +67,80 @@ def test_no_link_is_followed_where_temporary_files_are_made(home):
     assert fd is not None
     os.close(fd)
     assert theirs.read_bytes() == b"kept"
+
+
+class Looking:
+    """A progress that notes what others could open while a run is at work."""
+
+    def __init__(self, folder, known):
+        self.folder, self.known, self.open = folder, known, set()
+
+    def advance(self, count):
+        for below, folders, names in os.walk(self.folder):
+            folders[:] = [one for one in folders if not self.is_private(os.path.join(below, one))]
+            paths = {os.path.join(below, name) for name in names}
+            self.open |= {one for one in paths - self.known if not self.is_private(one)}
+
+    def stage(self, name, total_bytes):
+        self.advance(0)
+
+    def close(self):
+        self.advance(0)
+
+    @staticmethod
+    def is_private(path):
+        try:
+            return stat.S_IMODE(os.lstat(path).st_mode) & 0o077 == 0
+        except FileNotFoundError:
+            return True
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        ("out.txt", {"strategy": "partition"}),
+        ("out.parquet", {"strategy": "spill", "manifest": "m.json"}),
+        ("out", {"shards": 3}),
+        ("split.txt", {"split": "a=0.5,b=0.5"}),
+        ("out.txt", {"work_dir": "work", "manifest": "m.json"}),
+        ("out", {"work_dir": "work", "shards": 3}),
+        ("out.txt", {"engine": "sqlite"}),
+    ],
+    ids=str,
+)
+def test_nothing_that_grows_can_be_read_by_others(output, options, tmp_path, monkeypatch):
+    """At any step until it is shown; then it has the mode of the umask."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_bytes(b"".join(b"%d\n" % number for number in range(200_000)))
+    looking = Looking(tmp_path, {str(tmp_path / "in.txt")})
+    old = os.umask(0o022)
+    try:
+        dbshuf.shuffle("in.txt", output, memory="3GB", progress=looking, **options)
+    finally:
+        os.umask(old)
+    final = {path for path in tmp_path.rglob("*") if path.name != "in.txt"}
+    assert looking.open <= {str(path) for path in final}  # those that were shown
+    shown = {path: stat.S_IMODE(path.stat().st_mode) for path in final}
+    assert set(shown.values()) <= {0o644, 0o755}
+
+
+@pytest.mark.parametrize("name", ["rows.duckdb", "rows.sqlite"])
+def test_the_logs_of_a_store_are_read_by_who_may_read_the_store(name, tmp_path, monkeypatch):
+    """They hold rows; and a new store is made where nobody looks."""
+    monkeypatch.chdir(tmp_path)
+    for part in range(4):
+        lines = b"".join(b"%d %d\n" % (part, number) for number in range(3000))
+        (tmp_path / f"{part}.txt").write_bytes(lines)
+    known = {str(tmp_path / f"{part}.txt") for part in range(4)}
+    looking = Looking(tmp_path, known | {str(tmp_path / name)})
+    old = os.umask(0o022)
+    try:
+        dbshuf.ingest(name, "0.txt", memory="3GB")
+        assert stat.S_IMODE(os.stat(name).st_mode) == 0o644
+        os.chmod(name, 0o600)
+        dbshuf.ingest(name, ["1.txt", "2.txt", "3.txt"], memory="3GB", progress=looking)
+    finally:
+        os.umask(old)
+    assert looking.open == set()
+    assert sorted(os.listdir()) == sorted([name, *(f"{part}.txt" for part in range(4))])
+    assert dbshuf.export(name, "out.txt", memory="3GB").rows == 12_000

@@ -206,6 +206,13 @@ def test_what_cannot_be_done_is_told(sources, home, monkeypatch):
         dbshuf.report(lines, lines / "page.html")
     with pytest.raises(OutputUnwritable, match="there is no directory"):
         dbshuf.report(lines, home / "nowhere/page.html")
+    dbshuf.ingest(home / "rows.duckdb", lines, memory="3GB")
+    with pytest.raises(UsageError, match="is a store, and rows in it have no places"):
+        dbshuf.report(lines, page, inputs=home / "rows.duckdb")
+    statement = "select line from lines where bytes > 3"
+    dbshuf.shuffle(lines, home / "few", shards=2, sql=statement, memory="3GB")
+    with pytest.raises(UsageError, match="was made by --sql"):
+        dbshuf.report(home / "few", page, inputs=lines)
     monkeypatch.setattr(reporting, "find_spec", lambda name: None if name == "scipy" else name)
     with pytest.raises(ExtraMissing, match="a report needs scipy") as caught:
         dbshuf.report(lines, page)

@@ -1,5 +1,6 @@
 """--work-dir: whatever ends a run, the same command goes on to the same bytes."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -15,11 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from kept_runs import Death, Told, die_at, digest, run, seal_everything
+from kept_runs import Death, Told, die_at, digest, dying, run, seal_everything
 from output_files import MARKS
 from recorded_writes import Recorder, clear, disks, lay_out
 
-from dbshuf.api import shuffle, verify_files
+from dbshuf.api import ingest, shuffle, verify_files
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.cli.clean import clean
 from dbshuf.cli.options import CleanArguments
@@ -237,9 +238,52 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with monkeypatch.context() as patched:
         patched.setattr(identity, "_FORMAT", 99)
-        with pytest.raises(RunDiffers, match="the version of journal was `2`, and is `99`"):
+        with pytest.raises(RunDiffers, match="the version of journal was `3`, and is `99`"):
             run(work_dir="work", **SHARDS)
     run(work_dir="work", **SHARDS)
+
+
+@pytest.mark.parametrize("output", ["out", "out.txt"])
+@pytest.mark.parametrize("at", [(2, "runs"), (1, "output"), (2, "begun"), (1, "publishing")])
+def test_a_change_that_nothing_shows_is_read(folder, output, at):
+    """In the middle of a file, of the same size and time: what was read of it is read again."""
+    options = {**SHARDS, "output": output, "shards": 3 if output == "out" else None}
+    shutil.copytree(folder / "small", folder / "b")
+    options["inputs"] = ("a.txt", "b", "small")
+    records = died(folder, *at, **options)
+    path = folder / "a.txt"
+    data, found = path.read_bytes(), path.stat()
+    middle = len(data) // 2
+    assert middle > 2 * identity._SUMMED_BYTES
+    inner = slice(middle - 1000, middle + 1000)
+    path.write_bytes(
+        data[: inner.start] + data[inner].replace(b"x", b"y") + data[inner.stop :],
+    )
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    changed = path.read_bytes()
+    path.chmod(0o600)
+    run(**{**options, "output": f"new{output}"})
+    assert os.path.getsize(path) == len(data)
+    told = Told()
+    with contextlib.suppress(Death), dying(2):  # the next one goes on with what was read since
+        run(told, work_dir="work", **options)
+    assert [text for text in told.texts if "`a.txt` may have been written to" in text]
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert not [text for text in told.texts if "may have been" in text]
+    assert path.read_bytes() == changed
+    assert digest(folder / output) == digest(folder / f"new{output}")
+    assert records
+
+
+def test_a_store_that_was_added_to_is_another_one(folder):
+    """By its size or its time."""
+    ingest("s.duckdb", "a.txt", memory="3GB")
+    options = {"inputs": (), "store": "s.duckdb", "output": "out", "shards": 3}
+    died(folder, 1, "runs", **options)
+    os.utime("s.duckdb", ns=(0, 1))
+    with pytest.raises(RunDiffers, match=r"time of change \(ns\) of the store was .*, and is `1`"):
+        run(work_dir="work", **options)
 
 
 def test_a_drawn_seed_is_kept(folder):
@@ -314,6 +358,23 @@ def test_death_within_the_renames_ends_with_all_that_a_directory_has(options, fo
     assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
     assert Manifest.read("m.json").outputs == wanted_manifest.outputs
     assert not (folder / "work").exists()
+
+
+@pytest.mark.parametrize(("output", "shards"), [("out", 3), ("out.txt", None)])
+def test_an_output_that_waits_is_private_until_it_is_shown(output, shards, folder):
+    """Then it has the umask's mode, whichever process began it."""
+    old = os.umask(0o022)
+    try:
+        options = {**SHARDS, "output": output, "shards": shards}
+        assert died(folder, 1, "publishing", **options)
+        hidden = [path for path in folder.iterdir() if path.name.startswith(f".{output}.")]
+        assert len(hidden) == 2  # the output, and the record of whose it is
+        assert all(path.stat().st_mode & 0o077 == 0 for path in hidden)
+        run(work_dir="work", **options)
+        mode = (folder / output).stat().st_mode & 0o777
+    finally:
+        os.umask(old)
+    assert mode == (0o644 if shards is None else 0o755)
 
 
 def test_a_work_dir_is_one_runs_alone(folder):

@@ -173,6 +173,16 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
     assert [name for name in os.listdir() if name.startswith(".")] == []
 
 
+def test_spark_reads_folders_of_values_as_they_were(session: object, home: Path) -> None:
+    """What its own writer would have escaped, and null."""
+    texts = ["a/b", "x=y", "100%", "q?*", "é雪 ", "'[", "\\", "plain", None]
+    pq.write_table(pa.table({"v": texts * 2, "t": texts * 2}), home / "in.parquet")
+    dbshuf.shuffle(home / "in.parquet", home / "out", seed=1, memory="2GB", partition_by="v")
+    found = session.read.parquet(str(home / "out")).select("t", "v").collect()
+    assert len(found) == 2 * len(texts)
+    assert all(row.t == row.v for row in found)
+
+
 def test_an_error_in_a_task_is_told_as_without_spark(
     session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

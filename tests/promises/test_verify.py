@@ -2,12 +2,17 @@
 
 import gzip
 import json
+import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import DBSHUF
+from paths import HELPERS
 
 from dbshuf.errors import VerifyFailed
+from dbshuf.units import parse_bytes
 
 
 @pytest.fixture
@@ -92,12 +97,30 @@ def test_what_makes_no_sense_is_told_before_any_work(cli, shuffled):
 
 
 @pytest.mark.fresh
-def test_memory_stays_under_the_cap_where_every_row_differs(home, measured):
+@pytest.mark.parametrize(
+    ("cap", "by"),
+    [("300MB", DBSHUF), ("260MB", (sys.executable, str(HELPERS / "threads_apart.py")))],
+)
+def test_memory_stays_under_the_cap_where_every_row_differs(home, measured, cap, by):
     """The differences of 1.2 million rows take 190 MB, and wait on disk."""
     numbers = pa.array(range(600_000), pa.int64())
     pq.write_table(pa.table({"n": numbers}), home / "in.parquet")
     pq.write_table(pa.table({"n": pa.array(range(600_000, 1_200_000))}), home / "out.parquet")
-    ran = measured("verify", "in.parquet", "out.parquet", "--memory", "300MB", "-q")
+    ran = measured("verify", "in.parquet", "out.parquet", "--memory", cap, "-q", by=by)
     assert ran.code == VerifyFailed.exit_code, ran.err
     assert "600,000 rows are missing and 600,000 rows are added" in ran.err
-    assert ran.peak_rss_bytes < 300_000_000
+    assert ran.peak_rss_bytes < parse_bytes(cap)
+
+
+@pytest.mark.fresh
+def test_memory_stays_under_the_cap_where_rows_are_lists_of_small_numbers(home, measured):
+    """A value of a byte has a hash of 16, and a batch has millions of them."""
+    values = np.arange(30_000_000, dtype=np.uint8)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.int8)), 10_000)
+    table = pa.table({"v": lists.cast(pa.list_(pa.int8()))})
+    pq.write_table(table, home / "in.parquet", row_group_size=500)
+    pq.write_table(table.slice(1), home / "out.parquet", row_group_size=500)
+    ran = measured("verify", "in.parquet", "out.parquet", "--memory", "260MB", "-q")
+    assert ran.code == VerifyFailed.exit_code, ran.err
+    assert "1 row is missing and 0 rows are added" in ran.err
+    assert ran.peak_rss_bytes < 260_000_000

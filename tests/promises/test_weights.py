@@ -184,6 +184,11 @@ def test_verify_checks_the_weighted_order(run, home):
         dbshuf.verify([home / "a.txt"], home / "out.txt", weight="bytes", **told)
     with pytest.raises(UsageError, match="the order is not checked"):
         dbshuf.verify([home / "a.txt"], home / "out.txt", weight=WEIGHT, memory="3GB")
+    run("shards/", shards=2)
+    told = {"order": True, "memory": "3GB"}
+    dbshuf.verify([home / "a.txt"], home / "shards", weight=WEIGHT, **told)
+    with pytest.raises(UsageError, match="the rows were ordered by --weight"):
+        dbshuf.verify([home / "a.txt"], home / "shards", **told)
 
 
 def test_a_stream_goes_on_within_the_weighted_order(home):

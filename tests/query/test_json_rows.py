@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_tools import LINES, place, relation
+from plain_readers import assert_holds
+from query_tools import LINES, decoded, relation
 
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.json_columns import infer_json_structure
@@ -33,40 +34,6 @@ objects = st.dictionaries(st.sampled_from(["a", "b", "é", "d d", "e'\""]), valu
 def chunked(lines, size):
     """Batches of some lines each."""
     return [relation(lines[at : at + size], at) for at in range(0, len(lines), size)]
-
-
-def decoded(lines, structure, where=None, select=None):
-    """The rows of JSON lines, and their schema."""
-    query = RowQuery(where, select, LINES, json_structure=structure)
-    evaluator = query.evaluator()
-    batch = relation(lines).select(sorted(query.columns))
-    try:
-        kept, found = evaluator.run(batch, place)
-    finally:
-        evaluator.close()
-    assert found.schema.equals(query.schema)
-    return kept.tolist(), found
-
-
-def assert_holds(found, value, kind):
-    """Check that a value of a column is the one of the object."""
-    if value is None or found is None:
-        assert found is None
-        assert value is None or kind == "JSON" or value == {}
-    elif kind == "JSON":
-        assert json.loads(found) == value
-        assert type(json.loads(found)) is type(value)
-    elif isinstance(kind, dict):
-        assert set(value) <= set(kind)
-        for key, inner in kind.items():
-            assert_holds(found[key], value.get(key), inner)
-    elif isinstance(kind, list):
-        assert len(found) == len(value)
-        for one, other in zip(found, value, strict=True):
-            assert_holds(one, other, kind[0])
-    else:
-        assert found == value
-        assert isinstance(value, bool) == (kind == "BOOLEAN")
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -57,6 +57,23 @@ def test_objects_give_what_files_give(cli: Cli, home: Path, bucket: Bucket) -> N
     assert (home / "remote.txt").read_bytes() == (home / "local.txt").read_bytes()
 
 
+def test_files_here_are_paired_with_objects(cli: Cli, home: Path, bucket: Bucket) -> None:
+    """A translation may lie elsewhere, compressed or not."""
+    for name, data in (("a", lines(3000)), ("b", lines(3000, "b")), ("c", zstd(lines(3000, "c")))):
+        (home / name).write_bytes(data)
+        bucket.put(name, data)
+    outputs = [("-o", f"{where}.{{name}}") for where in ("local", "remote")]
+    assert (
+        cli("shuffle", "a", "--paired", "b", "--paired", "c", *outputs[0], "--seed", "7").code == 0
+    )
+    elsewhere = ("--paired", f"{bucket.url}/b", "--paired", f"{bucket.url}/c")
+    ran = cli("shuffle", "a", *elsewhere, *outputs[1], "--seed", "7")
+    assert ran.code == 0, ran.err
+    for name in "abc":
+        local = (home / f"local.{name}").read_bytes()
+        assert (home / f"remote.{name}").read_bytes() == local
+
+
 @pytest.fixture(params=["s3", "gs", "https", "https without ranges", "hf"])
 def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
     """Where the tests lay inputs: each kind of host."""

@@ -10,6 +10,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,46 +57,57 @@ class Differences:
         folder      for what does not fit
         """
         self._wanted, self._folder = wanted, folder
-        self._most_rows = max(room_bytes // _ROW_BYTES, 1)
+        self._most_rows = max(room_bytes // _ROW_BYTES, 2)
+        self._step = self._most_rows // 2  # what is left by a settling is no more than that
         partitions = int(rows / (self._most_rows * _FILL)) + 1
         self._partitions = min(partitions, _MOST_PARTITIONS)
         self._lock = threading.Lock()
         self._waiting: list[Entry] = []
         self._rows = 0
         self._spilled: _Spilled | None = None
+        # All is merged by one thread: of what a thread frees, the C library keeps up to 32 MiB
+        # for that thread alone, which of every reader would be as much as the room itself.
+        self._merger = ThreadPoolExecutor(1)
 
     def add(self, hashes: Hashes, ids: U64, sign: int) -> None:
         """Count rows: 1 of the inputs, -1 of the outputs. Raises TempSpaceShort, TempUnusable."""
         rows = np.flatnonzero(self._wanted[bucket_of(hashes).astype(np.intp)])
         if not len(rows):
             return
-        taken = Entry(hashes.take(rows), np.full(len(rows), sign, np.int64), ids[rows])
-        with self._lock:
-            self._waiting.append(taken)
-            self._rows += len(rows)
-            if self._rows > self._most_rows:
-                self._settle()
+        for first in range(0, len(rows), self._step):
+            part = rows[first : first + self._step]
+            taken = Entry(hashes.take(part), np.full(len(part), sign, np.int64), ids[part])
+            with self._lock:
+                if self._rows + len(part) > self._most_rows:
+                    self._merger.submit(self._settle, self._most_rows - self._step).result()
+                self._waiting.append(taken)
+                self._rows += len(part)
 
     def found(self) -> Iterator[Entry]:
         """Yield what does not even out, a partition at a time."""
         if self._spilled is None:
-            yield _merged(self._waiting)
+            yield self._merger.submit(_merged, self._waiting).result()
             return
         if self._waiting:
-            self._spilled.append(_merged(self._waiting))
+            self._merger.submit(self._settle, 0).result()
         for partition in range(self._partitions):
-            yield _merged([self._spilled.read(partition)])
+            yield self._merger.submit(self._merged_partition, partition).result()
 
     def close(self) -> None:
         """Give the disk back."""
+        self._merger.shutdown()
         if self._spilled is not None:
             self._spilled.close()
 
-    def _settle(self) -> None:
-        """Merge what waits, and spill it unless that was enough."""
+    def _merged_partition(self, partition: int) -> Entry:
+        assert self._spilled is not None
+        return _merged([self._spilled.read(partition)])
+
+    def _settle(self, most_rows: int) -> None:
+        """Merge what waits, and spill it if more than so many rows are left."""
         merged = _merged(self._waiting)
         self._waiting, self._rows = [merged], len(merged.net)
-        if self._rows > self._most_rows // 2:
+        if self._rows > most_rows:
             if self._spilled is None:
                 self._spilled = _Spilled(self._folder / "differences", self._partitions)
             self._spilled.append(merged)

@@ -165,6 +165,16 @@ def manifest_of(output: str, manifest: str | None) -> Manifest:
     return Manifest.read(path)
 
 
+def check_one_order(output: str, manifest: str | None) -> None:
+    """Raise UsageError where the manifest of an output says that it has several orders."""
+    path = Path(output, MANIFEST_NAME) if manifest is None else Path(manifest)
+    if path.is_file() and "split" in Manifest.read(path).options:
+        raise UsageError(
+            f"`{output}` is of --split, and each split has an order of its own",
+            hint="pass --no-order: the rows are compared without",
+        )
+
+
 def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
     """Return the folder that names are below, and the list of them."""
     for name in (output, manifest):

@@ -22,7 +22,7 @@ from dbshuf.base.window import Window
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
 from dbshuf.pipeline.shuffle import ordered
-from dbshuf.pipeline.verify.sides import Side
+from dbshuf.pipeline.verify.sides import Side, from_store
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.units import MIB
@@ -56,7 +56,7 @@ def first_misplaced(
     assert options.seed is not None
     memory = memory_cap(options) - _READING_BYTES
     kind = inputs.plan.target.format
-    plan = make_plan(replace(options, memory=memory, output=os.devnull, format=kind))
+    plan = make_plan(replace(from_store(options), memory=memory, output=os.devnull, format=kind))
     words, row = plan.words, 0
     with (
         contextlib.closing(ordered(plan, reporter, Tally())) as windows,
@@ -88,10 +88,10 @@ def first_misplaced(
 
 def _hashes(window: Window, side: Side) -> Hashes:
     if not window.is_lines:
-        return side.hash_(RowBatch(window.batch, window.keys))[0]
+        return side.hashes(RowBatch(window.batch, window.keys))[0]
     data = window.lines.buffers()[2] or b""
     offsets = window.bounds.astype(np.int32)
-    return side.hash_(LineBatch(np.frombuffer(data, np.uint8), offsets, ((0, 0),)))[0]
+    return side.hashes(LineBatch(np.frombuffer(data, np.uint8), offsets, ((0, 0),)))[0]
 
 
 def _in_file_order(side: Side) -> Generator[tuple[Hashes, U64]]:
@@ -103,7 +103,7 @@ def _in_file_order(side: Side) -> Generator[tuple[Hashes, U64]]:
         alone = replace(plan, inputs=(one,), layout=layout)
         with contextlib.closing(open_scan(alone, plan.temp_dir, lambda size: None)) as feed:
             for batch in feed.batches(buffer):
-                hashes, ids = side.hash_(batch)
+                hashes, ids = side.hashes(batch)
                 if len(ids):
                     yield hashes, ids
             feed.check()

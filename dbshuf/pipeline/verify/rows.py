@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dbshuf.base.layout import PIECE_ROW_BYTES
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.base.progress import Progress
@@ -19,7 +18,7 @@ from dbshuf.errors import InputUnreadable, UsageError, VerifyFailed
 from dbshuf.options import Options
 from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.order import first_misplaced
-from dbshuf.pipeline.verify.sides import Rows, Side, ids_of_rows, open_sides
+from dbshuf.pipeline.verify.sides import HASHING_BYTES, Rows, Side, ids_of_rows, open_sides
 from dbshuf.pipeline.verify.totals import Totals
 from dbshuf.plan.arrangement import option_of
 from dbshuf.plan.plan import Plan
@@ -157,8 +156,8 @@ def verify_rows(
         )
     rows_alone = replace(options, weight=None, group=None, within=None, spread=None)
     inputs, outputs = open_sides(rows_alone, output, sample)
-    if checks_order and any(one.pipe is not None for one in inputs.plan.inputs):
-        raise _not_again("--order reads them twice")
+    if checks_order:
+        _check_orderable(inputs.plan)
     ours, theirs = Totals(), Totals()
     inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
     outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
@@ -187,6 +186,19 @@ def verify_rows(
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
     )
+
+
+def _check_orderable(plan: Plan) -> None:
+    """Raise InputUnreadable or UsageError where a second order need not be the first."""
+    if any(one.pipe is not None for one in plan.inputs):
+        raise _not_again("--order reads them twice")
+    whole = plan.shape.whole_query
+    if whole is not None and not whole.has_id:
+        raise UsageError(
+            "the order of a --sql whose result has no column `id` cannot be checked: its rows are"
+            " numbered as DuckDB gives them, which is another order each time",
+            hint="pass --no-order; or carry it: select id, ...",
+        )
 
 
 def _not_again(why: str) -> InputUnreadable:
@@ -270,8 +282,7 @@ def _room(*plans: Plan) -> int:
     left = []
     for plan in plans:
         layout = plan.layout
-        hashed = layout.piece_rows * PIECE_ROW_BYTES
-        reading = int(layout.buffer_bytes * (plan.shape.copies + 1)) + hashed
+        reading = int(layout.buffer_bytes * (plan.shape.copies + 1)) + HASHING_BYTES
         left.append(plan.memory_bytes - layout.base_bytes - layout.workers * reading)
     return max(min(left) * 3 // 4, _LEAST_ROOM_BYTES)
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64, row_keys
 from dbshuf.base.line_batch import LineBatch
-from dbshuf.base.process_memory import relieve
+from dbshuf.base.process_memory import release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
@@ -54,11 +54,14 @@ from dbshuf.sink.formats.row_text import ValueUnfit
 from dbshuf.sink.single_file import row_text
 from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
 from dbshuf.source.inputs import STDIN, resolve_inputs
+from dbshuf.store.opening import is_store
 from dbshuf.units import MIB
 
 BESIDE_ROWS = (SUMS_NAME, CARD_NAME)  # in a directory of shards, and no rows
-# Made of rows at a time: their text, or their values as another type.
+# Hashed at a time, whatever is read at a time: rows, and of typed ones their text, or their values
+# as another type. A row takes up to 100 bytes meanwhile: hashes, ids, places, and spare lanes.
 _STEP_BYTES, _STEP_ROWS = MIB, 1 << 16
+HASHING_BYTES = 100 * _STEP_ROWS + 2 * _STEP_BYTES
 _LINES = pa.schema([("line", pa.binary())])
 
 Rows = LineBatch | RowBatch
@@ -70,7 +73,7 @@ class Side:
     """Inputs or outputs.
 
     plan   how they are read
-    hash_  what is read -> hashes and ids of its rows, or of the share of them that is looked at
+    hash_  some rows -> hashes and ids of them, or of the share of them that is looked at
     """
 
     name: str
@@ -78,7 +81,7 @@ class Side:
     hash_: Callable[[Rows], tuple[Hashes, U64]]
 
     def scan(self, take: Callable[[Rows], None], reporter: Progress) -> None:
-        """Give all that is read to `take`, which several threads call.
+        """Give all that is read to `take`, which several threads call, in pieces to hash.
 
         Raises  what reading raises, and InputChanged
         """
@@ -94,9 +97,13 @@ class Side:
             contextlib.closing(open_scan(plan, folder, advance)) as feed,
         ):
 
+            def take_all(batch: Rows) -> None:
+                for piece in pieces(batch):
+                    take(piece)
+
             def work(worker: int) -> None:
                 for batch in feed.batches(aligned_buffer(plan.layout.buffer_bytes)):
-                    take(batch)
+                    take_all(batch)
                     del batch
                     if stop.is_set():
                         raise Stopped
@@ -107,6 +114,11 @@ class Side:
 
             run_workers(min(plan.layout.workers, feed.most_workers), work, end)
             feed.check()
+        release_unused()  # what threads that have ended freed, other ones need not find
+
+    def hashes(self, batch: Rows) -> tuple[Hashes, U64]:
+        """Hash rows of any number; see `hash_`."""
+        return _joined([self.hash_(piece) for piece in pieces(batch)])
 
     def place(self, row: int) -> str:
         """Name the place of a row by its id, for messages."""
@@ -143,6 +155,7 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     """
     exclude = BESIDE_ROWS if _is_many(output) else ()
     kind = _kind_of_output(output, exclude, options.format)
+    options = from_store(options)
     wanted = replace(options, output=os.devnull, format=kind, strategy="partition")
     plan = make_plan(wanted, reads_only=True)
     is_text = kind in ("txt", "jsonl")
@@ -154,8 +167,8 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
             format=kind,
             strategy="partition",
             input_format="lines" if is_text else kind,
-            zero_terminated=options.zero_terminated and kind == "txt",
-            header=options.header,
+            zero_terminated=plan.terminator == b"\0" and kind == "txt",
+            header=options.header or plan.header.count(plan.terminator),
             binary=options.binary,
             hive=None if is_text else False,
             memory=options.memory,
@@ -177,6 +190,19 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     plain = value_texts if is_of_text else partial(_cast, schema=schema)
     form = partial(_as_columns, plain=plain, share=share)
     return Side("inputs", plan, form), Side("outputs", written, form)
+
+
+def from_store(options: Options) -> Options:
+    """Return options that read a store where the one input is one, as `export` does.
+
+    With --table it is a database as any other.
+    """
+    if len(options.inputs) != 1 or options.table is not None or options.input_format is not None:
+        return options
+    (name,) = options.inputs
+    if not os.path.isfile(name) or not is_store(name):
+        return options
+    return replace(options, inputs=(), store=name)
 
 
 def _is_many(output: str) -> bool:
@@ -274,6 +300,20 @@ def _is_large(kind: Any) -> bool:
 # --- from what is read to hashes -------------------------------------------------------
 
 
+def pieces(batch: Rows) -> Iterator[Rows]:
+    """Yield rows again, few enough that they are hashed in HASHING_BYTES, but at least one.
+
+    A batch holds as many as its bytes are, and of short ones that is a million.
+    """
+    if isinstance(batch, LineBatch):
+        for first in range(0, batch.rows, _STEP_ROWS):
+            yield batch.slice(first, min(first + _STEP_ROWS, batch.rows))
+        return
+    for part in batch.cut(_STEP_BYTES):
+        for first in range(0, len(part.ids), _STEP_ROWS):
+            yield part.slice(first, min(first + _STEP_ROWS, len(part.ids)))
+
+
 def _as_lines(
     batch: Rows, *, lines: Callable[[Any], Iterable[Lines]], share: float | None
 ) -> tuple[Hashes, U64]:
@@ -330,7 +370,7 @@ def _encoder(plan: Plan) -> Callable[[Rows], Iterator[Lines]]:
 
     def lines(batch: Rows) -> Iterator[Lines]:
         if isinstance(batch, RowBatch):
-            yield from (encoded(piece.batch) for piece in _pieces(batch))
+            yield encoded(batch.batch)
         elif is_text:
             yield lines_of(batch)
         else:
@@ -347,23 +387,12 @@ def _as_columns(
     """Hash rows as the values that they are; see `Side.hash_`."""
     if isinstance(batch, LineBatch):  # of which readers see the one column `line`
         return _as_lines(batch, lines=_as_read, share=share)
-    parts = []
-    for piece in _pieces(batch):
-        names = piece.batch.schema.names
-        rows, ids = pa.RecordBatch.from_arrays(plain(piece.batch), names), piece.ids
-        if share is not None:
-            chosen = chosen_rows(rows, share)
-            rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
-        parts.append((hash_rows(rows), ids))
-    return _joined(parts)
-
-
-def _pieces(batch: RowBatch) -> Iterator[RowBatch]:
-    """Yield the rows in pieces that are small however their values are written out."""
-    for part in batch.cut(_STEP_BYTES):
-        for first in range(0, len(part.ids), _STEP_ROWS):
-            rows = part.batch.slice(first, _STEP_ROWS)
-            yield RowBatch(rows, part.ids[first : first + _STEP_ROWS])
+    names = batch.batch.schema.names
+    rows, ids = pa.RecordBatch.from_arrays(plain(batch.batch), names), batch.ids
+    if share is not None:
+        chosen = chosen_rows(rows, share)
+        rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
+    return hash_rows(rows), ids
 
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:

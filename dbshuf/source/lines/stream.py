@@ -60,9 +60,7 @@ class Stream:
                  line is for `fill_long`
         Raises   InputBeyondBounds; InputUnreadable or InputBroken, which are final
         """
-        if self._reader is None:
-            self._reader = self.input.open_stream()
-            self._skip(self._skip_bytes)
+        self._open()
         if begin and begin + len(self._carry) >= limit - 1:
             return Filled(begin, self._position)
         end = self._unload(arena, begin)
@@ -99,6 +97,17 @@ class Stream:
             length += count
         return length + 1
 
+    def lines_to_end(self, terminator: bytes) -> int:
+        """Return how many lines were not handed out yet, reading on to the end."""
+        self._open()
+        last, count = bytes(self._carry[-1:]), 0
+        self._carry, view = _EMPTY, np.empty(MIB, np.uint8)
+        while size := self._read(view.data):
+            count += int(np.count_nonzero(view[:size] == terminator[0]))
+            last = bytes(view[size - 1 : size])
+        self.is_done = True
+        return count + (last not in (b"", terminator))
+
     def close(self) -> None:
         """Close the stream."""
         if self._reader is not None:
@@ -113,6 +122,11 @@ class Stream:
     def carried_bytes(self) -> int:
         """Bytes that were read of the next line to hand out."""
         return len(self._carry)
+
+    def _open(self) -> None:
+        if self._reader is None:
+            self._reader = self.input.open_stream()
+            self._skip(self._skip_bytes)
 
     def _unload(self, arena: Arena, begin: int) -> int:
         """Move the carry to arena.buffer[begin:], from there maybe; return where it ends."""

@@ -40,6 +40,7 @@ class TableSource:
     written     the same columns, as an output is to have them
     named       the same columns, plain, as `tables` name them
     rows        how many there are; None where only reading tells
+    rows_of_inputs  the same of each input, where all of them say it
     seen_rows   given out so far, or in parts that are left out
     seen_bytes  given out so far, as `row_batch.row_bytes` counts them
     """
@@ -70,7 +71,8 @@ class TableSource:
         self.schema = pa.schema(list(pairs))
         counts = [table.rows for table in tables]
         known = [count for count in counts if count is not None]
-        self.rows = sum(known) if len(known) == len(counts) and parts is None else None
+        self.rows_of_inputs = known if len(known) == len(counts) else None
+        self.rows = sum(known) if self.rows_of_inputs is not None and parts is None else None
         self.seen_rows = self.seen_bytes = 0
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes

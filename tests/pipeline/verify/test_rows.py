@@ -1,16 +1,20 @@
 """Inputs against outputs: what differs is found, and nothing where all is well."""
 
+import contextlib
 import datetime as dt
 import gzip
 import random
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
+from dbshuf.base.row_hash import Hashes
 from dbshuf.errors import InputBroken, InputMissing, UsageError, VerifyFailed
+from dbshuf.pipeline.verify import differences, totals
 from dbshuf.pipeline.verify import rows as verify_rows
 
 SEED = 7
@@ -112,6 +116,30 @@ def test_differences_that_do_not_fit_into_memory_are_counted_on_disk(big, tmp_pa
     assert sum(place.count for place in often.first_missing) >= 10
 
 
+def test_no_more_rows_are_merged_at_once_than_there_is_room_for(tmp_path, monkeypatch):
+    """However many come at once, and though none of them evens out."""
+    merged, sizes = differences._merged, []
+
+    def seen(parts):
+        sizes.append(sum(len(one.net) for one in parts))
+        return merged(parts)
+
+    monkeypatch.setattr(differences, "_merged", seen)
+    words = np.random.default_rng(1).integers(0, 1 << 64, (2, 10_000), np.uint64, endpoint=False)
+    ids, wanted = np.arange(10_000, dtype=np.uint64), np.ones(totals.BUCKETS, np.bool_)
+    room = 1000
+    counted = differences.Differences(wanted, 10_000, room * 160, tmp_path)
+    with contextlib.closing(counted):
+        counted.add(Hashes(*words), ids, 1)
+        counted.add(Hashes(*words).take(ids[:3000]), ids[:3000], -1)
+        found = list(counted.found())
+    left = np.concatenate([one.id_ for one in found])
+    assert sorted(left.tolist()) == list(range(3000, 10_000))
+    assert all((one.net == 1).all() for one in found)
+    assert max(sizes) <= room
+    assert len(sizes) > 10
+
+
 def test_a_sample_says_what_it_is_of_and_finds_a_lost_tenth(big, tmp_path):
     found = dbshuf.verify(big / "in", big / "out.txt", memory="3GB", sample="5%")
     assert found.sample == 0.05
@@ -177,7 +205,7 @@ def test_typed_rows_are_the_same_in_every_format(table, tmp_path, name, out, opt
     """And one that is lost or doubled is found in each."""
     source, output = table / f"{name}.parquet", tmp_path / out
     shuffled = dbshuf.shuffle(source, output, seed=SEED, memory="3GB", **options)
-    order = None if "sql" in options else True
+    order = "sql" not in options
     found = dbshuf.verify(source, output, seed=SEED, order=order, memory="3GB", **options)
     assert found.rows_in == found.rows_out == shuffled.rows
     if not options:
@@ -204,10 +232,34 @@ def test_lines_are_the_same_in_every_format(tmp_path, out):
 
 def test_a_result_that_is_another_one_each_time_is_told_as_that(table, tmp_path):
     """A sum of doubles depends on which thread was first; here on what random() gives."""
+    pq.write_table(pq.read_table(table / "flat.parquet", columns=["i"]), tmp_path / "i.parquet")
+    numbers = {"sql": "select i from lines", "memory": "3GB"}
+    with pytest.raises(UsageError, match="no column `id` cannot be checked"):
+        dbshuf.verify(table / "flat.parquet", tmp_path / "i.parquet", seed=1, **numbers)
     options = {"sql": "select random() as r from lines", "memory": "3GB"}
     dbshuf.shuffle(table / "flat.parquet", tmp_path / "o.parquet", **options)
     with pytest.raises(VerifyFailed, match="read again they were not the same"):
         dbshuf.verify(table / "flat.parquet", tmp_path / "o.parquet", **options)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+def test_a_store_is_compared_with_its_exports(tmp_path, engine):
+    """Of lines that end with NUL, with a header; a lost one is named where it was ingested from."""
+    store, out = tmp_path / f"rows.{engine}", tmp_path / "out.txt"
+    lines = [b"%d" % number for number in range(2000)]
+    (tmp_path / "in.txt").write_bytes(b"\0".join([b"head", *lines]) + b"\0")
+    dbshuf.ingest(store, tmp_path / "in.txt", zero_terminated=True, header=1, memory="3GB")
+    dbshuf.export(store, out, seed=SEED, where="line <> '7'", memory="3GB")
+    options = {"where": "line <> '7'", "seed": SEED, "memory": "3GB"}
+    assert dbshuf.verify(store, out, **options).rows_out == 1999
+    assert dbshuf.verify(store, out, **options).order == "same"
+    rows = out.read_bytes().split(b"\0")
+    lost = rows.pop(5)
+    out.write_bytes(b"\0".join(rows))
+    found = failure(store, out, **options, show_rows=True)
+    assert (found.missing, found.added) == (1, 0)
+    assert found.first_missing[0].content == lost.decode()
+    assert "in.txt` at byte" in found.first_missing[0].where
 
 
 def test_json_lines_are_compared_as_they_are_or_as_columns(tmp_path):
@@ -234,6 +286,10 @@ def test_shards_splits_headers_and_other_files_beside_them(tmp_path):
         dbshuf.verify(tmp_path / "other", out, **options)
     dbshuf.shuffle(inputs, tmp_path / "split.txt", split="a=0.9,b=0.1", seed=SEED, **options)
     assert dbshuf.verify(inputs, tmp_path / "split.*.txt", **options).rows_out == 1000
+    parts = tmp_path / "parts"
+    dbshuf.shuffle(inputs, parts, split="a=0.9,b=0.1", shards=2, seed=SEED, **options)
+    with pytest.raises(UsageError, match="each split has an order of its own"):
+        dbshuf.verify(inputs, parts, order=True, **options)
 
 
 # --- what cannot be compared -----------------------------------------------------------

@@ -1,0 +1,49 @@
+"""The --memory that a refusal of a long line names: a plan with it has room for that line."""
+
+import pytest
+
+from dbshuf.options import Options
+from dbshuf.plan.make_plan import make_plan
+from dbshuf.units import MIB
+
+LINE_BYTES = 900_000_000
+SQL = "select id, line from lines"
+
+
+def planned(path, memory, **options):
+    return make_plan(Options(inputs=(str(path),), memory=memory, **options))
+
+
+def longest(plan):
+    """Of this run, or of the one that takes its place where a line is too long."""
+    roomier = plan.roomier()
+    return max(plan.longest_line_bytes, 0 if roomier is None else roomier.longest_line_bytes)
+
+
+@pytest.mark.parametrize("output", ["o.parquet", "o.jsonl", "o.txt"])
+@pytest.mark.parametrize(
+    "how", [{}, {"where": "bytes > 1"}, {"engine": "sqlite"}, {"sql": SQL}, {"compressed": True}]
+)
+def test_the_cap_that_is_named_for_a_line_will_do(output, how, tmp_path, pack):
+    """Also where row groups, threads and DuckDB take more as there is more."""
+    how = dict(how)
+    data = b"a line\n" * 1000
+    source = tmp_path / "in.txt"
+    source.write_bytes(pack("gzip", data) if how.pop("compressed", False) else data)
+    options = how | {"output": str(tmp_path / output), "seed": "1"}
+    plan = planned(source, "3GB", **options)
+    if longest(plan) >= LINE_BYTES:
+        return
+    cap = f"{-(-plan.cap_for_line(LINE_BYTES) // MIB)}MiB"
+    assert longest(planned(source, cap, **options)) >= LINE_BYTES
+
+
+def test_the_cap_that_is_named_for_a_row_of_sql_will_do(tmp_path):
+    """What SQL makes of one row may be many times the row."""
+    source = tmp_path / "in.txt"
+    source.write_bytes(b"a line\n" * 1000)
+    options = {"output": str(tmp_path / "o.parquet"), "where": "bytes > 1", "seed": "1"}
+    plan = planned(source, "3GB", **options)
+    needed = 2 * plan.layout.spare_bytes
+    cap = f"{-(-plan.cap_for_spare(needed) // MIB)}MiB"
+    assert planned(source, cap, **options).layout.spare_bytes >= needed

@@ -7,6 +7,7 @@ import hashlib
 import json
 import lzma
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,7 @@ settings.load_profile("dbshuf")
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # children run as they do for users
 os.environ["PYTHONSAFEPATH"] = "1"  # and import what is installed, not what they stand in
+ENVIRONMENT = dict(os.environ)  # before any test changes it
 
 # A background job of a script, or what nohup starts, ignores these and hands that on to its
 # children: they are to run as from a terminal. A test that wants a signal ignored says so.
@@ -79,9 +81,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
     """What runs the command for `cli` in a fork: the same run, without 0.3 s of imports."""
-    server = ForkServer()
+    server = ForkServer(ENVIRONMENT)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def rare_fork_server() -> Iterator[ForkServer]:
+    """Likewise, for a report and for buckets: without 0.3 to 1 s more."""
+    server = ForkServer(ENVIRONMENT, with_rare=True)
+    yield server
+    server.close()
+
+
+def is_rare(arguments: tuple[bytes, ...]) -> bool:
+    return arguments[:1] == (b"report",) or any(b"://" in argument for argument in arguments)
 
 
 @pytest.fixture
@@ -105,15 +119,38 @@ def cli(home: Path, request: pytest.FixtureRequest) -> Callable[..., Ran]:
     ) -> Ran:
         data = stdin.read_bytes() if isinstance(stdin, Path) else stdin
         arguments = tuple(a if isinstance(a, bytes) else os.fsencode(str(a)) for a in args)
-        call = Call(arguments, home, child_environment(home), data, timeout_s)
+        umask = limits.pop("umask", 0o022)
+        call = Call(arguments, home, child_environment(home), data, timeout_s, umask=umask)
         begins = stash.get(BEGINS_FRESH, False)
         stash[BEGINS_FRESH] = False
-        if fresh or begins or limits or stdout != subprocess.PIPE:
-            done = started(call, stdout, Limits(**limits))
+        is_fresh = fresh or begins or limits or stdout != subprocess.PIPE
+        server = (
+            None
+            if is_fresh
+            else request.getfixturevalue(
+                "rare_fork_server" if is_rare(arguments) else "fork_server"
+            )
+        )
+        if server is not None and server.takes(call):
+            done = server.run(call)
         else:
-            server = request.getfixturevalue("fork_server")
-            done = server.run(call) if server.takes(call) else started(call, stdout, Limits())
+            done = started(call, stdout, Limits(umask=umask, **limits))
         return Ran(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture
+def refused(cli: Callable[..., Ran], home: Path, snapshot: Callable) -> Callable[..., Ran]:
+    """Run a command line that must end with one exit code and change nothing on disk."""
+
+    def run(code: int, *args: object) -> Ran:
+        before = snapshot(home)
+        ran = cli("shuffle", *args)
+        assert (ran.code, ran.out) == (code, b""), ran.err
+        assert not re.search("Traceback|No such option", ran.err), ran.err
+        assert snapshot(home) == before
+        return ran
 
     return run
 

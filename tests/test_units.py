@@ -5,6 +5,8 @@ import pytest
 from dbshuf.errors import UsageError
 from dbshuf.units import human, parse_bytes
 
+pytestmark = pytest.mark.any_version
+
 
 @pytest.mark.parametrize(
     ("text", "size"),

@@ -1,7 +1,7 @@
 """The command line: parse, call the library, print, pick the exit code.
 
-    process.py -> entry.py -> app.py     -> shuffle.py, ... -> make_plan -> run
-                  ^            options.py    a file a command
+    process.py -> entry.py -> plain_line.py, or app.py -> shuffle.py, ... -> make_plan -> run
+                  ^          commands.py, options.py     a file a command
                   +-- every error comes back here, for its words and exit code
 
 The engines load inside the commands, so that `dbshuf --help` answers at once. `dbshuf shuf` does

@@ -1,36 +1,18 @@
-"""The commands, and how typer learns what each of them takes.
-
-A new command is a file with one function, which takes one class of arguments made of
-groups of `options.py`; it is added at the end of this file.
-"""
+"""How typer learns the commands of `commands.py`, and what each of them takes."""
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from dbshuf.cli.clean import clean
-from dbshuf.cli.export import export
-from dbshuf.cli.ingest import ingest
+from dbshuf.cli.commands import ARGUMENTS, SHUF, command_names, function_of
 from dbshuf.cli.input_options import Inputs
-from dbshuf.cli.options import (
-    INPUTS_HELP,
-    CleanArguments,
-    ExportArguments,
-    IngestArguments,
-    PlanArguments,
-    QueryArguments,
-    ReportArguments,
-    ShuffleArguments,
-    VerifyArguments,
-)
-from dbshuf.cli.plan import plan
-from dbshuf.cli.query import query
-from dbshuf.cli.report import report
-from dbshuf.cli.shuffle import shuffle
-from dbshuf.cli.verify import verify
+from dbshuf.cli.option_types import Argument, Option, declared
+from dbshuf.cli.options import INPUTS_HELP
+from dbshuf.errors import UsageError
 
 T = TypeVar("T")
 
@@ -58,11 +40,6 @@ def _top(
     """Put the lines of text corpora larger than memory into a uniformly random order."""
 
 
-def command_names() -> list[str]:
-    """Return the names of all commands, in the order of the help."""
-    return [str(command.name) for command in app.registered_commands]
-
-
 def _add(command: Callable[[T], None], arguments: type[T]) -> None:
     """Add a command by its function's name; its docstring is the help.
 
@@ -80,18 +57,35 @@ def _add(command: Callable[[T], None], arguments: type[T]) -> None:
 
 
 def _parameters(arguments: type) -> list[inspect.Parameter]:
-    """Return the fields of a dataclass as parameters, its base classes from left to right."""
-    fields = {field.name: field for field in dataclasses.fields(arguments)}
-    names = [name for group in arguments.__mro__ for name in inspect.get_annotations(group)]
+    """Return the fields of a class of groups as typer's parameters."""
     return [
         inspect.Parameter(
-            name,
+            field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_default(fields[name]),
-            annotation=fields[name].type,
+            default=_default(field),
+            annotation=_annotation(field),
         )
-        for name in names
+        for field in declared(arguments)
     ]
+
+
+def _annotation(field: "dataclasses.Field[Any]") -> Any:
+    """Return the type of a field, with typer's word for how it is declared."""
+    kind, one = get_args(field.type)
+    if isinstance(one, Argument):
+        return Annotated[kind, typer.Argument(metavar=one.metavar, hidden=True)]
+    assert isinstance(one, Option)
+    if not one.metavar:
+        return Annotated[kind, typer.Option(*one.names, help=one.help)]
+    option = typer.Option(
+        *one.names,
+        metavar=one.metavar,
+        help=one.help,
+        show_default=one.default or False,
+        parser=one.parser,
+        autocompletion=one.completed,
+    )
+    return Annotated[kind, option]
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:
@@ -99,18 +93,12 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
     return inspect.Parameter.empty if is_needed else field.default
 
 
-_add(shuffle, ShuffleArguments)
-_add(plan, PlanArguments)
-_add(query, QueryArguments)
-_add(ingest, IngestArguments)
-_add(export, ExportArguments)
-_add(report, ReportArguments)
-_add(clean, CleanArguments)
-_add(verify, VerifyArguments)
+for _name, _arguments in ARGUMENTS.items():
+    _add(function_of(_name), _arguments)
 
 
 @app.command(
-    "shuf",
+    SHUF,
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
@@ -119,3 +107,40 @@ def _shuf(context: typer.Context) -> None:
     from dbshuf.cli.shuf import shuf
 
     raise typer.Exit(shuf(context.args, "shuf"))  # of a process, cli/__init__.py comes first
+
+
+# What typer raises for a wrong command line; it has no public name of its own.
+_ParserError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def run_line(arguments: list[str]) -> int:
+    """Let typer read a command line and run what it asks for; return the exit code.
+
+    Raises  UsageError where it is wrong, SystemExit behind what a shell asks
+    """
+    command = typer.main.get_command(app)
+    try:
+        if "_DBSHUF_COMPLETE" in os.environ:
+            command.main(prog_name="dbshuf")
+        with command.make_context("dbshuf", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except _ParserError as error:
+        raise _usage_error(error, arguments) from error
+    return 0
+
+
+def _usage_error(error: Any, arguments: list[str]) -> UsageError:
+    """Return the parser's error in our words, with a hint where to look."""
+    *others, last = command_names()
+    named = arguments[0] if arguments[0] in {*others, last} else ""
+    hint = f"see `{f'dbshuf {named}'.rstrip()} --help`"
+    nearest = getattr(error, "possibilities", None)
+    text = error.message if nearest else error.format_message()
+    if nearest:
+        hint = f"did you mean {nearest[0]}? {hint}"
+    elif not named:
+        hint = f"the commands are {', '.join(others)} and {last}; {hint}"
+    text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], hint=hint)

@@ -5,13 +5,10 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
-
-import typer
 
 from dbshuf.base.commit import tell_at_commit
 from dbshuf.base.messages import printable
-from dbshuf.cli.app import app, command_names
+from dbshuf.cli.plain_line import plain_call
 from dbshuf.cli.progress import say
 from dbshuf.cli.streams import drop_stdout, let_stderr_go, settle_streams
 from dbshuf.errors import (
@@ -20,7 +17,6 @@ from dbshuf.errors import (
     OutputSpaceShort,
     QueryFailed,
     QueryInvalid,
-    UsageError,
 )
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
@@ -85,25 +81,27 @@ def run_command() -> int:
     try:
         signals.catch()
         settle_streams()
-        command = typer.main.get_command(app)
-        if "_DBSHUF_COMPLETE" in os.environ:  # a shell asks, and typer ends the process
-            command.main(prog_name="dbshuf")
-        with command.make_context("dbshuf", list(arguments)) as context:
-            command.invoke(context)
+        call = plain_call(arguments)
+        if call is None or "_DBSHUF_COMPLETE" in os.environ:  # a shell asks
+            from dbshuf.cli.app import run_line
+
+            code = run_line(arguments)
+        else:
+            call()
+            code = 0
         if sys.stdout is not None:
             sys.stdout.flush()
-        code = 0
     except BaseException as error:
         signals.answer(signal.SIG_IGN)
-        code = _exit_code(error, signals.received, arguments)
+        code = _exit_code(error, signals.received)
     let_stderr_go()
     signals.answer(signal.SIG_DFL)
     return code
 
 
-def _exit_code(error: BaseException, received: int | None, arguments: list[str]) -> int:
+def _exit_code(error: BaseException, received: int | None) -> int:
     """Tell the user why the run ended and return the exit code for it."""
-    if os.environ.get("DBSHUF_DEBUG") and not isinstance(error, typer.Exit | SystemExit):
+    if os.environ.get("DBSHUF_DEBUG") and not isinstance(error, SystemExit):
         import traceback
 
         say("".join(traceback.format_exception(error)).rstrip())
@@ -112,8 +110,6 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
     if received is not None:
         say(f"dbshuf: stopped by {signal.Signals(received).name}")
         return 128 + received
-    if isinstance(error, typer.Exit):
-        return error.exit_code
     if isinstance(error, SystemExit):  # typer's end of what it does for a shell
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, BrokenPipeError):
@@ -127,8 +123,6 @@ def _exit_code(error: BaseException, received: int | None, arguments: list[str])
             f"the system gives this process no more memory: {_one_line(error)}",
             hint="raise its limit (ulimit -v, a container's), or pass a smaller --memory",
         )
-    if isinstance(error, _ParserError):
-        error = _usage_error(error, arguments)
     if isinstance(error, DbshufError):
         # SQL is shown with a mark below the place, and what it quotes is escaped already.
         is_one_line = not isinstance(error, (QueryInvalid, QueryFailed))
@@ -148,25 +142,6 @@ def _errno(error: BaseException) -> int:
 def _is_threadless(error: BaseException) -> bool:
     """Whether a thread had no room for its stack; Python says so in words alone."""
     return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-
-
-# What typer raises for a wrong command line; it has no public name of its own.
-_ParserError: type = typer.BadParameter.__bases__[0]
-
-
-def _usage_error(error: Any, arguments: list[str]) -> UsageError:
-    """Return the parser's error in our words, with a hint where to look."""
-    *others, last = command_names()
-    named = arguments[0] if arguments[0] in {*others, last} else ""
-    hint = f"see `{f'dbshuf {named}'.rstrip()} --help`"
-    nearest = getattr(error, "possibilities", None)
-    text = error.message if nearest else error.format_message()
-    if nearest:
-        hint = f"did you mean {nearest[0]}? {hint}"
-    elif not named:
-        hint = f"the commands are {', '.join(others)} and {last}; {hint}"
-    text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")
-    return UsageError(text[:1].lower() + text[1:], hint=hint)
 
 
 def _one_line(error: BaseException) -> str:

@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-import typer
-
-from dbshuf.cli.option_types import flag, group, kinds, schemas, units, value
+from dbshuf.cli.option_types import Argument, flag, group, kinds, schemas, units, value
 
 
 @group
 class Inputs:
     """What is read."""
 
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="INPUTS", hidden=True)] = None
+    inputs: Annotated[list[str] | None, Argument("INPUTS")] = None
 
 
 @group
@@ -155,4 +153,4 @@ class Fence:
 class Store:
     """A database that keeps rows to come back to."""
 
-    store: Annotated[str, typer.Argument(metavar="STORE", hidden=True)]
+    store: Annotated[str, Argument("STORE")]

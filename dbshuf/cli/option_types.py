@@ -1,14 +1,42 @@
-"""How an option of the command line is declared: its names, its help, what a shell completes."""
+"""How an option of the command line is declared: its names, its help, what a shell completes.
+
+`app.py` tells typer of it; a command line that `plain_line.py` understands needs no typer.
+"""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
+from inspect import get_annotations
 from typing import Any, TypeVar, dataclass_transform
-
-import typer
 
 from dbshuf.errors import UsageError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Option:
+    """An option: a flag, or one that takes a value.
+
+    names         as they are typed; of a flag, `--yes/--no` are two
+    metavar       what stands for its value in the help; empty for a flag
+    default       what the help says of it; empty if nothing
+    parser        from the text of a value
+    completed     from the beginning of a value to the values that it may become
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    default: str = ""
+    parser: Callable[[str | int], int] | None = None
+    completed: Callable[[str], list[str]] | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Argument:
+    """A value without a name, or all those that are left."""
+
+    metavar: str
 
 
 def _count(option: str) -> Callable[[str | int], int]:
@@ -102,24 +130,25 @@ def value(
     text: str,
     default: str = "",
     values: Callable[[], Iterable[str]] | None = None,
-) -> Any:
+) -> Option:
     """Return an option that takes a value, which is a whole number if it is called N.
 
     values  what a shell may complete; asked for only then
     """
-    return typer.Option(
-        *names.split(),
-        metavar=metavar,
-        help=text,
-        show_default=default or False,
-        parser=_count(names) if metavar == "N" else None,
-        autocompletion=None if values is None else _completed(values),
-    )
+    parser = _count(names) if metavar == "N" else None
+    completed = None if values is None else _completed(values)
+    return Option(tuple(names.split()), text, metavar, default, parser, completed)
 
 
-def flag(names: str, text: str) -> Any:
+def flag(names: str, text: str) -> Option:
     """Return an option that is there or not."""
-    return typer.Option(*names.split(), help=text)
+    return Option(tuple(names.split()), text)
+
+
+def declared(arguments: type) -> "list[Field[Any]]":
+    """Return the fields of a class of groups in the order of the help, bases from left to right."""
+    named = {field.name: field for field in fields(arguments)}
+    return [named[name] for group in arguments.__mro__ for name in get_annotations(group)]
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

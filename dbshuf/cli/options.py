@@ -7,8 +7,6 @@ the groups stand there. A field has the name that the library has for it.
 
 from typing import Annotated
 
-import typer
-
 from dbshuf.cli.check_options import Checks, Sampling, Shuffled
 from dbshuf.cli.input_options import (
     Chosen,
@@ -22,7 +20,7 @@ from dbshuf.cli.input_options import (
     Sql,
     Store,
 )
-from dbshuf.cli.option_types import flag, group
+from dbshuf.cli.option_types import Argument, flag, group
 from dbshuf.cli.order_options import (
     Arranged,
     Kept,
@@ -114,6 +112,6 @@ class VerifyArguments(
 class CleanArguments:
     """What `dbshuf clean` takes."""
 
-    folders: Annotated[list[str], typer.Argument(metavar="DIRS", hidden=True)]
+    folders: Annotated[list[str], Argument("DIRS")]
     dry_run: Annotated[bool, flag("--dry-run", "List alone, and remove nothing.")] = False
     quiet: Annotated[bool, flag("-q --quiet", "Print nothing but what was found.")] = False

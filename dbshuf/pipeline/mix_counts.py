@@ -28,7 +28,8 @@ from dbshuf.order.mixed import RankSearch, Taken, room_for
 from dbshuf.order.sampled import rows_of
 from dbshuf.pipeline.mixed import rank_seed, workers_for
 from dbshuf.pipeline.scan import part_scan
-from dbshuf.plan.mix import BYTES, Counted, Mix, MixAsked, MixedPart, MixPart, targets
+from dbshuf.plan.mix import BYTES, Counted, Mix, MixAsked, MixedPart, MixPart
+from dbshuf.plan.mix_targets import targets
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
 

@@ -6,10 +6,6 @@ from pathlib import Path
 
 from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
-from dbshuf.order.partition import PartitionOrder
-from dbshuf.order.runs import Store
-from dbshuf.order.sampled import KeyLimit, SampledOrder
-from dbshuf.pipeline.drawn import DrawnOrder
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.sample import ALL_KEYS
 
@@ -28,6 +24,10 @@ def sampled(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> O
     sample = plan.sample
     assert sample is not None
     if sample.draws is not None:
+        from dbshuf.order.partition import PartitionOrder
+        from dbshuf.order.runs import Store
+        from dbshuf.pipeline.drawn import DrawnOrder
+
         assert plan.first is not None
         store = Store(plan.first.store_bytes, folder / "drawn")
         first = PartitionOrder(plan.first, words, store, plan.schema)
@@ -37,11 +37,15 @@ def sampled(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> O
         order = plan.strata.order(order, plan.strata_memory, folder)
     if sample.end == ALL_KEYS and sample.first_rows is None:
         return order
+    from dbshuf.order.sampled import KeyLimit, SampledOrder
+
     return SampledOrder(order, words, KeyLimit(sample.end, sample.first_rows))
 
 
 def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> Order:
     """Return an order in which rows of one value are far apart; pages are cut from it later."""
+    from dbshuf.order.partition import PartitionOrder
+    from dbshuf.order.runs import Store
     from dbshuf.order.spread import CountStore, SpreadOrder
 
     assert plan.arrangement is not None

@@ -2,31 +2,25 @@
 
 LineScan    lines                          LineBatch
 TableScan   rows of tables                 RowBatch
-SqlScan     the rows of one --sql          RowBatch
+SqlScan     the rows of one --sql          RowBatch, see sql_scan.py
 PairedScan  lines of --paired files        RowBatch, see paired.py
 """
 
-import contextlib
-import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dbshuf.base.block_io import U8, aligned_buffer
+from dbshuf.base.block_io import U8
 from dbshuf.base.key import U64, id_of_first
 from dbshuf.base.layout import Layout, merge_threads
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Spans
-from dbshuf.base.too_wide import QueryTooLarge
-from dbshuf.base.window import Window
-from dbshuf.base.workers import Stopped, join_all
 from dbshuf.options import SAME
 from dbshuf.pipeline.run_checks import check_read, check_rows
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
@@ -36,11 +30,11 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
+    from dbshuf.pipeline.sql_scan import SqlScan
     from dbshuf.plan.arrangement import Arrangement
     from dbshuf.plan.mix import MixPart
     from dbshuf.plan.plan import Plan
     from dbshuf.query.row_filter import RowQuery
-    from dbshuf.query.whole import WholeQuery
     from dbshuf.source.tables.reader import TableSource
     from dbshuf.store.read import StoreLines, StoreRows
 
@@ -188,148 +182,6 @@ class TableScan:
         self._source.close()
 
 
-class SqlScan:
-    """The rows of one --sql over all that another feed has."""
-
-    def __init__(
-        self,
-        feed: Scan,
-        to_relation: "Callable[[Any], pa.RecordBatch]",
-        query: "WholeQuery",
-        *,
-        memory_bytes: int,
-        threads: int,
-        buffer_bytes: int,
-        folder: Path,
-        is_ordered: bool,
-        cap_for: Callable[[int], int] = lambda size: 0,
-        gives_way: bool = False,
-    ) -> None:
-        """Run `query` within `memory_bytes` of DuckDB, spilling to `folder`.
-
-        buffer_bytes  of each thread that reads, as the source expects them
-        to_relation  turns what `feed` yields into rows of the relation `lines`
-        is_ordered   whether the statement orders the rows too: then `windows` gives them
-        cap_for      bytes of DuckDB -> the --memory (bytes) that gives it them, or 0
-        gives_way    whether it is not even tried where the rows seem too wide for that
-        """
-        self.most_workers = 1 << 10
-        self.is_in_pieces, self.ended = False, dict[int, int]()
-        self._feed, self._to_relation = feed, to_relation
-        self._buffer_bytes = buffer_bytes
-        self._readers = min(threads, feed.most_workers)
-        self._query, self._cap_for = query, cap_for
-        run = partial(query.ordered, gives_way=gives_way) if is_ordered else query.rows
-        self._rows: Generator[Any] = run(
-            self._relations, memory_bytes=memory_bytes, threads=threads, folder=folder
-        )
-        self._told_rows = self._told()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._is_done = self._is_all_read = False
-        self._fed_rows = 0
-
-    def leave_out(self, known: Spans) -> None:
-        """Nothing can be: the SELECT sees all rows."""
-
-    def windows(self) -> Iterator[Window]:
-        """Yield the rows in the order of the seed.
-
-        Raises  CheckFailed if the query keeps all rows and there are not as many; what the
-                query raises
-        """
-        rows = 0
-        for keys, batch in self._told_rows:
-            rows += len(keys)
-            yield Window.of_rows(batch, keys)
-        if self._query.keeps_rows:
-            check_rows(rows, self._fed_rows)
-
-    def _told(self) -> Generator[Any]:
-        """Yield what the query does; where that is too large, say what would be enough."""
-        try:
-            yield from self._rows
-        except QueryTooLarge as error:
-            cap = self._cap_for(error.needed_bytes)
-            if cap:
-                error.hint = f"--memory {-(-cap // MIB)}MiB would do, for rows such as the first"
-            raise
-
-    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        while True:
-            with self._lock:
-                rows = None if self._is_done else next(self._told_rows, None)
-                if rows is None:
-                    self._is_done = True
-                    return
-            yield rows
-
-    def _relations(self) -> Generator[pa.RecordBatch]:
-        """The relation `lines`, read by threads of their own, a little ahead."""
-        ahead: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(self._readers)
-
-        def put(item: pa.RecordBatch | BaseException | None) -> None:
-            while not self._stop.is_set():
-                try:
-                    ahead.put(item, timeout=0.2)
-                    return
-                except queue.Full:
-                    continue
-            raise Stopped
-
-        def work() -> None:
-            try:
-                try:
-                    for batch in self._feed.batches(aligned_buffer(self._buffer_bytes)):
-                        put(self._to_relation(batch))
-                    put(None)
-                except Stopped:
-                    raise
-                except BaseException as error:
-                    put(error)
-            except Stopped:
-                pass
-
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(self._readers)]
-        for thread in threads:
-            thread.start()
-        try:
-            left = len(threads)
-            while left:
-                try:
-                    item = ahead.get(timeout=0.2)
-                except queue.Empty:
-                    if self._stop.is_set():
-                        raise Stopped from None
-                    continue
-                if item is None:
-                    left -= 1
-                elif isinstance(item, BaseException):
-                    raise item
-                else:
-                    self._fed_rows += item.num_rows
-                    yield item
-            self._is_all_read = True
-        finally:
-            self._stop.set()
-            self._feed.stop()
-            join_all(threads)
-
-    def check(self) -> None:
-        if self._is_all_read:  # a LIMIT may be content with less
-            self._feed.check()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._feed.stop()
-
-    def close(self) -> None:
-        self.stop()
-        with contextlib.suppress(ValueError):  # a worker that is stuck in it will end it
-            self._told_rows.close()
-        self._feed.close()
-
-
 def open_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     """Return what reads the inputs of a plan; `advance` is told the bytes that were read.
 
@@ -398,20 +250,7 @@ def _open_scan(
         return feed
     if inner is not None:  # typed rows out of JSON lines
         to_relation = RowRelation(inputs, outer.columns).of
-    return SqlScan(
-        feed,
-        to_relation,
-        outer,
-        memory_bytes=plan.duckdb_bytes,
-        threads=merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, plan.threads)
-        if plan.is_one_statement
-        else plan.threads,
-        buffer_bytes=layout.buffer_bytes,
-        folder=folder,
-        is_ordered=plan.is_one_statement,
-        cap_for=plan.cap_for_query,
-        gives_way=plan.otherwise is not None,
-    )
+    return _sql_scan(plan, feed, to_relation, layout.buffer_bytes, folder)
 
 
 def noted_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
@@ -422,6 +261,32 @@ def noted_scan(plan: "Plan", folder: Path, advance: Advance) -> Scan:
     from dbshuf.base.row_notes import NotedScan
 
     return NotedScan(feed, plan.notes)
+
+
+def _sql_scan(
+    plan: "Plan",
+    feed: Scan,
+    to_relation: Callable[[Any], pa.RecordBatch],
+    buffer_bytes: int,
+    folder: Path,
+) -> "SqlScan":
+    """Return the --sql of a plan over all rows of a feed; see SqlScan."""
+    from dbshuf.pipeline.sql_scan import SqlMeans, SqlScan
+
+    query, threads = plan.shape.whole_query, plan.threads
+    assert query is not None
+    if plan.is_one_statement:
+        threads = merge_threads(plan.duckdb_bytes, plan.survey.mean_line_bytes, threads)
+    means = SqlMeans(
+        memory_bytes=plan.duckdb_bytes,
+        threads=threads,
+        buffer_bytes=buffer_bytes,
+        folder=folder,
+        is_ordered=plan.is_one_statement,
+        gives_way=plan.otherwise is not None,
+        cap_for=plan.cap_for_query,
+    )
+    return SqlScan(feed, to_relation, query, means)
 
 
 def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[int, int]) -> Scan:

@@ -25,10 +25,9 @@ from dbshuf.options import Options
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.manifest import RunRecord
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
-from dbshuf.pipeline.scan import SqlScan, led_scan, noted_scan, open_scan
+from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
@@ -36,6 +35,7 @@ from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
 
 if TYPE_CHECKING:
+    from dbshuf.pipeline.manifest import RunRecord
     from dbshuf.plan.spark_plan import SparkPlan
 
 
@@ -103,6 +103,8 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         if plan.wanted is None:
             _run_here(plan, reporter, written, done)
         else:
+            from dbshuf.pipeline.manifest import RunRecord
+
             with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
                 _run_here(record.plan, reporter, written, done, record)
     else:
@@ -133,7 +135,7 @@ def _run_here(
     reporter: Progress,
     written: Tally,
     done: list[str],
-    record: RunRecord | None = None,
+    record: "RunRecord | None" = None,
 ) -> None:
     """Order the rows in this process, and publish them, with what `record` has to say."""
     read = Tally()
@@ -158,7 +160,7 @@ def _to_sink(
     written: Tally,
     *,
     done: list[str],
-    record: RunRecord | None,
+    record: "RunRecord | None",
 ) -> None:
     """Order the rows in this process, and hand them to a sink that is not yet to be published."""
     read = Tally()
@@ -168,7 +170,7 @@ def _to_sink(
 
 
 def _write(
-    rows: Iterator[Window], sink: Sink, reporter: Progress, record: RunRecord | None
+    rows: Iterator[Window], sink: Sink, reporter: Progress, record: "RunRecord | None"
 ) -> None:
     """Hand rows to a sink, noted by `record`."""
     for window in rows if record is None else record.windows(rows):
@@ -405,6 +407,8 @@ def _statement(
             ),
         )
         return
+    from dbshuf.pipeline.sql_scan import SqlScan
+
     with contextlib.closing(open_scan(plan, folder, advance)) as feed:
         assert isinstance(feed, SqlScan)
         yield from feed.windows()

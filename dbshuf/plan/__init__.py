@@ -6,4 +6,5 @@ ordering.py   one statement or not; strategy.py: memory, partition or spill, and
 memory.py     how --memory is split
 space.py      whether temporary data and the output have room
 target.py     what is written; splits.py: which of train, valid, test a row belongs to
+mix.py        sources with their shares; mix_targets.py: how many rows of each that is
 """

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.address_space import check_room
 from dbshuf.base.layout import LEAD_BYTES, SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes, usable_cores
-from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
 from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
@@ -256,6 +255,8 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
         counts, counting = records_memory(cap)
         held += counting
     if task.wanted is not None:
+        from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
+
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
     if shape.whole_query is not None:  # what reads for it is in the base
         survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)

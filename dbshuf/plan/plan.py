@@ -10,7 +10,6 @@ from dbshuf.base.key import seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
-from dbshuf.base.row_notes import ReadNotes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
@@ -35,6 +34,7 @@ from dbshuf.units import GIB, MIB, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.plan.mix import Mix
     from dbshuf.store.schema import StoreInfo
@@ -97,7 +97,7 @@ class Plan:
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
-    notes: ReadNotes | None = None  # of what is read, for that
+    notes: "ReadNotes | None" = None  # of what is read, for that
     given: Given | None = None  # rows that are not to come again
     mix: "Mix | None" = None  # of sources, each with its share
     read_bytes: int | None = None  # of text, about

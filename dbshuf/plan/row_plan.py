@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.process_memory import default_memory_bytes, usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import SAME, Options, terminator_of
-from dbshuf.query.json_scan import json_structure
 from dbshuf.sink import format_of
 from dbshuf.source.formats import TEXT_KINDS
 from dbshuf.source.input import Input
@@ -229,6 +228,8 @@ def _json(
     options: Options, inputs: Sequence[Input], *, has_filter: bool = False
 ) -> tuple[str, bool]:
     """Return the structure of JSON lines, and whether they are written as they are."""
+    from dbshuf.query.json_scan import json_structure
+
     is_as_read = options.select is None and options.sql is None
     named = [options.split_by, options.number, options.per, options.stratify, options.weight]
     named += [options.group, options.spread]

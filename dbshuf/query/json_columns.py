@@ -7,13 +7,14 @@ flaw are looked at here. What no number type holds exactly becomes JSON, the val
 text. Fractions are doubles, as JSON is mostly read.
 """
 
+import contextlib
 import json
 import math
 import queue
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
@@ -50,6 +51,8 @@ _DEEPEST = 45  # levels that are columns: Parquet readers take 100, a list is tw
 _NESTED = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 _FLAW = re.compile(rf",{_SPACE}[]}}]|(?i:nan|inf)")
 _ROW, _KEYS = "row", "keys"
+
+_Found = list[tuple[Callable[[], str], Any]]  # of a chunk: places, and structures or values
 
 
 class JsonShape:
@@ -215,7 +218,7 @@ class _Shapes:
     def close(self) -> None:
         self._runner.close()
 
-    def of(self, chunk: pa.RecordBatch) -> "list[tuple[Callable[[], str], Any]]":
+    def of(self, chunk: pa.RecordBatch) -> _Found:
         """Return the places, and structures or values, of a chunk's objects. Raises QueryFailed."""
 
         chunk = without_marks(chunk)
@@ -312,44 +315,51 @@ def infer_json_structure(
              columns; lines of white space are skipped
     """
     shape, names = JsonShape(), dict[str, str]()
-    threads = max(threads, 1)
-    database = ChunkDatabase(_MEMORY_BYTES, spare=spare)
     twice = threading.Event()
-    idle = [_Shapes(database, twice) for _ in range(threads)]
-    workers = queue.SimpleQueue[_Shapes]()
-    for worker in idle:
-        workers.put(worker)
-
-    def shapes_of(chunk: pa.RecordBatch) -> list[tuple[Callable[[], str], Any]]:
-        worker = workers.get()
-        try:
-            return worker.of(chunk)
-        finally:
-            workers.put(worker)
-
-    waiting: deque[Future[list[tuple[Callable[[], str], Any]]]] = deque()
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            for chunk in chunks:
-                waiting.append(pool.submit(shapes_of, chunk))
-                if len(waiting) > threads:
-                    _add(shape, waiting.popleft().result(), names if are_columns else None)
-            while waiting:
-                _add(shape, waiting.popleft().result(), names if are_columns else None)
+        with contextlib.closing(_shapes_of(chunks, max(threads, 1), twice, spare)) as each:
+            for found in each:
+                _add(shape, found, names if are_columns else None)
     except QueryFailed as error:
         raise QueryFailed(error.message, hint=error.hint or _WAY_OUT) from None
-    finally:
-        for worker in idle:
-            worker.close()
     fields = {key: inner.structure() for key, inner in shape.fields.items()}
     if twice.is_set():
         fields[TWICE] = "JSON"
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _add(
-    shape: JsonShape, found: list[tuple[Callable[[], str], Any]], names: dict[str, str] | None
-) -> None:
+def _shapes_of(
+    chunks: Iterable[pa.RecordBatch], threads: int, twice: threading.Event, spare: Spare | None
+) -> Generator[_Found]:
+    """Yield what each chunk has, in their order; `twice` is set as infer_json_structure says."""
+    database = ChunkDatabase(_MEMORY_BYTES, spare=spare)
+    idle = [_Shapes(database, twice) for _ in range(threads)]
+    workers = queue.SimpleQueue[_Shapes]()
+    for worker in idle:
+        workers.put(worker)
+
+    def shapes_of(chunk: pa.RecordBatch) -> _Found:
+        worker = workers.get()
+        try:
+            return worker.of(chunk)
+        finally:
+            workers.put(worker)
+
+    waiting: deque[Future[_Found]] = deque()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for chunk in chunks:
+                waiting.append(pool.submit(shapes_of, chunk))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        for worker in idle:
+            worker.close()
+
+
+def _add(shape: JsonShape, found: _Found, names: dict[str, str] | None) -> None:
     """Add what a chunk has. Raises QueryInvalid for the first key that cannot be a column.
 
     names  the keys so far as SQL sees them -> as they are; None: they need not be columns

@@ -40,36 +40,19 @@ def json_structure(
     Raises      UsageError for a pipe; SchemaMismatch; what reading and the query raise
     """
     from dbshuf.query.json_columns import infer_json_structure
-    from dbshuf.query.relation import LineRelation
 
-    piped = next((one for one in inputs if one.pipe is not None), None)
-    if piped is not None:
-        raise UsageError(
-            f"--from json reads its inputs twice, and {piped.name} can be read only once",
-            hint="write it to a file first, or take fields out of `line` with --select",
-        )
-    numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
+    _check_regular(inputs)
+    seen = _Seen(inputs, terminator, memory_bytes)
     spare = None if memory_bytes is None else _spare(memory_bytes)
-    source = _lines_of(numbered, terminator, memory_bytes)
-    columns = frozenset(["line", "source", "position"])
-    relation = LineRelation(numbered, columns, strict=True, owns=False)
-    has_object = False
-
-    def seen() -> Iterator[pa.RecordBatch]:
-        nonlocal has_object
-        for batch in source.batches(source.new_arena()):
-            chunk = _without_long_texts(relation.of(batch))
-            has_object = has_object or not _is_blank(chunk.column("line"))
-            yield chunk
-
     try:
         structure = infer_json_structure(
-            seen(), threads=threads, are_columns=are_columns, spare=spare
+            seen.chunks(), threads=threads, are_columns=are_columns, spare=spare
         )
     finally:
-        source.close()
+        seen.source.close()
+    has_object = seen.has_object
     is_lacking = {"keys": structure == "{}", "objects": not has_object, "nothing": False}
-    if source.text_bytes and is_lacking[needs]:
+    if seen.source.text_bytes and is_lacking[needs]:
         names = f"`{inputs[0].name}`" + (f" and {len(inputs) - 1} more" if inputs[1:] else "")
         raise SchemaMismatch(
             f"{names}: no object has a key, so the rows have no columns"
@@ -78,6 +61,37 @@ def json_structure(
             hint="without --from json the lines are taken as they are",
         )
     return structure
+
+
+def _check_regular(inputs: Sequence[Input]) -> None:
+    """Raise UsageError for an input that cannot be read again."""
+    piped = next((one for one in inputs if one.pipe is not None), None)
+    if piped is not None:
+        raise UsageError(
+            f"--from json reads its inputs twice, and {piped.name} can be read only once",
+            hint="write it to a file first, or take fields out of `line` with --select",
+        )
+
+
+class _Seen:
+    """The lines of inputs as the relation `lines`; `has_object` once one is no white space."""
+
+    def __init__(
+        self, inputs: Sequence[Input], terminator: bytes, memory_bytes: int | None
+    ) -> None:
+        from dbshuf.query.relation import LineRelation
+
+        numbered = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
+        self.source = _lines_of(numbered, terminator, memory_bytes)
+        columns = frozenset(["line", "source", "position"])
+        self._relation = LineRelation(numbered, columns, strict=True, owns=False)
+        self.has_object = False
+
+    def chunks(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.source.batches(self.source.new_arena()):
+            chunk = _without_long_texts(self._relation.of(batch))
+            self.has_object = self.has_object or not _is_blank(chunk.column("line"))
+            yield chunk
 
 
 def _without_long_texts(chunk: pa.RecordBatch) -> pa.RecordBatch:

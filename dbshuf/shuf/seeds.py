@@ -1,6 +1,5 @@
 """Where chance comes from: the system, a text, or a file of bytes."""
 
-import hashlib
 import math
 import os
 
@@ -43,6 +42,8 @@ class ChanceOfFile(Chance):
             while (left := _SOURCE_BYTES - len(found)) and (more := file.read(left)):
                 found += more
         self._bytes = len(found)
+        import hashlib
+
         super().__init__(f"random-source:{hashlib.sha256(found).hexdigest()}")
 
     def check(self, lines: int, wanted: int, *, repeat: bool = False) -> None:

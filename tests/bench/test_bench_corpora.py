@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from corpora import MIB, make_corpus
 
+pytestmark = pytest.mark.any_version
+
 
 @pytest.mark.parametrize("line_bytes", [9, 147, 24000])
 def test_lines_have_the_mean_length_asked_for_and_vary(tmp_path, line_bytes):

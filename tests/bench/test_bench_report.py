@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from cases import CASES
 from report import Result, Row, summary, verdicts
+
+pytestmark = pytest.mark.any_version
 
 CASE = CASES["medium-1g"]
 GOOD = Row(

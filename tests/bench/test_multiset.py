@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from multiset import digest
 
+pytestmark = pytest.mark.any_version
+
 LINES = [b"%d %s" % (n, b"x" * n) for n in range(300)] + [
     b"",
     b"",

@@ -19,7 +19,7 @@ import pytest
 from stand_ins import LINE, STAND_INS, Ended, child, fail_with
 
 import dbshuf.errors
-from dbshuf.cli.app import command_names
+from dbshuf.cli.commands import command_names
 from dbshuf.cli.entry import run_command
 from dbshuf.cli.options import PlanArguments
 from dbshuf.cli.output_options import Printing, Report

@@ -163,6 +163,7 @@ def test_the_summary_names_what_a_reader_needs_to_repeat_the_run():
         (Result(rows=2, seen_rows=9), "dbshuf: 2 of 9 lines, "),
         (Result(rows=2, seen_rows=2, asked_rows=5), "2 of 2 lines (5 were asked for), "),
         (Result(rows=9, seen_rows=2, asked_rows=9), "9 drawn of 2 lines, "),
+        (Result(rows=4, epochs=2), "4 lines in 2 epochs, "),
         (Result(seed=""), "seed ''"),
     ],
 )

@@ -71,8 +71,8 @@ def test_lines_are_those_that_a_split_gives(text, blocks, terminator, workers):
             terminator=terminator,
         )
         with contextlib.closing(source):
-            found = read_all(source, workers)
-        assert found == expected([text, text[::-1]], terminator)
+            lines = read_all(source, workers)
+        assert lines == expected([text, text[::-1]], terminator)
 
 
 @pytest.mark.parametrize("codec", CODECS)

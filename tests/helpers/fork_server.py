@@ -38,10 +38,9 @@ from typing import BinaryIO, NoReturn, TextIO
 _READ_LATE = frozenset(
     {"TMPDIR", "HOME", "TZ", "DBSHUF_DEBUG", "NO_COLOR", "TERM", "PYTEST_CURRENT_TEST"}
     | {"MPLCONFIGDIR"}  # which matplotlib sets where the home cannot be written
-    | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
-    | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
 )
-_UMASK = 0o022
+# Likewise those that begin or end so: for clients of object stores, which are made in a run.
+_READ_BY_CLIENTS = ("AWS_", "GOOGLE_", "GCS_", "AZURE_", "HF_", "STORAGE_EMULATOR")
 _NUMBER = struct.Struct("!q")
 
 
@@ -55,19 +54,28 @@ class Call:
     data: bytes = b""
     timeout_s: float = 180
     script: str | None = None  # instead of the command, to look at its process
+    umask: int = 0o022
 
 
 class ForkServer:
-    """The server of this test process; its environment is that of the moment it starts."""
+    """A server of this test process.
 
-    def __init__(self) -> None:
-        self._environment = dict(os.environ)
+    environment  of what is imported; None: that of the moment it starts
+    with_rare  whether it has loaded what few runs load, too: a report's pictures, clients of
+               object stores
+    """
+
+    def __init__(
+        self, environment: dict[str, str] | None = None, *, with_rare: bool = False
+    ) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
         self._turn = threading.Lock()
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), str(int(with_rare))],
                 stdin=subprocess.DEVNULL,
+                env=self._environment,
                 pass_fds=[theirs.fileno()],
             )
 
@@ -80,7 +88,9 @@ class ForkServer:
         given, own = call.environment, self._environment
         # On macOS, system libraries refuse to work in a fork.
         return sys.platform == "linux" and all(
-            given.get(name) == own.get(name) for name in {*given, *own} - _READ_LATE
+            given.get(name) == own.get(name)
+            for name in {*given, *own} - _READ_LATE
+            if not name.startswith(_READ_BY_CLIENTS) and not name.lower().endswith("_proxy")
         )
 
     def run(self, call: Call) -> "subprocess.CompletedProcess[bytes]":
@@ -158,9 +168,11 @@ def _receive(control: socket.socket, size: int) -> bytes:
 # ---- the server's process ------------------------------------------------------------------
 
 
-def serve(control: socket.socket) -> None:
+def serve(control: socket.socket, *, with_rare: bool) -> None:
     """Fork a child for every request until the other end is closed."""
     _import_all()
+    if with_rare:
+        _import_rare()
     with open(str(sys.modules["_duckdb"].__file__), "rb") as library:
         pages = mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ)
     gc.collect()
@@ -200,6 +212,21 @@ def _import_all() -> None:
     _parse_one_line()
 
 
+def _import_rare() -> None:
+    """Import what opens an object in a bucket, and what draws; in neither is anything opened.
+
+    Not the client of Hugging Face, which reads its environment when it is imported.
+    """
+    for name in (
+        "aws", "bucket", "retry", "s3_upload", "gs_upload", "plain_http", "web", "opening"
+    ):  # fmt: skip
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"dbshuf.remote.{name}")
+    for name in ("botocore.session", "dbshuf.reporting.contents", "dbshuf.reporting.page"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 def _parse_one_line() -> None:
     """Let typer import what it needs for the first command line it parses."""
     import typer
@@ -229,7 +256,7 @@ def _become(call: Call, ends: Iterable[int]) -> NoReturn:
         for number, end in enumerate(ends):
             os.dup2(end, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        os.umask(_UMASK)
+        os.umask(call.umask)
         os.chdir(call.folder)
         os.environ.clear()
         os.environ.update(call.environment)
@@ -264,4 +291,4 @@ def _stream(number: int, like: TextIO) -> TextIO:
 if __name__ == "__main__":
     sys.modules["fork_server"] = sys.modules["__main__"]  # what the requests call it
     with socket.socket(fileno=int(sys.argv[1])) as other_end:
-        serve(other_end)
+        serve(other_end, with_rare=sys.argv[2] == "1")

@@ -3,8 +3,9 @@
 import gzip
 import io
 import itertools
-import threading
 from types import SimpleNamespace
+
+from in_threads import in_threads
 
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.lines.reader import LineSource
@@ -37,23 +38,13 @@ def rows_of(batch):
 
 def read_all(source, workers=1):
     """Return all rows, sorted, that `workers` threads read; raise the first error."""
-    rows, errors = [], []
+    rows = []
 
     def work():
-        try:
-            for batch in source.batches(source.new_arena()):
-                rows.extend(rows_of(batch))
-        except BaseException as error:
-            errors.append(error)
+        for batch in source.batches(source.new_arena()):
+            rows.extend(rows_of(batch))
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a worker did not end"
-    if errors:
-        raise errors[0]
+    in_threads(work, workers)
     return sorted(rows)
 
 

@@ -1,9 +1,9 @@
 """Stores for tests: made of small inputs, asked with DuckDB alone, read with dbshuf's readers."""
 
-import threading
 from types import SimpleNamespace
 
 import duckdb
+from in_threads import in_threads
 from line_sources import rows_of as lines_of
 
 from dbshuf.store.opening import open_store
@@ -28,26 +28,6 @@ def ask(store, sql):
 def counts(store):
     """Return the rows of each source, by DuckDB's own count."""
     return dict(ask(store, "select source, count(*) from lines group by all"))
-
-
-def in_threads(work, workers):
-    """Run `work` in threads; raise the first error."""
-    errors = []
-
-    def attempt():
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=attempt, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a worker did not end"
-    if errors:
-        raise errors[0]
 
 
 def open_lines(store, *, buffer_bytes=1 << 14, rows=1000, longest_bytes=1 << 20):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 
+from in_threads import in_threads
+
 from dbshuf.base.row_batch import row_bytes
 from dbshuf.base.workers import Stopped
 from dbshuf.source.input import Input, Pipe
@@ -39,7 +41,7 @@ def piped(data, ordinal=0, codec=None):
 
 def rows_of(source, workers=1):
     """Return {id: row as a dict} of all that `workers` threads read; raise the first error."""
-    found, errors, lock = {}, [], threading.Lock()
+    found, lock = {}, threading.Lock()
 
     def work():
         try:
@@ -50,19 +52,14 @@ def rows_of(source, workers=1):
                 with lock:
                     assert not found.keys() & set(ids), "an id comes twice"
                     found.update(zip(ids, values, strict=True))
-        except BaseException as error:
-            errors.append(error)
+        except BaseException:
             source.stop()
+            raise
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a worker did not end"
-    source.close()
-    if errors:
-        raise errors[0]
+    try:
+        in_threads(work, workers)
+    finally:
+        source.close()
     return found
 
 

@@ -10,6 +10,8 @@ import pytest
 from dbshuf.errors import InputMissing, ManifestInvalid
 from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
 
+pytestmark = pytest.mark.any_version
+
 SHA = "0" * 64
 ENTRIES = [
     InputEntry("a\udcff\n.txt", 4, 1_700_000_000_000_000_000, 2, SHA),

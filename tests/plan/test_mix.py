@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
-from dbshuf.plan.mix import Counted, mix_of, targets
+from dbshuf.plan.mix import Counted, mix_of
+from dbshuf.plan.mix_targets import targets
 
 
 def asked(*mix, **options):

@@ -12,6 +12,7 @@ from paths import ROOT
 
 import dbshuf
 from dbshuf import errors
+from dbshuf.source import inputs
 
 LINES = b"".join(b"%d some words on a line\n" % i for i in range(2000))
 LARGE_ROWS, WIDTH = 1_400_000, 147  # 206 MB
@@ -159,11 +160,13 @@ def test_headers_that_differ_name_both_files(refused, corpus):
     assert "hint:" in ran.err
 
 
-def test_more_inputs_than_an_ordinal_can_name_are_refused(corpus, home):
+def test_more_inputs_than_an_ordinal_can_name_are_refused(corpus, home, monkeypatch):
     """An id has 20 bits for the input; one more would repeat an id and break the order."""
-    path = corpus("in.txt", b"1\n")
-    with pytest.raises(errors.InputBeyondBounds):
-        dbshuf.shuffle([str(path)] * (2**20 + 1), home / "out.txt", seed="1")
+    assert inputs.ORDINAL_LIMIT == 2**20
+    monkeypatch.setattr(inputs, "ORDINAL_LIMIT", 2**10)  # a million names take 8 s
+    path = str(corpus("in.txt", b"1\n"))
+    with pytest.raises(errors.InputBeyondBounds, match="1,025 inputs"):
+        dbshuf.shuffle([path] * (2**10 + 1), home / "out.txt", seed="1")
     assert os.listdir(home) == ["in.txt"]
 
 
@@ -180,7 +183,7 @@ def test_an_input_larger_than_a_position_can_name_is_refused(refused):
 
 
 @pytest.mark.fresh
-@pytest.mark.parametrize("strategy", ["auto", "partition", "spill"])
+@pytest.mark.parametrize("strategy", ["auto", "spill"])
 def test_too_little_memory_names_the_smallest_value_and_that_value_works(
     strategy, refused, measured, home
 ):
@@ -192,17 +195,18 @@ def test_too_little_memory_names_the_smallest_value_and_that_value_works(
     cap_bytes, cap = max(ran.amounts().items())
     done = measured(*line, "--memory", cap)
     assert done.code == 0, done.err
+    assert ("partition" if strategy == "auto" else strategy) in done.err
     assert done.peak_rss_bytes <= cap_bytes
     reference.check_numbered(home / "out.txt", LARGE_ROWS, WIDTH, "42")
 
 
 @pytest.mark.fresh
-@pytest.mark.parametrize("length", [40_000_000, 300_000_000])
+@pytest.mark.parametrize("length", [40_000_000, 150_000_000])
 def test_a_line_too_long_names_file_offset_and_cap_and_that_cap_works(
     length, *, smallest, refused, cli, measured, corpus, home
 ):
     """The user learns which line it is, and what the machine must have."""
-    before = (b"a line" * 20 + b"\n") * 100_000
+    before = (b"a line" * 200 + b"\n") * 10_000
     corpus("first.txt", LINES)
     corpus("long.txt", before + b"x" * length + b"\n" + before)
     line = ("shuffle", "first.txt", "long.txt", "-o", "out.txt", "--seed", "42")
@@ -221,8 +225,8 @@ def test_a_line_too_long_names_file_offset_and_cap_and_that_cap_works(
         assert done.code == 0, done.err
         assert done.peak_rss_bytes <= needed_bytes
     out = (home / "out.txt").read_bytes()
-    inputs = [LINES, before + b"x" * length + b"\n" + before]
-    assert out == reference.shuffled(inputs, "42")
+    texts = [LINES, before + b"x" * length + b"\n" + before]
+    assert out == reference.shuffled(texts, "42")
 
 
 def test_a_strategy_that_cannot_do_the_input_is_refused_not_tried(refused, home):

@@ -74,7 +74,7 @@ def test_memory_that_the_system_refuses_is_known_before_work(strategy, start, wo
     """
     before = snapshot(work)
     args = ("shuffle", "in.txt", "-o", "out.txt", *LIMITS, "--threads", 2, "--strategy", strategy)
-    for room_mib in (300, 500, 700, 800):
+    for room_mib in (300, 800):
         code, err = limited(start, resource.RLIMIT_AS, room_mib << 20, *args)
         assert code == errors.MemoryRefused.exit_code, err
         assert f"{room_mib}MiB" in err
@@ -153,13 +153,13 @@ def test_of_two_ingests_into_one_store_the_second_is_refused(start, wait_for, wo
 
 
 def test_a_run_killed_at_any_moment_leaves_the_old_output_or_the_new(start, work, cli):
-    """Fifty kills: a reader never sees half, and a last run leaves nothing hidden."""
+    """Fifteen kills: a reader never sees half, and a last run leaves nothing hidden."""
     assert cli("shuffle", "in.txt", "-o", "new.txt", *LIMITS).code == 0
     new = (work / "new.txt").read_bytes()
     out = work / "out.txt"
     chance = random.Random(7)
     seen = set()
-    for _ in range(50):
+    for _ in range(15):
         out.write_bytes(b"old")
         child = start("shuffle", "in.txt", "-o", "out.txt", *LIMITS)
         time.sleep(chance.uniform(0.2, 1.2))

@@ -347,10 +347,10 @@ def test_names_in_every_script_and_hostile_ones_stay(home):
         assert multiset(rows_of(output)) == multiset(rows)
 
 
-def test_ten_thousand_columns_are_read_and_written(home):
+def test_thousands_of_columns_are_read_and_written(home):
     """Tables of features are that wide: what is done for each column is not done for all."""
     table = pa.table(
-        {f"c{number}": pa.array([number, None], pa.int32()) for number in range(10_000)}
+        {f"c{number}": pa.array([number, None], pa.int32()) for number in range(4_000)}
     )
     pq.write_table(table, home / "in.parquet")
     found = pq.read_table(shuffle(home / "in.parquet", home / "out.parquet"))

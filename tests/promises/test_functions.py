@@ -56,8 +56,10 @@ def test_shuffle_key_in_a_query_is_the_order_of_a_shuffle(call, numbers, cli):
         assert ran.out.splitlines()[1:] == want
 
 
-@pytest.mark.parametrize("call", ["id", "'42', id"])
-@pytest.mark.parametrize("strategy", ["memory", "partition", "spill"])
+@pytest.mark.parametrize(
+    ("strategy", "call"),
+    [("memory", "id"), ("partition", "'42', id"), ("spill", "id"), ("spill", "'42', id")],
+)
 def test_shuffle_key_in_filters_selects_and_whole_queries_is_one_key(
     call, strategy, numbers, cli, corpus
 ):

@@ -15,7 +15,7 @@ from output_files import MARKS
 from dbshuf.base import leftovers
 from dbshuf.base.leftovers import State, find_leftovers, remove_leftovers
 
-ROWS, WIDTH = 1_400_000, 147  # 206 MB, long enough to be caught at work
+ROWS, WIDTH = 700_000, 147  # 103 MB, long enough to be caught at work
 RUN = ("--strategy", "partition", "--memory", "400MB", "--temp-dir", "temp", "--seed", "1")
 
 
@@ -54,9 +54,9 @@ def killed(
 def test_the_next_run_removes_what_a_killed_one_left_and_says_so(
     output, start, wait_for, work, cli
 ):
-    """Three kills leave nothing that a fourth run does not take away."""
+    """Two kills leave nothing that a third run does not take away."""
     shards = ["--shards", 3] if output == "shards/" else []
-    for _ in range(3):
+    for _ in range(2):
         killed(start, wait_for, work, "shuffle", "in.txt", "-o", output, *shards, *RUN)
         assert hidden(work)
     ran = cli("shuffle", "in.txt", "-o", output, *shards, *RUN)

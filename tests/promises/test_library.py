@@ -158,9 +158,18 @@ def test_stream_gives_the_same_order_in_batches(strategy, corpus, home):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "memory"), [("memory", "1GB"), ("spill", "600MB"), ("partition", "400MB")]
+    ("end", "strategy", "memory"),
+    [
+        ("closed", "memory", "1GB"),
+        ("closed", "spill", "600MB"),
+        ("closed", "partition", "400MB"),
+        ("closed at once", "partition", "400MB"),
+        ("dropped", "spill", "600MB"),
+        ("dropped", "partition", "400MB"),
+        ("left open", "memory", "1GB"),
+        ("left open", "partition", "400MB"),
+    ],
 )
-@pytest.mark.parametrize("end", ["closed", "closed at once", "dropped", "left open"])
 def test_a_stream_that_ends_early_leaves_no_files_and_no_threads(end, strategy, memory, home):
     """An epoch is often cut short; then the program goes on, or ends without a word."""
     reference.write_numbered(home / "in.txt", 800_000, 147)

@@ -94,7 +94,7 @@ def test_auto_takes_memory_when_it_fits_and_partition_when_not(plan, home):
 
 def test_auto_takes_no_spill_for_wide_lines(plan, home):
     """One ORDER BY pins rows by number; 24 kB lines at 256 MB killed it."""
-    reference.write_numbered(home / "in.txt", 20_000, 24_000)
+    reference.write_numbered(home / "in.txt", 10_000, 24_000)
     leaves = plan("in.txt", "-o", "out.txt", "--memory", "300MB")
     assert having(leaves, "strategy")[0] == "partition"
 

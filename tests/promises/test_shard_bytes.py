@@ -1,8 +1,6 @@
 """--shard-bytes: shards are files of the size that was asked for, in every format."""
 
-import gzip
 import hashlib
-import json
 import os
 import random
 from pathlib import Path
@@ -11,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
-from output_files import MARKS, data_files
+from output_files import MARKS, data_files, lines_in
 
 SIZE = 100_000
 TEXTS = ("csv", "jsonl", "tsv", "txt")
@@ -52,35 +50,6 @@ def files(directory: Path) -> list[Path]:
         f"part-{i:05}-of-{len(found):05}" for i in range(len(found))
     ]
     return found
-
-
-def lines_in(path: Path) -> bytes:
-    if path.suffix == ".parquet":
-        return joined(pq.read_table(path)["line"].to_pylist())
-    if path.suffix == ".arrow":
-        with pa.ipc.open_file(path) as file:
-            return joined(file.read_all()["line"].to_pylist())
-    text = unpacked(path)
-    if ".jsonl" in path.name:
-        return joined([json.loads(line)["line"] for line in text.splitlines()])
-    if ".txt" in path.name:
-        return text
-    head, *rows = text.decode().split("\n")  # no value of these texts needs quotes but ""
-    assert head == "line"
-    return joined([row.replace('""', "") for row in rows[:-1]])
-
-
-def unpacked(path: Path) -> bytes:
-    if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
-    if path.suffix == ".zst":
-        with pa.input_stream(str(path), compression="zstd") as stream:
-            return stream.read()
-    return path.read_bytes()
-
-
-def joined(texts: list[str]) -> bytes:
-    return "".join(f"{text}\n" for text in texts).encode()
 
 
 def assert_sizes(directory: Path, size: int = SIZE) -> None:

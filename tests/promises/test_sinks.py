@@ -111,21 +111,6 @@ def shuffle(cli, table) -> Callable:
     return run
 
 
-@pytest.fixture
-def refused(cli, home, snapshot) -> Callable:
-    """Run a command line that must end with one exit code and change nothing on disk."""
-
-    def run(code: int, *args: object):
-        before = snapshot(home)
-        ran = cli("shuffle", *args)
-        assert (ran.code, ran.out) == (code, b""), ran.err
-        assert not re.search("Traceback|No such option", ran.err), ran.err
-        assert snapshot(home) == before
-        return ran
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [

@@ -65,21 +65,6 @@ def split(cli, corpus, home) -> Callable[..., Splits]:
     return run
 
 
-@pytest.fixture
-def refused(cli, home, snapshot) -> Callable:
-    """Run a command line that must end with one exit code and change nothing on disk."""
-
-    def run(code: int, *args: object):
-        before = snapshot(home)
-        ran = cli("shuffle", *args)
-        assert (ran.code, ran.out) == (code, b""), ran.err
-        assert not re.search("Traceback|No such option", ran.err), ran.err
-        assert snapshot(home) == before
-        return ran
-
-    return run
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_row_is_in_one_split_of_about_the_size_asked_for(strategy, split):
     """Each split keeps the one order; sizes differ from what was asked by 4.5 sigma at most."""

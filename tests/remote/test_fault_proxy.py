@@ -9,6 +9,8 @@ from fault_proxy import FaultProxy
 from remote_fixtures import Bucket
 from remote_servers import S3Server
 
+pytestmark = pytest.mark.any_version
+
 
 def test_the_proxy_hands_on_and_fails_as_told(bucket: Bucket, proxy: FaultProxy) -> None:
     proxy.add(times=1, status=503)

@@ -16,6 +16,8 @@ from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.remote.s3_upload import S3Uploads
 
+pytestmark = pytest.mark.any_version
+
 PART = os.urandom(5 << 20)  # the least that S3 takes
 KEY = "a/key.txt"
 

@@ -1,18 +1,13 @@
 """Shards: files that, read in the order of their names, are the one order."""
 
-import csv
-import gzip
-import io
-import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from output_files import lines_in
 from sink_windows import (
     borders,
     keys_for,
@@ -32,36 +27,6 @@ TEXT = b"".join(LINES)
 same_file = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
 )
-
-
-def lines_in(path: Path) -> bytes:
-    """The lines that a shard of any format holds."""
-    if path.suffix == ".parquet":
-        return joined(pq.read_table(path)["line"].to_pylist())
-    if path.suffix == ".arrow":
-        with pa.ipc.open_file(path) as file:
-            return joined(file.read_all()["line"].to_pylist())
-    text = unpacked(path)
-    if ".jsonl" in path.name:
-        return joined(json.loads(line)["line"] for line in text.splitlines())
-    if ".csv" in path.name or ".tsv" in path.name:
-        head, *rows = csv.reader(io.StringIO(text.decode()))
-        assert head == ["line"]
-        return joined(row[0] for row in rows)
-    return text
-
-
-def joined(texts: Iterable[str]) -> bytes:
-    return b"".join(text.encode() + b"\n" for text in texts)
-
-
-def unpacked(path: Path) -> bytes:
-    if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
-    if path.suffix == ".zst":
-        with pa.input_stream(str(path), compression="zstd") as stream:
-            return stream.read()
-    return path.read_bytes()
 
 
 def shards_of(directory: Path, form: str = "txt") -> list[bytes]:

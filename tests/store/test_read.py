@@ -14,8 +14,9 @@ import reference
 import typed_rows
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from in_threads import in_threads
 from line_sources import expected
-from store_tools import in_threads, open_lines, read_lines, read_rows, written
+from store_tools import open_lines, read_lines, read_rows, written
 
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.workers import Stopped

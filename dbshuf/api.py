@@ -86,6 +86,9 @@ class ArrangedOptions(TypedDict, total=False):
     """What comes before the key in the order; as on the command line."""
 
     weight: str | None
+    group: str | None
+    within: str | None
+    spread: str | None
 
 
 class EngineOptions(TypedDict, total=False):
@@ -381,28 +384,25 @@ def verify(
     unknown = set(options) - set(VerifyOptions.__annotations__)
     if unknown:
         raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
+    others: dict[str, Any] = {**options}
     if order and seed is None:
-        known = manifest_of(os.fspath(output), _path_of(manifest))
-        seed, weight = known.seed, known.options.get("weight")
-        if weight is not None and options.get("weight") is None:
-            raise UsageError(
-                f"the manifest says that the rows were ordered by --weight {weight}",
-                hint="add it, too",
-            )
+        told = manifest_of(os.fspath(output), _path_of(manifest))
+        seed = told.seed
+        for name in ArrangedOptions.__annotations__:
+            if name in told.options and others.get(name) is None:
+                given = f"--{name} {told.options[name]}"
+                raise UsageError(
+                    f"the manifest says that the rows were ordered by {given}", hint="add it, too"
+                )
+    chosen = _options(inputs, {**others, "memory": memory, "seed": seed, "threads": threads})
     checks_order = seed is not None if order is None else order
     if checks_order:
         check_one_order(os.fspath(output), _path_of(manifest))
-    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
-    if not checks_order and chosen.get("weight") is not None:
-        raise UsageError(
-            "--weight says in which order the rows were written, and the order is not checked",
-            hint="add --seed, or leave out --weight",
-        )
     found = verify_rows(
         Options(**chosen),
         os.fspath(output),
         progress,
-        checks_order=checks_order,
+        checks_order=seed is not None if order is None else order,
         sample=None if sample is None else parse_share(sample, "--sample"),
         show_rows=show_rows,
     )

@@ -11,6 +11,7 @@ Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what progra
 STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
+WITHIN = ("shuffle", "keep")  # how rows stand inside a group
 SIDE_NAME = "{name}"  # of a paired file, in the name of an output
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
@@ -70,6 +71,9 @@ class Options:
     stratify: str | None = None
     number: str | None = None
     weight: str | None = None
+    group: str | None = None
+    within: str | None = None  # None: as WITHIN[0]
+    spread: str | None = None
     epochs: int | None = None
     partition_by: tuple[str, ...] = ()
     manifest: str | None = None
@@ -80,7 +84,8 @@ class Options:
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
     texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
-    names = (*texts, "split", "split_seed", "split_by", "per", "stratify", "number", "weight")
+    names = [*texts, "split", "split_seed", "split_by", "per", "stratify", "number", "weight"]
+    names += ["group", "within", "spread"]
     check_texts(**{f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
     query = "the SELECT" if options.is_answer else "--sql"
     check_texts(**{"--from": options.input_format, query: options.sql})

@@ -130,6 +130,25 @@ def test_the_commands_for_samples_do_what_they_say(cli, documents):
     assert pq.read_table(documents / "placed.parquet")["place"].to_pylist() == list(range(104))
 
 
+def test_the_commands_for_groups_do_what_they_say(cli, documents):
+    """Each row of the table is run as it stands."""
+    section = README.partition("## Groups")[2].partition("\n## ")[0]
+    lines = re.findall(r"\| `(dbshuf [^`]*)` \|$", section, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        ran = cli(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    files = [(documents / "corpus" / name).read_bytes() for name in ("a.txt", "b.txt")]
+    assert (documents / "files.txt").read_bytes() in (b"".join(files), b"".join(files[::-1]))
+    grouped = pq.read_table(documents / "grouped.parquet")["lang"].to_pylist()
+    assert grouped in (["en"] * 50 + ["de"] * 50, ["de"] * 50 + ["en"] * 50)
+    assert len(list((documents / "whole").glob("part-*"))) == 5
+    splits = [pq.read_table(documents / f"sets.{one}.parquet") for one in ("train", "valid")]
+    assert sum(one.num_rows for one in splits) == 100
+    even = pq.read_table(documents / "even.parquet")["lang"].to_pylist()
+    assert all(even[at : at + 20].count("en") in range(8, 13) for at in range(0, 100, 20))
+
+
 def test_the_commands_for_mixes_do_what_they_say(cli, home):
     """Each row of the table is run as it stands, and gives what it says."""
     for name, count in (("web", 900), ("books", 60), ("code", 30)):

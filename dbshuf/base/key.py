@@ -18,6 +18,7 @@ __all__ = [
     "POSITION_BITS",
     "POSITION_LIMIT",
     "U64",
+    "UNMIXED",
     "id_of",
     "id_of_first",
     "ids_of",
@@ -35,6 +36,10 @@ POSITION_BITS = 44  # an input may hold 2^44 bytes (17.6 TB), or rows of a table
 POSITION_LIMIT = 1 << POSITION_BITS
 
 U64 = npt.NDArray[np.uint64]
+
+# Words that leave ids as they are, where rows are to keep the order in which they came: then a
+# row's key is its id. No seed has them, but for one in 2^128.
+UNMIXED = (0, 0)
 
 _GAMMA = np.uint64(plain_key.GAMMA)
 _MULTIPLIER_1 = np.uint64(plain_key.MULTIPLIER_1)
@@ -65,6 +70,8 @@ def row_keys(ids: U64, seed: str) -> U64:
 
 def mix_ids(ids: U64, words: tuple[int, int]) -> None:
     """Turn row ids into keys in place (uint64, shape (rows,)); words from `seed_words`."""
+    if words == UNMIXED:
+        return
     s1, s2 = np.uint64(words[0]), np.uint64(words[1])
     scratch = np.empty(min(len(ids), _BLOCK_ROWS), np.uint64)
     for first in range(0, len(ids), _BLOCK_ROWS):
@@ -125,6 +132,8 @@ def id_of(key: int, words: tuple[int, int]) -> int:
 def ids_of(keys: U64, words: tuple[int, int]) -> U64:
     """Return the row ids of keys (uint64, shape (rows,)): the inverse of `mix_ids`."""
     ids = keys.copy()
+    if words == UNMIXED:
+        return ids
     _unmix(ids)
     ids ^= np.uint64(words[1])
     _unmix(ids)

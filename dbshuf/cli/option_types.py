@@ -77,6 +77,13 @@ def strategies() -> Iterable[str]:
     return STRATEGIES
 
 
+def withins() -> Iterable[str]:
+    """Return what --within takes."""
+    from dbshuf.options import WITHIN
+
+    return WITHIN
+
+
 def engines() -> Iterable[str]:
     """Return what --engine takes."""
     from dbshuf.options import ENGINES

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from dbshuf.cli.option_types import engines, group, strategies, value
+from dbshuf.cli.option_types import engines, group, strategies, value, withins
 
 
 @group
@@ -107,6 +107,24 @@ class Arranged:
     weight: Annotated[
         str | None,
         value("--weight", "EXPR", "Order by chance, rows with more of the SQL EXPR earlier."),
+    ] = None
+    group: Annotated[
+        str | None,
+        value("--group", "EXPR", "Keep rows of one value of the SQL EXPR together, as a group."),
+    ] = None
+    within: Annotated[
+        str | None,
+        value(
+            "--within",
+            "HOW",
+            "Rows inside a group: shuffle them, or keep them as they came.",
+            "shuffle",
+            withins,
+        ),
+    ] = None
+    spread: Annotated[
+        str | None,
+        value("--spread", "EXPR", "Put rows of one value of the SQL EXPR far apart, evenly."),
     ] = None
 
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from dbshuf.pipeline.verify.files import FilesVerified
     from dbshuf.pipeline.verify.rows import RowsVerified
 
+_FOR_ROWS = (
+    *("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows"),
+    *("weight", "group", "within", "spread"),
+)
+
 
 def verify(given: VerifyArguments) -> None:
     """Check an output against its manifest, or row by row against the inputs.
@@ -60,18 +65,7 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
         raise UsageError(
             "nothing is named", hint="as in dbshuf verify out/, or dbshuf verify corpus/ out/"
         )
-    for_rows = (
-        "where",
-        "select",
-        "sql",
-        "table",
-        "input_format",
-        "seed",
-        "order",
-        "weight",
-        "show_rows",
-    )
-    asked = next((name for name in for_rows if getattr(given, name)), None)
+    asked = next((name for name in _FOR_ROWS if getattr(given, name)), None)
     if asked is not None:
         option = {"input_format": "from"}.get(asked, asked.replace("_", "-"))
         raise UsageError(

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import mix_ids
+from dbshuf.base.key import UNMIXED, mix_ids
 from dbshuf.base.layout import (
     ENGINE_BYTES,
     LEAD_PIECE_BYTES,
@@ -92,7 +92,7 @@ class PartitionOrder:
         self._partition: Partition = (
             KeyPartition(layout.ranges, 0, layout.ranges)
             if leads is None
-            else LeadPartition(layout.ranges, leads)
+            else LeadPartition(layout.ranges, leads, has_even_keys=words != UNMIXED)
         )
         self._sort_bytes = SORT_BYTES + LEAD_SORT_BYTES * self._is_led
         self._piece_row_bytes = PIECE_ROW_BYTES + LEAD_PIECE_BYTES * self._is_led
@@ -223,7 +223,7 @@ class PartitionOrder:
         is_large = size >= _INT32_BYTES or self._needed(partition, number) > self._layout.sort_bytes
         if is_alone:  # beside the row there may be what a usual bucket has
             is_large = is_large or size > partition.longest_in(number) + self._layout.bucket_bytes
-        if is_large and rows > 1 and partition.can_split:
+        if is_large and rows > 1 and partition.can_split(number):
             child = self._split(partition, number, worker.buffer)
             for part in range(child.count - 1):
                 self._emit(child, part, worker, put, lambda: None)

@@ -42,9 +42,8 @@ class Partition(ABC):
         self._largest: I64 = np.zeros(count, np.int64)  # slice of a run
         self._lock = threading.Lock()
 
-    @property
     @abstractmethod
-    def can_split(self) -> bool:
+    def can_split(self, number: int) -> bool:
         """Whether a bucket of several rows can be partitioned again."""
 
     @abstractmethod
@@ -56,8 +55,8 @@ class Partition(ABC):
         """Return the bucket of each row."""
 
     @abstractmethod
-    def saw(self, cargo: Cargo, ends: I64) -> None:
-        """Know rows in the order of their buckets, which end at `ends`, from 0."""
+    def saw(self, cargo: Cargo, order: I64, ends: I64) -> None:
+        """Know rows; in `order` they are those of bucket after bucket, which end at `ends`."""
 
     def add(self, cargo: Cargo, writer: RunWriter, *, seal: bool = False) -> StoredRun | None:
         """Store a batch of rows in any order as one run.
@@ -67,7 +66,9 @@ class Partition(ABC):
         parts = self.parts_of(cargo)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
-        sizes = cargo.arrange(np.argsort(parts, kind="stable"), row_ends)
+        order = np.argsort(parts, kind="stable")
+        self.saw(cargo, order, row_ends)
+        sizes = cargo.arrange(order, row_ends)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         index = RunIndex.of(starts, rows) if seal else None
         address = writer.begin(int(starts[-1]) + (0 if index is None else index.size_bytes))
@@ -80,7 +81,6 @@ class Partition(ABC):
             writer.append(index.encoded())
         writer.end()
         self._have(address, starts.astype(np.uint32), rows.astype(np.uint32), None)
-        self.saw(cargo, row_ends)
         return None if index is None else index.stored_at(address)
 
     def adopt(self, address: int, index: RunIndex) -> None:
@@ -141,11 +141,10 @@ class KeyPartition(Partition):
     def parts_of(self, cargo: Cargo) -> U16:
         return self.bucket_of(cargo.keys)
 
-    def saw(self, cargo: Cargo, ends: I64) -> None:
+    def saw(self, cargo: Cargo, order: I64, ends: I64) -> None:
         """All is told by the number of a range."""
 
-    @property
-    def can_split(self) -> bool:
+    def can_split(self, number: int) -> bool:
         return self.ranges < 1 << 31
 
     def split(self, number: int, wanted: int) -> Partition:
@@ -154,15 +153,39 @@ class KeyPartition(Partition):
         return KeyPartition(self.ranges * parts, (self.first + number) * parts, parts)
 
 
-class LeadPartition(Partition):
-    """By ranges of the lead, which begin where `cuts` says once the first rows are there."""
+class _Bounds:
+    """The least and the greatest word of the rows of each bucket."""
 
-    def __init__(self, count: int, cuts: Cuts) -> None:
-        super().__init__(count)
-        self._cuts, self._begins = cuts, np.empty(0, np.uint64)
-        self._is_cut = False
+    def __init__(self, count: int) -> None:
         self._least: U64 = np.full(count, _NO_LEAD, np.uint64)
         self._greatest: U64 = np.zeros(count, np.uint64)
+
+    def saw(self, words: U64, ends: I64) -> None:
+        """Know words in the order of their buckets, which end at `ends`, from 0."""
+        buckets = np.flatnonzero(np.diff(ends))
+        if not len(buckets):
+            return
+        starts = ends[buckets]
+        least, greatest = np.minimum.reduceat(words, starts), np.maximum.reduceat(words, starts)
+        self._least[buckets] = np.minimum(self._least[buckets], least)
+        self._greatest[buckets] = np.maximum(self._greatest[buckets], greatest)
+
+    def of(self, number: int) -> tuple[int, int]:
+        """Return both of a bucket that has rows."""
+        return int(self._least[number]), int(self._greatest[number])
+
+
+class LeadPartition(Partition):
+    """By ranges of the lead, which begin where `cuts` says once the first rows are there.
+
+    has_even_keys  whether the keys of one lead are uniform, too
+    """
+
+    def __init__(self, count: int, cuts: Cuts, *, has_even_keys: bool = True) -> None:
+        super().__init__(count)
+        self._cuts, self._begins = cuts, np.empty(0, np.uint64)
+        self._is_cut, self._has_even_keys = False, has_even_keys
+        self._leads, self._keys = _Bounds(count), _Bounds(count)
 
     def parts_of(self, cargo: Cargo) -> U16:
         assert cargo.leads is not None
@@ -173,30 +196,60 @@ class LeadPartition(Partition):
                 self._is_cut = True
         return np.searchsorted(self._begins, cargo.leads, side="right").astype(np.uint16)
 
-    def saw(self, cargo: Cargo, ends: I64) -> None:
+    def saw(self, cargo: Cargo, order: I64, ends: I64) -> None:
         assert cargo.leads is not None
-        buckets = np.flatnonzero(np.diff(ends))
-        if not len(buckets):
-            return
-        starts = ends[buckets]
-        least = np.minimum.reduceat(cargo.leads, starts)
-        greatest = np.maximum.reduceat(cargo.leads, starts)
+        leads = cargo.leads.take(order)
         with self._lock:
-            self._least[buckets] = np.minimum(self._least[buckets], least)
-            self._greatest[buckets] = np.maximum(self._greatest[buckets], greatest)
+            self._leads.saw(leads, ends)
+            if not self._has_even_keys:
+                self._keys.saw(cargo.keys.take(order), ends)
 
-    @property
-    def can_split(self) -> bool:
+    def can_split(self, number: int) -> bool:
         return True
 
     def split(self, number: int, wanted: int) -> Partition:
         """Between the least and the greatest lead; by the key where they are one."""
-        least, greatest = int(self._least[number]), int(self._greatest[number])
+        least, greatest = self._leads.of(number)
         if least == greatest:
             parts = max(wanted, 2)
-            return KeyPartition(parts, 0, parts)
+            if self._has_even_keys:
+                return KeyPartition(parts, 0, parts)
+            return PlacePartition(parts, *self._keys.of(number))
         parts = max(min(wanted, greatest - least + 1), 2)
-        return LeadPartition(parts, lambda count: equal_cuts(count, least, greatest + 1))
+        return LeadPartition(
+            parts,
+            lambda count: equal_cuts(count, least, greatest + 1),
+            has_even_keys=self._has_even_keys,
+        )
+
+
+class PlacePartition(Partition):
+    """By equal ranges of keys from the least to the greatest: of those that are rows' own places.
+
+    Places in a file are about even, and of several files they lie far apart, so what is split
+    again is split between its own bounds.
+    """
+
+    def __init__(self, count: int, least: int, greatest: int) -> None:
+        super().__init__(count)
+        self._begins = equal_cuts(count, least, greatest + 1)
+        self._keys = _Bounds(count)
+
+    def parts_of(self, cargo: Cargo) -> U16:
+        return np.searchsorted(self._begins, cargo.keys, side="right").astype(np.uint16)
+
+    def saw(self, cargo: Cargo, order: I64, ends: I64) -> None:
+        keys = cargo.keys.take(order)
+        with self._lock:
+            self._keys.saw(keys, ends)
+
+    def can_split(self, number: int) -> bool:
+        least, greatest = self._keys.of(number)
+        return least < greatest
+
+    def split(self, number: int, wanted: int) -> Partition:
+        least, greatest = self._keys.of(number)
+        return PlacePartition(max(min(wanted, greatest - least + 1), 2), least, greatest)
 
 
 def equal_cuts(count: int, first: int = 0, end: int = 1 << 64) -> U64:

@@ -127,6 +127,7 @@ class SqliteOrder:
         self._begins: U64 | None = None  # where tables of rows with leads begin
         self._least = np.full(plan.ranges, (1 << 64) - 1, np.uint64)
         self._greatest = np.zeros(plan.ranges, np.uint64)
+        self._keys = (1 << 64) - 1, 0  # the least and the greatest of rows with leads
         self._cache_bytes = int(plan.memory_bytes * _CACHE_SHARE)
         with self._told():
             self._connection = self._open()
@@ -236,12 +237,17 @@ class SqliteOrder:
         parts = np.searchsorted(self._begins, leads, side="right").astype(np.int64)
         np.minimum.at(self._least, parts, leads)
         np.maximum.at(self._greatest, parts, leads)
+        if len(keys):
+            first, last = self._keys
+            self._keys = min(first, int(keys.min())), max(last, int(keys.max()))
         return parts
 
     def _whole(self, number: int) -> _Part:
         """Return all rows of a table, as one part."""
         if self._plan.leads is not None:
-            return _Part((_signed(int(self._least[number])), _signed(int(self._greatest[number]))))
+            least, greatest = int(self._least[number]), int(self._greatest[number])
+            firsts = _signed(least), _signed(greatest)
+            return _Part(firsts, (_signed(self._keys[0]), _signed(self._keys[1])))
         first = range_start(number, self._plan.ranges)
         return _Part((_signed(first), _signed(range_start(number + 1, self._plan.ranges) - 1)))
 

@@ -13,12 +13,10 @@ the first ranks, so a row is in it if its rank key is below an end that its valu
 """
 
 import contextlib
-import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -30,13 +28,12 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.scan import Scan
-from dbshuf.base.spans import Spans
 from dbshuf.base.window import Window
-from dbshuf.base.workers import Stopped, join_all
 from dbshuf.errors import CheckFailed, MemoryTooSmall
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
+from dbshuf.order.side_scan import SideScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
@@ -44,8 +41,6 @@ from dbshuf.source.input import Input
 from dbshuf.units import MIB, human
 
 RECORDS = pa.schema([("value", pa.uint64())])
-_WAIT_S = 0.2  # between two looks at whether the run was stopped
-_AHEAD = 2  # batches of records that wait to be stored
 
 
 @dataclass(frozen=True)
@@ -229,7 +224,7 @@ class _TeeScan:
         self.counts: I64 = np.zeros(0, np.int64)
         self._feed, self._strata, self._memory = feed, strata, memory
         self._lock = threading.Lock()
-        self._side = _SideScan()
+        self._side = SideScan()
 
     @property
     def ended(self) -> Mapping[int, int]:
@@ -239,34 +234,9 @@ class _TeeScan:
         self._side.stop()
         self._feed.stop()
 
-    @contextlib.contextmanager
-    def stored(self, records: Order) -> Iterator[None]:
+    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
         """Have a thread store the values while the rows are read. Raises what storing raises."""
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                records.fill(self._side)
-            except BaseException as error:
-                failed.append(error)
-                self.stop()
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            yield
-            self._side.put(None)
-            while thread.is_alive():
-                thread.join(_WAIT_S)
-        except Stopped:
-            if not failed:
-                raise
-        finally:
-            if thread.is_alive():
-                self._side.stop()
-                join_all([thread])
-        if failed:
-            raise failed[0]
+        return self._side.stored(records, self.stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = self._strata.new_evaluator()
@@ -297,46 +267,6 @@ class _TeeScan:
                 grown[: len(self.counts)] = self.counts
                 self.counts = grown
             np.add.at(self.counts, self.table.find(hashes), 1)
-
-
-class _SideScan:
-    """Batches that others put, for the one thread that stores them."""
-
-    most_workers, is_in_pieces = 1, False
-    ended: Mapping[int, int] = MappingProxyType({})
-
-    def leave_out(self, known: Spans) -> None:
-        """Nothing is read here."""
-
-    def __init__(self) -> None:
-        self._ahead: queue.Queue[RowBatch | None] = queue.Queue(_AHEAD)
-        self._stop = threading.Event()
-
-    def put(self, batch: RowBatch | None) -> None:
-        """Hand over a batch, or None: there are no more. Raises Stopped."""
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._ahead.put(batch, timeout=_WAIT_S)
-                return
-        raise Stopped
-
-    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Empty):
-                batch = self._ahead.get(timeout=_WAIT_S)
-                if batch is None:
-                    return
-                yield batch
-        raise Stopped
-
-    def check(self) -> None:
-        """Nothing is read here."""
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def first_rows(most: int, counts: I64) -> list[I64]:

@@ -25,20 +25,29 @@ def checked(
         keys = window.keys
         if window.leads is not None:
             if not _ascends(window.leads, keys, last_lead, last):
+                _check_twice(keys, last, given_id)
                 raise _disorder(written)
             last_lead = int(window.leads[-1]) if len(keys) else last_lead
         elif len(keys) and (int(keys[0]) <= last or not bool(np.all(keys[1:] > keys[:-1]))):
-            twice = [last] if int(keys[0]) == last else keys[1:][keys[1:] == keys[:-1]].tolist()
-            if given_id is not None and twice:
-                raise QueryFailed(
-                    f"the id {given_id(twice[0])} comes twice in the result of --sql",
-                    hint="ids must differ, as the ids of `lines` do; or leave `id` out",
-                )
+            _check_twice(keys, last, given_id)
             raise _disorder(written)
         written.add_window(window)
         last = int(keys[-1]) if len(keys) else last
         yield window
         del window, keys  # a long row is not held while the next is waited for
+
+
+def _check_twice(keys: U64, last: int, given_id: Callable[[int], int] | None) -> None:
+    """Raise QueryFailed where it is by a query that keys do not ascend.
+
+    last  the key before these
+    """
+    twice = [last] if int(keys[0]) == last else keys[1:][keys[1:] == keys[:-1]].tolist()
+    if given_id is not None and twice:
+        raise QueryFailed(
+            f"the id {given_id(twice[0])} comes twice in the result of --sql",
+            hint="ids must differ, as the ids of `lines` do; or leave `id` out",
+        )
 
 
 def _disorder(written: Tally) -> CheckFailed:

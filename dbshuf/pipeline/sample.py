@@ -42,6 +42,21 @@ def sampled(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> O
     return SampledOrder(order, words, KeyLimit(sample.end, sample.first_rows))
 
 
+def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> Order:
+    """Return an order in which rows of one value are far apart; pages are cut from it later."""
+    from dbshuf.order.partition import PartitionOrder
+    from dbshuf.order.runs import Store
+    from dbshuf.order.spread import CountStore, SpreadOrder
+
+    assert plan.arrangement is not None
+    assert plan.first is not None
+    assert plan.counts is not None
+    store = Store(plan.first.store_bytes, folder / "valued")
+    cuts = plan.arrangement.leads.cuts
+    first = PartitionOrder(plan.first, words, store, plan.schema, leads=cuts)
+    return SpreadOrder((first, order), plan.seed, words, CountStore(plan.counts, folder))
+
+
 def chosen(plan: Plan, windows: Iterator[Window]) -> Iterator[Window]:
     """Yield what of ordered rows is in a sample; all are taken, so that they can be checked."""
     sample = plan.sample

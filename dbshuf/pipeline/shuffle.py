@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import ORDER_VERSION, id_of, seed_words
+from dbshuf.base.key import ORDER_VERSION, id_of
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, relieve
 from dbshuf.base.progress import NO_PROGRESS, Progress
@@ -26,7 +26,7 @@ from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
-from dbshuf.pipeline.sample import as_read, chosen, sampled
+from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.memory import stored_bytes
@@ -219,7 +219,7 @@ def ordered(
     read     counts what was read, before the first window is yielded
     Raises   CheckFailed at the end, if that is not what was read
     """
-    words = seed_words(plan.seed)
+    words = plan.words
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
         read, ordered_rows = Tally() if read is None else read, Tally()
@@ -343,6 +343,8 @@ def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
         from dbshuf.order.leads import LedOrder
 
         order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
+    if arrangement is not None and arrangement.is_twice:
+        return spread_order(plan, order, words, folder)
     return order if plan.sample is None else sampled(plan, order, words, folder)
 
 

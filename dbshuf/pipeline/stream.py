@@ -55,6 +55,9 @@ _ROW_OPTIONS = (
     "mix_by",
     "mix_size",
     "weight",
+    "group",
+    "within",
+    "spread",
 )
 _STATE = ("order_version", "seed", "epoch", "rows", "given", "inputs", "options")
 

@@ -7,8 +7,10 @@ An option that wants such an order gives `arrangement_of` a function of a row an
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dbshuf.base.key import seed_words
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.grouping import check_grouping, leads_of, order_words, said_of
 from dbshuf.plan.partitions import OPTION as PARTITION_BY
 from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
@@ -22,18 +24,22 @@ class Arrangement:
     """An order by (lead, key).
 
     option      that asks for it, for messages
+    words       that turn ids into keys
     expression  of that option
     leads       what gives every row its lead
     is_counted  whether --shards cuts equal counts of rows; else equal ranges of the lead, so that
                 rows of one lead are never apart
     said        what the order is, for people
+    is_twice    whether leads are of a first order, which gives them those of the second
     """
 
     option: str
     expression: str
+    words: tuple[int, int]
     leads: "Leads"
     is_counted: bool
     said: str
+    is_twice: bool = False
     takes_samples: bool = False  # of the order by keys alone, before rows get their leads
 
     def to_json(self) -> dict[str, str]:
@@ -45,16 +51,26 @@ def option_of(options: Options) -> str | None:
     """Return the option that asks for an order by two words; None: none does."""
     if options.partition_by:
         return PARTITION_BY
-    return None if options.weight is None else "--weight"
+    for name in ("weight", "group", "spread"):
+        if getattr(options, name) is not None:
+            return f"--{name}"
+    return None
 
 
 def check_arrangement(options: Options) -> None:
     """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+    check_grouping(options)
     check_partition_options(options)
     option = option_of(options)
     if option in (None, PARTITION_BY):
         return
+    other = "--group" if options.spread is None else "--spread"
     for is_so, message, hint in (
+        (
+            options.weight is not None and (options.group or options.spread) is not None,
+            f"--weight and {other} are two orders, and rows have one",
+            "leave out one of the two",
+        ),
         (
             options.engine == "spark",
             f"--engine spark orders by the key alone, and {option} by what comes before it",
@@ -110,21 +126,30 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
         names = partition_columns(options, read)
         shown = ", ".join(names)
         said = f"by {shown}, a folder each value, and there by the key"
-        of_values = PartitionLeads(names)
+        leads: Leads = PartitionLeads(names)
+        words = seed_words(seed)
         return Arrangement(
-            option, shown, of_values, is_counted=False, said=said, takes_samples=True
+            option, shown, words, leads, is_counted=False, said=said, takes_samples=True
         )
-    from dbshuf.order.weights import WeightLeads
     from dbshuf.query.relation import LINES, with_place
 
-    assert options.weight is not None
     schema = read.shape.schema
     relation = LINES if schema is None else with_place(schema)
-    leads = WeightLeads(options.weight, relation, option=option)
+    if options.weight is None:
+        leads = leads_of(options, relation, seed)
+    else:
+        from dbshuf.order.weights import WeightLeads
+
+        leads = WeightLeads(options.weight, relation, option=option)
     if schema is None and "line_number" in leads.columns:
         raise UsageError(
             f"{option}: line_number is not known where rows get their keys",
             hint="use position, the line's byte offset",
         )
     said = f"by -ln(u)/w, where w is {options.weight}: a row of twice the weight comes earlier"
-    return Arrangement(option, options.weight, leads, is_counted(options), said)
+    if options.weight is None:
+        said = said_of(options)
+    expression = options.weight or options.group or options.spread or ""
+    is_twice = options.spread is not None
+    words = order_words(options, seed)
+    return Arrangement(option, expression, words, leads, is_counted(options), said, is_twice)

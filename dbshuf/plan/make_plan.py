@@ -39,7 +39,7 @@ from dbshuf.plan.space import (
     temp_folder,
     work_folder,
 )
-from dbshuf.plan.strata import half_of, strata_memory, strata_of
+from dbshuf.plan.strata import half_of, records_memory, strata_memory, strata_of
 from dbshuf.plan.strategy import (
     DUCKDB_BYTES,
     unloaded_bytes,
@@ -129,6 +129,7 @@ class _Division:
     otherwise  what does where that cannot; None: it can
     first      of an order before that one
     values     what strata may have
+    counts     of the rows of each value, where rows are spread by it
     """
 
     target: Target
@@ -136,6 +137,7 @@ class _Division:
     otherwise: Ordering | None
     first: Layout | None
     values: "StrataMemory | None"
+    counts: Layout | None
 
 
 def make_plan(options: Options, *, reads_only: bool = False, count: CountMix | None = None) -> Plan:
@@ -210,7 +212,8 @@ def _task(options: Options) -> _Task:
     survey = survey_of(read)
     if arrangement is not None:
         survey = replace(survey, lead_bytes=LEAD_BYTES)
-    kept = survey if sample is None else sample.kept(survey)
+    is_twice = arrangement is not None and arrangement.is_twice  # and all rows are
+    kept = survey if sample is None or is_twice else sample.kept(survey)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     target = replace(
         target,
@@ -247,6 +250,10 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
     held += code + SLACK_BYTES + _readers(read, survey, threads)
     if task.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
+    is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
+    if is_twice:
+        counts, counting = records_memory(cap)
+        held += counting
     if task.wanted is not None:
         from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 
@@ -257,11 +264,14 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
         engine_bytes, base = _engine(shape, cap, held)
     else:
         target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
-    first, base = _first_of_two(sample, cap, base, survey, threads, copies=shape.copies)
+    is_twice = is_twice or (sample is not None and sample.draws is not None)
+    first = None
+    if is_twice:
+        first, base = _first_of_two(cap, base, survey, threads, copies=shape.copies)
     chosen = Ordering.make(
         order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
     )
-    if sample is not None:
+    if sample is not None and counts is None:
         chosen = of_sample(sample, chosen, survey)
     otherwise = None
     if is_one_statement(options, read):
@@ -269,7 +279,7 @@ def _divided(task: _Task, *, reads_only: bool) -> _Division:
         chosen, otherwise = as_one_statement(
             options, read, chosen, cap=cap, base=base, threads=threads
         )
-    return _Division(target, chosen, otherwise, first, values)
+    return _Division(target, chosen, otherwise, first, values, counts)
 
 
 def _plan(task: _Task, division: _Division) -> Plan:
@@ -293,7 +303,9 @@ def _plan(task: _Task, division: _Division) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=task.temp_dir,
-        temp_bytes=_temp_bytes(task.kept, target, chosen.strategy, chosen.layout),
+        temp_bytes=_with_first(
+            _temp_bytes(task.kept, target, chosen.strategy, chosen.layout), task, division
+        ),
         output_bytes=output_bytes(task.kept, target),
         temp_free_bytes=shutil.disk_usage(task.temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
@@ -304,6 +316,7 @@ def _plan(task: _Task, division: _Division) -> Plan:
         strata=task.strata,
         strata_memory=division.values,
         first=division.first,
+        counts=division.counts,
         work=task.work,
         wanted=task.wanted,
         mix=task.mix,
@@ -326,11 +339,9 @@ def _check_space(plan: Plan) -> None:
 
 
 def _first_of_two(
-    sample: Sample | None, cap: int, base: int, survey: Survey, threads: int, *, copies: float
-) -> tuple[Layout | None, int]:
-    """Return what a first order has of the memory, if there is one, and the base with it in it."""
-    if sample is None or sample.draws is None:
-        return None, base
+    cap: int, base: int, survey: Survey, threads: int, *, copies: float
+) -> tuple[Layout, int]:
+    """Return what a first order has of the memory, and the base with it in it."""
     half = half_of(cap, base, survey, copies)
     first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
     return first.layout, base + half
@@ -411,6 +422,13 @@ def _temp_bytes(survey: Survey, target: Target, strategy: str, layout: Layout) -
         return None
     passes = 2 if layout.is_split and strategy != "sqlite" else 1
     return max(stored_bytes(survey) * passes - layout.store_bytes, 0) + waiting
+
+
+def _with_first(temp_bytes: int | None, task: _Task, division: _Division) -> int | None:
+    """Return it with what a first order of all rows keeps there while the second is filled."""
+    if temp_bytes is None or division.counts is None or division.first is None:
+        return temp_bytes
+    return temp_bytes + max(stored_bytes(task.survey) - division.first.store_bytes, 0)
 
 
 def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:

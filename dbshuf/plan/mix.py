@@ -302,6 +302,8 @@ def _check_options(options: Options) -> None:
         (options.per, "--per", "name a source for each value: 'NAME=0.5 where EXPR'"),
         (options.stratify, "--stratify", "name a source for each value: 'NAME=0.5 where EXPR'"),
         (options.weight, "--weight", "shares say how much of a source there is"),
+        (options.group, "--group", "write the mix first, and group that"),
+        (options.spread, "--spread", "write the mix first, and spread that"),
         (options.epochs, "--epochs", "run it with the seeds 42, 42/epoch-1, 42/epoch-2, ..."),
         (options.work_dir, "--work-dir", "leave it out: a mix begins anew"),
         (None if options.engine != "spark" else True, "--engine spark", "use duckdb or sqlite"),

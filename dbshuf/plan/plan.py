@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbshuf.base.key import seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
@@ -91,7 +92,8 @@ class Plan:
     arrangement: Arrangement | None = None  # None: by the key alone
     strata: "Strata | None" = None  # what chooses rows by their values
     strata_memory: "StrataMemory | None" = None
-    first: Layout | None = None  # of the order that rows are drawn from with replacement
+    first: Layout | None = None  # of an order before the last one, where there are two
+    counts: Layout | None = None  # of the rows of each value, for --spread
     otherwise: "Plan | None" = None  # where that proves too large for DuckDB's memory
     work: WorkPlan | None = None
     wanted: Wanted | None = None  # about the output, in writing
@@ -105,6 +107,11 @@ class Plan:
     def has_fixed_ids(self) -> bool:
         """Whether a second run gives every row the id that it had in the first."""
         return self.shape.whole_query is None or self.shape.has_given_ids
+
+    @property
+    def words(self) -> tuple[int, int]:
+        """What turns ids into keys."""
+        return seed_words(self.seed) if self.arrangement is None else self.arrangement.words
 
     @property
     def schema(self) -> "pa.Schema | None":

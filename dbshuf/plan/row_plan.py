@@ -231,7 +231,8 @@ def _json(
     from dbshuf.query.json_scan import json_structure
 
     is_as_read = options.select is None and options.sql is None
-    named = (options.split_by, options.number, options.per, options.stratify, options.weight)
+    named = [options.split_by, options.number, options.per, options.stratify, options.weight]
+    named += [options.group, options.spread]
     has_columns = any(one is not None for one in named) or bool(options.partition_by)
     keeps_json = is_as_read and not has_columns and _is_to_json(options)
     structure = json_structure(

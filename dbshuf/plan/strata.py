@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
-from dbshuf.base.layout import ENGINE_BYTES
+from dbshuf.base.layout import ENGINE_BYTES, Layout
 from dbshuf.errors import MemoryTooSmall, UsageError
 from dbshuf.options import Options
 from dbshuf.plan.memory import lay_out, least_cap
@@ -78,14 +78,20 @@ def strata_memory(cap: int) -> tuple["StrataMemory", int]:
     from dbshuf.order.strata import StrataMemory
     from dbshuf.order.value_table import VALUE_BYTES
 
+    layout, size = records_memory(cap)
+    table_bytes = cap // _TABLE_SHARE
+    memory = StrataMemory(layout, table_bytes // VALUE_BYTES, cap)
+    return memory, size + table_bytes + ROW_QUERY_BYTES
+
+
+def records_memory(cap: int) -> tuple[Layout, int]:
+    """Return the memory for an order of one number a row, and how much that is (bytes)."""
     records = Survey(_RECORD_BYTES, int(_RECORD_BYTES), None, is_exact=False, columns=1)
     least = least_cap(0, records)
     size = max(cap // _RECORDS_SHARE, least + least // 8)
     store_bytes = max(size - least - least // 8, 0) // 2 // MIB * MIB
     layout = lay_out(size, 0, records, threads=1, store_bytes=store_bytes)
-    table_bytes = cap // _TABLE_SHARE
-    memory = StrataMemory(layout, table_bytes // VALUE_BYTES, cap)
-    return memory, size + table_bytes + ROW_QUERY_BYTES + layout.workers * ENGINE_BYTES
+    return layout, size + layout.workers * ENGINE_BYTES
 
 
 def half_of(cap: int, base: int, survey: Survey, copies: float) -> int:
@@ -97,8 +103,8 @@ def half_of(cap: int, base: int, survey: Survey, copies: float) -> int:
     if cap < base + 2 * least:
         named = f"{-(-(base + 2 * least) // MIB) + 8}MiB"
         raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: rows that are drawn are ordered twice, and this"
-            f" run needs at least {named}",
+            f"--memory {human(cap)} is too small: rows are ordered twice here, which needs at least"
+            f" {named}",
             hint=f"pass --memory {named} or more",
         )
     return (cap - base) // 2

@@ -3,10 +3,11 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, id_of_first, seed_words
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, id_of_first
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.arrangement import is_counted, option_of
+from dbshuf.plan.grouping import order_words
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of
@@ -33,7 +34,7 @@ def target_of(
     counts_rows = option_of(options) is not None and is_counted(options)
     path, sides = _places(options, shape)
     as_format = sides[0].format if sides else _format(options, path)
-    words = seed_words(seed)
+    words = order_words(options, seed)
     shard_bytes = options.shard_bytes
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     sample, is_mix = sample_of(options) or Sample(), read.mix is not None
@@ -73,8 +74,14 @@ def target_of(
         else strata.part_of
         if strata is not None and sample.stratify is not None
         else member_of(
-            splits, words, inputs, schema=shape.schema, by=options.split_by, copies=is_mix
+            splits,
+            words,
+            inputs,
+            schema=shape.schema,
+            by=options.split_by or options.group,
+            copies=is_mix,
         ),
+        in_groups=options.group is not None,
         key_end=sample.end,
         all_rows=_all_rows(options, sample, counts_rows=counts_rows),
         counts_rows=counts_rows and options.shards is not None,

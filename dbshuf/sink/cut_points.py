@@ -2,7 +2,9 @@
 
 A cut turns the rows of a window into runs (part, first row, last row + 1) with
 ascending parts. It remembers the part it is in, so runs of two windows can belong
-to one part, and the parts are the same however the rows come in windows.
+to one part, and the parts are the same however the rows come in windows. Where parts
+are of whole groups, the rows of one group have one key, and a part that is full waits
+for the end of its group.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,9 +50,13 @@ class SizeCut:
 
     max_bytes   text bytes of one part; a single row beyond it is a part of its own
     max_rows    rows of one part
+    groups      where parts are of whole groups, their ends
     """
 
-    def __init__(self, max_bytes: int | None, max_rows: int | None) -> None:
+    def __init__(
+        self, max_bytes: int | None, max_rows: int | None, *, groups: "GroupEnds | None" = None
+    ) -> None:
+        self._groups = groups
         self._max_bytes = max_bytes
         self._max_rows = max_rows
         self._part = 0
@@ -76,26 +82,51 @@ class SizeCut:
         while first < rows:
             last = self._last(bounds, first)
             if last == first and self._rows:
-                self._part += 1
-                self._rows = self._bytes = 0
-                continue
+                if self._groups is not None:
+                    last = self._groups.end(keys, first)
+                if last == first:
+                    self._part += 1
+                    self._rows = self._bytes = 0
+                    continue
             last = max(last, first + 1)
             self._rows += last - first
             self._bytes += int(bounds[last]) - int(bounds[first])
             yield self._part, first, last
             first = last
+        if self._groups is not None:
+            self._groups.saw(keys)
 
     def _last(self, bounds: Bounds, first: int) -> int:
         """The end of the rows from `first` on that still fit in the part."""
         last = len(bounds) - 1
         if self._max_rows is not None:
-            last = min(last, first + self._max_rows - self._rows)
+            last = min(last, first + max(self._max_rows - self._rows, 0))
         if self._max_bytes is not None:
             end = int(bounds[first]) + self._max_bytes - self._bytes
             if end < bounds[last]:
                 wanted = bounds.dtype.type(max(end, 0))
                 last = first + int(np.searchsorted(bounds[first : last + 1], wanted, "right")) - 1
         return max(last, first)
+
+
+class GroupEnds:
+    """Where the groups of rows end whose keys ascend, the same for all rows of a group."""
+
+    def __init__(self) -> None:
+        self._before: np.uint64 | None = None  # the key of the last row that was seen
+
+    def end(self, keys: U64 | None, row: int) -> int:
+        """Return the end of the rows from `row` on that are in the group of the row before it."""
+        assert keys is not None
+        before = keys[row - 1] if row else self._before
+        if before is None:
+            return row
+        return row + int(np.searchsorted(keys[row:], before, "right"))
+
+    def saw(self, keys: U64 | None) -> None:
+        """Know that these rows are done with."""
+        if keys is not None and len(keys):
+            self._before = keys[-1]
 
 
 class FileCut:
@@ -108,9 +139,19 @@ class FileCut:
     file_bytes  wanted of one file; a row that should become more is a file of its own
     probe_rows  taken at most before anything is known of what rows become
     measure     part -> bytes of its file, if it ended with the rows yielded so far
+    groups      as of SizeCut
     """
 
-    def __init__(self, file_bytes: int, *, probe_rows: int, measure: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        file_bytes: int,
+        *,
+        probe_rows: int,
+        measure: Callable[[int], int],
+        groups: GroupEnds | None = None,
+    ) -> None:
+        self._groups = groups
+        self._waits = False  # the part is full, and its last group goes on
         self._file_bytes = file_bytes
         self._measure = measure
         self._part = 0
@@ -142,6 +183,15 @@ class FileCut:
                 self._size = self._measure(self._part)
                 if self._is_resumed:
                     self._plan_unit()
+            if self._waits and self._groups is not None:
+                end = self._groups.end(keys, first)
+                if end == first:
+                    self._end_part()
+                    continue
+                self._unit_bytes += int(bounds[end]) - int(bounds[first])
+                yield self._part, first, end
+                first = end
+                continue
             unit, _, count = next(self._unit.runs(bounds[first:]))
             if unit:
                 self._end_unit(int(bounds[first + 1]) - int(bounds[first]))
@@ -150,19 +200,36 @@ class FileCut:
             self._is_empty = False
             yield self._part, first, first + count
             first += count
+        if self._groups is not None:
+            self._groups.saw(keys)
 
     def _end_unit(self, next_row_bytes: int) -> None:
         """Measure what the unit became, and plan the next; maybe in the next part."""
+        self._measure_unit()
+        assert self._size is not None
+        left = self._file_bytes - self._size
+        row = next_row_bytes * self._ratio.of(is_last=True)
+        if left < _CLOSE * self._file_bytes or row > 2 * left or row > self._file_bytes:
+            self._waits = self._groups is not None
+            if not self._waits:
+                self._end_part()
+                return
+        self._plan_unit()
+
+    def _measure_unit(self) -> None:
+        """Know what the rows of the unit became."""
         assert self._size is not None
         before, self._size = self._size, self._measure(self._part)
         self._ratio.add(self._size - before, self._unit_bytes, is_last=self._is_last)
         self._text_bytes += self._unit_bytes
         self._unit_bytes = 0
-        left = self._file_bytes - self._size
-        row = next_row_bytes * self._ratio.of(is_last=True)
-        if left < _CLOSE * self._file_bytes or row > 2 * left or row > self._file_bytes:
-            self._part += 1
-            self._size = self._measure(self._part)
+
+    def _end_part(self) -> None:
+        """Close the part, and plan the first unit of the next."""
+        if self._unit_bytes:
+            self._measure_unit()
+        self._part += 1
+        self._size, self._waits = self._measure(self._part), False
         self._plan_unit()
 
     def _plan_unit(self) -> None:

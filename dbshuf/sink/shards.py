@@ -3,7 +3,7 @@
 import os
 
 from dbshuf.base.window import Window
-from dbshuf.sink.cut_points import Cut, FileCut, KeyCut, PlaceCut, SizeCut
+from dbshuf.sink.cut_points import Cut, FileCut, GroupEnds, KeyCut, PlaceCut, SizeCut
 from dbshuf.sink.hashed_output import Encoder, written_by
 from dbshuf.sink.publish import Directory, directory_of
 from dbshuf.sink.raw_file import MeasuredOutput
@@ -49,14 +49,17 @@ class ShardSink(PlacedSink):
             if target.all_rows is not None:
                 return PlaceCut(target.shards, target.all_rows)
             return KeyCut(target.shards, target.key_end)
+        groups = GroupEnds() if target.in_groups else None
         if target.shard_bytes is None:
-            return SizeCut(None, target.shard_rows)
+            return SizeCut(None, target.shard_rows, groups=groups)
         if target.format == "txt":  # the bytes of rows as cuts count them are those of the file
-            return SizeCut(max(target.shard_bytes - len(target.header), 1), None)
+            text_bytes = max(target.shard_bytes - len(target.header), 1)
+            return SizeCut(text_bytes, None, groups=groups)
         return FileCut(
             target.shard_bytes,
             probe_rows=max(target.shard_bytes // _PROBES // _row_frame_bytes(target), 1),
             measure=self._measure,
+            groups=groups,
         )
 
     @property

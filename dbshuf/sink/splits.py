@@ -2,16 +2,22 @@
 
 import posixpath
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dbshuf.base.key import U64
 from dbshuf.base.window import Window
+from dbshuf.errors import QueryFailed
 from dbshuf.sink.partitions import shards_of
 from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
+
+if TYPE_CHECKING:
+    from dbshuf.sink.target import Members
 
 
 class SplitSink(PlacedSink):
@@ -28,6 +34,7 @@ class SplitSink(PlacedSink):
         assert target.path is not None
         assert target.member_of is not None
         self._member_of = target.member_of
+        self._check = _OneSplit(target) if target.in_groups else None
         self._parts: list[PlacedSink] = []
         self._directory: Directory | None = None
         places: list[Place] = []
@@ -64,6 +71,8 @@ class SplitSink(PlacedSink):
 
     def encode(self, window: Window) -> None:
         members = self._member_of(window.unnumbered or window)
+        if self._check is not None:
+            self._check.see(window, members)
         for number, part in enumerate(self._parts):
             rows = np.flatnonzero(members == number)
             if len(rows) == len(members):
@@ -82,3 +91,30 @@ class SplitSink(PlacedSink):
     def stop(self) -> None:
         for part in self._parts:
             part.stop()
+
+
+class _OneSplit:
+    """Sees that the rows of a group, which have one lead, are all in one split."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._last: tuple[U64, Members] | None = None  # of the last row
+
+    def see(self, window: Window, members: "Members") -> None:
+        """Look at the next rows. Raises QueryFailed."""
+        if not window.rows:
+            return
+        leads = window.first_words
+        before = (leads[:1], members[:1]) if self._last is None else self._last
+        all_leads = np.concatenate([before[0], leads])
+        all_members = np.concatenate([before[1], members])
+        is_cut = (all_leads[1:] == all_leads[:-1]) & (all_members[1:] != all_members[:-1])
+        if is_cut.any():
+            row = int(np.flatnonzero(is_cut)[0])
+            names = [self._target.split_names[part] for part in all_members[row : row + 2]]
+            raise QueryFailed(
+                f"--split-by: rows of one group are in two splits, `{names[0]}` and `{names[1]}`,"
+                f" the second of them {self._target.locate(int(window.keys[row]))}",
+                hint="leave out --split-by: then the value of --group tells the split",
+            )
+        self._last = leads[-1:], members[-1:]

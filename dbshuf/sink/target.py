@@ -66,6 +66,7 @@ class Target:
     member_of    a window -> int64, shape (rows,): the number of each row's split
     temp_dir     where shards wait that cannot be sent before all are made
     object_bytes  about the most that one object in a store will have; None: unknown
+    in_groups    whether rows of one group stand together, which no shard may cut
     key_end      keys are below it: `shards` are equal ranges up to it
     all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
                  the lead where rows have one
@@ -103,6 +104,7 @@ class Target:
     member_of: "Callable[[Window], Members] | None" = None
     temp_dir: Path | None = None
     object_bytes: int | None = None
+    in_groups: bool = False
     key_end: int = 1 << 64
     all_rows: int | None = None
     counts_rows: bool = False

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbshuf.base.key import row_keys, seed_words
+from dbshuf.base.key import POSITION_BITS, UNMIXED, row_keys, seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
@@ -69,18 +69,18 @@ class Feed:
     stop = close = leave_out = check
 
 
-def engine_of(name, folder, *, typed, ranges, sort_bytes, cuts):
+def engine_of(name, folder, *, typed, ranges, sort_bytes, cuts, words=WORDS):
     schema = SCHEMA if typed else None
     if name == "spill":
         return SpillOrder(
-            Spill(schema, 20.0, 0, 1 << 16, 256 << 20, 1, folder, is_led=True), WORDS, folder
+            Spill(schema, 20.0, 0, 1 << 16, 256 << 20, 1, folder, is_led=True), words, folder
         )
     if name == "sqlite":
         plan = SqlitePlan(schema, 20.0, 1 << 16, 24 * sort_bytes, ranges, 1 << 16, folder, cuts)
-        return SqliteOrder(plan, WORDS, folder)
+        return SqliteOrder(plan, words, folder)
     layout = Layout(**LAYOUT, store_bytes=0, ranges=ranges, sort_bytes=sort_bytes)
     store = Store(0, folder / "rows")
-    return PartitionOrder(layout, WORDS, store, schema, leads=cuts)
+    return PartitionOrder(layout, words, store, schema, leads=cuts)
 
 
 def taken(order, feed):
@@ -128,6 +128,41 @@ def test_rows_leave_by_lead_and_then_by_key(
 
     order = engine_of(engine, folder, typed=typed, ranges=ranges, sort_bytes=sort_bytes, cuts=cuts)
     assert taken(order, feed) == feed.expected()
+
+
+@pytest.mark.parametrize("engine", ["partition", "sqlite", "spill"])
+@MANY
+@given(
+    leads=leads,
+    size=st.integers(20, 150),
+    typed=st.booleans(),
+    sort_bytes=st.sampled_from([1 << 10, 1 << 22]),
+    of_a_file=st.sampled_from([1, 90, 1000]),
+)
+def test_rows_of_one_lead_keep_their_order_where_ids_are_keys(
+    *, engine, tmp_path_factory, leads, size, typed, sort_bytes, of_a_file
+):
+    """Ids are near each other in a file, and far apart from those of the next."""
+    feed = Feed(leads, size, typed=typed)
+    number = feed.ids
+    feed.ids = (number // np.uint64(of_a_file) << np.uint64(POSITION_BITS)) + number
+    order = engine_of(
+        engine,
+        tmp_path_factory.mktemp("kept"),
+        typed=typed,
+        ranges=3,
+        sort_bytes=sort_bytes,
+        cuts=lambda count: None,
+        words=UNMIXED,
+    )
+    with closing(order):
+        order.fill(feed)
+        windows = list(order.windows())
+    rows = feed.ids if typed else feed.ids[feed.ids % 5 != 4]
+    found = [key for window in windows for key in window.keys.tolist()]
+    assert found == rows[np.lexsort([rows, feed.leads[np.isin(feed.ids, rows)]])].tolist()
+    texts = [text for window in windows for text in window.batch.column(0).to_pylist()]
+    assert [int(text.split(b"\n")[0][1:]) for text in texts] == found
 
 
 @MANY

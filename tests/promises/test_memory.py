@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import reference
@@ -173,3 +174,40 @@ def test_a_long_row_goes_through_under_the_cap_that_its_refusal_names(kind, meas
         ran = measured(*run, f"{cap}MiB")
     assert ran.code == 0, ran.err
     assert ran.peak_rss_bytes <= cap << 20 < 800 << 20
+
+
+def test_a_group_larger_than_the_cap_stays_under_it(numbered, measured, home):
+    """0.42 GB in one group at 370 MB, in the order in which it came, and the others behind."""
+    source, end = numbered(MEDIUM), 2_860_000 * MEDIUM[1]
+    group = ("--group", f"position < {end}", "--within", "keep")
+    options = (*group, "--seed", "1", "--memory", "370MB", "--threads", 2)
+    ran = measured("shuffle", source, "-o", "out.txt", *options)
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= 370_000_000
+    rows, found = np.memmap(source, np.uint8), np.memmap(home / "out.txt", np.uint8)
+    first = end if found[0] == rows[0] and np.array_equal(found[:10], rows[:10]) else None
+    parts = [rows[:end], rows[end:]] if first else [rows[end:], rows[:end]]
+    assert np.array_equal(found[: len(parts[0])], parts[0])
+    assert np.array_equal(found[len(parts[0]) :], parts[1])
+
+
+@pytest.mark.parametrize(
+    ("option", "cap_bytes"), [("--group", 370_000_000), ("--spread", 520_000_000)]
+)
+def test_a_million_values_take_no_more_memory_than_one(option, cap_bytes, measured, corpus, home):
+    """1,000,000 groups, or 500,000 values of two rows each to be kept apart."""
+    rows = 1_000_000
+    corpus("in.txt", b"".join(b"%d\n" % number for number in range(rows)))
+    expression = "line" if option == "--group" else "cast(line as int) // 2"
+    options = (option, expression, "--seed", "1", "--memory", f"{cap_bytes}B", "--threads", 2)
+    ran = measured("shuffle", "in.txt", "-o", "out.txt", *options)
+    assert ran.code == 0, ran.err
+    assert ran.peak_rss_bytes <= cap_bytes
+    found = np.array((home / "out.txt").read_bytes().split(), np.int64)
+    assert np.array_equal(np.sort(found), np.arange(rows))
+    if option == "--spread":
+        places = np.empty(rows, np.int64)
+        places[found] = np.arange(rows)
+        apart = np.abs(places[0::2] - places[1::2])
+        assert 0.24 * rows < apart.min()
+        assert apart.max() < 0.76 * rows

@@ -1,5 +1,6 @@
 """Cuts: parts depend on the rows alone."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from sink_windows import (
 )
 
 from dbshuf.base.window import Window
-from dbshuf.sink.cut_points import FileCut, KeyCut, PlaceCut, SizeCut
+from dbshuf.sink.cut_points import FileCut, GroupEnds, KeyCut, PlaceCut, SizeCut
 
 
 def parts_of(cut, lines: Sequence[bytes], windows: Iterable[Window]) -> list[list[bytes]]:
@@ -46,15 +47,61 @@ def test_a_part_is_closed_when_the_next_row_would_not_fit(lines, cuts, most_byte
     assert got == parts_by_size(lines, most_bytes, most_rows)
 
 
-def files_of(lines: Sequence[bytes], cuts: Iterable[int], *, ratio: float, size: int, head: int):
+groups_of_rows = st.lists(st.integers(1, 9), max_size=30).map(
+    lambda sizes: [group for group, size in enumerate(sizes) for _ in range(size)]
+)
+
+
+@exact
+@given(groups_of_rows, borders, st.integers(1, 60) | st.none(), st.integers(1, 20) | st.none())
+def test_a_full_part_waits_for_the_end_of_its_group(groups, cuts, most_bytes, most_rows):
+    """Windows of any size give the parts of the row-by-row rule."""
+    lines = [b"x" * (number * 7 % 11) + b"\n" for number in range(len(groups))]
+    cut = SizeCut(most_bytes, most_rows, groups=GroupEnds())
+    want: list[list[bytes]] = [[]]
+    for number, line in enumerate(lines):
+        size = sum(map(len, want[-1])) + len(line)
+        full = (most_bytes and size > most_bytes) or (most_rows and len(want[-1]) >= most_rows)
+        if full and want[-1] and groups[number] != groups[number - 1]:
+            want.append([])
+        want[-1].append(line)
+    assert parts_of(cut, lines, windows_of(lines, cuts, keys=groups)) == want
+
+
+@exact
+@given(groups_of_rows, borders, st.floats(0.01, 20), st.integers(1, 300))
+def test_no_file_is_cut_within_a_group_wherever_windows_end(groups, cuts, ratio, size):
+    """And only the last group of a file goes beyond what another file would have."""
+    lines = [b"%d %s\n" % (group, b"x" * (number * 7 % 31)) for number, group in enumerate(groups)]
+    given = {"ratio": ratio, "size": size, "head": 5, "groups": groups}
+    parts, sizes = files_of(lines, cuts, **given)
+    assert (parts, sizes) == files_of(lines, [], **given)
+    assert [line for part in parts for line in part] == lines
+    firsts = [part[0].split()[0] for part in parts]
+    assert len(set(firsts)) == len(firsts)
+    assert all(
+        before[-1].split()[0] != part[0].split()[0] for before, part in itertools.pairwise(parts)
+    )
+
+
+def files_of(
+    lines: Sequence[bytes],
+    cuts: Iterable[int],
+    *,
+    ratio: float,
+    size: int,
+    head: int,
+    groups: Sequence[int] | None = None,
+):
     """The parts of a FileCut in a format that makes `ratio` bytes of every byte of text."""
     parts: dict[int, list[bytes]] = {}
 
     def measure(part: int) -> int:
         return head + int(ratio * sum(map(len, parts.get(part, []))))
 
-    cut = FileCut(size, probe_rows=max(size // 100, 1), measure=measure)
-    for window in windows_of(lines, cuts):
+    ends = None if groups is None else GroupEnds()
+    cut = FileCut(size, probe_rows=max(size // 100, 1), measure=measure, groups=ends)
+    for window in windows_of(lines, cuts, keys=groups):
         rows = window.lines.to_pylist()
         for part, first, last in cut.runs(window.counted_bounds, window.keys):
             assert first < last

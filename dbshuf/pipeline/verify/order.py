@@ -13,7 +13,7 @@ import numpy as np
 
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
-from dbshuf.base.key import U64, id_of, seed_words
+from dbshuf.base.key import U64, id_of
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.progress import Progress
 from dbshuf.base.row_batch import RowBatch
@@ -57,7 +57,7 @@ def first_misplaced(
     memory = memory_cap(options) - _READING_BYTES
     kind = inputs.plan.target.format
     plan = make_plan(replace(from_store(options), memory=memory, output=os.devnull, format=kind))
-    words, row = seed_words(options.seed), 0
+    words, row = plan.words, 0
     with (
         contextlib.closing(ordered(plan, reporter, Tally())) as windows,
         contextlib.closing(_in_file_order(outputs)) as written,

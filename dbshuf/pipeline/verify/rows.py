@@ -20,6 +20,7 @@ from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.order import first_misplaced
 from dbshuf.pipeline.verify.sides import HASHING_BYTES, Rows, Side, ids_of_rows, open_sides
 from dbshuf.pipeline.verify.totals import Totals
+from dbshuf.plan.arrangement import option_of
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
 
@@ -104,7 +105,10 @@ class RowsVerified:
     def hint(self) -> str:
         """What to do about it."""
         if self.order not in (None, "same"):
-            return "check the seed, and that inputs are named in the order of the shuffle"
+            return (
+                "check the seed, --weight, --group or --spread, and that inputs are named in the"
+                " order of the shuffle"
+            )
         if self.missing is None:
             return "the inputs are a pipe: write it to a file to be told which rows differ"
         return "check that --where, --select and the like are those of the shuffle"
@@ -144,7 +148,14 @@ def verify_rows(
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    inputs, outputs = open_sides(options, output, sample)
+    option = option_of(options)
+    if option is not None and not checks_order:
+        raise UsageError(
+            f"{option} says in which order the rows were written, and the order is not checked",
+            hint=f"add --seed, or --order where there is a manifest; or leave out {option}",
+        )
+    rows_alone = replace(options, weight=None, group=None, within=None, spread=None)
+    inputs, outputs = open_sides(rows_alone, output, sample)
     if checks_order:
         _check_orderable(inputs.plan)
     ours, theirs = Totals(), Totals()

@@ -1,0 +1,178 @@
+"""An order in which rows of one value are far apart: rows by value, then rows by their slots.
+
+    feed -> tee -> first order -> windows, value by value -> rank, count -> slot -> second order
+             |                                                  ^
+             rows of each value in a batch -> counts, by value -+
+
+What comes by its value comes by its key within that value, so the rank of a row is a count. How
+many rows the value has must be known with the first of them: these counts are an order of their
+own, so any number of values and any number of rows of one value take no more memory.
+"""
+
+import contextlib
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+
+from dbshuf.base.block_io import U8
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import UNMIXED, ids_of
+from dbshuf.base.layout import Layout
+from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.scan import Scan
+from dbshuf.base.spans import Spans
+from dbshuf.base.window import Window
+from dbshuf.base.workers import Stopped
+from dbshuf.errors import CheckFailed
+from dbshuf.order.engine import Order
+from dbshuf.order.partition import PartitionOrder
+from dbshuf.order.runs import Store
+from dbshuf.order.sampled import line_batch
+from dbshuf.order.side_scan import SideScan
+from dbshuf.order.slots import COUNTS, Ranks, Slots, ValueCounts, check_ranks
+
+
+class SpreadOrder:
+    """Two orders of the same rows, whose leads are hashes of their values; see engine.Order."""
+
+    def __init__(
+        self, orders: tuple[Order, Order], seed: str, words: tuple[int, int], counts: "CountStore"
+    ) -> None:
+        """Order rows twice.
+
+        orders  by (value, key), and by (slot, key)
+        words   of the seed of the keys
+        """
+        self.read = Tally()
+        self._first, self._second = orders
+        self.windows = self._second.windows
+        self._slots, self._words, self._counts = Slots(seed), words, counts
+
+    def fill(self, feed: Scan) -> None:
+        scan = _CountingScan(feed)
+        with scan.stored(self._counts.order):
+            self._first.fill(scan)
+        with contextlib.closing(self._counts.windows()) as records:
+            slotted = _SlottedScan(self._first, self._slots, self._words, ValueCounts(records))
+            self._second.fill(slotted)
+        self._counts.close()
+        self._first.close()
+        self.read = self._second.read
+        before = self._first.read
+        if (before.rows, before.key_sum) != (self.read.rows, self.read.key_sum):
+            raise CheckFailed(
+                f"{before.rows:,} rows were read, and {self.read.rows:,} ordered a second time;"
+                " nothing was published",
+                hint="this is a bug in dbshuf or a fault of the machine",
+            )
+
+    def close(self) -> None:
+        self._counts.close()
+        self._first.close()
+        self._second.close()
+
+
+class CountStore:
+    """Where the counts of values wait: an order by the values themselves."""
+
+    def __init__(self, layout: Layout, folder: Path) -> None:
+        store = Store(layout.store_bytes, folder / "counts")
+        self.order = PartitionOrder(layout, UNMIXED, store, COUNTS)
+
+    def windows(self) -> Generator[Window]:
+        """Yield the counts by their values, which may come several times."""
+        return self.order.windows()
+
+    def close(self) -> None:
+        """Give back memory and file."""
+        self.order.close()
+
+
+class _CountingScan:
+    """What a feed has, whose leads are counted beside."""
+
+    def __init__(self, feed: Scan) -> None:
+        self.most_workers = feed.most_workers
+        self.check, self.close = feed.check, feed.close
+        self.is_in_pieces, self.leave_out = False, feed.leave_out  # all rows are counted
+        self._feed, self._side = feed, SideScan()
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
+
+    def stop(self) -> None:
+        self._side.stop()
+        self._feed.stop()
+
+    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
+        """Have a thread store the counts while the rows are read. Raises what storing raises."""
+        return self._side.stored(records, self.stop)
+
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
+        for batch in self._feed.batches(buffer):
+            assert batch.leads is not None
+            if len(batch.leads):
+                values, counts = np.unique(batch.leads, return_counts=True)
+                rows = pa.RecordBatch.from_arrays(
+                    [arrow_numbers(counts.astype(np.int64))], schema=COUNTS
+                )
+                self._side.put(RowBatch(rows, values))
+            yield batch
+            del batch
+
+
+class _SlottedScan:
+    """The rows of the first order, each with its slot as its lead; see base.Scan."""
+
+    most_workers, is_in_pieces = 1, False
+    ended: Mapping[int, int] = MappingProxyType({})
+
+    def __init__(
+        self, order: Order, slots: Slots, words: tuple[int, int], counts: ValueCounts
+    ) -> None:
+        self._order, self._slots, self._words, self._counts = order, slots, words, counts
+        self._is_stopped = False
+
+    def leave_out(self, known: Spans) -> None:
+        """Nothing is read here."""
+
+    def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
+        windows, ranks_of = self._order.windows(), Ranks()
+        try:
+            for window in windows:
+                values = window.leads
+                assert values is not None
+                if not len(values):
+                    continue
+                ranks, counts = ranks_of.of(values), self._counts.of(values)
+                check_ranks(values, ranks, counts)
+                leads = self._slots.of(values, window.keys, ranks, counts)
+                ids = ids_of(window.keys, self._words)
+                batch: LineBatch | RowBatch
+                if window.is_lines:
+                    batch = replace(line_batch(window.lines, ids), leads=leads)
+                else:
+                    batch = RowBatch(window.batch, ids, leads=leads)
+                del window
+                yield batch
+                del batch
+                if self._is_stopped:
+                    raise Stopped
+        finally:
+            if isinstance(windows, Generator):
+                windows.close()
+
+    def check(self) -> None:
+        """Nothing is read here."""
+
+    def stop(self) -> None:
+        self._is_stopped = True
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -7,12 +7,20 @@ report   how well an output is shuffled, as a page
 """
 
 import os
-from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import pyarrow as pa
 
+from dbshuf.api_options import (
+    ArrangedOptions,
+    ExportOptions,
+    QueryOptions,
+    ReportOptions,
+    ShuffleOptions,
+    StreamOptions,
+    VerifyOptions,
+)
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
@@ -39,118 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["export", "ingest", "query", "report", "shuffle", "stream", "verify", "verify_files"]
 
 _SHARING = tuple(field.name for field in fields(Sharing))
-
-
-class InputOptions(TypedDict, total=False):
-    """What is said of inputs; as on the command line."""
-
-    include: Names
-    exclude: Names
-    zero_terminated: bool
-    header: int
-    input_format: str | None
-    table: str | None
-    schema: str
-    hive: bool | None
-
-
-class QueryOptions(InputOptions, total=False):
-    """Options of `query` beyond those it names; as on the command line."""
-
-    allow_files: Sequence[str]
-    binary: bool
-    temp_dir: str | os.PathLike[str] | None
-
-
-class SqlOptions(TypedDict, total=False):
-    """What SQL makes of rows before they are shuffled; as on the command line."""
-
-    where: str | None
-    select: str | None
-    sql: str | None
-
-
-class SampleOptions(TypedDict, total=False):
-    """Which rows of the order are given, and how often; as on the command line."""
-
-    take: int | None
-    skip: int
-    sample: str | float | None
-    with_replacement: int | None
-    per: str | None
-    stratify: str | None
-    number: str | None
-
-
-class ArrangedOptions(TypedDict, total=False):
-    """What comes before the key in the order; as on the command line."""
-
-    weight: str | None
-    group: str | None
-    within: str | None
-    spread: str | None
-
-
-class EngineOptions(TypedDict, total=False):
-    """What orders the rows; as on the command line."""
-
-    engine: str
-    spark_master: str | None
-    spark_conf: Sequence[str]
-
-
-class StreamOptions(
-    QueryOptions, SqlOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
-):
-    """Options of `stream` beyond those it names; as on the command line."""
-
-    mix: str | Sequence[str]
-    mix_by: str | None
-    mix_size: str | None
-
-
-class VerifyOptions(QueryOptions, SqlOptions, ArrangedOptions, total=False):
-    """Options of `verify` beyond those it names; as on the command line."""
-
-    format: str | None
-
-
-class OutputOptions(TypedDict, total=False):
-    """What is written; as on the command line."""
-
-    format: str | None
-    shards: int | None
-    shard_bytes: str | int | None
-    shard_rows: int | None
-    partition_by: str | Sequence[str]
-    compression: str | None
-    row_group_bytes: str | int | None
-    bloom: str | Sequence[str]
-    cdc: bool
-    split: str | None
-    split_seed: str | None
-    split_by: str | None
-    manifest: str | os.PathLike[str] | None
-    card: bool
-    force: bool
-    work_dir: str | os.PathLike[str] | None
-    epochs: int | None
-
-
-class ShuffleOptions(StreamOptions, OutputOptions, total=False):
-    """Options of `shuffle` beyond those it names; as on the command line."""
-
-    paired: Names
-
-
-class ExportOptions(
-    SqlOptions, OutputOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
-):
-    """Options of `export` beyond those it names; as on the command line."""
-
-    allow_files: Sequence[str]
-    binary: bool
-    temp_dir: str | os.PathLike[str] | None
 
 
 def shuffle(
@@ -239,16 +135,6 @@ def query(
     rows = answered(plan, NO_PROGRESS)
     closed_at_exit(rows)
     return pa.RecordBatchReader.from_batches(plan.schema, rows)
-
-
-class ReportOptions(InputOptions, total=False):
-    """Options of `report` beyond those it names; as on the command line."""
-
-    where: str | None
-    select: str | None
-    format: str | None
-    binary: bool
-    temp_dir: str | os.PathLike[str] | None
 
 
 def report(

@@ -21,7 +21,8 @@ from dbshuf.base.window import Window
 from dbshuf.errors import RunDiffers, UsageError
 from dbshuf.options import Options
 from dbshuf.pipeline.dealing import Deal, Dealt, own_batches
-from dbshuf.pipeline.shuffle import ordered, planned_here
+from dbshuf.pipeline.ordered import ordered
+from dbshuf.pipeline.shuffle import planned_here
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered

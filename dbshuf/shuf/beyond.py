@@ -9,7 +9,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import NO_PROGRESS
 from dbshuf.base.window import text_of
 from dbshuf.options import Options
-from dbshuf.pipeline.shuffle import ordered
+from dbshuf.pipeline.ordered import ordered
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.shuf.large import U8
 from dbshuf.shuf.output import Output

@@ -20,8 +20,8 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.row_hash import Hashes
 from dbshuf.base.window import Window
 from dbshuf.options import Options
+from dbshuf.pipeline.ordered import ordered
 from dbshuf.pipeline.scan import open_scan
-from dbshuf.pipeline.shuffle import ordered
 from dbshuf.pipeline.verify.sides import Side, from_store
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.row_plan import memory_cap

@@ -1,0 +1,254 @@
+"""The rows of a plan in their order, checked: source -> query -> key -> order, a call a stage."""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dbshuf.base.counters import Tally
+from dbshuf.base.key import id_of
+from dbshuf.base.layout import merge_threads
+from dbshuf.base.process_memory import release_unused, relieve
+from dbshuf.base.progress import Progress
+from dbshuf.base.rest_scan import RestScan
+from dbshuf.base.scan import Scan
+from dbshuf.base.temporary import private_folder
+from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
+from dbshuf.base.window import Window
+from dbshuf.errors import LineTooLong
+from dbshuf.order.engine import Order
+from dbshuf.order.partition import PartitionOrder
+from dbshuf.order.runs import Store
+from dbshuf.pipeline.run_checks import check_totals, checked
+from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
+from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
+from dbshuf.plan.memory import stored_bytes
+from dbshuf.plan.plan import Plan
+
+if TYPE_CHECKING:
+    pass
+
+
+def ordered(
+    plan: Plan,
+    reporter: Progress,
+    written: Tally,
+    done: list[str] | None = None,
+    read: Tally | None = None,
+) -> Generator[Window]:
+    """Yield all rows in their order, checked; closing it removes all temporary data.
+
+    written  counts what was yielded
+    done     gets the name of a strategy that took the place of the planned one
+    read     counts what was read, before the first window is yielded
+    Raises   CheckFailed at the end, if that is not what was read
+    """
+    words = plan.words
+    given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
+    with private_folder(plan.temp_dir) as folder:
+        read, ordered_rows = Tally() if read is None else read, Tally()
+        done = [] if done is None else done
+        with contextlib.closing(
+            _windows(plan, words, folder, read, reporter, done=done)
+        ) as windows:
+            for window in chosen(plan, checked(windows, ordered_rows, given_id)):
+                written.add_window(window)
+                yield window
+                del window
+                relieve(plan.memory_bytes)
+        check_totals(read, ordered_rows)
+        written.seen_rows = read.seen_rows or read.rows
+
+
+def _windows(
+    plan: Plan,
+    words: tuple[int, int],
+    folder: Path,
+    read: Tally,
+    reporter: Progress,
+    *,
+    done: list[str],
+) -> Generator[Window]:
+    """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
+    if plan.otherwise is None:
+        yield from _with_room(plan, words, folder, read, reporter, done=done)
+        return
+    last = -1
+    try:
+        for window in _tried(plan, words, folder, read, reporter):
+            last = int(window.keys[-1]) if window.rows else last
+            yield window
+            del window
+        return
+    except (QueryTooLarge, MergeTooSmall):
+        if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
+            raise
+    read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
+    release_unused()
+    done.append(plan.otherwise.strategy)
+    again = folder / "again"
+    again.mkdir()
+    for window in _with_room(plan.otherwise, words, again, read, reporter, done=done):
+        first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
+        if first < window.rows:
+            yield window.slice(first, window.rows) if first else window
+
+
+def _with_room(
+    plan: Plan,
+    words: tuple[int, int],
+    folder: Path,
+    read: Tally,
+    reporter: Progress,
+    *,
+    done: list[str],
+) -> Generator[Window]:
+    """Order the rows as the plan says, or by one worker where a line is too long for more."""
+    try:
+        yield from _tried(plan, words, folder, read, reporter)
+        return
+    except LineTooLong:
+        roomier = plan.roomier()
+        if roomier is None or read.rows:
+            raise
+    read.clear()
+    if plan.notes is not None:
+        plan.notes.clear()
+    release_unused()
+    done.append(roomier.strategy)
+    yield from _tried(roomier, words, folder, read, reporter)
+
+
+def _tried(
+    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
+) -> Generator[Window]:
+    """Order the rows as the plan says; `read` is complete with the first window, or the last."""
+
+    def advance(count: int) -> None:
+        relieve(plan.memory_bytes)
+        reporter.advance(count)
+
+    def on_read() -> None:
+        reporter.stage("write", read.text_bytes or None)
+
+    reporter.stage("read", plan.survey.text_bytes if plan.mix is None else plan.read_bytes)
+    if plan.is_one_statement:
+        yield from _counted(_statement(plan, words, folder, advance), read, on_read)
+        return
+    with (
+        contextlib.closing(_rest_of(plan, words, folder, advance)) as feed,
+        contextlib.closing(_open_order(plan, words, folder)) as order,
+    ):
+        order.fill(feed)
+        feed.check()
+        read.merge(order.read)
+        on_read()
+        yield from order.windows()
+
+
+def _rest_of(
+    plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
+) -> Scan:
+    """Return what reads the rows, but for those that were given out before."""
+    feed = noted_scan(as_read(plan), folder, advance)
+    if plan.given is not None:
+        feed = RestScan(feed, plan.given, words)
+    if plan.arrangement is None or plan.arrangement.takes_samples:
+        return feed
+    return led_scan(plan, plan.arrangement, feed, words)
+
+
+def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
+    """Return what orders the rows of a feed, or a sample of them."""
+    order, arrangement = _open_engine(plan, words, folder), plan.arrangement
+    if arrangement is not None and arrangement.takes_samples:
+        from dbshuf.order.leads import LedOrder
+
+        order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
+    if arrangement is not None and arrangement.is_twice:
+        return spread_order(plan, order, words, folder)
+    return order if plan.sample is None else sampled(plan, order, words, folder)
+
+
+def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
+    """Return what orders the rows of a feed; each loads its engine."""
+    leads = None if plan.arrangement is None else plan.arrangement.leads.cuts
+    if plan.strategy == "sqlite":
+        from dbshuf.order.sqlite import SqliteOrder, SqlitePlan
+
+        return SqliteOrder(
+            SqlitePlan(
+                schema=plan.schema,
+                mean_row_bytes=plan.survey.mean_line_bytes,
+                buffer_bytes=plan.layout.buffer_bytes,
+                memory_bytes=plan.sqlite_bytes,
+                ranges=plan.layout.ranges,
+                ahead_bytes=plan.layout.ahead_bytes,
+                temp_dir=plan.temp_dir,
+                leads=leads,
+            ),
+            words,
+            folder,
+        )
+    if plan.strategy == "spill":
+        from dbshuf.order.spill import Spill, SpillOrder
+
+        spill = Spill(
+            plan.schema,
+            plan.survey.mean_line_bytes,
+            0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
+            plan.layout.buffer_bytes,
+            plan.duckdb_bytes,
+            plan.threads,
+            plan.temp_dir,
+            is_led=leads is not None,
+        )
+        return SpillOrder(spill, words, folder)
+    store = Store(plan.layout.store_bytes, folder / "rows")
+    return PartitionOrder(plan.layout, words, store, plan.schema, leads=leads)
+
+
+def _statement(
+    plan: Plan, words: tuple[int, int], folder: Path, advance: Callable[[int], None]
+) -> Generator[Window]:
+    """Yield the rows of the one statement that makes and orders them."""
+    if plan.shape.whole_query is None:
+        from dbshuf.store.read import ordered_store
+
+        assert plan.store is not None
+        yield from ordered_store(
+            plan.store,
+            words,
+            folder,
+            memory_bytes=plan.duckdb_bytes,
+            threads=merge_threads(
+                plan.duckdb_bytes,
+                plan.survey.mean_line_bytes,
+                plan.threads,
+                0 if plan.survey.text_bytes is None else stored_bytes(plan.survey),
+            ),
+        )
+        return
+    from dbshuf.pipeline.sql_scan import SqlScan
+
+    with contextlib.closing(open_scan(plan, folder, advance)) as feed:
+        assert isinstance(feed, SqlScan)
+        yield from feed.windows()
+        feed.check()
+
+
+def _counted(
+    windows: Iterator[Window], read: Tally, on_read: Callable[[], None]
+) -> Generator[Window]:
+    """Count windows as DuckDB hands them over: what went into its statement nobody saw."""
+    is_first = True
+    for window in windows:
+        if is_first:
+            on_read()
+            is_first = False
+        read.add_window(window)
+        yield window

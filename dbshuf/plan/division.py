@@ -1,0 +1,151 @@
+"""How a plan divides the memory that the process may have."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
+from dbshuf.base.process_memory import release_unused, resident_bytes
+from dbshuf.plan.memory import least_cap
+from dbshuf.plan.ordering import (
+    Ordering,
+    as_one_statement,
+    is_one_statement,
+    of_sample,
+    order_asked,
+)
+from dbshuf.plan.reading import ReadPlan
+from dbshuf.plan.row_plan import ROW_QUERY_BYTES, Shape
+from dbshuf.plan.strata import half_of, records_memory, strata_memory
+from dbshuf.plan.strategy import DUCKDB_BYTES, unloaded_bytes
+from dbshuf.plan.task import Task
+from dbshuf.sink import Target, sink_memory_bytes
+from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
+from dbshuf.source.remote_object import IN_FLIGHT_BYTES
+from dbshuf.source.survey import Survey
+
+if TYPE_CHECKING:
+    from dbshuf.order.strata import StrataMemory
+
+
+@dataclass(frozen=True)
+class Division:
+    """How memory is divided, and what orders.
+
+    target     with what it may have
+    chosen     what orders the rows
+    otherwise  what does where that cannot; None: it can
+    first      of an order before that one
+    values     what strata may have
+    counts     of the rows of each value, where rows are spread by it
+    """
+
+    target: Target
+    chosen: Ordering
+    otherwise: Ordering | None
+    first: Layout | None
+    values: "StrataMemory | None"
+    counts: Layout | None
+
+
+def divided(task: Task, *, reads_only: bool) -> Division:
+    """Divide the memory, and choose what orders. Raises MemoryTooSmall, StrategyUnfit."""
+    options, read, target, sample = task.options, task.read, task.target, task.sample
+    shape, survey, kept, threads, cap = read.shape, task.survey, task.kept, task.threads, task.cap
+    release_unused()
+    values, held = (None, 0) if task.strata is None else strata_memory(cap)
+    code = task.resident or resident_bytes() + unloaded_bytes()
+    held += code + SLACK_BYTES + _readers(read, survey, threads)
+    if task.arrangement is not None and not options.partition_by:  # which asks no SQL
+        held += ROW_QUERY_BYTES
+    is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
+    if is_twice:
+        counts, counting = records_memory(cap)
+        held += counting
+    if task.wanted is not None:
+        from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
+
+        held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES
+    if shape.whole_query is not None:  # what reads for it is in the base
+        survey, kept = replace(survey, reader_bytes=0), replace(kept, reader_bytes=0)
+    if reads_only:
+        engine_bytes, base = _engine(shape, cap, held)
+    else:
+        target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
+    is_twice = is_twice or (sample is not None and sample.draws is not None)
+    first = None
+    if is_twice:
+        first, base = _first_of_two(cap, base, survey, threads, copies=shape.copies)
+    chosen = Ordering.make(
+        order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
+    )
+    if sample is not None and counts is None:
+        chosen = of_sample(sample, chosen, survey)
+    otherwise = None
+    if is_one_statement(options, read):
+        base = held + sink_bytes_of(target)
+        chosen, otherwise = as_one_statement(
+            options, read, chosen, cap=cap, base=base, threads=threads
+        )
+    return Division(target, chosen, otherwise, first, values, counts)
+
+
+def _first_of_two(
+    cap: int, base: int, survey: Survey, threads: int, *, copies: float
+) -> tuple[Layout, int]:
+    """Return what a first order has of the memory, and the base with it in it."""
+    half = half_of(cap, base, survey, copies)
+    first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
+    return first.layout, base + half
+
+
+def _with_room(
+    target: Target, shape: Shape, survey: Survey, cap: int, held: int
+) -> tuple[Target, int, int]:
+    """Return the target, DuckDB's memory limit (bytes, 0: none), and the base of the plan.
+
+    Where that leaves less than twice what one worker needs, row groups are small, and then
+    one thread encodes them.
+    """
+    tries = [target, replace(target, memory_bytes=0)]
+    if target.format == "parquet" and target.row_group_bytes is None:
+        small = [replace(one, row_group_bytes=ROW_GROUP_BYTES) for one in tries]
+        tries = [replace(target, row_group_bytes=fitting_row_group_bytes(target)), *small]
+    for one in tries:
+        engine_bytes, base = _engine(shape, cap, held + sink_bytes_of(one))
+        if cap - base >= 2 * (least_cap(base, survey, shape.copies) - base):
+            break
+    return one, engine_bytes, base
+
+
+def sink_bytes_of(target: Target) -> int:
+    """Return the memory (bytes) of all sinks of a target."""
+    return sink_memory_bytes(target) * max(len(target.split_names), 1)
+
+
+def _engine(shape: Shape, cap: int, base: int) -> tuple[int, int]:
+    """Return DuckDB's memory limit (bytes, 0: none), and the base with DuckDB in it."""
+    if shape.whole_query is not None:
+        limit = max((cap - base - DUCKDB_BYTES) // 2, ROW_QUERY_BYTES)
+        return limit, base + DUCKDB_BYTES + limit
+    if shape.row_query is not None:
+        return 0, base + ROW_QUERY_BYTES
+    return 0, base
+
+
+def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
+    """The memory (bytes) of what reads beside workers; a worker's part of a layout is not."""
+    if read.store is not None:
+        return read.store.reader_bytes() * (threads + 1)
+    if read.shape.whole_query is not None and not read.shape.is_text:
+        return survey.reader_bytes * threads + _in_flight(read)
+    if read.shape.sides is not None:
+        from dbshuf.plan.paired import reading_bytes
+
+        return reading_bytes(read.inputs, read.shape.sides, survey) + _in_flight(read)
+    windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
+    return sum(windows[: threads + 1]) + _in_flight(read)
+
+
+def _in_flight(read: ReadPlan) -> int:
+    """The memory (bytes) of answers that come from elsewhere."""
+    return IN_FLIGHT_BYTES if any(one.remote is not None for one in read.inputs) else 0

@@ -62,7 +62,8 @@ def check_epochs(options: Options) -> None:
         raise UsageError(
             "--work-dir keeps one order to go on with, and --epochs writes several", hint=alone
         )
-    is_piped = options.store is None and (not options.inputs or "-" in options.inputs)
+    is_piped = not options.inputs and options.store is None and not options.mix
+    is_piped |= "-" in options.inputs
     if options.epochs > 1 and is_piped:
         raise _read_once("standard input")
 

@@ -127,8 +127,8 @@ def paired_outputs(options: Options, sides: Sides) -> tuple[OutputPath, tuple[Si
     paths = [output_path(name) for name in names]
     _check_apart(paths)
     found = [
-        SideOutput("", path, format_of(path, options.format, options.compression), header)
-        for path, header in zip(paths, sides.headers, strict=True)
+        SideOutput(source, "", path, format_of(path, options.format, options.compression), header)
+        for source, path, header in zip(_sources(options), paths, sides.headers, strict=True)
     ]
     return paths[0], tuple(found)
 
@@ -149,10 +149,15 @@ def _folders(
     path = output_path(top)
     _check_apart([output_path(os.path.join(top, name)) for name in names])
     found = [
-        SideOutput(name, None, form, header)
-        for name, header in zip(names, sides.headers, strict=True)
+        SideOutput(source, name, None, form, header)
+        for source, name, header in zip(_sources(options), names, sides.headers, strict=True)
     ]
     return path, tuple(found)
+
+
+def _sources(options: Options) -> list[str]:
+    """Return the name of each side's input, of the first side its first one."""
+    return [options.inputs[0] if options.inputs else "-", *options.paired]
 
 
 def _check_apart(paths: Sequence[OutputPath]) -> None:

@@ -5,13 +5,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
-from dbshuf.options import Options, terminator_of
+from dbshuf.options import SAME, Options, terminator_of
 from dbshuf.plan.row_plan import (
     Shape,
     check_sql_early,
     make_shape,
 )
-from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs
+from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
@@ -121,6 +121,16 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
         kind = kind_of_inputs(inputs, options.input_format, table=options.table)
     if kind != "lines" and options.header:
         raise UsageError(f"--header is for lines, and the inputs are {kind}")
+    if kind not in TEXT_KINDS and options.zero_terminated:
+        raise UsageError(
+            f"--zero-terminated is for lines, and `{inputs[0].name}` is {one_of(kind)}",
+            hint="leave it out",
+        )
+    if kind == "lines" and options.schema != SAME:
+        raise UsageError(
+            f"--schema {options.schema} is for rows with columns, and the inputs are lines",
+            hint="leave it out, or say with --from what they are",
+        )
     if kind in ENCODED_KINDS and not options.binary:
         check_encoding(inputs, kind)
     return kind

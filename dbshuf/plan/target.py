@@ -110,9 +110,8 @@ def _places(options: Options, shape: Shape) -> tuple[OutputPath | None, tuple[Si
 
 def _format(options: Options, path: OutputPath | None) -> str:
     """Return the format of the output; folders of values are of Parquet unless it is said."""
-    is_said = options.format is not None or not options.partition_by
-    asked = options.format if is_said or path is None or path.suffix else "parquet"
-    return format_of(path, asked, options.compression)
+    unnamed = "parquet" if options.partition_by else "txt"
+    return format_of(path, options.format, options.compression, unnamed=unnamed)
 
 
 def _numbered(

@@ -27,7 +27,7 @@ class RowWeightQuery(RowExpression):
     def check(self, binder: Binder, sql: SqlText) -> None:
         query = filled("duckdb", "row_value", expression=sql.text)
         kind = str(binder.connection.sql(query.text).types[0])
-        if not kind.startswith(_NUMBERS):
+        if not kind.startswith(_NUMBERS) or "[" in kind:  # a list of them is none
             raise sql.invalid(
                 f"a weight is a number, and this is {kind}",
                 hint="cast it, as in CAST(column AS DOUBLE)",

@@ -55,10 +55,16 @@ def compressions() -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def format_of(path: OutputPath | None, given: str | None, compression: str | None = None) -> str:
+def format_of(
+    path: OutputPath | None,
+    given: str | None,
+    compression: str | None = None,
+    *,
+    unnamed: str = "txt",
+) -> str:
     """Return the format of an output: the one `given`, else by the end of its name.
 
-    path         None for stdout; suffixes in any case, all that are unknown are text
+    path         None for stdout; suffixes in any case, all that are unknown are `unnamed`
     given        as of --format; it overrules the name
     compression  as of --compression; for text it may only say what the name leaves open
     Raises       UsageError for an unknown format or compression, and for two that contradict
@@ -66,7 +72,8 @@ def format_of(path: OutputPath | None, given: str | None, compression: str | Non
     named, named_packing = _said_by_name(path)
     if given is not None and given not in FORMATS:
         raise UsageError(f"unknown format `{given}`", hint=f"one of {', '.join(FORMATS)}")
-    kind, dot, rest = (given or (named or "txt") + (named_packing or "")).partition(".")
+    unnamed = unnamed if named_packing is None else "txt"
+    kind, dot, rest = (given or (named or unnamed) + (named_packing or "")).partition(".")
     packing = dot + rest
     if kind in _LEVELS:
         if packing:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 class SideOutput:
     """Where one side of paired files goes.
 
+    source  its input, or the first of them, as it was named
     name    of its folder of shards
     path    its file; None: it goes to shards
     format, header  as of a Target
     schema  of its lines where they are numbered; None: they are lines
     """
 
+    source: str
     name: str
     path: OutputPath | None
     format: str
@@ -122,11 +125,12 @@ class Target:
                 path=side.path or self.path,
                 format=side.format,
                 header=side.header,
+                locate=partial(_beside, side.source, self.locate) if number else self.locate,
                 schema=side.schema,
                 row_group_bytes=self.row_group_bytes if side.format == "parquet" else None,
                 sides=(),
             )
-            for side in self.sides
+            for number, side in enumerate(self.sides)
         ]
 
     @property
@@ -237,3 +241,8 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Remove all that is hidden; never raises; after `finish` it does nothing."""
+
+
+def _beside(source: str, locate: Callable[[int], str], key: int) -> str:
+    """Return where a row of another side came from, for messages: the first one tells where."""
+    return f"`{source}`, in the row that goes with {locate(key)}"

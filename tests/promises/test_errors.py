@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import reference
 from paths import ROOT
@@ -74,6 +76,15 @@ def test_an_option_that_is_no_value_of_its_kind_is_a_usage_error(options, refuse
     """A bad unit is found before a byte is read, and named."""
     ran = refused("UsageError", "shuffle", corpus("in.txt", LINES), *options)
     assert options[0].lstrip("-") in ran.err
+
+
+def test_what_says_nothing_of_the_inputs_is_no_option_for_them(refused, corpus, home):
+    """Rather than that it is passed over in silence."""
+    ran = refused("UsageError", "shuffle", corpus("in.txt", LINES), "--schema", "union")
+    assert "--schema union is for rows with columns" in ran.err
+    pq.write_table(pa.table({"n": [1, 2]}), home / "in.parquet")
+    ran = refused("UsageError", "shuffle", "in.parquet", "-z", "-o", "out.jsonl")
+    assert "--zero-terminated is for lines, and `in.parquet` is a Parquet file" in ran.err
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "dir/missing.txt", b"\xff\xfe.txt", "a\nb", ""])

@@ -328,6 +328,7 @@ def test_what_cannot_be_mixed_is_refused_before_any_work(files, cli):
     for arguments, message in (
         (("a.txt", "--mix", "web/=1"), "--mix does not go with inputs beside it"),
         (("--mix", "web/=1", "--take", "5"), "--mix does not go with --take"),
+        (("--mix", "web/=1", "--epochs", "2"), "--mix does not go with --epochs"),
         (("--mix", "web/=0.9"), "sum to 0.9, not to 1"),
         (("--mix", "web/=1", "--mix-size", "4000rows"), "1,000 rows are missing"),
         (("--mix", "/dev/stdin=1"), "is no file, and a source is read several times"),

@@ -393,6 +393,13 @@ def test_tables_are_refused(refused, corpus, home):
     assert "`b.parquet` is a Parquet file" in said
 
 
+def test_a_line_that_does_not_fit_names_its_own_file(refused, corpus):
+    corpus("u1", b"ok1\nok2\n")
+    corpus("u2", b"fine\n\xff\xfe\n")
+    said = refused(8, "u1", "--paired", "u2", "-o", "{name}.parquet")
+    assert "`u2`, in the row that goes with `u1` at byte 4" in said
+
+
 def test_a_side_that_is_missing_is_named(refused, sides):
     assert "`d.txt`" in refused(3, "a.txt", "--paired", "d.txt", "-o", "{name}.out")
 

@@ -236,6 +236,7 @@ REFUSED = [
     ({"take": 1, "per": "bytes"}, "--per takes rows of each value by keys of their own"),
     ({"shards": 2, "split": "a=0.5,b=0.5"}, "use --shard-rows or --shard-bytes"),
     ({"weight": "line"}, "a weight is a number, and this is VARCHAR"),
+    ({"weight": "[bytes]"}, "a weight is a number, and this is"),
     ({"weight": "bytes > 3"}, "a weight is a number, and this is BOOLEAN"),
     ({"weight": "line_number"}, "line_number is not known"),
     ({"weight": "sum(bytes)"}, "sum() is an aggregate"),

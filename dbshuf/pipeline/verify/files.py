@@ -175,6 +175,16 @@ def check_one_order(output: str, manifest: str | None) -> None:
         )
 
 
+def _hint_of(path: Path, output: str) -> str:
+    """Return what to do about a folder without a manifest: of epochs, one of them has it."""
+    epochs = sorted(one.name for one in path.glob("epoch-*") if (one / MANIFEST_NAME).exists())
+    if epochs:
+        return f"each of its {len(epochs):,} epochs has its own, as in {path / epochs[0]}/"
+    return (
+        f"name the manifest with --manifest FILE, or compare rows: dbshuf verify INPUTS... {output}"
+    )
+
+
 def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
     """Return the folder that names are below, and the list of them."""
     for name in (output, manifest):
@@ -196,8 +206,7 @@ def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
         if not found:
             raise InputMissing(
                 f"`{output}` has no {MANIFEST_NAME} and no {SUMS_NAME}",
-                hint="name the manifest with --manifest FILE, or compare rows:"
-                f" dbshuf verify INPUTS... {output}",
+                hint=_hint_of(path, output),
             )
         return path, found[0]
     if manifest is not None:

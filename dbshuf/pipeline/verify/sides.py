@@ -186,6 +186,7 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     schema = written.schema
     assert schema is not None
     is_of_text = kind in ("csv", "tsv")
+    _check_folders(plan, written)
     _check_columns(plan.schema, schema, has_types=not is_of_text)
     plain = value_texts if is_of_text else partial(_cast, schema=schema)
     form = partial(_as_columns, plain=plain, share=share)
@@ -254,6 +255,19 @@ def _check_headers(plan: Plan, written: Plan) -> None:
         raise VerifyFailed(
             "the header of the outputs is not that of the inputs",
             hint="pass the --header of the shuffle",
+        )
+
+
+def _check_folders(plan: Plan, written: Plan) -> None:
+    """Raise UsageError where columns of the rows are in the names of folders."""
+    folders = [part for one in written.inputs for part in (one.below or "").split("/")]
+    names = {name for name, equals, _ in (part.partition("=") for part in folders) if equals}
+    ours, theirs = (set((one.schema or _LINES).names) for one in (plan, written))
+    if names & ours - theirs:
+        raise UsageError(
+            f"the outputs have {', '.join(f'`{name}`' for name in sorted(names & ours))} in the"
+            " names of their folders, and rows are compared by what is in files",
+            hint="check the files: dbshuf verify OUTPUT; or pass the --select of what is in them",
         )
 
 

@@ -17,6 +17,16 @@ _OF_ROWS = (
     "inputs", "include", "exclude", "zero_terminated", "header", "binary", "input_format", "table",
     "schema", "hive", "where", "select", "format",
 )  # fmt: skip
+# Options whose outputs are not what the tests are of: every row once, in a uniform order.
+_NOT_UNIFORM = {
+    "mix": "a mix has some rows of its sources, and may have them several times",
+    "epochs": "its epochs have every row once each",
+    "paired": "several files are shuffled alike, and each is one output",
+    "weight": "--weight puts some rows earlier than others, and the tests are of a uniform order",
+    "group": "--group keeps rows together, and the tests are of a uniform order",
+    "spread": "--spread keeps rows apart, and the tests are of a uniform order",
+    "partition_by": "--partition-by parts the rows by value, and the tests are of one order",
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,9 @@ def _why_unreadable(run: Manifest) -> str:
         return "--sql made the rows, and only the whole statement tells from what"
     if "store" in run.options:
         return "they are in a store"
-    if "mix" in run.options:
-        return "a mix has some rows of its sources, and may have them several times"
+    for option, why in _NOT_UNIFORM.items():
+        if option in run.options:
+            return why
     names = run.options.get("inputs", [])
     return "one is standard input" if not names or STDIN in names else ""
 

@@ -145,6 +145,19 @@ def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
         dbshuf.report(home / "out", page)
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"weight": "bytes"}, "--weight puts some rows earlier than others"),
+        ({"group": "bytes"}, "--group keeps rows together"),
+    ],
+)
+def test_an_order_that_is_not_meant_to_be_uniform_is_not_tested_for_it(options, why, sources, home):
+    dbshuf.shuffle(sources / "lines", home / "out", shards=2, seed=1, **options)
+    assert dbshuf.report(home / "out", home / "page.html").found is None
+    assert why in (home / "page.html").read_text()
+
+
 def test_rows_that_have_no_one_place_are_left_out_and_counted(home):
     """Lines that the inputs hold twice, one that the output holds twice, and one that is edited."""
     lines = [f"line {row}\n" for row in range(3000)]

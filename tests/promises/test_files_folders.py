@@ -150,11 +150,6 @@ def test_a_url_that_is_none_of_those_that_are_read_is_told(command, cli):
     check_told(cli(*command, "ftp://host/a.txt"), "ftp://host/a.txt")
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.parquet", "s3://b/a.txt", "hf://d/x"])
-def test_a_store_takes_files_of_this_machine(url, cli):
-    check_told(cli("ingest", "s.duckdb", url), url)
-
-
 def test_library_takes_the_same_choices(hugging, home):
     assert refusal(hugging, home / "no.parquet").exit_code in (2, 21)
     made = shuffle(hugging, home / "out.parquet", include=["*.parquet"])

@@ -24,7 +24,7 @@ from dbshuf.api_options import (
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
-from dbshuf.options import Names, Options, names_of
+from dbshuf.options import REPEATED, Names, Options, names_of
 from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, planned, planned_here, run
@@ -350,16 +350,7 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
         if others.get(name) is not None
     }
     seed = others.get("seed")
-    for name in (
-        "include",
-        "exclude",
-        "allow_files",
-        "spark_conf",
-        "bloom",
-        "mix",
-        "paired",
-        "partition_by",
-    ):
+    for name in REPEATED:
         if name in others:
             others = {**others, name: names_of(others[name])}
     return {

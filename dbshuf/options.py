@@ -13,6 +13,10 @@ ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
 WITHIN = ("shuffle", "keep")  # how rows stand inside a group
 SIDE_NAME = "{name}"  # of a paired file, in the name of an output
+# Options that may be given several times.
+REPEATED = (
+    "include", "exclude", "allow_files", "spark_conf", "bloom", "mix", "paired", "partition_by",
+)  # fmt: skip
 SAME, UNION = "same", "union"  # what --schema asks of the columns of several inputs
 
 

@@ -10,7 +10,7 @@ from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout, write_stdout
-from dbshuf.cli.to_options import REPEATED, check_stdin, tell_waiting
+from dbshuf.cli.to_options import check_stdin, tell_waiting
 from dbshuf.errors import UsageError
 
 _SHOWN_ROWS = 10_000  # of a table on a terminal; more are for a file
@@ -28,7 +28,7 @@ def query(given: QueryArguments) -> None:
     tell_waiting(tuple(inputs), quiet=given.quiet)
     if given.output in (None, "-"):
         need_stdout(hint="name a file with --output")
-    from dbshuf.options import Options
+    from dbshuf.options import REPEATED, Options
     from dbshuf.pipeline.query import plan_answer, table_text, write_answer
     from dbshuf.plan.space import folders_written
 

@@ -12,7 +12,6 @@ from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
-from dbshuf.cli.to_options import REPEATED
 from dbshuf.errors import UsageError
 from dbshuf.units import human
 
@@ -32,7 +31,7 @@ def report(given: ReportArguments) -> None:
         raise UsageError("the page is HTML, and no text for a terminal", hint="-o report.html")
     if given.page in (None, "-"):
         need_stdout(hint="name a file with --output")
-    from dbshuf.options import Options
+    from dbshuf.options import REPEATED, Options
     from dbshuf.plan.space import folders_written
     from dbshuf.reporting.report import ReportOptions, make_report
 

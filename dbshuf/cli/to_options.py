@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from dbshuf.options import Options
 
 
-REPEATED = (
-    "include",
-    "exclude",
-    "allow_files",
-    "spark_conf",
-    "bloom",
-    "mix",
-    "paired",
-    "partition_by",
-)  # options that may be given several times
-
-
 def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
     """Return the library's Options for a command's arguments, by the same names.
 
@@ -43,7 +31,7 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
         if inputs or not given.mix:
             check_stdin(inputs)
         tell_waiting(inputs, quiet=given.quiet)
-    from dbshuf.options import Options
+    from dbshuf.options import REPEATED, Options
 
     ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
     names = [field.name for field in fields(given) if field.name not in ours]

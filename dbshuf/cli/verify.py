@@ -15,7 +15,7 @@ from dbshuf.cli.progress import Mode, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout, write_stdout
 from dbshuf.cli.summary import verify_summary
-from dbshuf.cli.to_options import REPEATED, check_stdin, sql_text, tell_waiting
+from dbshuf.cli.to_options import check_stdin, sql_text, tell_waiting
 from dbshuf.errors import UsageError, VerifyFailed
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _verified_rows(
     check_stdin(tuple(inputs))
     tell_waiting(tuple(inputs), quiet=given.quiet)
     from dbshuf.api import verify as run
+    from dbshuf.options import REPEATED
 
     ours = {field.name for group in (Inputs, Report) for field in fields(group)} | {"as_json"}
     rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}

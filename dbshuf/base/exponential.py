@@ -69,6 +69,7 @@ def minus_ln(keys: U64) -> F64:
     bits = whole.view(np.uint64)
     exponents = (bits >> np.uint64(52)).astype(np.float64) - (1023.0 + _UNIT_BITS)
     places = (bits >> np.uint64(52 - _TABLE_BITS)) & np.uint64((1 << _TABLE_BITS) - 1)
+    places = places.astype(np.int64)  # as numpy 2.0 wants it of what it takes by
     fractions = (bits & np.uint64((1 << 52) - 1)) | np.uint64(1023 << 52)
     numbers: F64 = fractions.view(np.float64)  # 1 up to 2
     table = _table()

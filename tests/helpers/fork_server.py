@@ -26,6 +26,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -70,6 +71,12 @@ class ForkServer:
         self, environment: dict[str, str] | None = None, *, with_rare: bool = False
     ) -> None:
         self._environment = dict(os.environ if environment is None else environment)
+        self._settings = None
+        if with_rare and "MPLCONFIGDIR" not in self._environment:
+            # Without a home matplotlib makes a folder when it is loaded, which the first fork that
+            # ends would remove, and each later one miss.
+            self._settings = tempfile.TemporaryDirectory(prefix="settings-")
+            self._environment["MPLCONFIGDIR"] = self._settings.name
         self._turn = threading.Lock()
         self._control, theirs = socket.socketpair()
         with theirs:
@@ -83,6 +90,8 @@ class ForkServer:
     def close(self) -> None:
         self._control.close()
         self._process.wait(timeout=30)
+        if self._settings is not None:
+            self._settings.cleanup()
 
     def takes(self, call: Call) -> bool:
         """Return whether a fork can be what a start is, and have the environment of a call."""

@@ -176,6 +176,8 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
 def test_spark_reads_folders_of_values_as_they_were(session: object, home: Path) -> None:
     """What its own writer would have escaped, and null."""
     texts = ["a/b", "x=y", "100%", "q?*", "é雪 ", "'[", "\\", "plain", None]
+    if os.environ.get("LC_ALL") == "C":  # where Java sees no file of such a name
+        texts.remove("é雪 ")
     pq.write_table(pa.table({"v": texts * 2, "t": texts * 2}), home / "in.parquet")
     dbshuf.shuffle(home / "in.parquet", home / "out", seed=1, memory="2GB", partition_by="v")
     found = session.read.parquet(str(home / "out")).select("t", "v").collect()

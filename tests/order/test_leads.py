@@ -61,7 +61,7 @@ class Feed:
         """Ids of the rows that are left, by lead and key."""
         rows = self.ids if self._typed else self.ids[self.ids % 5 != 4]
         keys = row_keys(rows, "42")
-        return rows[np.lexsort([keys, self.leads.take(rows)])].tolist()
+        return rows[np.lexsort([keys, self.leads[rows]])].tolist()
 
     def check(self):
         """Nothing is read."""
@@ -93,7 +93,7 @@ def taken(order, feed):
     assert [text.count(b"\n") for text in texts] == [1 + row % 7 for row in ids]
     leads = [lead for window in windows for lead in window.leads.tolist()]
     keys = [key for window in windows for key in window.keys.tolist()]
-    assert leads == feed.leads.take(ids).tolist()
+    assert leads == feed.leads[ids].tolist()
     assert keys == row_keys(np.array(ids, np.uint64), "42").tolist()
     return ids
 

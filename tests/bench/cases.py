@@ -33,10 +33,10 @@ class Case:
     from_parquet  whether the input is a Parquet file of the corpus (zstd, one column `line`)
     command  of dbshuf: "shuffle"; "export", from a store of the corpus; "ingest", into one;
              "shuf"; "verify", of the corpus and a shuffle of it
-    options  that dbshuf is given beside; {other} is a second corpus of the same shape, {output}
+    options  that dbshuf is given beside; {other} is a shuffle of the corpus, {output}
              the output
     first_lines  that the output has, of those of a plain shuffle; None: all lines of the corpus
-    with_other  whether the lines of the second corpus are put out too
+    with_other  whether the lines of {other} are put out too
     peers    that run; None: all that shuffle text
     in_bucket  whether corpus and output lie in a bucket of an S3 server on this machine
     """

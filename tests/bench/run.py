@@ -36,7 +36,7 @@ from s3_bucket import OUTPUT, get, served_bucket
 from dbshuf.units import human
 
 RUNS = Path(__file__).with_name("runs")
-CORPUS_SEED, OTHER_SEED = 1, 2
+CORPUS_SEED = 1
 SPACE_FACTOR = 3.5  # corpus, output, and temp of the peer that needs most of it
 
 
@@ -117,7 +117,7 @@ def prepared(bench: Bench, case: Case, source: Path) -> Corpus:
     if case.first_lines is not None:
         corpus = replace(corpus, digest=digest(first_of(corpus.shuffled, case.first_lines)))
     if case.with_other:
-        other = make_corpus(bench.work_dir, case.corpus_bytes, case.line_bytes, OTHER_SEED)
+        other = as_shuffled(bench, source)  # as many lines
         corpus = replace(corpus, other=other, digest=added(corpus.digest, digest(other)))
     return corpus
 

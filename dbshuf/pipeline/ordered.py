@@ -85,10 +85,7 @@ def _windows(
     except (QueryTooLarge, MergeTooSmall):
         if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
             raise
-    read.clear()
-    if plan.notes is not None:
-        plan.notes.clear()
-    release_unused()
+    _forget(plan, read)
     done.append(plan.otherwise.strategy)
     again = folder / "again"
     again.mkdir()
@@ -115,12 +112,17 @@ def _with_room(
         roomier = plan.roomier()
         if roomier is None or read.rows:
             raise
+    _forget(plan, read)
+    done.append(roomier.strategy)
+    yield from _tried(roomier, words, folder, read, reporter)
+
+
+def _forget(plan: Plan, read: Tally) -> None:
+    """Have nothing read, since all is read again."""
     read.clear()
     if plan.notes is not None:
         plan.notes.clear()
     release_unused()
-    done.append(roomier.strategy)
-    yield from _tried(roomier, words, folder, read, reporter)
 
 
 def _tried(

@@ -4,7 +4,8 @@
             keys < end               keys < end, exactly
 
 Of --sample the end is known. Of --take it falls while rows are read: once enough rows have keys
-below one, no row above it can be among the first, so little more than the sample is ordered.
+below one, no row above it can be among the first, so little more than the sample is ordered. It
+begins where the plan guesses that enough rows are below it, or at the end of all keys.
 Where rows have leads, these are what is below the end.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.begin_anew import SampleShort
 from dbshuf.base.block_io import U8
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
@@ -45,12 +47,16 @@ class KeyLimit:
     end    exclusive; it only falls
     """
 
-    def __init__(self, end: int = ALL_KEYS, rows: int | None = None) -> None:
+    def __init__(
+        self, end: int = ALL_KEYS, rows: int | None = None, likely_end: int | None = None
+    ) -> None:
         """Keep rows with words below `end`, and of them no more than it takes for the first `rows`.
 
-        rows  None: all
+        rows        None: all
+        likely_end  below which there are likely to be so many; None: nothing tells
         """
-        self.end = 0 if rows == 0 else end
+        self._is_guessed = likely_end is not None and rows is not None and likely_end < end
+        self.end = 0 if rows == 0 else min(end, ALL_KEYS if likely_end is None else likely_end)
         self._wanted, self._next_look = rows, rows
         self._lock = threading.Lock()
         ranges = 0 if rows is None else 1 << _RANGE_BITS
@@ -69,19 +75,25 @@ class KeyLimit:
             return np.arange(len(words))
         return np.flatnonzero(words < np.uint64(self.end))
 
-    def count(self, keys: U64, sizes: I64, words: U64 | None = None) -> None:
-        """Know rows that `kept` let through; the end may fall.
+    def counted(self, keys: U64, sizes: I64, words: U64) -> I64:
+        """Know rows, for which the end may fall; return which of them may be in the sample.
 
-        words  what lets rows through, if it is not their keys
+        words  what lets rows through: their keys, or leads
         """
-        if self._wanted is None or not len(keys):
-            return
-        ranges = ((keys if words is None else words) >> _SHIFT).astype(np.int64)
+        kept = self.kept(words)
+        if self._wanted is None or not len(kept):
+            return kept
+        some = words.take(kept)
+        self._count(keys.take(kept), sizes.take(kept), (some >> _SHIFT).astype(np.int64))
+        return kept if self.end >= ALL_KEYS else kept[some < np.uint64(self.end)]
+
+    def _count(self, keys: U64, sizes: I64, ranges: I64) -> None:
         with self._lock:
             np.add.at(self._rows, ranges, 1)
             np.add.at(self._bytes, ranges, sizes)
             np.add.at(self._key_sums, ranges, keys)
             self._below += len(keys)
+            assert self._wanted is not None
             assert self._next_look is not None
             if self._below >= self._next_look:
                 self._fall(self._wanted)
@@ -98,9 +110,12 @@ class KeyLimit:
         """Return what there is of rows below the end, exactly; complete once all are read.
 
         passed  of all rows that were let through
+        Raises  SampleShort where the end was a guess, and too low
         """
         if self._wanted is None or self.end == 0:
             return replace(passed)
+        if self._is_guessed and self._below < self._wanted:
+            raise SampleShort(f"{self._below:,} rows are below the end, not {self._wanted:,}")
         if self._below >= self._wanted:
             self._fall(self._wanted)
         ranges = -(-self.end >> int(_SHIFT))
@@ -137,8 +152,7 @@ class SampledScan:
             keys = ids.copy()
             mix_ids(keys, self._words)
             words = keys if batch.leads is None else batch.leads
-            kept = self._limit.kept(words)
-            self._limit.count(keys.take(kept), sizes.take(kept), words.take(kept))
+            kept = self._limit.counted(keys, sizes, words)
             if len(kept) == len(keys):
                 yield batch
             elif len(kept):

@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dbshuf.base.begin_anew import MergeTooSmall, QueryTooLarge, SampleShort
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import id_of
 from dbshuf.base.layout import merge_threads
@@ -15,7 +17,6 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.rest_scan import RestScan
 from dbshuf.base.scan import Scan
 from dbshuf.base.temporary import private_folder
-from dbshuf.base.too_wide import MergeTooSmall, QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.errors import LineTooLong
 from dbshuf.order.engine import Order
@@ -104,17 +105,25 @@ def _with_room(
     *,
     done: list[str],
 ) -> Generator[Window]:
-    """Order the rows as the plan says, or by one worker where a line is too long for more."""
-    try:
-        yield from _tried(plan, words, folder, read, reporter)
-        return
-    except LineTooLong:
-        roomier = plan.roomier()
-        if roomier is None or read.rows:
-            raise
-    _forget(plan, read)
-    done.append(roomier.strategy)
-    yield from _tried(roomier, words, folder, read, reporter)
+    """Order the rows as the plan says.
+
+    They are read again by one worker where a line is too long for more, and where the guess
+    how far the first rows of a sample reach was too low.
+    """
+    while True:
+        try:
+            yield from _tried(plan, words, folder, read, reporter)
+            return
+        except SampleShort:
+            again = replace(plan, likely_end=None)
+        except LineTooLong:
+            roomier = plan.roomier()
+            if roomier is None or read.rows:
+                raise
+            again = roomier
+        _forget(plan, read)
+        done.append(again.strategy)
+        plan = again
 
 
 def _forget(plan: Plan, read: Tally) -> None:

@@ -39,7 +39,8 @@ def sampled(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> O
         return order
     from dbshuf.order.sampled import KeyLimit, SampledOrder
 
-    return SampledOrder(order, words, KeyLimit(sample.end, sample.first_rows))
+    limit = KeyLimit(sample.end, sample.first_rows, plan.likely_end)
+    return SampledOrder(order, words, limit)
 
 
 def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path) -> Order:

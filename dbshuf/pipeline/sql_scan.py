@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from dbshuf.base.begin_anew import QueryTooLarge
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Spans
-from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, join_all
 from dbshuf.pipeline.run_checks import check_rows

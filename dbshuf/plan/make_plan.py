@@ -124,6 +124,7 @@ def _plan(task: Task, division: Division) -> Plan:
         tables=task.read.tables,
         is_one_statement=chosen.is_one_statement,
         sample=task.sample,
+        likely_end=_likely_end(task, division),
         arrangement=task.arrangement,
         strata=task.strata,
         strata_memory=division.values,
@@ -135,6 +136,18 @@ def _plan(task: Task, division: Division) -> Plan:
         read_bytes=task.survey.text_bytes,
         epochs=task.epochs,
     )
+
+
+def _likely_end(task: Task, division: Division) -> int | None:
+    """Return `Sample.likely_end` where all lines that are read count, in the order of their keys.
+
+    A size that is exact is that of files, which can be read again.
+    """
+    is_filtered = task.read.shape.row_query is not None or task.mix is not None
+    is_other = task.arrangement is not None or division.otherwise is not None
+    if task.sample is None or is_filtered or is_other:
+        return None
+    return task.sample.likely_end(task.survey)
 
 
 def _check_space(plan: Plan) -> None:

@@ -89,6 +89,7 @@ class Plan:
     sqlite_bytes: int = 0
     is_one_statement: bool = False  # that makes and orders the rows
     sample: Sample | None = None  # None: all rows
+    likely_end: int | None = None  # of the keys of the first rows, as `Sample.likely_end`
     arrangement: Arrangement | None = None  # None: by the key alone
     strata: "Strata | None" = None  # what chooses rows by their values
     strata_memory: "StrataMemory | None" = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ALL_KEYS = 1 << 64
 _SHARE = re.compile(r"(\d{0,20}\.?\d{0,20})(e-?\d{1,2})?(%?)", re.ASCII | re.IGNORECASE)
 _MOST_RANGES = 1 << 12  # of the whole key, where a sample is a small part of it
+_LEAST_SPARE_ROWS = 100  # so that chance alone leaves too few once in 10^38 runs
 _SPARE = 1.1  # of a sample over what its share lets expect
 
 
@@ -60,6 +61,17 @@ class Sample:
     def asked_rows(self) -> int | None:
         """How many rows are to be written, where that was said."""
         return self.draws if self.draws is not None else None if self.per else self.take
+
+    def likely_end(self, survey: Survey) -> int | None:
+        """Return a key with twice the rows below it that --take needs, if lines are as surveyed.
+
+        Where lines get much longer behind the places that were looked at, there are fewer.
+        """
+        if self.first_rows is None or not survey.text_bytes or not survey.is_exact:
+            return None
+        rows = survey.text_bytes / survey.mean_line_bytes
+        end = int((2 * self.first_rows + _LEAST_SPARE_ROWS) / rows * ALL_KEYS)
+        return end if end < ALL_KEYS // 2 else None
 
     def kept(self, survey: Survey) -> Survey:
         """Return what the rows that are ordered look like: about, where any are dropped before."""

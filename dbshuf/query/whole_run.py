@@ -16,9 +16,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.begin_anew import QueryTooLarge
 from dbshuf.base.layout import MERGE_ROWS, VECTOR_ROWS
 from dbshuf.base.statements import statement
-from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
 from dbshuf.query.binding import FEED, make_view

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dbshuf.base.begin_anew import MergeTooSmall
 from dbshuf.base.block_io import U8, aligned_buffer
 from dbshuf.base.key import POSITION_BITS, U64
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import I32, Arena, LineBatch
 from dbshuf.base.row_batch import RowBatch, row_bytes
 from dbshuf.base.statements import filled, identifier, ordered_result, statement
-from dbshuf.base.too_wide import MergeTooSmall
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, LineTooLong, MemoryTooSmall, StoreInvalid

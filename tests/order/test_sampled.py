@@ -4,9 +4,11 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dbshuf.base.begin_anew import SampleShort
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import row_keys, seed_words
 from dbshuf.base.line_batch import LineBatch
@@ -65,26 +67,39 @@ def lines_in(batches):
 @given(
     st.lists(st.integers(0, 400), max_size=12),
     st.integers(0, 600),
-    st.sampled_from([ALL_KEYS, ALL_KEYS // 3, 1 << 60, 12345]),
+    st.tuples(
+        st.sampled_from([ALL_KEYS, ALL_KEYS // 3, 1 << 60, 12345]),
+        st.sampled_from([None, None, ALL_KEYS // 2, ALL_KEYS // 5 + 7]),
+    ),
     st.booleans(),
     st.sampled_from([0, 300, 1 << 20]),
 )
 def test_the_first_rows_pass_and_the_tally_is_that_of_what_is_below_the_end(
-    sizes, rows, end, typed, held_bytes
+    sizes, rows, ends, typed, held_bytes
 ):
-    """Whatever batches they come in; a limit says exactly what there is below its end."""
+    """Whatever batches they come in; a limit says exactly what there is below its end.
+
+    A guess of it that leaves too few rows is told.
+    """
+    end, likely_end = ends
     batches = list(line_batches(sizes))
     if typed:
         batches = [RowBatch(pa.record_batch({"n": batch.ids()}), batch.ids()) for batch in batches]
     whole = lines_in(batches)
-    limit = KeyLimit(end, rows)
+    limit = KeyLimit(end, rows, likely_end)
     scan = SampledScan(Feed(batches), WORDS, limit)
     with mock.patch.object(sampled, "_HELD_BYTES", held_bytes):
         passed = lines_in(scan.batches(np.empty(0, np.uint8)))
     assert scan.seen_rows == len(whole)
     assert set(passed) <= set(whole)
-    keys = {row: int(row_keys(np.array([row[0]], np.uint64), "7")[0]) for row in whole}
+    ids = np.array([row for row, _ in whole], np.uint64)
+    keys = dict(zip(whole, row_keys(ids, "7").tolist(), strict=True))
     first = sorted((row for row in whole if keys[row] < end), key=keys.__getitem__)[:rows]
+    below_guess = sum(key < (likely_end or 0) for key in keys.values())
+    if likely_end is not None and likely_end < end and below_guess < rows:
+        with pytest.raises(SampleShort):
+            limit.tally(Tally(rows=len(passed)))
+        return
     assert set(first) <= set(passed)
     tally = limit.tally(Tally(rows=len(passed)))
     below = [row for row in passed if keys[row] < limit.end]
@@ -99,8 +114,6 @@ def test_what_is_kept_of_many_rows_is_little_more_than_the_sample():
     limit, kept = KeyLimit(rows=100), 0
     for first in range(0, 1_000_000, 10_000):
         keys = row_keys(np.arange(first, first + 10_000, dtype=np.uint64), "7")
-        places = limit.kept(keys)
-        limit.count(keys[places], np.ones(len(places), np.int64))
-        kept += len(places)
+        kept += len(limit.counted(keys, np.ones(len(keys), np.int64), keys))
     assert 100 <= limit.tally(Tally()).rows < 200
-    assert kept < 10_000 + 3_000  # the first batch, and after it few
+    assert kept < 3_000  # few of the first batch, too

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
+from dbshuf.base.begin_anew import QueryTooLarge
 from dbshuf.base.progress import NO_PROGRESS
-from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.errors import CheckFailed, QueryFailed, StoreInvalid
 from dbshuf.options import Options
 from dbshuf.pipeline.shuffle import run

@@ -4,6 +4,7 @@ import collections
 import gzip
 import json
 import math
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +63,20 @@ def test_pages_are_the_first_rows_of_the_full_order_by_every_engine(run):
     assert run(skip=5990) == LINES[5990:]
     assert run(take=100, skip=5990) == LINES[5990:]
     assert run(take=0) == []
+
+
+def test_lines_that_get_longer_than_they_seemed_are_read_again_for_the_first_rows(run, home):
+    """The front alone is looked at, and lets a run guess that many times as many rows follow."""
+    data = b"".join(b"%d\n" % i for i in range(12_000)) + (b"x" * 999 + b"\n") * 900
+    (home / "a.txt").write_bytes(data)
+    first = [line for _, line in reference.keyed([data], "42")[:12_000]]
+    stages = []
+    told = mock.Mock(stage=lambda name, _size: stages.append(name))
+    for options in ({"strategy": "partition"}, {"strategy": "spill"}, {"engine": "sqlite"}):
+        assert run(take=11_990, skip=10, progress=told, **options) == first[10:]
+    assert stages == ["read", "read", "write", "publish"] * 3
+    assert run(take=3, progress=told) == first[:3]
+    assert stages[12:] == ["read", "write", "publish"]
 
 
 def test_a_sample_is_what_the_keys_say_and_a_larger_one_holds_it(run):

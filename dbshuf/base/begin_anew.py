@@ -1,9 +1,13 @@
-"""Errors after which a run begins anew with another strategy.
+"""Errors after which a run begins anew by another plan.
 
 To a user they are what they derive from, so they have no exit code of their own.
 """
 
-from dbshuf.errors import QueryFailed, StrategyUnfit
+from dbshuf.errors import DbshufError, QueryFailed, StrategyUnfit
+
+
+class SampleShort(DbshufError):
+    """Fewer rows than were wanted had keys below an end that was guessed."""
 
 
 class MergeTooSmall(StrategyUnfit):

@@ -136,6 +136,13 @@ class BlockFile:
             self._flags = 0
             self.fd = os.open(path, flags, mode)
 
+    def write_cached(self, data: U8, offset: int) -> None:
+        """Write any bytes at any offset, through the page cache."""
+        self._use_cache()
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self.fd, data.data[done:], offset + done)
+
     def write_at(self, block: U8, offset: int) -> None:
         """Write a whole number of aligned blocks from an aligned buffer at `offset`."""
         done = 0

@@ -39,6 +39,16 @@ class EncoderThreads(Generic[T]):
         self.call(work, *arguments)
         self.drain()
 
+    def call_last(self, work: Callable[..., T], *arguments: object) -> None:
+        """Make the last call: here, where no other runs that it could run beside.
+
+        A small file has one, and to begin a thread for it took longer than the call.
+        """
+        if self._pending:
+            self.call(work, *arguments)
+        else:
+            self._write(work(*arguments))
+
     def drain(self) -> None:
         """Write the results of all calls that are left."""
         self._write_due(0)

@@ -4,6 +4,7 @@ What a path cannot have is `%` and two hex digits there, of the characters that 
 is a name of its own. An empty value has no name that all readers take, and is refused.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -69,11 +70,11 @@ def _is_named(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def value_folder(name: str, value: Any, where: str) -> str:
+def value_folder(name: str, value: Any, where: Callable[[], str]) -> str:
     """Return the folder of a value of a column.
 
     value   int, str, datetime.date, bool or None
-    where   names the row, for messages
+    where   names the row, for messages; it is called for one alone
     Raises  RowUnfit
     """
     if value is None:
@@ -92,7 +93,7 @@ def value_folder(name: str, value: Any, where: str) -> str:
         why = f"a folder would have a name of {len(folder.encode()):,} bytes, over {_MOST_BYTES}"
     if why:
         raise RowUnfit(
-            f"{where}: --partition-by `{name}`: {why}",
+            f"{where()}: --partition-by `{name}`: {why}",
             hint="give it another value with --select, or leave the row out with --where",
         )
     return folder

@@ -6,6 +6,7 @@ open side by side until both are done.
 """
 
 import posixpath
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +69,7 @@ class PartitionSink(PlacedSink):
             if int(groups[first]) != self._group:
                 self._close_all()
                 self._group = int(groups[first])
-            where = self._locate(int(window.keys[first]))
+            where = partial(self._locate, int(window.keys[first]))
             values = [column[first].as_py() for column in columns]
             parts = map(value_folder, self._names, values, [where] * len(values))
             self._part(posixpath.join(self._folder, *parts)).encode(rows.slice(first, last))

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.block_io import write_file
 from dbshuf.base.commit import commit
+from dbshuf.base.durable import sync_all, sync_directory
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
@@ -216,7 +217,7 @@ class HiddenFile:
             commit()
             os.replace(self._hidden, self._final)
             release(self._hidden)
-            _sync_directory(self._final.parent)
+            sync_directory(self._final.parent)
 
     def discard(self) -> None:
         remove(self._hidden)
@@ -249,13 +250,19 @@ class HiddenDirectory:
             self._mode = _mode_of_folder(self._hidden)
         self._old = found.old
         self.place = self._hidden.parent
+        self._system_fd = -1  # see `sync_all`
 
     def create(self, name: str | None) -> tuple[int, DiskFile]:
         """Return the number of the next file, and the file, open for writing."""
         number = self._files
         self._files += 1
-        path = self._hidden / str(number)
-        return number, DiskFile(path, shown=self._shown, with_sum=self._with_sums)
+        path, is_kept = self._hidden / str(number), self._with_sums
+        if self._system_fd < 0:
+            with in_words(self._shown, 0):
+                self._system_fd = os.open(self.place, os.O_RDONLY)
+        return number, DiskFile(
+            path, shown=self._shown, with_sum=is_kept, is_synced_later=not is_kept
+        )
 
     def named(self) -> list[tuple[Path, str]]:
         """Return all files that were given names: where each is, and its name."""
@@ -306,8 +313,8 @@ class HiddenDirectory:
                 _make_folder(self._hidden / folder)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
-            for folder in ("", *folders):
-                _sync_directory(self._hidden / folder)
+            sync_all(self._hidden, names, folders, self._system_fd)
+            self._close()
             if not (self._whole and self._rename_whole()):
                 self._move_in(names, folders)
 
@@ -324,7 +331,7 @@ class HiddenDirectory:
                 raise
             return False  # something came into the directory since the start
         release(self._hidden)
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
         return True
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
@@ -341,18 +348,24 @@ class HiddenDirectory:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
-            _sync_directory(self._final / folder)
+            sync_directory(self._final / folder)
         for folder in reversed(list(filter(None, older))):
             with contextlib.suppress(OSError):  # something of the user's is in it
                 os.rmdir(self._final / folder)
         for name in sorted(self._marks, key=lambda name: os.path.basename(name) == SUCCESS_NAME):
             os.replace(self._hidden / name, self._final / name)
-            _sync_directory((self._final / name).parent)
+            sync_directory((self._final / name).parent)
         remove(self._hidden)
-        _sync_directory(self._final)
+        sync_directory(self._final)
 
     def discard(self) -> None:
+        self._close()
         remove(self._hidden)
+
+    def _close(self) -> None:
+        fd, self._system_fd = self._system_fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def _older_folders(final: Path, folders: list[str]) -> list[str]:
@@ -374,7 +387,7 @@ def _remove_marks(folder: Path) -> None:
     """Remove what an older run said of the shards in a folder."""
     for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(folder / CARD_NAME) else [])):
         (folder / name).unlink(missing_ok=True)
-    _sync_directory(folder)
+    sync_directory(folder)
 
 
 def _make_folder(folder: Path) -> None:
@@ -426,13 +439,3 @@ def _take_after(hidden: Path, old: os.stat_result) -> None:
     else:
         mode &= ~stat.S_IRWXG
     _set_mode(hidden, mode)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make renames in a directory durable, where its file system can."""
-    with contextlib.suppress(OSError):  # also where names may be made but not listed
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -85,16 +85,19 @@ class DiskFile:
         shown: str,
         mode: int = 0o666,
         with_sum: bool = False,
+        is_synced_later: bool = False,
         had: "SealedBytes | None" = None,
     ) -> None:
         """Make a file, or go on with one.
 
         with_sum  keep a checksum of what is written
+        is_synced_later  by the caller, with others, if the file is a small one
         had       what there is of it, which is to stay
         """
         self._shown = shown
         self.written_bytes = 0
         self._with_sum, self._block_sum = with_sum, 0
+        self._is_synced_later = is_synced_later
         with in_words(shown, 0):
             self._file = BlockFile(path, mode=mode, is_new=had is None)
         self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
@@ -173,12 +176,18 @@ class DiskFile:
         return 0
 
     def finish(self) -> None:
-        """Write what is left, cut the file at its last byte, fsync, close."""
+        """Write what is left, cut the file at its last byte, fsync, close.
+
+        A small one of many waits for none of that: see `publish.sync_all`.
+        """
         with in_words(self._shown, self.written_bytes):
             self._wait()
-            self._write_tail()
-            os.ftruncate(self._file.fd, self._offset + self._staged)
-            os.fsync(self._file.fd)
+            if self._is_synced_later and not self._offset:
+                self._file.write_cached(self._stage[: self._staged], 0)
+            else:
+                self._write_tail()
+                os.ftruncate(self._file.fd, self._offset + self._staged)
+                os.fsync(self._file.fd)
             self._close()
 
     def abort(self) -> None:

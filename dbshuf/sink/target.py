@@ -1,10 +1,10 @@
 """What a user asks of the output, and what every sink promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dbshuf.errors import UsageError
 from dbshuf.sink.output_format import NAMES
@@ -80,6 +80,7 @@ class Target:
     partition_by  columns of `schema` whose values are folders, and which no file has; rows have
                  leads of `order.partition_leads` then
     sides        of paired files, an output each: one is a column of `schema`; empty: there are none
+    shared       what encoders of its files have made once for all of them
     """
 
     path: OutputPath | None
@@ -116,6 +117,7 @@ class Target:
     epochs: int = 1
     partition_by: tuple[str, ...] = ()
     sides: tuple[SideOutput, ...] = ()
+    shared: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def of_sides(self) -> "list[Target]":
         """Return the target of each side."""

@@ -72,7 +72,7 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
 
     def finish(self) -> None:
         if group := self._groups.rest():
-            self._begin(group)
+            self._threads.call_last(self._encode, group)
         self._threads.finish()
         self._write_end()
         self._output.finish()

@@ -58,6 +58,59 @@ class RowGroup:
     footer: bytes
 
 
+class Form:
+    """How rows are written, which is the same for all files of a target.
+
+    schema  as pyarrow is told it
+    cast    what makes rows of it; None: they have it
+    """
+
+    def __init__(self, target: Target, rows: pa.Schema) -> None:
+        """Write rows of the schema `rows`."""
+        self._codec, self._level = codec_of("parquet", target.compression)
+        self._cdc = target.cdc
+        says = file_metadata(rows, target)
+        self.schema = rows.with_metadata(says)
+        self.cast: SchemaCast | None = None
+        self._options: dict[str, Any] = {}
+        notes = notes_in(target.written)
+        if target.written is not None:
+            seen = reader_schema(target.written).with_metadata(says)
+            self.cast = SchemaCast(stored_in_parquet(seen))
+            self.schema = self.cast.schema
+            says = {**says, b"ARROW:schema": b64encode(seen.serialize())}
+            self._options = {"store_schema": False}
+        self._footer = self._empty_footer()
+        if target.written is not None:
+            self._options |= self._footer.options_for(notes)
+            self._footer = self._empty_footer()
+            self._footer.describe(notes, says)
+
+    def footer(self) -> Footer:
+        """Return the footer of a new file."""
+        return self._footer.anew()
+
+    def _empty_footer(self) -> Footer:
+        made, file = self.opened({})
+        file.close()
+        return Footer(taken_apart(made.take()).footer)
+
+    def opened(self, more: dict[str, Any]) -> tuple[MemoryFile, pq.ParquetWriter]:
+        """Return a file of one group in memory, and what writes it."""
+        made = MemoryFile()
+        writer = pq.ParquetWriter(
+            made,
+            self.schema,
+            compression=self._codec,
+            compression_level=self._level,
+            write_page_checksum=True,
+            write_page_index=True,
+            use_content_defined_chunking=self._cdc,
+            **self._options | more,
+        )
+        return made, writer
+
+
 class ParquetEncoder(ColumnFileEncoder[RowGroup]):
     """One Parquet file, its dictionaries and statistics as pyarrow makes them by default.
 
@@ -82,25 +135,11 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         )
         threads = grouping_threads(target)
         super().__init__(WithHead(output, MAGIC), groups, threads=threads)
-        self._codec, self._level = codec_of("parquet", target.compression)
-        self._says = file_metadata(records.schema, target)
-        self._schema = records.schema.with_metadata(self._says)
-        self._cast: SchemaCast | None = None
-        self._options: dict[str, Any] = {}
+        if "parquet" not in target.shared:
+            target.shared["parquet"] = Form(target, records.schema)
+        self._form: Form = target.shared["parquet"]
+        self._footer: Footer = self._form.footer()
         self._bloom = target.bloom
-        self._cdc = target.cdc
-        notes = notes_in(target.written)
-        if target.written is not None:
-            seen = reader_schema(target.written).with_metadata(self._says)
-            self._cast = SchemaCast(stored_in_parquet(seen))
-            self._schema = self._cast.schema
-            self._says = {**self._says, b"ARROW:schema": b64encode(seen.serialize())}
-            self._options = {"store_schema": False}
-        self._footer = Footer(self._encode([]).footer)
-        if target.written is not None:
-            self._options |= self._footer.options_for(notes)
-            self._footer = Footer(self._encode([]).footer)
-            self._footer.describe(notes, self._says)
         self._index = PageIndex(target.temp_dir)
         self._page_bytes = 0  # written so far
 
@@ -136,11 +175,10 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
 
     def _encode(self, group: Group) -> RowGroup:
         try:
-            rows = self._table(group) if group else None
-            made, file = self._opened(self._options_for(rows))
+            rows = self._table(group)
+            made, file = self._form.opened(self._options_for(rows))
             try:
-                if rows is not None:
-                    file.write_table(rows, row_group_size=rows.num_rows)
+                file.write_table(rows, row_group_size=rows.num_rows)
             except pa.ArrowInvalid:
                 with contextlib.suppress(Exception):
                     file.close()
@@ -150,35 +188,18 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         file.close()
         return taken_apart(made.take())
 
-    def _opened(self, more: dict[str, Any]) -> tuple[MemoryFile, pq.ParquetWriter]:
-        """Return a file of one group in memory, and what writes it."""
-        made = MemoryFile()
-        writer = pq.ParquetWriter(
-            made,
-            self._schema,
-            compression=self._codec,
-            compression_level=self._level,
-            write_page_checksum=True,
-            write_page_index=True,
-            use_content_defined_chunking=self._cdc,
-            **self._options | more,
-        )
-        return made, writer
-
     def _table(self, group: Group) -> pa.Table:
         batches = batches_of(group, self._records)
-        if self._cast is not None:
-            batches = list(map(self._cast.cast, batches))
+        if self._form.cast is not None:
+            batches = list(map(self._form.cast.cast, batches))
         return pa.Table.from_batches(batches)
 
-    def _options_for(self, rows: pa.Table | None) -> dict[str, Any]:
+    def _options_for(self, rows: pa.Table) -> dict[str, Any]:
         """Return how the rows of a group are written.
 
         pyarrow keeps four copies of a long text for its minimum and maximum, and then leaves
         them out: 7.8 copies of it at once, and 3.6 without (pyarrow 26.0.1, zstd).
         """
-        if rows is None:
-            return {}
         is_long = rows.num_rows == 1 and rows.nbytes > _LONG_BYTES
         bloom = {"ndv": max(rows.num_rows, 1), "fpp": _FALSE_POSITIVES}
         filters = {"bloom_filter_options": dict.fromkeys(self._bloom, bloom)}

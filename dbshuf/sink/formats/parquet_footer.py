@@ -21,6 +21,7 @@ parquet_types.py, and keys and values.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from dbshuf.base.parquet_types import (
@@ -50,6 +51,16 @@ class Footer:
         self._file = Reader(empty).struct()
         self._groups: list[bytes] = []
         self._rows = 0
+
+    def anew(self) -> "Footer":
+        """Return a footer of another file that says the same, and has no group yet."""
+        found = copy(self)
+        for field in (_SCHEMA, _KEY_VALUES):
+            if field in self._file:
+                parts = [value_bytes(STRUCT, part) for part in self._file[field][1][1]]
+                self._file[field] = (LIST, (STRUCT, parts))
+        found._file, found._groups = dict(self._file), []
+        return found
 
     def add(self, group: Struct, moved_bytes: int) -> None:
         """Add the one group of a file whose pages now lie `moved_bytes` farther on."""

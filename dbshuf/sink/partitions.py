@@ -6,6 +6,7 @@ open side by side until both are done.
 """
 
 import posixpath
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -42,7 +43,7 @@ class PartitionSink(PlacedSink):
         self._names, self._locate = target.partition_by, target.locate
         self._columns = [target.schema.get_field_index(name) for name in self._names]
         self._rest = [n for n in range(len(target.schema)) if n not in self._columns]
-        self._target, self._folder = target.of_files, folder
+        self._target_of_all, self._target, self._folder = target, target.of_files, folder
         self._directory = directory_of(target) if directory is None else directory
         super().__init__([self._directory])
         self._group = -1  # whose values are open
@@ -100,6 +101,11 @@ class PartitionSink(PlacedSink):
 
     def complete(self) -> None:
         self._close_all()
+        if not self._done:  # so that readers find the columns, those of folders too
+            whole = replace(self._target_of_all, partition_by=())
+            part = ShardSink(whole, directory=self._directory, folder=self._folder)
+            part.complete()
+            self._files += part.files
 
     def stop(self) -> None:
         for part in self._open.values():

@@ -135,7 +135,8 @@ def directory_of(target: "Target") -> Directory:
         from dbshuf.sink.remote_place import RemoteDirectory
 
         return RemoteDirectory(target)
-    return HiddenDirectory(target.path, force=target.force)
+    has_folders = bool(target.partition_by) or target.epochs > 1
+    return HiddenDirectory(target.path, force=target.force, has_folders=has_folders)
 
 
 def place_of(target: "Target") -> FilePlace:
@@ -230,7 +231,11 @@ class HiddenDirectory:
     place   where it lies; what is beside it is in the same file system
     """
 
-    def __init__(self, path: Path, *, force: bool, kept: Kept | None = None) -> None:
+    def __init__(
+        self, path: Path, *, force: bool, kept: Kept | None = None, has_folders: bool = False
+    ) -> None:
+        """Begin one; `has_folders`: of values or epochs, though there may be no rows for any."""
+        self._has_folders = has_folders
         self._shown = str(path)
         self._force = force
         self._with_sums = kept is not None
@@ -337,7 +342,7 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        older = _older_folders(self._final, folders)
+        older = _older_folders(self._final, folders) if folders or self._has_folders else []
         for folder in ["", *older, *folders_of(self._marks)]:
             _remove_marks(self._final / folder)
         for folder in folders:
@@ -374,7 +379,7 @@ def _older_folders(final: Path, folders: list[str]) -> list[str]:
     The directory itself may hold shards, and so may other epochs and values, in splits too.
     """
     tops = row_tops(folders)
-    if not tops:
+    if folders and not tops:
         return []
     older = [""]
     for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):

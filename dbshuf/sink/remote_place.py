@@ -185,6 +185,7 @@ class RemoteDirectory:
         assert isinstance(path, RemotePath)
         self._path, self._force = path, target.force
         self._has_all = target.in_shards  # that may be there
+        self._has_folders = bool(target.partition_by) or target.epochs > 1
         self._prefix = path.prefix if self._has_all else path.parent_prefix
         self._names: dict[int, str] = {}
         self._files = 0
@@ -332,7 +333,7 @@ class RemoteDirectory:
         """
         folders = {posixpath.dirname(name) for name in self._shown}
         tops = row_tops(folders)
-        if tops:
+        if tops or (self._has_folders and folders <= {""}):
             for info in self._uploads.store.list(self._prefix):
                 name = info.key[len(self._prefix) :]
                 top, _, below = name.partition("/")

@@ -195,7 +195,7 @@ CASES = {
             False,
             (Target("dbshuf-read", 1 / 1.2),),
             options=("--take", "100000"),
-            peers=("dbshuf", "dbshuf-read", "dbshuf-plain", "wc"),
+            peers=("dbshuf", "dbshuf-read", "dbshuf-plain", "wc", "tsv-sample-take"),
             first_lines=100_000,
         ),
         Case(
@@ -226,7 +226,7 @@ CASES = {
             False,
             (Target("gnu-shuf", 1.0), Target("uutils-shuf", 1.3)),
             command="shuf",
-            peers=("dbshuf", "gnu-shuf", "uutils-shuf"),
+            peers=("dbshuf", "gnu-shuf", "uutils-shuf", "tsv-sample"),
         ),
         Case(
             "weight-1g",

@@ -213,6 +213,16 @@ def run_shuf(program: Program, job: Job) -> list[Command]:
     return [Command([*program, "-o", job.output, job.source])]
 
 
+def run_tsv_sample(*options: str) -> Callable[[Program, Job], list[Command]]:
+    """Return a run of tsv-sample, of which standard output is the output."""
+
+    def run(program: Program, job: Job) -> list[Command]:
+        words = [*program, *options, "--seed-value", SEED, job.source]
+        return [Command(words, {}, Path("/dev/null"), job.output)]
+
+    return run
+
+
 def run_cp(program: Program, job: Job) -> list[Command]:
     """Copy once: what reading and writing cost alone."""
     return [Command([*program, job.source, job.output])]
@@ -266,6 +276,23 @@ PEERS = {
         ),
         Peer("gnu-shuf", find_gnu_shuf, run_shuf, printed_version, in_memory=True),
         Peer("uutils-shuf", find_uutils_shuf, run_shuf, printed_version, in_memory=True),
+        Peer(
+            "tsv-sample",
+            on_path("tsv-sample"),
+            run_tsv_sample(),
+            printed_version,
+            in_memory=True,
+            note="of eBay's tsv-utils; it holds the whole input",
+        ),
+        Peer(
+            "tsv-sample-take",
+            on_path("tsv-sample"),
+            run_tsv_sample("--num", "100000"),
+            printed_version,
+            by_name=True,
+            partial=True,
+            note="as many lines as the case takes, but not the same ones",
+        ),
         Peer(
             "duckdb-alone",
             find_python,

@@ -124,6 +124,8 @@ def check_options(options: Options) -> None:
         ("--with-replacement", options.with_replacement, 0),
         ("--epochs", options.epochs, 1),
     ):
+        if value is not None and not hasattr(value, "__index__"):
+            raise UsageError(f"{name} `{value}` is no whole number")
         if value is not None and value < least:
             raise UsageError(f"{name} {value} must be at least {least}")
     if options.output == "":

@@ -131,11 +131,11 @@ def value(
     default: str = "",
     values: Callable[[], Iterable[str]] | None = None,
 ) -> Option:
-    """Return an option that takes a value, which is a whole number if it is called N.
+    """Return an option that takes a value, which is a whole number if it is called N or E.
 
     values  what a shell may complete; asked for only then
     """
-    parser = _count(names) if metavar == "N" else None
+    parser = _count(names) if metavar in ("N", "E") else None
     completed = None if values is None else _completed(values)
     return Option(tuple(names.split()), text, metavar, default, parser, completed)
 

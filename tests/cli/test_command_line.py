@@ -281,6 +281,7 @@ def test_an_error_without_hint_is_one_line_even_when_quiet(run, monkeypatch):
     [
         ("shuffle --threads x", "--threads `x` is no whole number", "as in --threads 4"),
         ("shuffle --header -1", "--header `-1` is no whole number", "as in --header 4"),
+        ("shuffle --epochs 1.5", "--epochs `1.5` is no whole number", "as in --epochs 4"),
         ("plan --shard-rows 1e3", "--shard-rows `1e3` is no whole number", "as in --shard-rows 4"),
         (
             "shuffle --shard-row 5",

@@ -41,7 +41,7 @@ class Uploads(Protocol):
     """How objects are written to one bucket."""
 
     def put(self, key: str, data: bytes | memoryview) -> None: ...
-    def start_upload(self, key: str) -> Upload: ...
+    def start_upload(self, key: str, owner: str = "") -> Upload: ...
     def resume_upload(self, key: str, token: str) -> Upload: ...
     def close(self) -> None: ...
 
@@ -99,8 +99,8 @@ class BucketStore:
     def put(self, key: str, data: bytes | memoryview) -> None:
         self._writing(key).put(key, data)
 
-    def start_upload(self, key: str) -> Upload:
-        return self._writing(key).start_upload(key)
+    def start_upload(self, key: str, owner: str = "") -> Upload:
+        return self._writing(key).start_upload(key, owner)
 
     def resume_upload(self, key: str, token: str) -> Upload:
         return self._writing(key).resume_upload(key, token)

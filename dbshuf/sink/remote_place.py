@@ -8,8 +8,7 @@ removed again. Shards of an older set that were not replaced are removed last.
 The key of an object is asked for when its upload begins. Shards that are cut by size have the
 number of all in their names, which is known at the end only: they wait in the temporary
 directory. An upload that its process could not abort, as after kill -9, shows nothing, but its
-parts stay until a rule of the bucket removes them: nobody can tell them from those of a run
-that is still at work.
+parts stay: in s3:// its mark tells whose it was, see upload_marks.py.
 """
 
 import atexit
@@ -66,7 +65,10 @@ def check_remote(target: "Target") -> None:
 class _Uploads:
     """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
 
-    def __init__(self, path: RemotePath, sizes: UploadSizes, *, open_files: int) -> None:
+    def __init__(
+        self, path: RemotePath, sizes: UploadSizes, *, open_files: int, owner: str = ""
+    ) -> None:
+        self._owner = owner
         self.store, _ = open_store(str(path))
         self.store.prepare_uploads()
         self._root = path.root
@@ -92,7 +94,7 @@ class _Uploads:
 
     def _begin(self, key: str, shown: str) -> Upload:
         try:
-            return self.store.start_upload(key)
+            return self.store.start_upload(key, self._owner)
         except InputMissing as error:  # to a reader it would be that
             raise OutputUnwritable(f"`{shown}`: there is no such bucket") from error
 
@@ -152,13 +154,13 @@ class RemotePlace:
 class RemotePart:
     """One object of a directory that another process shows: see `RemoteDirectory.adopt`.
 
-    For workers: each writes its shards, and hands their tokens to the driver.
+    For workers: each writes its shards, and hands their tokens to the driver, which owns them.
     """
 
-    def __init__(self, target: "Target", name: str) -> None:
+    def __init__(self, target: "Target", name: str, owner: str = "") -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        self._uploads = _Uploads(path, upload_sizes(target), open_files=1, owner=owner)
         self.output = self._uploads.create(path.prefix + name, is_alone=True)
 
     @property

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from dbshuf.base.leftovers import State
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run
+from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.remote_place import in_parallel
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import contextlib
 import os
 import posixpath
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,18 +27,17 @@ from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
 from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME
+from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
-from dbshuf.sink.remote_file import PartSender, RemoteFile
+from dbshuf.sink.remote_file import PartSender, RemoteFile, in_parallel
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.shard_names import folders_of, is_row_folder, is_shard_name, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
-
-_CALLS_AT_ONCE = 16  # that complete, abort or delete
 
 _begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
 os.register_at_fork(after_in_child=_begun.clear)
@@ -55,6 +53,11 @@ def check_remote(target: "Target") -> None:
     if not target.in_shards and path.is_dir():
         raise OutputUnwritable(
             f"`{path}` names no object", hint="name one in it, or cut the output into shards"
+        )
+    if is_unfit(path.key):
+        raise OutputUnwritable(
+            f"`{path}`: names of this kind are not written",
+            hint=f"{UNFIT_HINT} is written: choose another",
         )
     store, _ = open_store(str(path))
     store.prepare_uploads()
@@ -373,32 +376,6 @@ def _refuse_content(store: ObjectStore, path: RemotePath) -> None:
                 )
     except InputMissing as error:
         raise OutputUnwritable(f"`{path}`: there is no such bucket") from error
-
-
-def in_parallel(works: Sequence[Callable[[], None]], *, raises: bool = False) -> None:
-    """Make calls that wait for a host, several at once; all are made, whatever one raises.
-
-    raises   whether what one of them raises is raised in the end
-    """
-    failed: list[BaseException] = []
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-
-    if len(works) == 1:
-        guarded(works[0])
-    elif works:
-        try:
-            with ThreadPoolExecutor(min(len(works), _CALLS_AT_ONCE)) as pool:
-                list(pool.map(guarded, works))
-        except RuntimeError:  # the interpreter ends and starts no thread
-            for work in works:
-                guarded(work)
-    if raises and failed:
-        raise failed[0]
 
 
 @atexit.register

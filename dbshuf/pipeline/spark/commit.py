@@ -34,8 +34,9 @@ from dbshuf.sink import open_sink
 from dbshuf.sink.lost_uploads import drop_uploads_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.publish import HiddenDirectory
+from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.remote_place import RemoteDirectory, in_parallel
+from dbshuf.sink.remote_place import RemoteDirectory
 from dbshuf.sink.seal import NamedFile, Seal, WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target

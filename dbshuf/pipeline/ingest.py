@@ -62,6 +62,7 @@ from dbshuf.query.json_scan import json_structure
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
+from dbshuf.source.local_copy import copies_removed, with_copies
 from dbshuf.source.tables.opening import only_table
 from dbshuf.store.create import InputOptions, create_store, fits, json_rows
 from dbshuf.store.engine import StoreEngine, StoreWriter
@@ -162,7 +163,7 @@ def ingest(
     if pack and not own.packs_vectors:
         raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
     found = resolved(path, own, names_of(inputs), names_of(include), names_of(exclude))
-    call = _opened(path, own, found, asked, hive=hive, cap_bytes=cap)
+    call = _opened(path, own, found, asked, hive=hive, cap_bytes=cap, temp_dir=temp)
     done = call.run(temp, threads, progress)
     return _result(path, done, started)
 
@@ -175,10 +176,12 @@ def _opened(
     *,
     hive: bool | None,
     cap_bytes: int,
+    temp_dir: Path,
 ) -> "_Ingest":
     """Return the call, once its store is there and the inputs go into it."""
     info = _looked(path, engine) if os.path.lexists(path) else None
     kind = kind_of(found, asked, info)
+    found = with_copies(found, kind, str(temp_dir))
     found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
     room = make_room(cap_bytes, found, kind, packs_vectors=engine.packs_vectors)
     if info is None:
@@ -228,6 +231,7 @@ class _Ingest:
         """Add what is not there yet; return what became of each input."""
         found, self._progress = self._found, progress
         with (
+            copies_removed(found),
             private_folder(temp_dir) as folder,
             self._engine.writing(
                 self._info,

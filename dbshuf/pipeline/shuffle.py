@@ -18,6 +18,7 @@ from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
+from dbshuf.source.local_copy import copies_removed
 
 if TYPE_CHECKING:
     from dbshuf.pipeline.manifest import RunRecord
@@ -73,6 +74,11 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
+    with copies_removed(plan.inputs):
+        return _run(plan, reporter)
+
+
+def _run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     started = time.monotonic()
     written, done, mix = Tally(), [plan.strategy], None
     if isinstance(plan, Plan) and plan.work is not None:

@@ -403,7 +403,8 @@ def _fetched(inputs: Sequence[Input]) -> str:
     total = sum(size or 0 for size in sizes)
     beside = f" and {sizes.count(None):,} of unknown size" if None in sizes else ""
     plural = "s" * (len(sizes) > 1)
-    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most"
+    copied = ", copied to the temporary directory first" * any(one.copy for one in inputs)
+    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most{copied}"
 
 
 def _space(place: str, needed: int | None, free: int | None) -> str:

@@ -30,7 +30,7 @@ class LostUpload:
 
 def tells_uploads(path: RemotePath) -> bool:
     """Whether it can be asked which uploads there are."""
-    return s3_uploads(str(path)) is not None
+    return path.root.startswith("s3://")
 
 
 def find_uploads(path: RemotePath) -> list[LostUpload]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dbshuf.base.key import POSITION_LIMIT
 from dbshuf.base.layout import Layout
 from dbshuf.errors import UsageError
-from dbshuf.options import Options
+from dbshuf.options import Options, check_rules
 from dbshuf.source.survey import Survey
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _share(given: str | float) -> "Fraction":
 def _check(options: Options, sample: Sample) -> None:
     """Raise UsageError for options that mean nothing together."""
     has_split = options.split is not None
-    for is_so, message, hint in (
+    check_rules(
         (
             options.work_dir is not None,
             "--work-dir keeps the order of all rows, and a sample was asked for",
@@ -196,9 +196,7 @@ def _check(options: Options, sample: Sample) -> None:
             "--take and --skip cut the one order, where --stratify has given each value its share",
             "use --take N --per EXPR for N rows of each value, or leave one of them out",
         ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
+    )
     _check_draws(options, sample)
 
 

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.spans import Spans
 from dbshuf.pipeline.run_checks import check_read
+from dbshuf.plan.memory_needed import cap_for_line, cap_for_spare
 from dbshuf.query.relation import PairedRelation, place_of
 from dbshuf.source.input import Input
 from dbshuf.source.lines.paired import PairedSource
@@ -95,14 +97,14 @@ def open_paired(plan: "Plan", advance: Advance) -> PairedScan:
     if query is not None:
         from dbshuf.query.evaluator import Spare
 
-        query.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
+        query.has_spare(Spare(lambda: plan.layout.spare_bytes, partial(cap_for_spare, plan)))
     source = PairedSource(
         plan.inputs,
         shape.sides,
         terminator=plan.terminator,
         layout=plan.layout,
         longest_bytes=plan.longest_line_bytes,
-        cap_for_row=plan.cap_for_line,
+        cap_for_row=partial(cap_for_line, plan),
     )
     return PairedScan(source, plan.inputs, advance, query=query, notes=plan.notes)
 

@@ -9,6 +9,7 @@ PairedScan  lines of --paired files        RowBatch, see paired.py
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Spans
 from dbshuf.options import SAME
 from dbshuf.pipeline.run_checks import check_read, check_rows
+from dbshuf.plan.memory_needed import cap_for_line, cap_for_query, cap_for_spare
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
 from dbshuf.source.lines.reader import LineSource
@@ -228,7 +230,7 @@ def _open_scan(
     if inner is not None:
         from dbshuf.query.evaluator import Spare
 
-        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
+        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, partial(cap_for_spare, plan)))
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
         feed = LineScan(
@@ -284,7 +286,7 @@ def _sql_scan(
         folder=folder,
         is_ordered=plan.is_one_statement,
         gives_way=plan.otherwise is not None,
-        cap_for=plan.cap_for_query,
+        cap_for=partial(cap_for_query, plan),
     )
     return SqlScan(feed, to_relation, query, means)
 
@@ -316,7 +318,7 @@ def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
             plan.store,
             layout=layout,
             longest_bytes=plan.longest_line_bytes,
-            cap_for_line=plan.cap_for_line,
+            cap_for_line=partial(cap_for_line, plan),
             memory_bytes=plan.store.reader_bytes() * (plan.threads + 1),
         )
     return LineSource(
@@ -325,7 +327,7 @@ def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
         header_bytes=len(plan.header),
         layout=layout,
         longest_bytes=plan.longest_line_bytes,
-        cap_for_line=plan.cap_for_line,
+        cap_for_line=partial(cap_for_line, plan),
     )
 
 

@@ -100,7 +100,7 @@ def check_options(options: Options) -> None:
         )
     check_spark_options(options)
     check_schema_option(options.schema)
-    _check_numbers(options)
+    check_numbers(options)
     _check_output_names(options)
     _check_manifest_option(options)
     _check_places(options)
@@ -132,7 +132,7 @@ def _check_all_texts(options: Options) -> None:
             check_texts(**{option: text})
 
 
-def _check_numbers(options: Options) -> None:
+def check_numbers(options: Options) -> None:
     """Raise UsageError for a count under its least."""
     for name, value, least in (
         ("--threads", options.threads, 1),

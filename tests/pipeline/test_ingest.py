@@ -21,6 +21,7 @@ from command import MEASURE
 from line_sources import expected
 from store_tools import ask, counts, read_lines, read_rows, written
 
+from dbshuf.api import ingest
 from dbshuf.errors import (
     HeaderMismatch,
     InputChanged,
@@ -35,7 +36,6 @@ from dbshuf.errors import (
     StoreInvalid,
     UsageError,
 )
-from dbshuf.pipeline.ingest import ingest
 from dbshuf.pipeline.ingest_input import Digest, Intake
 from dbshuf.store.opening import open_store
 from dbshuf.units import parse_bytes
@@ -47,7 +47,7 @@ CAP_BYTES = 360_000_000
 INGEST = """
 import sys
 from dbshuf.errors import DbshufError
-from dbshuf.pipeline.ingest import ingest
+from dbshuf.api import ingest
 try:
     ingest(sys.argv[1], sys.argv[2].split(","), memory=sys.argv[3])
 except DbshufError as error:

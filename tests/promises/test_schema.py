@@ -16,10 +16,10 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 import dbshuf
+from dbshuf.api import ingest
 from dbshuf.base.parquet_types import tree
 from dbshuf.base.thrift import BINARY, I32, LIST, STRUCT, Reader, value_bytes
 from dbshuf.errors import InputUnreadable
-from dbshuf.pipeline.ingest import ingest
 
 MEMORY = "4GB"  # of the whole process, and here that is the test run with all it has loaded
 OWN = (b"dbshuf.seed", b"dbshuf.order_version")

@@ -18,10 +18,10 @@ from in_threads import in_threads
 from line_sources import expected
 from store_tools import open_lines, read_lines, read_rows, written
 
+from dbshuf.api import ingest
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, MemoryTooSmall, StoreInvalid
-from dbshuf.pipeline.ingest import ingest
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables.reader import open_tables
 from dbshuf.store import read as stored

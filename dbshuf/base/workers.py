@@ -159,9 +159,7 @@ def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], N
         except BaseException as error:
             errors.append(error)
 
-    threads = [
-        threading.Thread(target=guarded, args=(number,), daemon=True) for number in range(count)
-    ]
+    threads = _threads(guarded, count)
     is_done = False
     try:
         for thread in threads:
@@ -177,6 +175,10 @@ def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], N
     if errors:
         raise errors[0]
     _wait_until_gone(threads)
+
+
+def _threads(target: Callable[[int], None], count: int) -> list[threading.Thread]:
+    return [threading.Thread(target=target, args=(one,), daemon=True) for one in range(count)]
 
 
 def _wait_until_gone(threads: list[threading.Thread]) -> None:
@@ -214,8 +216,7 @@ def in_order(
     on_stop                  wakes workers that wait for something of their own
     """
     exchange = Exchange[T](turns, ahead_bytes)
-    pending = iter(range(turns))
-    lock = threading.Lock()
+    pending, lock = iter(range(turns)), threading.Lock()
 
     def loop(worker: int) -> None:
         try:
@@ -232,9 +233,7 @@ def in_order(
             exchange.stop(error)
             on_stop()
 
-    threads = [
-        threading.Thread(target=loop, args=(worker,), daemon=True) for worker in range(workers)
-    ]
+    threads = _threads(loop, workers)
     try:
         for thread in threads:
             thread.start()
@@ -242,9 +241,14 @@ def in_order(
     finally:
         exchange.stop()
         on_stop()
-        here = threading.current_thread()  # one of them, where it is what collects a stream
-        for thread in threads:
-            if thread.ident is not None and thread is not here:
-                thread.join()
-        if here not in threads:
-            _wait_until_gone(threads)
+        _join_others(threads)
+
+
+def _join_others(threads: list[threading.Thread]) -> None:
+    """Wait for the end of all threads but this one, which may be one that collects a stream."""
+    here = threading.current_thread()
+    for thread in threads:
+        if thread.ident is not None and thread is not here:
+            thread.join()
+    if here not in threads:
+        _wait_until_gone(threads)

@@ -12,6 +12,7 @@ from dbshuf.pipeline.run_checks import check_read
 from dbshuf.plan.memory_needed import cap_for_line, cap_for_spare
 from dbshuf.query.relation import PairedRelation, place_of
 from dbshuf.source.input import Input
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.paired import PairedSource
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def open_paired(plan: "Plan", advance: Advance) -> PairedScan:
         shape.sides,
         terminator=plan.terminator,
         layout=plan.layout,
-        longest_bytes=plan.longest_line_bytes,
-        cap_for_row=partial(cap_for_line, plan),
+        limit=LineLimit(plan.longest_line_bytes, partial(cap_for_line, plan)),
     )
     return PairedScan(source, plan.inputs, advance, query=query, notes=plan.notes)
 

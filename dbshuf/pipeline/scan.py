@@ -27,6 +27,7 @@ from dbshuf.pipeline.run_checks import check_read, check_rows
 from dbshuf.plan.memory_needed import cap_for_line, cap_for_query, cap_for_spare
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
 from dbshuf.units import MIB
 
@@ -311,14 +312,14 @@ def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[
 
 
 def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
+    limit = LineLimit(plan.longest_line_bytes, partial(cap_for_line, plan))
     if plan.store is not None:
         from dbshuf.store.read import StoreLines
 
         return StoreLines(
             plan.store,
             layout=layout,
-            longest_bytes=plan.longest_line_bytes,
-            cap_for_line=partial(cap_for_line, plan),
+            limit=limit,
             memory_bytes=plan.store.reader_bytes() * (plan.threads + 1),
         )
     return LineSource(
@@ -326,8 +327,7 @@ def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
         terminator=plan.terminator,
         header_bytes=len(plan.header),
         layout=layout,
-        longest_bytes=plan.longest_line_bytes,
-        cap_for_line=partial(cap_for_line, plan),
+        limit=limit,
     )
 
 
@@ -337,7 +337,7 @@ def _row_source(plan: "Plan", layout: Layout) -> "TableSource | StoreRows":
 
         memory_bytes = plan.store.reader_bytes() * (plan.threads + 1)
         return StoreRows(plan.store, batch_bytes=layout.buffer_bytes, memory_bytes=memory_bytes)
-    return plan.shape.open_tables(plan.inputs, layout.buffer_bytes, plan.threads)
+    return plan.shape.open_tables(plan.inputs, layout.buffer_bytes)
 
 
 def _placer(ids: U64, inputs: Sequence[Input], unit: str) -> Callable[[int], str]:

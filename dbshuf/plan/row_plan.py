@@ -115,19 +115,18 @@ class Shape:
             return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
-    def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
+    def open_tables(self, inputs: Sequence[Input], batch_bytes: int) -> "TableSource":
         """Return the reader of inputs that are tables."""
-        from dbshuf.source.tables.reader import open_tables
+        from dbshuf.source.tables.reader import Selection, open_tables
 
+        comparisons = () if self.row_query is None else self.row_query.comparisons
         return open_tables(
             inputs,
             self.kind,
             batch_bytes=batch_bytes,
-            threads=threads,
             table=self.table,
-            columns=self.read_columns,
             schema=self.asked,
-            comparisons=() if self.row_query is None else self.row_query.comparisons,
+            selection=Selection(self.read_columns, comparisons=comparisons),
         )
 
 
@@ -349,9 +348,7 @@ def _table_schema(
     """Return the columns of the inputs, and those that an output is to have."""
     from dbshuf.source.tables.reader import open_tables
 
-    source = open_tables(
-        inputs, kind, batch_bytes=MIB, threads=1, table=options.table, schema=options.schema
-    )
+    source = open_tables(inputs, kind, batch_bytes=MIB, table=options.table, schema=options.schema)
     try:
         return source.schema, source.written
     finally:

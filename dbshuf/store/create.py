@@ -167,7 +167,7 @@ def _table_schema(
 
     first = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
     with contextlib.closing(
-        open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
+        open_tables(first, kind, batch_bytes=MIB, table=table, schema=schema)
     ) as source:
         if schema != SAME:
             source.check_joined()

@@ -6,6 +6,7 @@ import duckdb
 from in_threads import in_threads
 from line_sources import rows_of as lines_of
 
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.store.opening import open_store
 from dbshuf.store.read import StoreLines, StoreRows
 
@@ -35,8 +36,7 @@ def open_lines(store, *, buffer_bytes=1 << 14, rows=1000, longest_bytes=1 << 20)
     return StoreLines(
         open_store(store),
         layout=SimpleNamespace(buffer_bytes=buffer_bytes, piece_rows=rows),
-        longest_bytes=longest_bytes,
-        cap_for_line=lambda length: 4 * length,
+        limit=LineLimit(longest_bytes, lambda length: 4 * length),
         memory_bytes=READING_BYTES,
     )
 

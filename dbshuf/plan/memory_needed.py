@@ -9,7 +9,7 @@ from dbshuf.base.layout import Layout
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.plan import Plan
-from dbshuf.plan.strategy import READING_SHARE, choose_strategy, statement_share
+from dbshuf.plan.strategy import READING_SHARE, Allowance, choose_strategy, statement_share
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import fitting_row_group_bytes
 from dbshuf.units import MIB
@@ -95,7 +95,7 @@ def _roomiest_at(plan: Plan, cap: int, base: int) -> tuple[str, str, Layout]:
     """
     base += _growth(plan, cap, replace(_target_at(plan, cap), memory_bytes=0))
     asked = "partition" if plan.is_auto else plan.strategy
-    return choose_strategy(asked, cap, base, plan.survey, 0, copies=plan.shape.copies)
+    return choose_strategy(asked, plan.survey, Allowance(cap, base, 0, plan.shape.copies))
 
 
 def _target_at(plan: Plan, cap: int) -> Target:
@@ -127,12 +127,5 @@ def _layout_at(plan: Plan, cap: int, base: int | None = None) -> Layout:
         if plan.is_one_statement
         else READING_SHARE
     )
-    return choose_strategy(
-        asked,
-        cap,
-        base,
-        plan.survey,
-        plan.threads,
-        copies=plan.shape.copies,
-        reading_share=share,
-    )[2]
+    allowed = Allowance(cap, base, plan.threads, plan.shape.copies, share)
+    return choose_strategy(asked, plan.survey, allowed)[2]

@@ -350,12 +350,13 @@ def test_values_depend_on_no_time_zone_of_the_machine(monkeypatch):
     assert rows == [{"t": "2020-01-01 00:00:00+00"}]
 
 
-def test_rows_whose_result_does_not_fit_at_once_are_run_in_pieces():
+def test_rows_whose_result_does_not_fit_at_once_are_run_in_pieces(monkeypatch):
     """Of 100 MB, in 16 MB; a row is longer than half of the rest of its chunk."""
     lines = [chr(97 + i % 26) * 50_000 for i in range(1000)]
     lines[400] = "z" * 1_000_000
     batch = relation(lines)
-    kept, rows = run_rows("line > 'b'", "upper(line) AS u, position", batch, memory_bytes=16 << 20)
+    monkeypatch.setattr("dbshuf.query.row_filter.EVALUATION_BYTES", 16 << 20)
+    kept, rows = run_rows("line > 'b'", "upper(line) AS u, position", batch)
     expected = [row for row, line in enumerate(lines) if line > "b"]
     assert kept == expected
     assert rows == [{"u": lines[row].upper(), "position": row} for row in expected]

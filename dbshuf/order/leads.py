@@ -7,7 +7,7 @@ weights, is the order by keys with something before it. Engines need not know wh
 they store it beside the key, and order by both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
+from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.order.engine import Order
 from dbshuf.query.relation import LineRelation, RowRelation
 
@@ -75,18 +75,12 @@ class LeadPlace:
     place: Callable[[int], str]
 
 
-class LedScan:
+class LedScan(ThroughScan):
     """What a feed has, each row with its lead."""
 
     def __init__(self, feed: Scan, leads: Leads, given: LeadPlace) -> None:
-        self.most_workers = feed.most_workers
-        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = feed.is_in_pieces, feed.leave_out
-        self._feed, self._leads, self._given = feed, leads, given
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
+        super().__init__(feed, is_in_pieces=feed.is_in_pieces)
+        self._leads, self._given = leads, given
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = self._leads.evaluator()

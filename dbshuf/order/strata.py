@@ -12,9 +12,8 @@ the first ranks, so a row is in it if its rank key is below an end that its valu
     engine -> windows -> part_of            which rows are written, or to which split
 """
 
-import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from dbshuf.errors import CheckFailed, MemoryTooSmall
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.order.side_scan import SideScan
+from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import LineRelation, RowRelation, place_of
 from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
@@ -196,7 +195,7 @@ class StrataOrder:
         self._records = PartitionOrder(memory.layout, strata.rank_words, store, RECORDS)
 
     def fill(self, feed: Scan) -> None:
-        scan = _TeeScan(feed, self._strata, self._memory)
+        scan = _CountingScan(feed, self._strata, self._memory)
         with scan.stored(self._records):
             self._order.fill(scan)
         self.read = self._order.read
@@ -213,30 +212,15 @@ class StrataOrder:
         self._order.close()
 
 
-class _TeeScan:
+class _CountingScan(TeeScan):
     """What a feed has, whose values are counted and stored beside."""
 
     def __init__(self, feed: Scan, strata: Strata, memory: StrataMemory) -> None:
-        self.most_workers = feed.most_workers
-        self.check, self.close = feed.check, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # all rows are counted
+        super().__init__(feed)
         self.table = ValueTable(memory.most_values)
         self.counts: I64 = np.zeros(0, np.int64)
-        self._feed, self._strata, self._memory = feed, strata, memory
+        self._strata, self._memory = strata, memory
         self._lock = threading.Lock()
-        self._side = SideScan()
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
-
-    def stop(self) -> None:
-        self._side.stop()
-        self._feed.stop()
-
-    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
-        """Have a thread store the values while the rows are read. Raises what storing raises."""
-        return self._side.stored(records, self.stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = self._strata.new_evaluator()
@@ -245,7 +229,7 @@ class _TeeScan:
                 values = self._strata.values_of(evaluator, batch)
                 if len(values.ids):
                     self._count(values.batch.column(0).to_numpy())
-                    self._side.put(values)
+                    self.put(values)
                 yield batch
                 del batch, values
         finally:

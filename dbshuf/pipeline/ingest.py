@@ -54,7 +54,7 @@ from dbshuf.pipeline.ingest_input import (
     note_columns,
     open_scan,
 )
-from dbshuf.pipeline.scan import TableScan
+from dbshuf.pipeline.source_scan import TableScan
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.query.evaluator import Spare
 from dbshuf.query.json_keys import TWICE

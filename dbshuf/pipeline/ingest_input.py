@@ -21,7 +21,7 @@ from dbshuf.base.row_batch import I64, RowBatch, row_bytes
 from dbshuf.base.scan import Scan
 from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.options import SAME
-from dbshuf.pipeline.scan import Advance, LineScan, TableScan
+from dbshuf.pipeline.source_scan import Advance, LineScan, TableScan
 from dbshuf.query.relation import LineRelation
 from dbshuf.source.digest import InputDigest
 from dbshuf.source.head import common_header

@@ -49,6 +49,7 @@ class LineRelation:
     strict   whether a line that is no UTF-8 is an error where `line` is made; otherwise its
              bad bytes show as U+FFFD there, and `raw` and the row itself keep them
     owns     whether the rows own their bytes; else one that is alone may share its line's
+    counts_lines  whether lines are counted, from the first one on, so that one worker reads them
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LineRelation:
         owns: bool = True,
     ) -> None:
         self._inputs, self._columns, self._strict, self._owns = inputs, columns, strict, owns
+        self.counts_lines = "line_number" in columns
         self._counted: dict[int, int] = {}  # lines so far of each input, for line_number
 
     def of(self, batch: LineBatch) -> pa.RecordBatch:

@@ -18,7 +18,7 @@ from dbshuf.order import partition
 from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import LineScan
+from dbshuf.pipeline.source_scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.lines.long_lines import LineLimit

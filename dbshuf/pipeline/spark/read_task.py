@@ -17,7 +17,7 @@ from dbshuf.base.row_notes import NotedScan, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.order.sampled import KeyLimit, SampledScan
 from dbshuf.pipeline.manifest import why_not_hashed
-from dbshuf.pipeline.scan import LineScan, TableScan
+from dbshuf.pipeline.source_scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver

@@ -7,7 +7,9 @@ granted in the order of turns, and the first error stops everything. The threads
 daemons so that a program can end with a stream half-read; see library.stream.
 """
 
+import contextlib
 import os
+import queue
 import threading
 import time
 from collections import defaultdict, deque
@@ -18,12 +20,22 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _SIGNAL_S = 0.5  # a signal just before a wait without an end would go unseen until its end
+_PATIENCE_S = 0.2  # between two looks at whether a run was stopped
 _STUCK_S = 2.0  # after an interrupt, how long a worker that reads is waited for
 _GONE_S, _LOOK_S = 0.5, 0.0005  # for the system to end a thread, and between two looks
 
 
 class Stopped(Exception):
     """The run is over; a worker that sees this just leaves."""
+
+
+def hand_over(ahead: queue.Queue[T], item: T, stop: threading.Event) -> None:
+    """Put an item in a queue as soon as there is room. Raises Stopped after `stop`."""
+    while not stop.is_set():
+        with contextlib.suppress(queue.Full):
+            ahead.put(item, timeout=_PATIENCE_S)
+            return
+    raise Stopped
 
 
 class Budget:

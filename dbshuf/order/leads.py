@@ -18,10 +18,10 @@ from dbshuf.base.block_io import U8
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
-from dbshuf.base.row_batch import RowBatch, arrow_numbers
+from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.order.engine import Order
-from dbshuf.query.relation import LineRelation, RowRelation
+from dbshuf.query.relation import AnyRelation
 
 Place = Callable[[int], str]  # the name of the place of a row of a batch, for messages
 
@@ -64,14 +64,13 @@ class Leads(Protocol):
 class LeadPlace:
     """What leads are told by, beside the rows.
 
-    words      of the seed of the order
-    lines, rows  make the relation of a batch
-    place      id -> the name of the row's place
+    words     of the seed of the order
+    relation  makes that of a batch
+    place     id -> the name of the row's place
     """
 
     words: tuple[int, int]
-    lines: LineRelation
-    rows: RowRelation
+    relation: AnyRelation
     place: Callable[[int], str]
 
 
@@ -93,12 +92,7 @@ class LedScan(ThroughScan):
 
     def _led(self, evaluator: LeadEvaluator, batch: LineBatch | RowBatch) -> LineBatch | RowBatch:
         given = self._given
-        if isinstance(batch, RowBatch):
-            ids, relation = batch.ids, given.rows.of(batch)
-        else:
-            ids, relation = batch.ids(), given.lines.of(batch)
-            if batch.kept is not None:
-                ids, relation = ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+        ids, relation = given.relation.of(batch)
         if not len(ids):
             return replace(batch, leads=np.empty(0, np.uint64))
         keys = ids.copy()

@@ -9,7 +9,7 @@ from dbshuf.base.block_io import U8
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import InnerScan, Scan, ThroughScan
-from dbshuf.base.workers import Stopped, join_all
+from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.order.engine import Order
 
 _WAIT_S = 0.2  # between two looks at whether the run was stopped
@@ -78,11 +78,7 @@ class _SideScan(InnerScan):
 
     def put(self, batch: RowBatch | None) -> None:
         """Hand over a batch, or None: there are no more. Raises Stopped."""
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._ahead.put(batch, timeout=_WAIT_S)
-                return
-        raise Stopped
+        hand_over(self._ahead, batch, self._stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         while not self._stop.is_set():

@@ -34,7 +34,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
-from dbshuf.query.relation import LineRelation, RowRelation, place_of
+from dbshuf.query.relation import AnyRelation, place_of
 from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
 from dbshuf.units import MIB, human
@@ -82,8 +82,7 @@ class Strata:
     def __init__(self, plan: StrataPlan) -> None:
         self._plan = plan
         self._words = seed_words(plan.rank_seed)
-        self._lines = LineRelation(plan.inputs, plan.query.columns, strict=False)
-        self._rows = RowRelation(plan.inputs, plan.query.columns)
+        self._relation = AnyRelation(plan.inputs, plan.query.columns)
         self._evaluator: RowKeyEvaluator | None = None
         self._table = ValueTable(0)
         self._ends: list[U64] = []
@@ -109,10 +108,7 @@ class Strata:
         if self._evaluator is None:
             self._evaluator = self._plan.query.evaluator()
         ids = ids_of(window.keys, self._plan.words)
-        if window.is_lines:
-            relation = self._lines.of_lines(window.lines, window.bounds, ids)
-        else:
-            relation = self._rows.of(RowBatch(window.batch, ids))
+        relation = self._relation.of_window(window, ids)
         numbers = self._table.find(self._hashes(self._evaluator, relation, ids))
         if len(numbers) and int(numbers.min()) < 0:
             raise CheckFailed(
@@ -133,12 +129,7 @@ class Strata:
 
     def values_of(self, evaluator: RowKeyEvaluator, batch: LineBatch | RowBatch) -> RowBatch:
         """Return the value of every row that is left of a batch. Raises QueryFailed."""
-        if isinstance(batch, RowBatch):
-            ids, relation = batch.ids, self._rows.of(batch)
-        else:
-            ids, relation = batch.ids(), self._lines.of(batch)
-            if batch.kept is not None:
-                ids, relation = ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+        ids, relation = self._relation.of(batch)
         values = self._hashes(evaluator, relation, ids).astype(np.uint64)
         return RowBatch(pa.RecordBatch.from_arrays([arrow_numbers(values)], schema=RECORDS), ids)
 

@@ -12,7 +12,7 @@ from dbshuf.options import Options
 from dbshuf.remote.names import shown
 from dbshuf.source.formats import NAMES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.store.engine import StoreEngine
 from dbshuf.store.opening import engine_for, engine_of
@@ -76,13 +76,10 @@ def resolved(
                 hint="download it first; `dbshuf shuffle` reads it where it is",
             )
     found = resolve_inputs(names, include, exclude)
-    pipes = [one for one in found if one.pipe is not None]
-    for one in pipes:
-        assert one.pipe is not None
-        one.pipe.raw.close()
-    if pipes:
+    pipe = closed_pipe(found)
+    if pipe is not None:
         raise UsageError(
-            f"`{pipes[0].name}` is a pipe, and a store must know its inputs again",
+            f"`{pipe.name}` is a pipe, and a store must know its inputs again",
             hint="write it to a file first",
         )
     own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}

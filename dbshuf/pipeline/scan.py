@@ -20,7 +20,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.options import SAME
 from dbshuf.pipeline.source_scan import Advance, LineScan, TableScan
 from dbshuf.plan.memory_needed import cap_for_line, cap_for_query, cap_for_spare
-from dbshuf.query.relation import LineRelation, RowRelation, place_of
+from dbshuf.query.relation import AnyRelation, LineRelation, RowRelation, place_of
 from dbshuf.source.input import Input
 from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
@@ -157,8 +157,7 @@ def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[
             row = id_of_first(row, len(inputs))
         return place_of(row, inputs, unit)
 
-    lines = LineRelation(inputs, columns, strict=False)
-    given = LeadPlace(words, lines, RowRelation(inputs, columns), place)
+    given = LeadPlace(words, AnyRelation(inputs, columns), place)
     return LedScan(feed, arrangement.leads, given)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
-from dbshuf.errors import UsageError
 from dbshuf.options import Options, check_rules
 from dbshuf.plan.grouping import check_grouping, leads_of, order_words, said_of
 from dbshuf.plan.partitions import OPTION as PARTITION_BY
@@ -129,16 +128,11 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
         return None
     if option == PARTITION_BY:
         return _by_folders(partition_columns(options, read), seed)
-    from dbshuf.query.relation import LINES, with_place
+    from dbshuf.query.relation import check_uncounted, columns_of
 
     schema = read.shape.schema
-    relation = LINES if schema is None else with_place(schema)
-    weight, leads = options.weight, _leads(options, option, relation, seed)
-    if schema is None and "line_number" in leads.columns:
-        raise UsageError(
-            f"{option}: line_number is not known where rows get their keys",
-            hint="use position, the line's byte offset",
-        )
+    weight, leads = options.weight, _leads(options, option, columns_of(schema), seed)
+    check_uncounted(option, leads.columns, schema, "rows get their keys")
     said = f"by -ln(u)/w, where w is {weight}: a row of twice the weight comes earlier"
     return Arrangement(
         option=option,

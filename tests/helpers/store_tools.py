@@ -31,6 +31,11 @@ def counts(store):
     return dict(ask(store, "select source, count(*) from lines group by all"))
 
 
+def added(result):
+    """Return of each input of an ingest whether its rows were added."""
+    return [one.is_added for one in result.inputs]
+
+
 def open_lines(store, *, buffer_bytes=1 << 14, rows=1000, longest_bytes=1 << 20):
     """Return a reader of lines; of the layout it uses nothing but these two."""
     return StoreLines(

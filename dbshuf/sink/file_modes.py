@@ -30,23 +30,21 @@ def mode_of_folder(hidden: Path) -> int:
     return mode
 
 
-def set_mode(path: Path, mode: int) -> None:
-    """Set a mode; a file system may know none."""
-    with contextlib.suppress(OSError):
-        os.chmod(path, mode)
+def set_modes(hidden: Path, old: os.stat_result | None, mode: int) -> None:
+    """Give what is about to be shown the owner, group and mode that it is to have.
 
-
-def take_after(hidden: Path, old: os.stat_result) -> None:
-    """Give what is about to be shown the owner, group and mode of what it replaces.
+    old   of what it replaces; None: there is nothing, and a new one has `mode`
 
     What cannot be given away stays ours; then its group gets no rights, as other people
-    may be in ours. Nothing is raised: a file system may know no owners.
+    may be in ours. Nothing is raised: a file system may know no owners, and no modes.
     """
-    mode = stat.S_IMODE(old.st_mode)
-    for owner in (old.st_uid, -1):
-        with contextlib.suppress(OSError):
-            os.chown(hidden, owner, old.st_gid)
-            break
-    else:
-        mode &= ~stat.S_IRWXG
-    set_mode(hidden, mode)
+    if old is not None:
+        mode = stat.S_IMODE(old.st_mode)
+        for owner in (old.st_uid, -1):
+            with contextlib.suppress(OSError):
+                os.chown(hidden, owner, old.st_gid)
+                break
+        else:
+            mode &= ~stat.S_IRWXG
+    with contextlib.suppress(OSError):
+        os.chmod(hidden, mode)

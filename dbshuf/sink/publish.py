@@ -32,7 +32,7 @@ from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.base.work_dir import sync_directory
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
-from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_mode, take_after
+from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
 from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
 from dbshuf.sink.raw_file import (
     ByteOutput,
@@ -204,10 +204,7 @@ class HiddenFile:
 
     def publish(self) -> None:
         with in_words(self._shown):
-            if self._old is not None:
-                take_after(self._hidden, self._old)
-            else:
-                set_mode(self._hidden, self._mode)
+            set_modes(self._hidden, self._old, self._mode)
             commit()
             os.replace(self._hidden, self._final)
             release(self._hidden)
@@ -308,10 +305,7 @@ class HiddenDirectory:
                 self._move_in(names, folders)
 
     def _rename_whole(self) -> bool:
-        if self._old is not None:
-            take_after(self._hidden, self._old)
-        else:
-            set_mode(self._hidden, self._mode)
+        set_modes(self._hidden, self._old, self._mode)
         commit()
         try:
             os.rename(self._hidden, self._final)

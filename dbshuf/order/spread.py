@@ -66,7 +66,6 @@ class SpreadOrder:
             raise CheckFailed(
                 f"{before.rows:,} rows were read, and {self.read.rows:,} ordered a second time;"
                 " nothing was published",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
 
     def close(self) -> None:

@@ -113,7 +113,6 @@ class Strata:
         if len(numbers) and int(numbers.min()) < 0:
             raise CheckFailed(
                 f"{self._plan.option}: a row has another value than it had when it was read",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
         ranks = ids.copy()
         mix_ids(ranks, self._words)
@@ -156,7 +155,6 @@ class Strata:
             raise CheckFailed(
                 f"{self._plan.option}: {int(counts.sum()):,} rows were counted, and"
                 f" {int(seen.sum()):,} ranked; nothing was published",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
         self._table, self._ends = table, ends
 

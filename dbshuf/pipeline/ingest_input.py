@@ -204,7 +204,6 @@ class Intake:
         if inserted != self.rows:
             raise CheckFailed(
                 f"`{self._one.name}` has {self.rows:,} rows, but {inserted:,} were stored",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
 
     def _insert(self, writer: StoreWriter, source: str) -> int | BaseException:

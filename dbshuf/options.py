@@ -106,11 +106,14 @@ def check_options(options: Options) -> None:
     _check_places(options)
 
 
-def check_rules(*rules: tuple[bool, str, str]) -> None:
-    """Raise UsageError for the first rule that is broken: whether it is, the message, the hint."""
-    for is_broken, message, hint in rules:
+def check_rules(*rules: tuple[bool, str] | tuple[bool, str, str]) -> None:
+    """Raise UsageError for the first rule that is broken.
+
+    rules  whether it is, the message, and the hint; without one the two exclude each other
+    """
+    for is_broken, message, *hint in rules:
         if is_broken:
-            raise UsageError(message, hint=hint)
+            raise UsageError(message, hint=hint[0] if hint else "leave out one of the two")
 
 
 def _check_all_texts(options: Options) -> None:

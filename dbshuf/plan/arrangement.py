@@ -83,7 +83,6 @@ def _check_others(options: Options, option: str) -> None:
         (
             options.weight is not None and (options.group or options.spread) is not None,
             f"--weight and {other} are two orders, and rows have one",
-            "leave out one of the two",
         ),
         (
             options.engine == "spark",
@@ -93,7 +92,6 @@ def _check_others(options: Options, option: str) -> None:
         (
             options.work_dir is not None,
             f"--work-dir keeps rows by their keys alone, and {option} orders by what comes before",
-            "leave out one of the two",
         ),
         (
             options.sample is not None,
@@ -103,12 +101,10 @@ def _check_others(options: Options, option: str) -> None:
         (
             options.with_replacement is not None,
             f"--with-replacement draws every row with the same chance, and {option} orders them",
-            "leave out one of the two",
         ),
         (
             options.per is not None,
             f"--per takes rows of each value by keys of their own, and not by {option}",
-            "leave out one of the two",
         ),
     )
 

@@ -59,12 +59,10 @@ def check_grouping(options: Options) -> None:
         (
             bool(options.partition_by) and (options.group or options.spread) is not None,
             "--partition-by writes rows folder by folder, and --group and --spread order all",
-            "leave out one of the two",
         ),
         (
             options.group is not None and options.spread is not None,
             "--group puts rows of one value together, and --spread far apart",
-            "leave out one of the two",
         ),
         (
             options.group is not None and options.stratify is not None,

@@ -24,7 +24,6 @@ def _check_rows(options: Options) -> None:
         (
             bool(options.mix),
             "--mix takes some rows of its sources, and --paired row n of each file",
-            "leave out one of the two",
         ),
         (
             options.input_format not in (None, "lines"),
@@ -56,18 +55,13 @@ def _check_order(options: Options) -> None:
         (
             options.work_dir is not None,
             "--work-dir goes on in the midst of an input, and --paired reads all from the front",
-            "leave out one of the two",
         ),
         (
             options.per is not None or options.stratify is not None,
             "--per and --stratify tell rows apart by an expression, which --paired does not take",
             "use --take, --sample or --where",
         ),
-        (
-            option is not None,
-            f"{option} goes by values of rows, and --paired by where they stand",
-            "leave out one of the two",
-        ),
+        (option is not None, f"{option} goes by values of rows, and --paired by where they stand"),
         (
             options.split_by is not None,
             "--split-by tells rows apart by an expression, which --paired does not take",
@@ -88,7 +82,6 @@ def _check_outputs(options: Options) -> None:
         (
             options.epochs is not None and options.number is not None,
             "--epochs with --paired has no one place for a row, and --number asks for it",
-            "leave out one of the two",
         ),
         (
             options.shard_bytes is not None,

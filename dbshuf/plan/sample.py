@@ -174,12 +174,10 @@ def _check(options: Options, sample: Sample) -> None:
         (
             sample.per is not None and sample.skip > 0,
             "--skip counts rows of the one order, and --per those of each value",
-            "leave out one of the two",
         ),
         (
             sample.per is not None and sample.stratify is not None,
             "--per takes as many rows of each value, and --stratify the same share",
-            "leave out one of the two",
         ),
         (
             sample.stratify is not None and sample.share is None and not has_split,
@@ -189,7 +187,6 @@ def _check(options: Options, sample: Sample) -> None:
         (
             sample.stratify is not None and options.split_by is not None,
             "--split-by keeps rows of one value in one split, and --stratify shares them out",
-            "leave out one of the two",
         ),
         (
             sample.stratify is not None and (sample.take is not None or sample.skip > 0),

@@ -99,22 +99,13 @@ def lay_out(
     table_bytes = min(budget // 16, _table_bytes(survey, workers, buffer_bytes) * wanted)
     budget -= table_bytes
     workers, buffer_bytes = _workers(budget, survey, threads, copies)
-    ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
-    bucket_bytes = max(
-        buffer_bytes, min(_piece_bytes(survey), int(ordering * _bucket_share(survey)))
-    )
-    sort_bytes = max(budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES), MIB)
+    bucket_bytes, sort_bytes = _ordering(budget, survey, workers, buffer_bytes)
     wanted = _ranges(survey, _bucket_bytes(survey, bucket_bytes, sort_bytes // workers))
     ranges = max(min(wanted, table_bytes // _table_bytes(survey, workers, buffer_bytes)), 1)
-    share = _reading_share(budget, survey, workers)
-    dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
-    fitting = int(share - buffer_bytes * copies) // _piece_row_bytes(survey)
-    piece_rows = max(min(dense, fitting), LEAST_PIECE_ROWS)
-    arranging = piece_rows * _piece_row_bytes(survey)
+    most_rows = _piece_rows(budget, survey, workers, buffer_bytes, copies)
+    piece_rows = _shared_run_rows(survey, most_rows, ranges)
+    arranging = most_rows * _piece_row_bytes(survey)
     reading = int(buffer_bytes * copies) + arranging + _SCRATCH_BYTES
-    stored = int(piece_rows * _stored_row_bytes(survey))
-    if not survey.columns and stored < min(ranges * _LEAST_SLICE_BYTES, arranging // 2):
-        piece_rows = max(piece_rows // _PIECES_OF_A_RUN, LEAST_PIECE_ROWS)
     long_bytes = budget - workers * (reading + survey.reader_bytes)
     return Layout(
         base_bytes=base_bytes,
@@ -131,6 +122,34 @@ def lay_out(
         spare_bytes=max(long_bytes, 0),
         run_bytes=arranging - piece_rows * _piece_row_bytes(survey),
     )
+
+
+def _ordering(budget: int, survey: Survey, workers: int, buffer_bytes: int) -> tuple[int, int]:
+    """Return the room of a worker's bucket, and what all together order with (bytes)."""
+    room = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES
+    bucket_bytes = max(buffer_bytes, min(_piece_bytes(survey), int(room * _bucket_share(survey))))
+    sort_bytes = budget - _AHEAD_BYTES - workers * (bucket_bytes + _SCRATCH_BYTES)
+    return bucket_bytes, max(sort_bytes, MIB)
+
+
+def _piece_rows(budget: int, survey: Survey, workers: int, buffer_bytes: int, copies: float) -> int:
+    """Return the rows of a piece: of a full buffer, as far as there is room to partition them."""
+    share = _reading_share(budget, survey, workers)
+    dense = int(buffer_bytes / survey.mean_line_bytes * _DENSER) + 1024
+    fitting = int(share - buffer_bytes * copies) // _piece_row_bytes(survey)
+    return max(min(dense, fitting), LEAST_PIECE_ROWS)
+
+
+def _shared_run_rows(survey: Survey, rows: int, ranges: int) -> int:
+    """Return the rows of a piece where several of them are one run, and else as many as there are.
+
+    ranges  slices of a run
+    """
+    stored = int(rows * _stored_row_bytes(survey))
+    arranging = rows * _piece_row_bytes(survey)
+    if survey.columns or stored >= min(ranges * _LEAST_SLICE_BYTES, arranging // 2):
+        return rows
+    return max(rows // _PIECES_OF_A_RUN, LEAST_PIECE_ROWS)
 
 
 def _table_bytes(survey: Survey, workers: int, buffer_bytes: int) -> int:

@@ -18,9 +18,10 @@ from dbshuf.order import partition
 from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import LineScan
+from dbshuf.pipeline.source_scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
 
 BLOCK = 4096
@@ -51,8 +52,7 @@ def shuffled(paths, folder, **changes):
         terminator=b"\n",
         header_bytes=0,
         layout=layout,
-        longest_bytes=longest_bytes,
-        cap_for_line=lambda length: length,
+        limit=LineLimit(longest_bytes, lambda length: length),
     )
     store = Store(layout.store_bytes, folder / "rows")
     try:

@@ -176,7 +176,8 @@ def _similar_blocks(
 def _masks(words: int) -> U64:
     """Return what keeps the first 0, 1, ... bytes of so many words, shape (bytes + 1, words)."""
     kept = np.arange(8 * words + 1)[:, None] - 8 * np.arange(words)
-    return _HEADS[kept.clip(0, 8)]
+    masks: U64 = _HEADS[kept.clip(0, 8)]
+    return masks
 
 
 def _gathered(data: npt.NDArray[np.uint8], starts: _Places, words: int) -> U64:

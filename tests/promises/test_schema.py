@@ -394,6 +394,29 @@ def test_views_stay_views_in_arrow(tmp_path, kind):
     assert_same(read(tmp_path / "out.arrow"), read(source))
 
 
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.float16(), [1.5, 0.0]),
+        (pa.decimal32(5, 2), [Decimal("1.25"), Decimal("-2.50")]),
+        (pa.string_view(), ["a", "b" * 40]),
+        (pa.list_(field("element", pa.int8())), [[1], [2, 3]]),
+        (pa.struct([field("a", pa.int8())]), [{"a": 1}, {"a": None}]),
+    ],
+)
+def test_a_dictionary_of_any_values_is_one_in_arrow_unless_they_are_nested(tmp_path, kind, values):
+    """Within another type, too, it is read: there, and of nested values, as these are."""
+    numbers = pa.array([0, 1, None, 1, 0], pa.int16())
+    column = pa.DictionaryArray.from_arrays(numbers, pa.array(values, kind))
+    pair = pa.StructArray.from_arrays([column], ["x"])
+    source = write(tmp_path / "in.arrow", pa.table({"d": column, "s": pair}))
+    dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
+    found, plain = read(tmp_path / "out.arrow"), [None, *values, *values]
+    assert found.schema.types[0] == (kind if pa.types.is_nested(kind) else column.type)
+    assert sorted(found["d"].to_pylist(), key=str) == sorted(plain, key=str)
+    assert sorted(found["s"].to_pylist(), key=str) == sorted(({"x": v} for v in plain), key=str)
+
+
 def test_a_schema_that_is_no_tree_is_refused():
     with pytest.raises(ValueError, match="no tree"):
         tree([{4: (BINARY, b"root"), 5: (I32, 3)}, {4: (BINARY, b"a")}])

@@ -132,7 +132,7 @@ def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
 
 def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
     """Raise StrategyUnfit for columns that DuckDB would hand back as another type."""
-    empty = schema.empty_table()
+    empty = pa.Table.from_batches([], schema)
     try:
         back = connection.from_arrow(empty).to_arrow_table().schema
     except duckdb.Error as error:

@@ -228,7 +228,7 @@ def _open_scan(
     if inner is not None:
         from dbshuf.query.evaluator import Spare
 
-        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, plan.cap_for_spare))
+        inner.has_spare(Spare(lambda: plan.spare_bytes, plan.cap_for_spare))
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
         feed = LineScan(
@@ -326,6 +326,7 @@ def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
         layout=layout,
         longest_bytes=plan.longest_line_bytes,
         cap_for_line=plan.cap_for_line,
+        pause=plan.pause,
     )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.plan.mix import Mix
+    from dbshuf.source.lines.reader import Pause
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
@@ -102,6 +103,7 @@ class Plan:
     mix: "Mix | None" = None  # of sources, each with its share
     read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
+    pause: "Pause | None" = None  # for a line too long, of rows that cannot be read again
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -127,13 +129,42 @@ class Plan:
     def _may_begin_anew(self) -> bool:
         """Whether a run may read again, by one worker, where a line is too long for more."""
         is_kept = self.work is not None  # for a later process, which reads by the same plan
-        is_piped = any(one.pipe is not None for one in self.inputs)
-        return not (self.is_one_statement or is_kept or is_piped)
+        return not (self.is_one_statement or is_kept or self._is_piped)
+
+    @property
+    def _is_piped(self) -> bool:
+        return any(one.pipe is not None for one in self.inputs)
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether one worker may go on where a line is too long for more: lines of inputs go to one
+        order, by the key, and what was read waits in its temporary file."""
+        shape, work = self.shape, (self.sample, self.strata, self.arrangement, self.work)
+        others = (shape.whole_query, shape.sides, self.mix, self.store, *work)
+        is_partition = self.strategy == "partition" and shape.is_text
+        return self._is_piped and is_partition and all(one is None for one in others)
 
     def roomier(self) -> "Plan | None":
         """Return the same run by one worker, in which longer lines fit; None where none do."""
-        if not self._may_begin_anew:
+        return self._by_one_worker() if self._may_begin_anew else None
+
+    def narrower(self) -> "Plan | None":
+        """Return how one worker goes on with this run, as `roomier`, and reads as it did."""
+        found = self._by_one_worker() if self._may_go_on else None
+        if found is None or found.layout.buffer_bytes < self.layout.buffer_bytes:
             return None
+        kept = {"ranges", "is_split", "buffer_bytes", "piece_rows"}
+        layout = replace(found.layout, **{name: getattr(self.layout, name) for name in kept})
+        return replace(found, layout=layout)
+
+    @property
+    def spare_bytes(self) -> int:
+        """What is left for one long line and what SQL makes of it, while rows are read."""
+        if self.pause is not None and self.pause.source is not None:
+            return self.pause.spare_bytes
+        return self.layout.spare_bytes
+
+    def _by_one_worker(self) -> "Plan | None":
         strategy, reason, layout = self._roomiest_at(self.memory_bytes, self.layout.base_bytes)
         found = replace(
             self,
@@ -182,7 +213,7 @@ class Plan:
 
     def _longest_at(self, cap: int, base: int) -> int:
         try:
-            if not self._may_begin_anew:
+            if not (self._may_begin_anew or self._may_go_on):
                 return self._longest(self._layout_at(cap, base))
             return self._longest(self._roomiest_at(cap, base)[2])
         except (MemoryTooSmall, StrategyUnfit):  # row groups take more there

@@ -335,14 +335,18 @@ def test_decimals_in_integers_stay_integers(tmp_path):
     assert_same(read(tmp_path / "out.parquet"), read(source))
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "sqlite"])
 def test_times_and_decimals_out_of_their_range_are_read(tmp_path, kind):
     """pyarrow and others read them: TIMETZ before midnight UTC, a digit too many."""
     times = pa.array([-13_899_000, 5], pa.int32()).view(pa.time32("ms"))
     decimals = pa.array([123456, 1], pa.decimal128(7, 0)).view(pa.decimal128(5, 0))
     rows = pa.table({"t": times, "d": decimals})
-    source = write(tmp_path / f"in.{kind}", rows)
-    dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
+    source = write(tmp_path / f"in.{kind.replace('sqlite', 'arrow')}", rows)
+    if kind == "sqlite":
+        ingest(tmp_path / "store.sqlite", source, memory=MEMORY)
+        exported(tmp_path / "store.sqlite", tmp_path / "out.arrow")
+    else:
+        dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
     found = read(tmp_path / "out.arrow")
     assert sorted(found["t"].combine_chunks().view(pa.int32()).to_pylist()) == [-13_899_000, 5]
     assert sorted(found["d"].to_pylist()) == [Decimal(1), Decimal(123456)]

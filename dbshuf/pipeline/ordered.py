@@ -26,6 +26,7 @@ from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
+from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
 from dbshuf.source.lines.reader import Pause
 
@@ -111,12 +112,12 @@ def _with_room(
         yield from _tried(plan, words, folder, read, reporter)
         return
     except LineTooLong:
-        roomier = plan.roomier()
-        if roomier is None or read.rows:
+        other = roomier(plan)
+        if other is None or read.rows:
             raise
     _forget(plan, read)
-    done.append(roomier.strategy)
-    yield from _tried(roomier, words, folder, read, reporter)
+    done.append(other.strategy)
+    yield from _tried(other, words, folder, read, reporter)
 
 
 def _forget(plan: Plan, read: Tally) -> None:
@@ -134,9 +135,9 @@ def _tried(
 
     Where a line of a pipe is too long, one worker goes on.
     """
-    narrower = plan.narrower()
-    if narrower is not None:
-        room = Pause(narrower.longest_line_bytes, narrower.layout.spare_bytes)
+    rest = narrower(plan)
+    if rest is not None:
+        room = Pause(rest.longest_line_bytes, rest.layout.spare_bytes)
         plan = replace(plan, pause=room)
 
     def advance(count: int) -> None:
@@ -156,9 +157,9 @@ def _tried(
     ):
         order.fill(feed)
         if plan.pause is not None and plan.pause.source is not None:
-            assert narrower is not None
+            assert rest is not None
             assert isinstance(order, PartitionOrder)
-            order.narrow(narrower.layout)
+            order.narrow(rest.layout)
             release_unused()
             plan.pause.source.go_on()
             order.fill(feed)

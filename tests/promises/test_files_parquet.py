@@ -112,6 +112,7 @@ def test_a_type_survives_the_strategy_that_has_it_in_duckdb_or_is_refused(name, 
         shuffle(source, output, strategy="spill")
     except StrategyUnfit:
         assert not output.exists()
+        assert name != "utc"  # whatever the zone of the machine is
     else:
         check_same(source, output)
 

@@ -103,10 +103,14 @@ class PartitionOrder:
         self._seals = seals
         self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
-        # DuckDB takes 0.1 s to load, which is waited for only once all rows are read.
+        self._sorters = self._new_sorters()
+
+    def _new_sorters(self) -> "Future[Sorters]":
+        """Open them in a thread: DuckDB takes 0.1 s to load, while rows are read."""
         loader = ThreadPoolExecutor(1, thread_name_prefix="dbshuf-duckdb")
-        self._sorters: Future[Sorters] = loader.submit(_open_sorters, layout, is_led=self._is_led)
+        sorters = loader.submit(_open_sorters, self._layout, is_led=self._is_led)
         loader.shutdown(wait=False)
+        return sorters
 
     def fill(self, feed: Scan) -> None:
         """Key and store all rows of a feed."""
@@ -143,6 +147,17 @@ class PartitionOrder:
             feed.stop()
 
         run_workers(min(self._layout.workers, feed.most_workers), work, end)
+
+    def narrow(self, layout: Layout) -> None:
+        """Take the rest, and order all, with a layout of other workers and the same ranges.
+
+        What waits in memory goes to the file; between a `fill` and another.
+        """
+        assert layout.ranges == self._layout.ranges
+        self._layout, self._buffers = layout, []
+        self._store.leave_memory()
+        self._sorters.result().close()
+        self._sorters = self._new_sorters()
 
     def take_stored(self) -> None:
         """Have what an earlier process has stored; Raises RunDamaged."""

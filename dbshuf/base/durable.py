@@ -1,6 +1,5 @@
 """What has been written is on the disk: one file, one folder, or many at once."""
 
-import contextlib
 import ctypes
 import os
 import re
@@ -8,17 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dbshuf.base.work_dir import sync_directory
+
 _MANY_FILES = 100
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames in a directory durable, where its file system can."""
-    with contextlib.suppress(OSError):  # also where names may be made but not listed
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def sync_all(top: Path, files: Sequence[str], folders: Sequence[str], system_fd: int) -> None:

@@ -21,7 +21,7 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.statements import quoted, statement
 from dbshuf.base.window import Window
-from dbshuf.base.workers import Stopped, join_all
+from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.errors import StrategyUnfit, TempSpaceShort
 from dbshuf.order.run_format import next_window
 from dbshuf.units import MIB, human
@@ -123,6 +123,7 @@ def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
         ("temp_directory", quoted(str(folder))),
         ("preserve_insertion_order", "false"),
         ("enable_progress_bar", "false"),  # it would go to standard output
+        ("TimeZone", "'UTC'"),  # not the machine's: columns come back in it
         ("autoinstall_known_extensions", "false"),
         ("autoload_known_extensions", "false"),
     ):
@@ -132,7 +133,7 @@ def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
 
 def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
     """Raise StrategyUnfit for columns that DuckDB would hand back as another type."""
-    empty = schema.empty_table()
+    empty = pa.Table.from_batches([], schema)
     try:
         back = connection.from_arrow(empty).to_arrow_table().schema
     except duckdb.Error as error:
@@ -187,13 +188,7 @@ class _Rows:
             yield item
 
     def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._ahead.put(item, timeout=_WAIT_S)
-                return
-            except queue.Full:
-                continue
-        raise Stopped
+        hand_over(self._ahead, item, self._stop)
 
     def _work(self) -> None:
         try:

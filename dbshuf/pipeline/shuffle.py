@@ -18,6 +18,7 @@ from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
+from dbshuf.source.local_copy import copies_removed
 
 if TYPE_CHECKING:
     from dbshuf.pipeline.manifest import RunRecord
@@ -55,9 +56,9 @@ def planned(options: Options, progress: Progress = NO_PROGRESS) -> "Plan | Spark
     return plan_of(options, _counting(options, progress))
 
 
-def planned_here(options: Options) -> Plan:
+def planned_here(options: Options, *, reads_only: bool = False) -> Plan:
     """As `make_plan`, likewise."""
-    return make_plan(options, count=_counting(options, NO_PROGRESS))
+    return make_plan(options, reads_only=reads_only, count=_counting(options, NO_PROGRESS))
 
 
 def _counting(options: Options, progress: Progress) -> CountMix | None:
@@ -73,30 +74,22 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
+    with copies_removed(plan.inputs):
+        return _run(plan, reporter)
+
+
+def _run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     started = time.monotonic()
-    written, done, mix = Tally(), [plan.strategy], None
-    if isinstance(plan, Plan) and plan.work is not None:
-        from dbshuf.pipeline.resume import run_kept
-
-        run_kept(plan, reporter, written)
-    elif isinstance(plan, Plan) and plan.epochs is not None:
-        from dbshuf.pipeline.epochs import run_epochs
-
-        run_epochs(plan, reporter, written, done, _to_sink)
-    elif isinstance(plan, Plan):
-        mix = plan.mix
-        if plan.wanted is None:
-            _run_here(plan, reporter, written, done)
-        else:
-            from dbshuf.pipeline.manifest import RunRecord
-
-            with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
-                _run_here(record.plan, reporter, written, done, record)
+    written, done = Tally(), [plan.strategy]
+    mix = epochs = None
+    if isinstance(plan, Plan):
+        epochs = None if plan.epochs is None else plan.epochs.count
+        mix = plan.mix if plan.work is None and epochs is None else None
+        _run_plan(plan, reporter, written, done)
     else:
         from dbshuf.pipeline.spark.run import run_on_spark
 
         written = run_on_spark(plan, reporter)
-    epochs = plan.epochs.count if isinstance(plan, Plan) and plan.epochs is not None else None
     asked_rows = None if plan.sample is None else plan.sample.asked_rows
     return Result(
         rows=written.rows,
@@ -113,6 +106,25 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         asked_rows=None if asked_rows is None else asked_rows * (epochs or 1),
         epochs=epochs,
     )
+
+
+def _run_plan(plan: Plan, reporter: Progress, written: Tally, done: list[str]) -> None:
+    """Do what a plan for this machine says; `done` gets the strategies that it came to."""
+    if plan.work is not None:
+        from dbshuf.pipeline.resume import run_kept
+
+        run_kept(plan, reporter, written)
+    elif plan.epochs is not None:
+        from dbshuf.pipeline.epochs import run_epochs
+
+        run_epochs(plan, reporter, written, done, _to_sink)
+    elif plan.wanted is None:
+        _run_here(plan, reporter, written, done)
+    else:
+        from dbshuf.pipeline.manifest import RunRecord
+
+        with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
+            _run_here(record.plan, reporter, written, done, record)
 
 
 def _run_here(

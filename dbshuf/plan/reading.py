@@ -14,8 +14,9 @@ from dbshuf.plan.row_plan import (
 from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import counted_inputs, resolve_inputs
+from dbshuf.source.local_copy import with_copies
 from dbshuf.source.survey import Survey, survey_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
 
@@ -68,6 +69,7 @@ def what_is_read(options: Options) -> ReadPlan:
     if options.as_it_is:
         inputs = tuple(replace(one, codec=None, window_bytes=0) for one in inputs)
     kind = _kind(options, inputs)
+    inputs = with_copies(inputs, kind, options.temp_dir)
     rows = "lines" if kind in TEXT_KINDS else None
     inputs = with_folder_keys(inputs, options.hive, rows=rows)
     header = common_header(inputs, options.header, terminator)
@@ -91,12 +93,10 @@ def _mix_asked(options: Options) -> "MixAsked | None":
 
 def _check_no_pipe(inputs: tuple[Input, ...]) -> None:
     """Raise UsageError for a source that can be read once."""
-    pipes = [(one.name, one.pipe) for one in inputs if one.pipe is not None]
-    for _, pipe in pipes:
-        pipe.raw.close()
-    if pipes:
+    pipe = closed_pipe(inputs)
+    if pipe is not None:
         raise UsageError(
-            f"--mix: `{pipes[0][0]}` is no file, and a source is read several times",
+            f"--mix: `{pipe.name}` is no file, and a source is read several times",
             hint="write it to a file first",
         )
 
@@ -130,6 +130,11 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
         raise UsageError(
             f"--schema {options.schema} is for rows with columns, and the inputs are lines",
             hint="leave it out, or say with --from what they are",
+        )
+    if kind in DATABASES and options.engine == "spark":  # before any is copied
+        raise UsageError(
+            "--engine spark cannot do this: a database is read through one engine on one machine",
+            hint="export the table to Parquet, and shuffle that; or leave out --engine",
         )
     if kind in ENCODED_KINDS and not options.binary:
         check_encoding(inputs, kind)

@@ -24,7 +24,6 @@ from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.source.checksums import without_checksum
-from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB, human, parse_bytes
@@ -317,9 +316,6 @@ def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
     elif read.shape.whole_query is not None:
         why = "--sql is one statement over all rows, which DuckDB runs on one machine"
         hint = "say it row by row with --where and --select, or leave out --engine"
-    elif read.shape.kind in DATABASES:
-        why = "a database is read through one engine on one machine"
-        hint = "export the table to Parquet, and shuffle that; or leave out --engine"
     elif any(one.pipe is not None for one in read.inputs):
         why = "standard input and pipes can be read once, and here only"
         hint = "write it to a file that all machines see, and name that"
@@ -358,7 +354,7 @@ def _columns(read: ReadPlan) -> "tuple[pa.Schema | None, int | None]":
     """Return the columns of tables before SQL, and how many rows they have, if that is known."""
     if read.shape.is_text:
         return None, None
-    source = read.shape.open_tables(read.inputs, MIB, 1)
+    source = read.shape.open_tables(read.inputs, MIB)
     try:
         if read.shape.row_query is not None and source.named.names != source.schema.names:
             raise UsageError(

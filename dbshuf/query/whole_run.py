@@ -19,7 +19,7 @@ import pyarrow as pa
 from dbshuf.base.begin_anew import QueryTooLarge
 from dbshuf.base.layout import MERGE_ROWS, VECTOR_ROWS
 from dbshuf.base.statements import statement
-from dbshuf.base.workers import Stopped
+from dbshuf.base.workers import Stopped, hand_over
 from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import Allowed, close_fence, connect
@@ -91,7 +91,7 @@ class _Pass:
         """Return some rows out of the first batch, from all over it."""
         first = self._first
         if first is None:
-            return self._schema.empty_table()
+            return pa.Table.from_batches([], self._schema)
         rows = np.linspace(0, first.num_rows, min(count, first.num_rows), endpoint=False)
         taken = pa.Table.from_batches([first]).select(self._schema.names)
         return taken.take(pa.array(rows.astype(np.int64)))
@@ -277,13 +277,7 @@ class StatementRun:
         return rows, size_bytes
 
     def _hand_over(self, item: pa.RecordBatch | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._ahead.put(item, timeout=_PATIENCE_S)
-                return
-            except queue.Full:
-                continue
-        raise Stopped
+        hand_over(self._ahead, item, self._stop)
 
     def _explained(self, error: BaseException) -> BaseException:
         """Tell a full disk from a full memory, and both from SQL that fails on a row."""

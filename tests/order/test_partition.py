@@ -1,7 +1,9 @@
 """The partition, with buffers so small that every border is crossed: one order all the same."""
 
+import gzip
 import itertools
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,17 +20,18 @@ from dbshuf.order import partition
 from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import LineScan
+from dbshuf.pipeline.source_scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.lines.long_lines import LineLimit
+from dbshuf.source.lines.reader import LineSource, Pause
 
 BLOCK = 4096
 
 
 def shuffled(paths, folder, **changes):
     """Shuffle files with a layout of the test's making; return the bytes in order."""
-    longest_bytes = changes.pop("longest_bytes", 1 << 20)
+    longest_bytes, pause = changes.pop("longest_bytes", 1 << 20), changes.pop("pause", None)
     layout = Layout(
         **{
             "base_bytes": 0,
@@ -51,14 +54,18 @@ def shuffled(paths, folder, **changes):
         terminator=b"\n",
         header_bytes=0,
         layout=layout,
-        longest_bytes=longest_bytes,
-        cap_for_line=lambda length: length,
+        limit=LineLimit(longest_bytes, lambda length: length),
+        pause=pause,
     )
     store = Store(layout.store_bytes, folder / "rows")
     try:
         order = PartitionOrder(layout, seed_words("42"), store)
         feed = LineScan(source, inputs, lambda _: None)
         order.fill(feed)
+        if pause is not None and pause.source is not None:
+            order.narrow(replace(layout, workers=1, store_bytes=0))
+            source.go_on()
+            order.fill(feed)
         feed.check()
         return b"".join(bytes(text_of(window)) for window in order.windows())
     finally:
@@ -84,6 +91,7 @@ lines = st.one_of(
     ranges=st.integers(1, 300),
     sort_bytes=st.sampled_from([1 << 12, 1 << 17, 1 << 22]),
     in_memory=st.booleans(),
+    run_bytes=st.sampled_from([0, 1 << 8, 1 << 12, 1 << 20]),
 )
 def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     *,
@@ -97,8 +105,9 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     ranges,
     sort_bytes,
     in_memory,
+    run_bytes,
 ):
-    """Pieces, batches, buckets and their splits are about memory, never about the order."""
+    """Pieces, batches, runs, buckets and their splits are about memory, never about the order."""
     folder = tmp_path_factory.mktemp("any")
     data = [b"\n".join(file) + (ends if file else b"") for file in files]
     assume(all(codec_of(content[:MAGIC_BYTES]) is None for content in data))
@@ -115,9 +124,25 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
         ranges=ranges,
         sort_bytes=sort_bytes,
         store_bytes=(64 << 20) if in_memory else 0,
+        run_bytes=run_bytes,
     )
     assert found == reference.shuffled(data, "42")
     assert not (folder / "rows").exists()
+
+
+@pytest.mark.parametrize("store_bytes", [2 << 20, 64 << 20])
+def test_the_rest_is_read_by_one_worker_where_a_line_is_too_long_for_more(tmp_path, store_bytes):
+    """What waited in memory, all of it or some, comes out of the file among what follows."""
+    short = b"".join(b"%d" % n * 60 + b"\n" for n in range(10_000))
+    data = short + b"x" * 300_000 + b"\n" + short
+    (tmp_path / "in.gz").write_bytes(gzip.compress(data, 1))
+    pause = Pause(longest_bytes=1 << 20, spare_bytes=0)
+    options = {"store_bytes": store_bytes, "workers": 3, "buffer_bytes": 16 * BLOCK}
+    options |= {"bucket_bytes": 400 * BLOCK, "ranges": 7, "piece_rows": 20_000}
+    found = shuffled([tmp_path / "in.gz"], tmp_path, longest_bytes=100_000, pause=pause, **options)
+    assert pause.source is not None
+    assert found == reference.shuffled([data], "42")
+    assert not (tmp_path / "rows").exists()
 
 
 def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):

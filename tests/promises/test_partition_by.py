@@ -15,18 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_process import ENGINES
 from output_files import data_files
 
 import dbshuf
 from dbshuf.errors import RowUnfit, UsageError, VerifyFailed
 from dbshuf.manifest.document import Manifest
 
-ENGINES = (
-    {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "3GB"},
-    {"strategy": "spill"},
-    {"engine": "sqlite"},
-)
 # Texts that a path, a URL or a glob takes for something else.
 TEXTS = [
     *("en", "a b", "a/b", "x=y", "100%", "q?", "st*r", "[b]", "{c}", "c^d", "é雪", "+plus", "🙂"),
@@ -291,14 +286,6 @@ def test_folders_are_of_parquet_whatever_the_name_of_the_directory(run, home):
     """A dot in it is no ending."""
     dbshuf.shuffle(home / "in.parquet", f"{home}/v1.2/", partition_by="lang")
     assert {path.suffix for path in (home / "v1.2").rglob("part-*")} == {".parquet"}
-
-
-def test_rows_are_not_compared_where_folders_hold_a_column(run, home):
-    """That is no verdict on the rows; the files can be checked."""
-    dbshuf.shuffle(home / "in.parquet", f"{home}/out/", partition_by="lang")
-    with pytest.raises(UsageError, match="`lang` in the names of their folders"):
-        dbshuf.verify(home / "in.parquet", f"{home}/out/")
-    dbshuf.verify_files(f"{home}/out/")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Arrow IPC: files and streams, plain, compressed and piped, whatever their batches."""
 
+import contextlib
 import gzip
+import io
 import os
 
 import pyarrow as pa
 import pytest
 from typed_sources import expected, measured_read, piped, read, read_rows
 
-from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8
+import dbshuf
+from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8, SchemaMismatch
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables import arrow as ipc
 from dbshuf.source.tables.reader import open_tables
@@ -54,9 +57,9 @@ def test_all_rows_come_from_files_and_pipes(form, compression, batch_rows, tmp_p
     found = read([tmp_path / "a", tmp_path / "a.gz"], "arrow", workers=3, batch_bytes=5000)
     assert found == expected([ROWS, ROWS])
     assert read([piped(data)], "arrow", batch_bytes=1 << 20) == expected([ROWS])
-    assert open_tables(
-        resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1
-    ).rows == len(ROWS)
+    assert open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1).rows == len(
+        ROWS
+    )
 
 
 @pytest.mark.parametrize("form", NEW)
@@ -73,7 +76,7 @@ def test_columns_are_read_by_name(form, compression, tmp_path):
 def test_no_rows_are_no_rows(form, tmp_path):
     """With a schema all the same."""
     (tmp_path / "a").write_bytes(packed(form, rows=[]))
-    source = open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1)
+    source = open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1)
     assert (source.rows, source.schema.names) == (0, SCHEMA.names)
     assert list(source.batches()) == []
 
@@ -123,7 +126,7 @@ def test_a_file_that_is_cut_while_it_is_mapped_is_noticed_in_time(tmp_path):
     """Its pages are gone; to touch one would end the process."""
     path = tmp_path / "a"
     path.write_bytes(packed("file", batch_rows=100_000))
-    source = open_tables(resolve_inputs([str(path)]), "arrow", batch_bytes=500, threads=1)
+    source = open_tables(resolve_inputs([str(path)]), "arrow", batch_bytes=500)
     batches = source.batches()
     next(batches)
     os.truncate(path, 100)
@@ -150,3 +153,24 @@ def test_one_batch_of_any_size_takes_the_memory_of_a_few_small_ones(tmp_path):
     seen_bytes, peak_bytes = measured_read(tmp_path / "small", path, "arrow", 4 << 20)
     assert seen_bytes > 100_000_000
     assert peak_bytes < 85_000_000
+
+
+def month_interval_stream() -> bytes:
+    """Return a stream of a type that pyarrow can name but not make: the unit of one that it can."""
+    sink, values = io.BytesIO(), pa.array([None, None], pa.month_day_nano_interval())
+    with pa.ipc.new_stream(sink, pa.schema([("i", values.type)])) as writer:
+        writer.write_batch(pa.record_batch([values], ["i"]))
+    text = sink.getvalue()
+    for place in range(200):
+        changed = text[:place] + b"\0" + text[place + 1 :] if text[place] == 2 else b""
+        with contextlib.suppress(pa.ArrowException):
+            if str(pa.ipc.open_stream(changed).schema.types[0]) == "month_interval":
+                return changed
+    raise AssertionError("no byte is the unit")
+
+
+def test_a_type_that_pyarrow_has_no_arrays_of_is_named(tmp_path):
+    """Not the number that it has there."""
+    (tmp_path / "in.arrow").write_bytes(month_interval_stream())
+    with pytest.raises(SchemaMismatch, match="column `i` has type month_interval, which is not"):
+        dbshuf.shuffle(tmp_path / "in.arrow", tmp_path / "out.arrow", memory="4GB")

@@ -8,7 +8,8 @@ front to back: one worker at a time fills its buffer from it and hands it on.
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,12 +31,27 @@ from dbshuf.source.lines.file_ranges import (
     opened_range,
     read_whole,
 )
-from dbshuf.source.lines.long_lines import LongArena
+from dbshuf.source.lines.long_lines import LineLimit, LongArena
 from dbshuf.source.lines.stream import Stream
 from dbshuf.units import KIB, MIB, human
 
 _MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` grants at most
 _CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
+
+
+@dataclass
+class Pause:
+    """How a run gets on where a line of a pipe is too long for it: all workers leave, and one goes
+    on, which has more room.
+
+    longest_bytes  of a line that fits then
+    spare_bytes    then; see Layout
+    source         whose workers have left; None: no line was too long
+    """
+
+    longest_bytes: int
+    spare_bytes: int
+    source: "LineSource | None" = None
 
 
 class LineSource:
@@ -48,25 +64,24 @@ class LineSource:
         terminator: bytes,
         header_bytes: int,
         layout: Layout,
-        longest_bytes: int,
-        cap_for_line: Callable[[int], int],
+        limit: LineLimit,
         part: Part | None = None,
+        pause: Pause | None = None,
     ) -> None:
         """Prepare to read; memory is in use already, so nothing is made for each input.
 
         inputs         all of the run, in their order
         header_bytes   left out at the front of each
-        longest_bytes  of a line that fits, its terminator included
-        cap_for_line   a --memory (bytes) for a line of some length, for messages
         part           of the one input, which is a plain file; None: all of all
+        pause          taken rather than LineTooLong, where it gives more room
         """
         self._inputs = inputs
         self._terminator = terminator
         self._layout = layout
         self._room = layout.buffer_bytes // ALIGN * ALIGN - 2 * ALIGN
-        self._long_room = max(round_up(longest_bytes), self._room)
+        self._long_room = max(round_up(limit.longest_bytes), self._room)
         self._long = LongArena(self._long_room + 2 * ALIGN, layout.piece_rows)
-        self._cap_for_line = cap_for_line
+        self._limit = limit
         self._plain_bytes = sum(
             max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
         )
@@ -79,10 +94,11 @@ class LineSource:
         self._open: set[Stream] = set()
         self._idle: deque[Stream] = deque()  # of the open ones, those that no worker reads
         self._streamed_bytes = 0  # text of the streams that are done
-        whole = (self._room - TAIL_BYTES) // MIB * MIB
-        range_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
+        range_bytes = _range_bytes(self._room)
         self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes, part)
         self._is_stopped = False
+        self._pause = pause
+        self._waiting: Stream | None = None  # whose line is in the arena for long ones, for `go_on`
         self._known: Spans | None = None
         self._sizes = header_bytes, range_bytes, carry_bytes
         self.ended: dict[int, int] = {}  # of streams: the id of the first line, and behind the last
@@ -185,6 +201,8 @@ class LineSource:
             while True:
                 if self._is_stopped:
                     raise Stopped
+                if self._waiting is not None:
+                    return None
                 work = self._take_stream() or next(self._work, None)
                 if work is not None or not self._open:
                     return work
@@ -195,6 +213,8 @@ class LineSource:
 
         Those begun come first, so that no more are open than there are workers.
         """
+        if self._waiting is not None:
+            return None
         stream = self._idle.popleft() if self._idle else next(self._unopened, None)
         if stream is not None:
             self._open.add(stream)
@@ -248,12 +268,38 @@ class LineSource:
     def _long_stream_line(self, stream: Stream) -> Iterator[LineBatch]:
         """Lines of a stream whose first one is longer than a worker's arena."""
         with self._long.taken() as larger:
-            filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            filled = None
+            if self._waiting is None:  # else another's line is there
+                filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            if filled is None and self._takes_pause(stream):
+                return
             if filled is None:
                 length = stream.length_to_end(self._terminator)
                 raise self._too_long(stream.input, stream.position, length)
             region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
             yield from self._split(larger, region, filled.end)
+
+    def _takes_pause(self, stream: Stream) -> bool:
+        """Have all workers leave, if that gives a line more room than it has here."""
+        with self._changed:
+            more = self._pause
+            if more is None or self._waiting or round_up(more.longest_bytes) <= self._long_room:
+                return False
+            self._waiting, more.source = stream, self
+            self._long.keep(stream.carried_bytes)
+            self._changed.notify_all()
+        return True
+
+    def go_on(self) -> None:
+        """Let one worker read on with the room that a pause gives."""
+        assert self._pause is not None
+        assert self._waiting is not None
+        self._long_room = round_up(self._pause.longest_bytes)
+        self._waiting.carry_in(self._long.grow(self._long_room + 2 * ALIGN))
+        with self._changed:
+            self._idle.remove(self._waiting)
+            self._idle.appendleft(self._waiting)  # the arena is for others after it
+            self._waiting = None
 
     def _long_sizes(self) -> list[int]:
         """Sizes in which to look for the end of a long line: doubling up to the most."""
@@ -329,8 +375,14 @@ class LineSource:
             )
         return LineTooLong(
             f"{line}, too long for --memory",
-            hint=f"this line needs --memory {-(-self._cap_for_line(length) // MIB)}MiB",
+            hint=self._limit.hint(length),
         )
+
+
+def _range_bytes(room: int) -> int:
+    """Return the bytes of a range of a file, which is to fit into a buffer with its last line."""
+    whole = (room - TAIL_BYTES) // MIB * MIB
+    return whole if whole > 0 else room // 2 // ALIGN * ALIGN
 
 
 def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:

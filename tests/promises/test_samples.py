@@ -258,6 +258,8 @@ REFUSED = [
     ({"number": "n", "format": "csv", "work_dir": "w"}, "--number counts from the first row"),
     ({"take": 5, "engine": "spark"}, "take a share with --sample"),
     ({"number": "n", "engine": "spark", "shards": 2, "format": "csv"}, "--number counts the rows"),
+    ({"take": "x"}, "--take `x` is no whole number"),
+    ({"epochs": 1.5}, "--epochs `1.5` is no whole number"),
 ]
 
 

@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 def target_of(
     options: Options, read: ReadPlan, seed: str, cap: int, strata: "Strata | None" = None
 ) -> Target:
-    """Return the target of the options.
-
-    strata  what tells rows apart by their values; of --split with --stratify it says the splits
-    """
+    """Return the target of the options; `strata` says the splits of --split with --stratify."""
     shape = read.shape
     path, sides = _places(options, shape)
     as_format = sides[0].format if sides else _format(options, path)

@@ -163,8 +163,6 @@ class SparkPlan:
         """Return the plan for people, a line a fact."""
         about = "" if self.survey.is_exact else "about "
         text, shuffle = self.survey.text_bytes, self.shuffle_bytes
-        whole = self.whole_inputs
-        largest = max((one.size_bytes or 0 for one in whole), default=0)
         unchecked = without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
@@ -173,17 +171,7 @@ class SparkPlan:
             *([("sample", self.sample.describe())] if self.sample else []),
             *([("checksums", unchecked)] if unchecked else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
-            *(
-                [
-                    (
-                        "not split",
-                        f"{len(whole):,} inputs, compressed or of a kind that is read front to"
-                        f" back; the largest has {human(largest)} and is one task",
-                    )
-                ]
-                if whole
-                else []
-            ),
+            *([("not split", self._unsplit)] if self.whole_inputs else []),
             (
                 "shuffle",
                 "unknown"
@@ -202,6 +190,15 @@ class SparkPlan:
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    @property
+    def _unsplit(self) -> str:
+        whole = self.whole_inputs
+        largest = max(one.size_bytes or 0 for one in whole)
+        return (
+            f"{len(whole):,} inputs, compressed or of a kind that is read front to back;"
+            f" the largest has {human(largest)} and is one task"
+        )
 
     def _memory(self) -> str:
         one = self.memory
@@ -244,7 +241,7 @@ def make_spark_plan(
 
     Raises  UsageError for what needs one machine, MemoryTooSmall
     """
-    _refuse(options, read, target)
+    _refuse(options, read)
     _refuse_sample(options, sample, target)
     if sample is not None:
         survey = sample.kept(survey)
@@ -305,7 +302,7 @@ def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> N
         )
 
 
-def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
+def _refuse(options: Options, read: ReadPlan) -> None:
     """Raise UsageError for what needs one machine."""
     query = read.shape.row_query
     why = ""

@@ -23,7 +23,7 @@ from dbshuf.pipeline.run_checks import check_rows
 from dbshuf.units import MIB
 
 if TYPE_CHECKING:
-    from dbshuf.query.whole import WholeQuery
+    from dbshuf.query.whole_statement import WholeQuery
 
 _Item: TypeAlias = "pa.RecordBatch | BaseException | None"  # of a queue; None: a thread is done
 

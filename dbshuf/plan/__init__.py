@@ -1,7 +1,7 @@
 """Options to a plan: every decision and every check that needs no work yet.
 
 make_plan.py  options to a Plan; plan.py: the Plan, to text and JSON
-task.py       what is to be done, checked; division.py: how the memory is divided for it
+task.py       what is to be done, checked; memory_division.py: how the memory is divided for it
 reading.py    what is read; row_plan.py: which rows and columns of it, and the SQL on their way
 ordering.py   one statement or not; strategy.py: memory, partition or spill, and why
 memory.py     what the parts of a run need of --memory

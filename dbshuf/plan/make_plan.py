@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
-from dbshuf.plan.division import Division, divided
 from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import stored_bytes
+from dbshuf.plan.memory_division import Division, divided
 from dbshuf.plan.ordering import Ordering, order_asked
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import survey_of, what_is_read

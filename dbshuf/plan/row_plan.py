@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dbshuf.query.row_filter import RowQuery
-    from dbshuf.query.whole import WholeQuery
+    from dbshuf.query.whole_statement import WholeQuery
     from dbshuf.source.lines.paired import Sides
     from dbshuf.source.tables.reader import TableSource
 
@@ -307,7 +307,7 @@ def _whole_query(
     if options.sql is None:
         return None
     from dbshuf.query.relation import with_place
-    from dbshuf.query.whole import WholeQuery
+    from dbshuf.query.whole_statement import WholeQuery
 
     return WholeQuery(
         options.sql,

@@ -20,7 +20,7 @@ from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.space import object_bytes, temp_folder, work_folder
 from dbshuf.plan.strata import strata_of
 from dbshuf.plan.target import target_of
-from dbshuf.plan.work import check_work_options, is_publishing, kept_seed, work_plan
+from dbshuf.plan.work_dir import check_work_options, is_publishing, kept_seed, work_plan
 from dbshuf.sink import Target, check_schema, check_target
 from dbshuf.source.survey import Survey
 

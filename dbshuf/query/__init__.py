@@ -15,7 +15,7 @@ split_key.py           --split-by: a stable hash of an expression of each row
 json_scan.py           JSON lines are all read once, for their columns
 json_columns.py        the types of JSON lines, so that no value is lost
 json_rows.py           JSON lines as rows of these types
-whole.py               --sql and `dbshuf query`: one SELECT over all rows, out of core
+whole_statement.py     --sql and `dbshuf query`: one SELECT over all rows, out of core
 
 Importing this package loads no engine.
 """

@@ -189,7 +189,7 @@ def _of_beyond(fd: int, first: "U8 | None", wanted: Wanted) -> Writer:
         raise ShufFailed("memory exhausted")
 
     def write(output: Output) -> None:
-        from dbshuf.shuf.beyond import piped, shuffle_beyond
+        from dbshuf.shuf.out_of_core import piped, shuffle_beyond
 
         if output.is_file(fd):
             raise ShufFailed("input file is output file, and does not fit in memory")

@@ -73,7 +73,7 @@ _ASKED_FOR = {
     "dbshuf.order.leads", "dbshuf.pipeline.epochs", "dbshuf.pipeline.sql_scan",
     "dbshuf.sink.epochs", "dbshuf.sink.partitions",
     "dbshuf.order.sqlite", "dbshuf.order.spill", "dbshuf.store", "dbshuf.pipeline.spark",
-    "dbshuf.query.parse", "dbshuf.query.row_filter", "dbshuf.query.whole",
+    "dbshuf.query.parse", "dbshuf.query.row_filter", "dbshuf.query.whole_statement",
     "dbshuf.query.json_scan", "dbshuf.query.json_texts", "dbshuf.source.tables.reader",
     "dbshuf.sink.formats.parquet", "dbshuf.sink.formats.csv", "dbshuf.reporting",
 }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.row_filter import RowQuery
-from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_statement import WholeQuery
 
 LINES = pa.schema(
     [

@@ -12,7 +12,7 @@ from dbshuf.errors import CheckFailed, QueryFailed, StoreInvalid
 from dbshuf.options import Options
 from dbshuf.pipeline.shuffle import run
 from dbshuf.plan.make_plan import make_plan
-from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_statement import WholeQuery
 
 QUERIES = [
     "select id, line from lines",

@@ -9,7 +9,7 @@ from query_tools import LINES, refused, relation, run_whole
 from dbshuf.errors import DbshufError
 from dbshuf.query.fence import NOTHING, Allowed, check_tables, close_fence, connect
 from dbshuf.query.parse import SqlText, parse
-from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_statement import WholeQuery
 
 HOSTILE = r"""
 from '/etc/passwd'

@@ -12,8 +12,8 @@ from paths import HELPERS
 from query_tools import LINES, refused, relation, run_whole
 
 from dbshuf.errors import InputChanged, InputMissing, QueryFailed, TempSpaceShort
-from dbshuf.query.whole import WholeQuery
-from dbshuf.query.whole_run import StatementRun
+from dbshuf.query.statement_run import StatementRun
+from dbshuf.query.whole_statement import WholeQuery
 
 WORDS = [f"{n % 700} some words" for n in range(2000)]
 BATCHES = [relation(WORDS[first : first + 300], first) for first in range(0, 2000, 300)]
@@ -243,7 +243,7 @@ INTERRUPT = """
 import os, signal, sys, threading
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_whole import LINES, WholeQuery, endless
+from test_whole_statement import LINES, WholeQuery, endless
 started, closed = threading.Event(), []
 def feed():
     started.set()
@@ -278,7 +278,7 @@ import sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
 from dbshuf.base.process_memory import peak_resident_bytes
-from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_statement import WholeQuery
 schema = pa.schema([("id", pa.uint64()), ("line", pa.string())])
 query = WholeQuery("SELECT min(id) AS id, line FROM lines GROUP BY line", schema)
 def feed():

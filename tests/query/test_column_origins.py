@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from dbshuf.query.relation import with_place
-from dbshuf.query.whole import WholeQuery
+from dbshuf.query.whole_statement import WholeQuery
 
 RELATION = with_place(
     pa.schema([("n", pa.int64()), ("j", pa.string()), ("s", pa.string()), ("k", pa.string())])

@@ -281,14 +281,13 @@ def _shortest(texts: Lines) -> U64:
 
 def _sum_pieces(texts: Lines, piece_bytes: int, sums: Hashes) -> None:
     """Sum texts of one to two pieces, one from their start and one up to their end."""
-    pieces = _pieces(texts.data, piece_bytes)
-    step = _MATRIX_BYTES // (2 * piece_bytes)
-    for first in range(0, len(texts.begins), step):
+    pieces, step = _pieces(texts.data, piece_bytes), _MATRIX_BYTES // (2 * piece_bytes)
+    places = np.empty((len(texts.begins), 2), np.int64)
+    places[:, 0] = texts.begins
+    np.add(texts.begins, texts.lengths - piece_bytes, out=places[:, 1])
+    for first in range(0, len(places), step):
         some = slice(first, first + step)
-        begins, lengths = texts.begins[some], texts.lengths[some]
-        places = np.stack([begins, begins + lengths - piece_bytes], 1)
-        words = pieces[places].view(np.uint8).view(np.uint32)
-        _sum_words(words.astype(np.uint64), sums.take(some))
+        _sum_words(pieces[places[some]], sums.take(some))
 
 
 def _sum_blocks(texts: Lines, sums: Hashes) -> None:
@@ -302,8 +301,7 @@ def _sum_blocks(texts: Lines, sums: Hashes) -> None:
     blocks = Hashes(*(np.empty(len(places), np.uint64) for _ in range(2)))
     for first in range(0, len(places), step):
         some = slice(first, first + step)
-        words = pieces[places[some], None].view(np.uint8).view(np.uint32)
-        _sum_words(words.astype(np.uint64), blocks.take(some))
+        _sum_words(pieces[places[some], None], blocks.take(some))
     for lane, parts in zip(sums, _numbered(blocks, numbers), strict=True):
         np.add.reduceat(parts, firsts, out=lane)
 
@@ -313,7 +311,9 @@ def _pieces(data: npt.NDArray[np.uint8], size: int) -> Any:
     return np.ndarray((len(data) - size + 1,), f"V{size}", data, strides=(1,))
 
 
-def _sum_words(words: U64, sums: Hashes) -> None:
+def _sum_words(texts: Any, sums: Hashes) -> None:
+    """Sum the words of texts: the bytes of a matrix, a row of it each."""
+    words = texts.view(np.uint8).view(np.uint32).astype(np.uint64)
     for factors, lane in zip(_FACTORS, sums, strict=True):
         np.einsum("ij,j->i", words, factors[: words.shape[1]], out=lane)
 

@@ -4,6 +4,7 @@
 .out.txt.dbshuf-3f9a0c12   what will be `out.txt`, beside it
 NAME.owner                 of each of them: whose it is, see `owner.py`; locked while in use
 NAME.owner.new             the same for a moment, until it is locked
+KEY.dbshuf-HASH-RUN        in a bucket: whose an upload is, see `remote/upload_marks.py`
 NAME.wal, NAME.tmp         what DuckDB puts beside a store, and NAME-journal SQLite
 dbshuf-journal             in a --work-dir: what has been done, see `journal.py`
 dbshuf-rows                there: the partitioned rows

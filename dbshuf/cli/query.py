@@ -3,7 +3,7 @@
 import sys
 from dataclasses import fields
 
-from dbshuf.cli.clean import clear_leftovers
+from dbshuf.cli.clean import clear_leftovers, clear_uploads
 from dbshuf.cli.input_options import Inputs
 from dbshuf.cli.options import QueryArguments
 from dbshuf.cli.output_options import Report
@@ -39,6 +39,7 @@ def query(given: QueryArguments) -> None:
     rest |= {name: tuple(rest.get(name) or ()) for name in REPEATED}
     is_table = given.output is None and given.format is None and sys.stdout.isatty()
     plan = plan_answer(Options(inputs=tuple(inputs), **rest), sql)
+    clear_uploads(given.output, quiet=given.quiet)
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     try:
         if is_table:

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from dbshuf.cli.clean import clear_leftovers
+from dbshuf.cli.clean import clear_leftovers, clear_uploads
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.process import let_load
 from dbshuf.cli.progress import Mode, Telling, say
@@ -38,7 +38,10 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     inner, as_json = open_progress(mode, sys.stderr), mode is Mode.json
     reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
-        result = run(planned(options, reporter), reporter)
+        plan = planned(options, reporter)
+        for output in (options.output, *more):
+            clear_uploads(output, quiet=given.quiet)
+        result = run(plan, reporter)
     finally:
         reporter.close()
     if mode is Mode.json:

@@ -15,7 +15,7 @@ could not begin to write (duckdb 2.0.1).
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ from dbshuf.base.layout import (
 )
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
+from dbshuf.base.row_notes import window_sum
 from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
@@ -82,14 +83,16 @@ class PartitionOrder:
         *,
         seals: "RunSeals | None" = None,
         leads: Cuts | None = None,
+        sums_rows: bool = False,
     ) -> None:
         """Order lines, or with a schema typed rows.
 
         seals  seals runs for a later process, and has those of an earlier one
         leads  where buckets of rows with leads begin, as `Leads.cuts`; None: rows have none
+        sums_rows  whether windows come with their row_sum, made while they are warm
         """
         self._layout, self._words, self._store, self._schema = layout, words, store, schema
-        self._is_led = leads is not None
+        self._is_led, self._sums_rows = leads is not None, sums_rows
         self._partition: Partition = (
             KeyPartition(layout.ranges, 0, layout.ranges)
             if leads is None
@@ -100,10 +103,14 @@ class PartitionOrder:
         self._seals = seals
         self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
-        # DuckDB takes 0.1 s to load, which is waited for only once all rows are read.
+        self._sorters = self._new_sorters()
+
+    def _new_sorters(self) -> "Future[Sorters]":
+        """Open them in a thread: DuckDB takes 0.1 s to load, while rows are read."""
         loader = ThreadPoolExecutor(1, thread_name_prefix="dbshuf-duckdb")
-        self._sorters: Future[Sorters] = loader.submit(_open_sorters, layout, is_led=self._is_led)
+        sorters = loader.submit(_open_sorters, self._layout, is_led=self._is_led)
         loader.shutdown(wait=False)
+        return sorters
 
     def fill(self, feed: Scan) -> None:
         """Key and store all rows of a feed."""
@@ -140,6 +147,17 @@ class PartitionOrder:
             feed.stop()
 
         run_workers(min(self._layout.workers, feed.most_workers), work, end)
+
+    def narrow(self, layout: Layout) -> None:
+        """Take the rest, and order all, with a layout of other workers and the same ranges.
+
+        What waits in memory goes to the file; between a `fill` and another.
+        """
+        assert layout.ranges == self._layout.ranges
+        self._layout, self._buffers = layout, []
+        self._store.leave_memory()
+        self._sorters.result().close()
+        self._sorters = self._new_sorters()
 
     def take_stored(self) -> None:
         """Have what an earlier process has stored; Raises RunDamaged."""
@@ -242,6 +260,8 @@ class PartitionOrder:
         )
         on_loaded()
         for window in bucket.windows(worker.order, shares=is_alone):
+            if self._sums_rows:
+                window = replace(window, row_sum=window_sum(window))  # noqa: PLW2901
             size = window.text_bytes + window.keys.nbytes + 4 * window.rows
             size += 0 if window.leads is None else window.leads.nbytes
             put(window, size)

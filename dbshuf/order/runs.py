@@ -49,6 +49,7 @@ class Store:
         self._lock = threading.Lock()
         self._memory_used = 0
         self._file_used = 0
+        self._moved_to = 0  # where in the file what waited in memory is, once there are no pages
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="dbshuf-temp")
 
     def reserve(self, size: int) -> int:
@@ -61,12 +62,27 @@ class Store:
                 while len(self._pages) * self._page_bytes < self._memory_used:
                     self._pages.append(aligned_buffer(self._page_bytes))
                 return address
-            if self._file is None:
-                with self._in_words():
-                    self._file = BlockFile(self._path)
-            address = ~self._file_used
-            self._file_used += size
-            return address
+            return ~self._reserve_in_file(size)
+
+    def _reserve_in_file(self, size: int) -> int:
+        if self._file is None:
+            with self._in_words():
+                self._file = BlockFile(self._path)
+        offset = self._file_used
+        self._file_used += size
+        return offset
+
+    def leave_memory(self) -> None:
+        """Move what waits in memory to the file, where all goes from now on; nobody writes."""
+        self._memory_limit = 0
+        if not self._pages:
+            return
+        self._moved_to = self._reserve_in_file(len(self._pages) * self._page_bytes)
+        assert self._file is not None
+        with self._in_words():
+            for number, page in enumerate(self._pages):
+                self._file.write_at(page, self._moved_to + number * self._page_bytes)
+        self._pages.clear()
 
     def write(self, block: U8, address: int, offset: int) -> None:
         """Write at `offset` of an address; what goes to the file in whole aligned blocks."""
@@ -83,6 +99,8 @@ class Store:
         for one in reads:
             if one.address < 0:
                 in_file.append(one)
+            elif not self._pages:
+                in_file.append(Read(one.view, ~(self._moved_to + one.address), one.offset))
             else:
                 self._each_page(one.view, one.address + one.offset, into_page=False)
         groups = [in_file[first::_SIDE_BY_SIDE] for first in range(_SIDE_BY_SIDE)]

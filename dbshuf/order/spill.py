@@ -123,6 +123,7 @@ def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
         ("temp_directory", quoted(str(folder))),
         ("preserve_insertion_order", "false"),
         ("enable_progress_bar", "false"),  # it would go to standard output
+        ("TimeZone", "'UTC'"),  # not the machine's: columns come back in it
         ("autoinstall_known_extensions", "false"),
         ("autoload_known_extensions", "false"),
     ):
@@ -132,7 +133,7 @@ def _connect(spill: Spill, folder: Path) -> duckdb.DuckDBPyConnection:
 
 def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
     """Raise StrategyUnfit for columns that DuckDB would hand back as another type."""
-    empty = schema.empty_table()
+    empty = pa.Table.from_batches([], schema)
     try:
         back = connection.from_arrow(empty).to_arrow_table().schema
     except duckdb.Error as error:

@@ -62,6 +62,7 @@ from dbshuf.query.json_scan import json_structure
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
+from dbshuf.source.local_copy import copies_removed, with_copies
 from dbshuf.source.tables.opening import only_table
 from dbshuf.store.create import create_store, fits, json_rows
 from dbshuf.store.engine import StoreEngine, StoreWriter
@@ -127,7 +128,8 @@ def ingest(
     if pack and not own.packs_vectors:
         raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
     found = resolved(path, own, asked.inputs, asked.include, asked.exclude)
-    call = _opened(path, own, found, replace(asked, memory=cap), pack=pack)
+    asked = replace(asked, memory=cap, temp_dir=str(temp))
+    call = _opened(path, own, found, asked, pack=pack)
     done = call.run(temp, threads, progress)
     return _result(path, done, started)
 
@@ -143,6 +145,7 @@ def _opened(
     """Return the call, once its store is there and the inputs go into it."""
     info = _looked(path, engine) if os.path.lexists(path) else None
     kind = kind_of(found, asked, info)
+    found = with_copies(found, kind, asked.temp_dir)
     found = with_folder_keys(found, asked.hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
     room = make_room(memory_cap(asked), found, kind, packs_vectors=engine.packs_vectors)
     if info is None:
@@ -194,6 +197,7 @@ class _Ingest:
         """Add what is not there yet; return what became of each input."""
         found, self._progress = self._found, progress
         with (
+            copies_removed(found),
             private_folder(temp_dir) as folder,
             self._engine.writing(
                 self._info,

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,9 @@ from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
-from dbshuf.plan.memory_needed import roomier
+from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
+from dbshuf.source.lines.reader import Pause
 
 if TYPE_CHECKING:
     pass
@@ -129,7 +131,14 @@ def _forget(plan: Plan, read: Tally) -> None:
 def _tried(
     plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
 ) -> Generator[Window]:
-    """Order the rows as the plan says; `read` is complete with the first window, or the last."""
+    """Order the rows as the plan says; `read` is complete with the first window, or the last.
+
+    Where a line of a pipe is too long, one worker goes on.
+    """
+    rest = narrower(plan)
+    if rest is not None:
+        room = Pause(rest.longest_line_bytes, rest.layout.spare_bytes)
+        plan = replace(plan, pause=room)
 
     def advance(count: int) -> None:
         relieve(plan.memory_bytes)
@@ -147,6 +156,13 @@ def _tried(
         contextlib.closing(_open_order(plan, words, folder)) as order,
     ):
         order.fill(feed)
+        if plan.pause is not None and plan.pause.source is not None:
+            assert rest is not None
+            assert isinstance(order, PartitionOrder)
+            order.narrow(rest.layout)
+            release_unused()
+            plan.pause.source.go_on()
+            order.fill(feed)
         feed.check()
         read.merge(order.read)
         on_read()
@@ -212,7 +228,16 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
         )
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
-    return PartitionOrder(plan.layout, words, store, plan.schema, leads=leads)
+    return PartitionOrder(
+        plan.layout, words, store, plan.schema, leads=leads, sums_rows=sums_rows(plan)
+    )
+
+
+def sums_rows(plan: Plan) -> bool:
+    """Whether the rows that are written, in a checksum, are those of the windows of the order."""
+    is_twice = plan.arrangement is not None and plan.arrangement.is_twice
+    is_same = plan.sample is None and plan.target.number is None and not is_twice
+    return plan.notes is not None and is_same
 
 
 def _statement(

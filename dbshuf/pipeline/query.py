@@ -17,6 +17,7 @@ from dbshuf.pipeline.scan import open_scan
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
+from dbshuf.source.local_copy import copies_removed
 
 
 def plan_answer(options: Options, sql: str) -> Plan:
@@ -46,7 +47,7 @@ def answered(plan: Plan, reporter: Progress) -> Generator[pa.RecordBatch]:
 
     Raises  QueryFailed, TempSpaceShort and what reading raises
     """
-    with private_folder(plan.temp_dir) as folder:
+    with copies_removed(plan.inputs), private_folder(plan.temp_dir) as folder:
         reporter.stage("read", plan.survey.text_bytes)
         with contextlib.closing(open_scan(plan, folder, reporter.advance)) as feed:
             for rows in feed.batches(np.empty(0, np.uint8)):

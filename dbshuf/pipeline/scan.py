@@ -83,7 +83,7 @@ def _open_scan(
     if inner is not None:
         from dbshuf.query.evaluator import Spare
 
-        inner.has_spare(Spare(lambda: plan.layout.spare_bytes, partial(cap_for_spare, plan)))
+        inner.has_spare(Spare(lambda: plan.spare_bytes, partial(cap_for_spare, plan)))
     if shape.is_text:
         lines = LineRelation(inputs, columns, strict=shape.is_strict)
         feed = LineScan(
@@ -178,6 +178,7 @@ def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":
         header_bytes=len(plan.header),
         layout=layout,
         limit=limit,
+        pause=plan.pause,
     )
 
 

@@ -18,6 +18,7 @@ from dbshuf.plan.make_plan import CountMix, make_plan, plan_of
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import Sink, Target, open_sink
 from dbshuf.sink.numbered import numbered
+from dbshuf.source.local_copy import copies_removed
 
 if TYPE_CHECKING:
     from dbshuf.pipeline.manifest import RunRecord
@@ -55,9 +56,9 @@ def planned(options: Options, progress: Progress = NO_PROGRESS) -> "Plan | Spark
     return plan_of(options, _counting(options, progress))
 
 
-def planned_here(options: Options) -> Plan:
+def planned_here(options: Options, *, reads_only: bool = False) -> Plan:
     """As `make_plan`, likewise."""
-    return make_plan(options, count=_counting(options, NO_PROGRESS))
+    return make_plan(options, reads_only=reads_only, count=_counting(options, NO_PROGRESS))
 
 
 def _counting(options: Options, progress: Progress) -> CountMix | None:
@@ -73,6 +74,11 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
+    with copies_removed(plan.inputs):
+        return _run(plan, reporter)
+
+
+def _run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
     mix = epochs = None

@@ -1,6 +1,7 @@
 """What --memory a run would need: for a longer line, for a row of SQL, for DuckDB.
 
-Where a line is too long for the workers of a plan, `roomier` is the same run by one worker.
+Where a line is too long for the workers of a plan, `roomier` is the same run by one worker, and
+`narrower` how one goes on where what was read cannot be read again.
 """
 
 from dataclasses import replace
@@ -20,14 +21,38 @@ _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's
 def _may_begin_anew(plan: Plan) -> bool:
     """Whether a run may read again, by one worker, where a line is too long for more."""
     is_kept = plan.work is not None  # for a later process, which reads by the same plan
-    is_piped = any(one.pipe is not None for one in plan.inputs)
-    return not (plan.is_one_statement or is_kept or is_piped)
+    return not (plan.is_one_statement or is_kept or _is_piped(plan))
+
+
+def _is_piped(plan: Plan) -> bool:
+    return any(one.pipe is not None for one in plan.inputs)
+
+
+def _may_go_on(plan: Plan) -> bool:
+    """Whether one worker may go on where a line is too long for more: lines of inputs go to one
+    order, by the key, and what was read waits in its temporary file."""
+    shape, work = plan.shape, (plan.sample, plan.strata, plan.arrangement, plan.work)
+    others = (shape.whole_query, shape.sides, plan.mix, plan.store, *work)
+    is_partition = plan.strategy == "partition" and shape.is_text
+    return _is_piped(plan) and is_partition and all(one is None for one in others)
 
 
 def roomier(plan: Plan) -> Plan | None:
     """Return the same run by one worker, in which longer lines fit; None where none do."""
-    if not _may_begin_anew(plan):
+    return _by_one_worker(plan) if _may_begin_anew(plan) else None
+
+
+def narrower(plan: Plan) -> Plan | None:
+    """Return how one worker goes on with a run, as `roomier`, and reads as was read before."""
+    found = _by_one_worker(plan) if _may_go_on(plan) else None
+    if found is None or found.layout.buffer_bytes < plan.layout.buffer_bytes:
         return None
+    kept = ("ranges", "is_split", "buffer_bytes", "piece_rows")
+    layout = replace(found.layout, **{name: getattr(plan.layout, name) for name in kept})
+    return replace(found, layout=layout)
+
+
+def _by_one_worker(plan: Plan) -> Plan | None:
     strategy, reason, layout = _roomiest_at(plan, plan.memory_bytes, plan.layout.base_bytes)
     found = replace(
         plan,
@@ -81,7 +106,7 @@ def _spare_at(plan: Plan, cap: int) -> int:
 
 def _longest_at(plan: Plan, cap: int, base: int) -> int:
     try:
-        if not _may_begin_anew(plan):
+        if not (_may_begin_anew(plan) or _may_go_on(plan)):
             return plan.longest_with(_layout_at(plan, cap, base))
         return plan.longest_with(_roomiest_at(plan, cap, base)[2])
     except (MemoryTooSmall, StrategyUnfit):  # row groups take more there

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dbshuf.base.row_notes import ReadNotes
     from dbshuf.order.strata import Strata, StrataMemory
     from dbshuf.plan.mix import Mix
+    from dbshuf.source.lines.reader import Pause
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
@@ -93,6 +94,7 @@ class Plan:
     mix: "Mix | None" = None  # of sources, each with its share
     read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
+    pause: "Pause | None" = None  # for a line too long, of rows that cannot be read again
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -113,6 +115,13 @@ class Plan:
     def longest_line_bytes(self) -> int:
         """The longest line that fits in the memory of this plan."""
         return self.longest_with(self.layout)
+
+    @property
+    def spare_bytes(self) -> int:
+        """What is left for one long line and what SQL makes of it, while rows are read."""
+        if self.pause is not None and self.pause.source is not None:
+            return self.pause.spare_bytes
+        return self.layout.spare_bytes
 
     def longest_with(self, layout: Layout) -> int:
         """Return the longest line (bytes) that a layout and the sink can hold."""
@@ -308,7 +317,8 @@ def _fetched(inputs: Sequence[Input]) -> str:
     total = sum(size or 0 for size in sizes)
     beside = f" and {sizes.count(None):,} of unknown size" if None in sizes else ""
     plural = "s" * (len(sizes) > 1)
-    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most"
+    copied = ", copied to the temporary directory first" * any(one.copy for one in inputs)
+    return f"{len(sizes):,} object{plural}, {human(total)}{beside} to read at most{copied}"
 
 
 def _space(place: str, needed: int | None, free: int | None) -> str:

@@ -16,6 +16,7 @@ from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import counted_inputs, resolve_inputs
+from dbshuf.source.local_copy import with_copies
 from dbshuf.source.survey import Survey, survey_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
 
@@ -68,6 +69,7 @@ def what_is_read(options: Options) -> ReadPlan:
     if options.as_it_is:
         inputs = tuple(replace(one, codec=None, window_bytes=0) for one in inputs)
     kind = _kind(options, inputs)
+    inputs = with_copies(inputs, kind, options.temp_dir)
     rows = "lines" if kind in TEXT_KINDS else None
     inputs = with_folder_keys(inputs, options.hive, rows=rows)
     header = common_header(inputs, options.header, terminator)
@@ -128,6 +130,11 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
         raise UsageError(
             f"--schema {options.schema} is for rows with columns, and the inputs are lines",
             hint="leave it out, or say with --from what they are",
+        )
+    if kind in DATABASES and options.engine == "spark":  # before any is copied
+        raise UsageError(
+            "--engine spark cannot do this: a database is read through one engine on one machine",
+            hint="export the table to Parquet, and shuffle that; or leave out --engine",
         )
     if kind in ENCODED_KINDS and not options.binary:
         check_encoding(inputs, kind)

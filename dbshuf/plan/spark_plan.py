@@ -24,7 +24,6 @@ from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.source.checksums import without_checksum
-from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB, human, parse_bytes
@@ -164,8 +163,6 @@ class SparkPlan:
         """Return the plan for people, a line a fact."""
         about = "" if self.survey.is_exact else "about "
         text, shuffle = self.survey.text_bytes, self.shuffle_bytes
-        whole = self.whole_inputs
-        largest = max((one.size_bytes or 0 for one in whole), default=0)
         unchecked = without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
@@ -174,17 +171,7 @@ class SparkPlan:
             *([("sample", self.sample.describe())] if self.sample else []),
             *([("checksums", unchecked)] if unchecked else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
-            *(
-                [
-                    (
-                        "not split",
-                        f"{len(whole):,} inputs, compressed or of a kind that is read front to"
-                        f" back; the largest has {human(largest)} and is one task",
-                    )
-                ]
-                if whole
-                else []
-            ),
+            *([("not split", self._unsplit)] if self.whole_inputs else []),
             (
                 "shuffle",
                 "unknown"
@@ -203,6 +190,15 @@ class SparkPlan:
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    @property
+    def _unsplit(self) -> str:
+        whole = self.whole_inputs
+        largest = max(one.size_bytes or 0 for one in whole)
+        return (
+            f"{len(whole):,} inputs, compressed or of a kind that is read front to back;"
+            f" the largest has {human(largest)} and is one task"
+        )
 
     def _memory(self) -> str:
         one = self.memory
@@ -245,7 +241,7 @@ def make_spark_plan(
 
     Raises  UsageError for what needs one machine, MemoryTooSmall
     """
-    _refuse(options, read, target)
+    _refuse(options, read)
     _refuse_sample(options, sample, target)
     if sample is not None:
         survey = sample.kept(survey)
@@ -306,7 +302,7 @@ def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> N
         )
 
 
-def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
+def _refuse(options: Options, read: ReadPlan) -> None:
     """Raise UsageError for what needs one machine."""
     query = read.shape.row_query
     why = ""
@@ -317,9 +313,6 @@ def _refuse(options: Options, read: ReadPlan, target: Target) -> None:
     elif read.shape.whole_query is not None:
         why = "--sql is one statement over all rows, which DuckDB runs on one machine"
         hint = "say it row by row with --where and --select, or leave out --engine"
-    elif read.shape.kind in DATABASES:
-        why = "a database is read through one engine on one machine"
-        hint = "export the table to Parquet, and shuffle that; or leave out --engine"
     elif any(one.pipe is not None for one in read.inputs):
         why = "standard input and pipes can be read once, and here only"
         hint = "write it to a file that all machines see, and name that"

@@ -13,7 +13,7 @@ from dbshuf.plan.grouping import order_words
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of
-from dbshuf.plan.splits import member_of, parse_splits
+from dbshuf.plan.splits import Splits, member_of, parse_splits
 from dbshuf.sink import OutputPath, SideOutput, Target, format_of, output_path
 from dbshuf.sink.memory import ROW_GROUP_BYTES
 from dbshuf.source.input import Input
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 def target_of(
     options: Options, read: ReadPlan, seed: str, cap: int, strata: "Strata | None" = None
 ) -> Target:
-    """Return the target of the options.
-
-    strata  what tells rows apart by their values; of --split with --stratify it says the splits
-    """
+    """Return the target of the options; `strata` says the splits of --split with --stratify."""
     shape = read.shape
     path, sides = _places(options, shape)
     as_format = sides[0].format if sides else _format(options, path)
+    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     schema, written = _columns(options, shape, None if sides else as_format)
     shard_bytes = options.shard_bytes
     target = Target(
@@ -64,10 +62,16 @@ def target_of(
         partition_by=options.partition_by,
         sides=sides,
     )
-    return _parted(target, options, read, strata)
+    return _parted(target, options, read, splits, strata)
 
 
-def _parted(target: Target, options: Options, read: ReadPlan, strata: "Strata | None") -> Target:
+def _parted(
+    target: Target,
+    options: Options,
+    read: ReadPlan,
+    splits: Splits | None,
+    strata: "Strata | None",
+) -> Target:
     """Return the target with what parts its rows: splits, groups, and how many there are."""
     sample = sample_of(options) or Sample()
     counts_rows = option_of(options) is not None and is_counted(options)
@@ -78,9 +82,8 @@ def _parted(target: Target, options: Options, read: ReadPlan, strata: "Strata | 
         all_rows=_all_rows(options, sample, counts_rows=counts_rows),
         counts_rows=counts_rows and options.shards is not None,
     )
-    if options.split is None:
+    if splits is None:
         return target
-    splits = parse_splits(options.split, options.split_seed)
     if strata is not None and sample.stratify is not None:
         return replace(target, split_names=splits.names, member_of=strata.part_of)
     members = member_of(

@@ -91,7 +91,7 @@ class _Pass:
         """Return some rows out of the first batch, from all over it."""
         first = self._first
         if first is None:
-            return self._schema.empty_table()
+            return pa.Table.from_batches([], self._schema)
         rows = np.linspace(0, first.num_rows, min(count, first.num_rows), endpoint=False)
         taken = pa.Table.from_batches([first]).select(self._schema.names)
         return taken.take(pa.array(rows.astype(np.int64)))

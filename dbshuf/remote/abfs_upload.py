@@ -44,7 +44,7 @@ class AbfsUploads:
         self._store = store
         self.http = PlainHttp(root, _HINT)
 
-    def start_upload(self, key: str) -> "AbfsUpload":
+    def start_upload(self, key: str, owner: str = "") -> "AbfsUpload":
         """Begin an object: one block that will be in no list, to know that there may be some."""
         upload = AbfsUpload(self, key, secrets.token_hex(4), 0)
         upload.put_block(_TRIAL, b"-")

@@ -30,6 +30,21 @@ class Fault:
     wait_s: float = 0.0
 
 
+def busy(reason: str, retry_after: str | None) -> tuple[str, float]:
+    """Return why a host is busy and how long it asks to be left alone, by its Retry-After.
+
+    That has seconds or a date; anything else asks for nothing.
+    """
+    from urllib3.exceptions import HTTPError
+    from urllib3.util import Retry
+
+    try:
+        wait_s = max(Retry().parse_retry_after(retry_after or "0"), 0.0)
+    except HTTPError:
+        wait_s = 0.0
+    return (f"{reason}, and asks to wait {wait_s:.0f} s" if wait_s else reason), wait_s
+
+
 def attempted(
     call: Callable[[], T],
     name: str,

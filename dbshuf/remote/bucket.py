@@ -10,8 +10,9 @@ only the status and the code are shown.
 """
 
 import contextlib
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from obstore import exceptions
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
 from dbshuf.remote.attempts import TRANSIENT_STATUSES
+from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
 from dbshuf.remote.retry import FleetingFault, RangeReader
 from dbshuf.units import MIB
@@ -41,7 +43,7 @@ class Uploads(Protocol):
     """How objects are written to one bucket."""
 
     def put(self, key: str, data: bytes | memoryview) -> None: ...
-    def start_upload(self, key: str) -> Upload: ...
+    def start_upload(self, key: str, owner: str = "") -> Upload: ...
     def resume_upload(self, key: str, token: str) -> Upload: ...
     def close(self) -> None: ...
 
@@ -62,6 +64,7 @@ class BucketStore:
         self._uploads: Uploads | None = None
 
     def stat(self, key: str) -> ObjectInfo:
+        self._refuse_unfit(key)
         return _info(self._done(key, lambda: obstore.head(self._store, key)))
 
     def read_range(self, info: ObjectInfo, start: int, buffer: U8) -> None:
@@ -86,21 +89,43 @@ class BucketStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]  # obstore lists below folders only
+        self._refuse_unfit(folder and f"{folder}/")
 
         def found() -> list[ObjectInfo]:
             pages = obstore.list(self._store, folder or None)
-            return [_info(one) for page in pages for one in page if _is_below(one, prefix)]
+            return [_info(one) for page in pages for one in page]
 
-        listed = self._done(prefix, found)
-        for one in sorted(listed, key=lambda info: info.key.encode("utf-8", "surrogateescape")):
-            if one.size_bytes or not self._is_folder_mark(one.key):
+        listed = sorted(self._done(prefix, found), key=lambda info: _bytes_of(info.key))
+        for key, named in itertools.groupby(listed, lambda info: info.key):
+            one = self._only(key, list(named), folder)
+            if one is not None and key.startswith(prefix):
                 yield one
+
+    def _only(self, key: str, named: Sequence[ObjectInfo], folder: str) -> ObjectInfo | None:
+        """Return the object of a key; None if all that is there are marks of the folder `key/`.
+
+        obstore leaves a slash at either end of a name out: what is listed under one key may be
+        objects of several. Raises RemoteFailed where one of them that is not empty has another.
+        """
+        filled = [one for one in named if one.size_bytes]
+        if key != folder and len(named) == len(filled) == 1:
+            return filled[0]
+        real = None
+        if key != folder:  # a listing of what is in a folder does not have the object of its name
+            with contextlib.suppress(InputMissing):
+                real = self.stat(key)
+        if len(filled) > 1 or any(real is None or one.version != real.version for one in filled):
+            raise RemoteFailed(
+                f"`{self._root}/{key}`: the name of an object begins or ends with another slash",
+                hint=f"{UNFIT_HINT} is read: copy it to another",
+            )
+        return real
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         self._writing(key).put(key, data)
 
-    def start_upload(self, key: str) -> Upload:
-        return self._writing(key).start_upload(key)
+    def start_upload(self, key: str, owner: str = "") -> Upload:
+        return self._writing(key).start_upload(key, owner)
 
     def resume_upload(self, key: str, token: str) -> Upload:
         return self._writing(key).resume_upload(key, token)
@@ -113,13 +138,12 @@ class BucketStore:
         if self._uploads is not None:
             self._uploads.close()
 
-    def _is_folder_mark(self, key: str) -> bool:
-        """Whether an empty object is `key/`, whose slash obstore leaves out of listings."""
-        try:
-            self.stat(key)
-        except InputMissing:
-            return True
-        return False
+    def _refuse_unfit(self, key: str) -> None:
+        if is_unfit(key):
+            raise RemoteFailed(
+                f"`{self._root}/{key}`: names of this kind are not read",
+                hint=f"{UNFIT_HINT} is read: copy it to another",
+            )
 
     def prepare_uploads(self) -> None:
         self._writing("")
@@ -188,8 +212,8 @@ def _is_etag(version: str) -> bool:
     return version.startswith('"')  # no other one may be asked for, a weak one `W/"..."` neither
 
 
-def _is_below(meta: Any, prefix: str) -> bool:
-    return str(meta["path"]).startswith(prefix)
+def _bytes_of(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _status_of(text: str) -> tuple[int, str]:
@@ -225,7 +249,7 @@ def _first_line(text: str) -> str:
 
 def _hint(text: str) -> str:
     if "parse path" in text or "invalid path" in text.lower():
-        return "names with `//`, `.`, `..` or control characters are not read: copy it to another"
+        return f"{UNFIT_HINT} is read: copy it to another"
     if "dns error" in text:
         return "check the name of the host, and the network"
     return ""

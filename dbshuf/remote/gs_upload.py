@@ -38,7 +38,7 @@ class GsUploads:
         self._base = f"{_endpoint()}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
         self._tokens = _Tokens(self.http)
 
-    def start_upload(self, key: str) -> "GsUpload":
+    def start_upload(self, key: str, owner: str = "") -> "GsUpload":
         """Begin an object; nobody sees it before it is complete."""
         begun = self._post(key, "resumable", b"")
         return GsUpload(self, key, begun.headers["Location"], 0, b"")

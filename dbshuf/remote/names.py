@@ -62,6 +62,16 @@ def shown(url: str) -> str:
     return url
 
 
+def is_unfit(key: str) -> bool:
+    """Whether obstore refuses a key, or takes it for another one, as some servers do."""
+    *folders, last = key.split("/")
+    has_gap = any(one in ("", ".", "..") for one in folders) or last in (".", "..")
+    return has_gap or any(ord(one) < 32 or ord(one) == 127 for one in key)
+
+
+UNFIT_HINT = "no name with `//`, `.` or `..` between slashes, a first slash or a control character"
+
+
 def remote_name(url: str) -> RemoteName:
     """Take a URL apart.
 

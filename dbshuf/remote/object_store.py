@@ -92,8 +92,11 @@ class ObjectStore(Protocol):
         Raises  ExtraMissing too
         """
 
-    def start_upload(self, key: str) -> Upload:
-        """Begin an object that is written in parts."""
+    def start_upload(self, key: str, owner: str = "") -> Upload:
+        """Begin an object that is written in parts.
+
+        owner  the `Run` that it is noted to be of, where uploads stay; empty: this process
+        """
 
     def resume_upload(self, key: str, token: str) -> Upload:
         """Return an upload that another process began, to complete or to abort it."""

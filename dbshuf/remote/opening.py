@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbshuf.errors import ExtraMissing, RemoteDenied
 from dbshuf.remote.names import RemoteName, remote_name
 from dbshuf.remote.object_store import ObjectStore
 from dbshuf.remote.retry import RetryingStore
+
+if TYPE_CHECKING:
+    from dbshuf.remote.s3_upload import S3Uploads
 
 _OPTIONS = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "15min"}
 
@@ -23,6 +26,16 @@ def open_store(url: str) -> tuple[ObjectStore, str]:
     """
     name = remote_name(url)
     return store_of(name), name.key
+
+
+def s3_uploads(url: str) -> "S3Uploads | None":
+    """Return what tells which uploads there are in the bucket of a URL; no scheme but s3 does."""
+    name = remote_name(url)
+    if name.scheme != "s3":
+        return None
+    from dbshuf.remote.s3_upload import S3Uploads
+
+    return S3Uploads(name.bucket)
 
 
 def store_of(name: RemoteName) -> ObjectStore:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dbshuf.errors import DbshufError, ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted
+from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted, busy
 
 T = TypeVar("T")
 
@@ -14,11 +14,11 @@ _CONNECTIONS = 16
 
 
 class Refused(Exception):
-    """An answer that is no success; `status` says why."""
+    """An answer that is no success; `status` says why, and Retry-After when to ask again."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, retry_after: str | None = None) -> None:
         super().__init__(str(status))
-        self.status = status
+        self.status, self.retry_after = status, retry_after
 
 
 class PlainHttp:
@@ -43,7 +43,7 @@ class PlainHttp:
         """Send a request; raises Refused for a status that is no success nor one of `also`."""
         answer = self.pool.request(method, url, body=data, headers=headers, redirect=False)
         if answer.status not in (200, 201, 204, *also):
-            raise Refused(answer.status)
+            raise Refused(answer.status, answer.headers.get("Retry-After"))
         return answer
 
     def call(self, key: str, work: Callable[[], T], stop: threading.Event | None = None) -> T:
@@ -59,7 +59,8 @@ class PlainHttp:
         if isinstance(error, Refused):
             status = error.status
             if status in TRANSIENT_STATUSES:
-                return Fault(str(status))
+                reason, wait_s = busy(str(status), error.retry_after)
+                return Fault(reason, wait_s=wait_s)
             wrong: DbshufError = RemoteFailed(f"`{name}`: {status}, 1 attempt")
             if status in (401, 403):
                 wrong = RemoteDenied(f"`{name}`: {status}", hint=self._hint)

@@ -56,8 +56,8 @@ class RetryingStore:
     def prepare_uploads(self) -> None:
         self._below.prepare_uploads()
 
-    def start_upload(self, key: str) -> Upload:
-        return self._below.start_upload(key)  # which has its own attempts
+    def start_upload(self, key: str, owner: str = "") -> Upload:
+        return self._below.start_upload(key, owner)  # which has its own attempts
 
     def resume_upload(self, key: str, token: str) -> Upload:
         return self._below.resume_upload(key, token)

@@ -10,13 +10,15 @@ Every part is signed with the SHA-256 of its bytes, which the server checks.
 """
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted
+from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted, busy
+from dbshuf.remote.upload_marks import MarkedUpload, Run, mark_key, mark_prefix, marked
 from dbshuf.units import MIB
 
 T = TypeVar("T")
@@ -40,14 +42,85 @@ class S3Uploads:
         self.bucket = bucket
         self._client = _client()
 
-    def start_upload(self, key: str) -> "S3Upload":
+    def start_upload(self, key: str, owner: str = "") -> "S3Upload":
         """Begin an object; nobody sees it before it is complete."""
-        begun = self.call(key, lambda client, at: client.create_multipart_upload(**at))
-        return S3Upload(self, key, str(begun["UploadId"]), {})
+        upload = S3Upload(self, key, self._begun(key, key), {})
+        try:
+            name = mark_key(key, upload.id, owner or str(Run.here()))
+            with contextlib.suppress(RemoteDenied):  # a policy may allow the one key alone
+                upload.mark = (name, self._begun(name, key))
+        except BaseException:
+            upload.abort()
+            raise
+        return upload
+
+    def _begun(self, key: str, shown: str) -> str:
+        def work(client: Any, at: dict[str, str]) -> Any:
+            return client.create_multipart_upload(**{**at, "Key": key})
+
+        return str(self.call(shown, work)["UploadId"])
 
     def resume_upload(self, key: str, token: str) -> "S3Upload":
         """Return an upload that another process began."""
-        return S3Upload(self, key, token, None)
+        upload_id, mark = json.loads(token)
+        return S3Upload(self, key, upload_id, None, mark and tuple(mark))
+
+    def marked_uploads(self, prefix: str) -> list[MarkedUpload]:
+        """Return the uploads of all runs whose keys begin with `prefix`, which have marks."""
+        found, where = [], {"Prefix": mark_prefix(prefix)}
+
+        def work(client: Any, at: dict[str, str]) -> Any:
+            return client.list_multipart_uploads(Bucket=at["Bucket"], **where)
+
+        while True:
+            page = self.call(prefix, work)
+            found += [(one["Key"], one["UploadId"]) for one in page.get("Uploads", [])]
+            after = {
+                name: page[f"Next{name}"]
+                for name in ("KeyMarker", "UploadIdMarker")  # of which some servers tell the last
+                if page.get(f"Next{name}")
+            }
+            if not page.get("IsTruncated") or not after:
+                return [one for one in marked(found) if one.key.startswith(prefix)]
+            where |= after
+
+    def part_bytes(self, one: MarkedUpload) -> int:
+        """Return what the parts of an upload have."""
+        if one.upload_id is None:
+            return 0
+        return sum(part["Size"] for part in self.parts(one.key, one.upload_id))
+
+    def drop_marked(self, one: MarkedUpload) -> None:
+        """Remove an upload, then its mark."""
+        if one.upload_id is not None:
+            self.drop(one.key, one.upload_id)
+        self.drop(*one.mark)
+
+    def parts(self, key: str, upload_id: str) -> Iterator[dict[str, Any]]:
+        """Yield what the bucket tells of each part of an upload."""
+        last = 0
+
+        def work(client: Any, at: dict[str, str]) -> Any:
+            return client.list_parts(UploadId=upload_id, PartNumberMarker=last, **at)
+
+        while True:
+            page = self.call(key, work)
+            yield from page.get("Parts", [])
+            if not page.get("IsTruncated"):
+                return
+            last = page["NextPartNumberMarker"]
+
+    def drop(self, key: str, upload_id: str) -> None:
+        """Abort an upload; it is no error if there is none."""
+
+        def work(client: Any, at: dict[str, str]) -> None:
+            try:
+                client.abort_multipart_upload(UploadId=upload_id, **at)
+            except Exception as error:
+                if _code(error) != "NoSuchUpload":
+                    raise
+
+        self.call(key, work)
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a small object whole."""
@@ -69,15 +142,22 @@ class S3Uploads:
 
 
 class S3Upload:
-    """An object in parts; its token is the id that the bucket gave it.
+    """An object in parts.
 
+    id      that the bucket gave it
     etags   number from 0 -> what the bucket said of a part; None: it is asked in the end
+    mark    key and id of the upload that says whose this one is
     """
 
     def __init__(
-        self, uploads: S3Uploads, key: str, upload_id: str, etags: dict[int, str] | None
+        self,
+        uploads: S3Uploads,
+        key: str,
+        upload_id: str,
+        etags: dict[int, str] | None,
+        mark: tuple[str, str] | None = None,
     ) -> None:
-        self.token = upload_id
+        self.id, self.mark = upload_id, mark
         self._uploads, self._key = uploads, key
         self._etags = etags
         self._is_over = False
@@ -85,13 +165,18 @@ class S3Upload:
         self._idle = threading.Condition()
         self._in_flight = 0
 
+    @property
+    def token(self) -> str:
+        """What resumes the upload."""
+        return json.dumps([self.id, self.mark])
+
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Send a part, numbered from 0; again under the same number replaces it."""
         body = bytes(data) if isinstance(data, memoryview) else data
         with self._in_flight_counted():
             sent = self._call(
                 lambda client, at: client.upload_part(
-                    PartNumber=number + 1, Body=body, UploadId=self.token, **at
+                    PartNumber=number + 1, Body=body, UploadId=self.id, **at
                 )
             )
         if self._etags is not None:
@@ -104,8 +189,10 @@ class S3Upload:
             self._complete(etags)
         else:
             self._uploads.put(self._key, b"")
-            self._remove()
+            self._uploads.drop(self._key, self.id)
         self._is_over = True
+        with contextlib.suppress(Exception):
+            self._drop_mark()
 
     def _complete(self, etags: dict[int, str]) -> None:
         parts = [{"PartNumber": n + 1, "ETag": etag} for n, etag in sorted(etags.items())]
@@ -116,7 +203,7 @@ class S3Upload:
             tries += 1
             try:
                 client.complete_multipart_upload(
-                    UploadId=self.token, MultipartUpload={"Parts": parts}, **at
+                    UploadId=self.id, MultipartUpload={"Parts": parts}, **at
                 )
             except Exception as error:
                 # The answer to an earlier attempt may have been lost on its way.
@@ -139,29 +226,17 @@ class S3Upload:
         with self._idle:  # a part that arrives after the end of its upload might stay
             self._idle.wait_for(lambda: not self._in_flight, timeout=_READ_S)
         with contextlib.suppress(Exception):
-            self._remove()
+            self._uploads.drop(self._key, self.id)
+            self._drop_mark()
 
-    def _remove(self) -> None:
-        self._uploads.call(
-            self._key,
-            lambda client, at: client.abort_multipart_upload(UploadId=self.token, **at),
-        )
+    def _drop_mark(self) -> None:
+        if self.mark is not None:
+            self._uploads.drop(*self.mark)
 
     def _listed(self) -> dict[int, str]:
         """Ask the bucket for the parts that there are."""
-        found: dict[int, str] = {}
-        last = 0
-
-        def work(client: Any, at: dict[str, str]) -> Any:
-            return client.list_parts(UploadId=self.token, PartNumberMarker=last, **at)
-
-        while True:
-            page = self._call(work)
-            for part in page.get("Parts", []):
-                found[part["PartNumber"] - 1] = part["ETag"]
-            if not page.get("IsTruncated"):
-                return found
-            last = page["NextPartNumberMarker"]
+        parts = self._uploads.parts(self._key, self.id)
+        return {part["PartNumber"] - 1: part["ETag"] for part in parts}
 
     def _call(self, work: Callable[[Any, dict[str, str]], T]) -> T:
         return self._uploads.call(self._key, work, self._stop)
@@ -254,10 +329,12 @@ def _fault(error: Exception, name: str) -> Fault:
 def _fault_of_answer(response: dict[str, Any], name: str) -> Fault:
     """Say what a server's answer of an error is."""
     code = str(response.get("Error", {}).get("Code", ""))
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    about = response.get("ResponseMetadata", {})
+    status = about.get("HTTPStatusCode", 0)
     reason = code if code == str(status) else f"{status} {code}"
     if status in TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
-        return Fault(reason)
+        reason, wait_s = busy(reason, about.get("HTTPHeaders", {}).get("retry-after"))
+        return Fault(reason, wait_s=wait_s)
     if code == "NoSuchBucket":
         return Fault(reason, InputMissing(f"`{name}`: there is no such bucket"))
     if status in _DENIED:

@@ -23,7 +23,7 @@ from urllib3.exceptions import TimeoutError as NoAnswer
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES
+from dbshuf.remote.attempts import TRANSIENT_STATUSES, busy
 from dbshuf.remote.bucket import changed
 from dbshuf.remote.names import shown
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
@@ -99,7 +99,7 @@ class WebStore:
     def prepare_uploads(self) -> None:
         self._read_only("")
 
-    def start_upload(self, key: str) -> Upload:
+    def start_upload(self, key: str, owner: str = "") -> Upload:
         self._read_only(key)
 
     def resume_upload(self, key: str, token: str) -> Upload:
@@ -155,9 +155,7 @@ class WebStore:
     def _refused(self, key: str, answer: Any) -> Exception:
         name, status = self._shown(key), answer.status
         if status in TRANSIENT_STATUSES:
-            wait_s = _wait_s(answer)
-            asks = f", and asks to wait {wait_s:.0f} s" if wait_s else ""
-            return FleetingFault(f"{status}{asks}", wait_s)
+            return FleetingFault(*busy(str(status), answer.headers.get("Retry-After")))
         if status in (404, 410):
             return InputMissing(f"no such file: `{name}`: {status}", hint="check the URL")
         if status in (401, 403, 407):
@@ -231,14 +229,6 @@ def _words(error: BaseException | None) -> str:
         "IncompleteRead": "a short body",
         "ConnectionResetError": "the connection was reset",
     }.get(kind, kind)
-
-
-def _wait_s(answer: Any) -> float:
-    """Return how long the host asks to be left alone, in seconds or until a date; else 0."""
-    try:
-        return max(_REDIRECTS.get_retry_after(answer) or 0.0, 0.0)
-    except HTTPError:  # it is neither
-        return 0.0
 
 
 def _version(answer: Any) -> str:

@@ -2,13 +2,41 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import FileIO
 
 from dbshuf.errors import OutputUnwritable
 from dbshuf.remote.object_store import Upload
 from dbshuf.units import human
+
+_CALLS_AT_ONCE = 16  # that complete, abort or delete
+
+
+def in_parallel(works: Sequence[Callable[[], None]], *, raises: bool = False) -> None:
+    """Make calls that wait for a host, several at once; all are made, whatever one raises.
+
+    raises   whether what one of them raises is raised in the end
+    """
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    if len(works) == 1:
+        guarded(works[0])
+    elif works:
+        try:
+            with ThreadPoolExecutor(min(len(works), _CALLS_AT_ONCE)) as pool:
+                list(pool.map(guarded, works))
+        except RuntimeError:  # the interpreter ends and starts no thread
+            for work in works:
+                guarded(work)
+    if raises and failed:
+        raise failed[0]
 
 
 class PartSender:

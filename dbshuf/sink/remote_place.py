@@ -8,8 +8,7 @@ removed again. Shards of an older set that were not replaced are removed last.
 The key of an object is asked for when its upload begins. Shards that are cut by size have the
 number of all in their names, which is known at the end only: they wait in the temporary
 directory. An upload that its process could not abort, as after kill -9, shows nothing, but its
-parts stay until a rule of the bucket removes them: nobody can tell them from those of a run
-that is still at work.
+parts stay: in s3:// its mark tells whose it was, see upload_marks.py.
 """
 
 import atexit
@@ -17,8 +16,7 @@ import contextlib
 import os
 import posixpath
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,18 +27,17 @@ from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
 from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME
+from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
 from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
-from dbshuf.sink.remote_file import PartSender, RemoteFile
+from dbshuf.sink.remote_file import PartSender, RemoteFile, in_parallel
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.shard_names import folders_of, is_row_folder, is_shard_name, row_tops
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
-
-_CALLS_AT_ONCE = 16  # that complete, abort or delete
 
 _begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
 os.register_at_fork(after_in_child=_begun.clear)
@@ -57,6 +54,11 @@ def check_remote(target: "Target") -> None:
         raise OutputUnwritable(
             f"`{path}` names no object", hint="name one in it, or cut the output into shards"
         )
+    if is_unfit(path.key):
+        raise OutputUnwritable(
+            f"`{path}`: names of this kind are not written",
+            hint=f"{UNFIT_HINT} is written: choose another",
+        )
     store, _ = open_store(str(path))
     store.prepare_uploads()
     if target.in_shards and not target.force:
@@ -66,7 +68,10 @@ def check_remote(target: "Target") -> None:
 class _Uploads:
     """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
 
-    def __init__(self, path: RemotePath, sizes: UploadSizes, *, open_files: int) -> None:
+    def __init__(
+        self, path: RemotePath, sizes: UploadSizes, *, open_files: int, owner: str = ""
+    ) -> None:
+        self._owner = owner
         self.store, _ = open_store(str(path))
         self.store.prepare_uploads()
         self._root = path.root
@@ -92,7 +97,7 @@ class _Uploads:
 
     def _begin(self, key: str, shown: str) -> Upload:
         try:
-            return self.store.start_upload(key)
+            return self.store.start_upload(key, self._owner)
         except InputMissing as error:  # to a reader it would be that
             raise OutputUnwritable(f"`{shown}`: there is no such bucket") from error
 
@@ -152,13 +157,13 @@ class RemotePlace:
 class RemotePart:
     """One object of a directory that another process shows: see `RemoteDirectory.adopt`.
 
-    For workers: each writes its shards, and hands their tokens to the driver.
+    For workers: each writes its shards, and hands their tokens to the driver, which owns them.
     """
 
-    def __init__(self, target: "Target", name: str) -> None:
+    def __init__(self, target: "Target", name: str, owner: str = "") -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        self._uploads = _Uploads(path, upload_sizes(target), open_files=1, owner=owner)
         self.output = self._uploads.create(path.prefix + name, is_alone=True)
 
     @property
@@ -371,32 +376,6 @@ def _refuse_content(store: ObjectStore, path: RemotePath) -> None:
                 )
     except InputMissing as error:
         raise OutputUnwritable(f"`{path}`: there is no such bucket") from error
-
-
-def in_parallel(works: Sequence[Callable[[], None]], *, raises: bool = False) -> None:
-    """Make calls that wait for a host, several at once; all are made, whatever one raises.
-
-    raises   whether what one of them raises is raised in the end
-    """
-    failed: list[BaseException] = []
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-
-    if len(works) == 1:
-        guarded(works[0])
-    elif works:
-        try:
-            with ThreadPoolExecutor(min(len(works), _CALLS_AT_ONCE)) as pool:
-                list(pool.map(guarded, works))
-        except RuntimeError:  # the interpreter ends and starts no thread
-            for work in works:
-                guarded(work)
-    if raises and failed:
-        raise failed[0]
 
 
 @atexit.register

@@ -119,29 +119,50 @@ class _GrowingDictionary:
 
     def __init__(self, field: pa.Field) -> None:
         self._name, self._type = field.name, field.type
-        self._known = pa.array([], field.type.value_type)
+        self._known: pa.Array | None = None  # values in the order of their numbers
+        self._written: pa.Array | None = None  # the same, of the type that they are to have
 
     def encode(self, column: pa.Array) -> pa.Array:
         kind = self._type
-        found = column.dictionary_encode()
-        values = as_type(found.dictionary, kind.value_type)
-        places = pc.index_in(values, self._known)
+        found = _numbered(column).dictionary_encode()
+        values, known = found.dictionary, self._known
+        known = values[:0] if known is None else known
+        places = pc.index_in(values, known)
         if places.null_count:
-            self._known = pa.concat_arrays([self._known, values.filter(places.is_null())])
-            if len(self._known) > _MOST_VALUES or self._known.nbytes > _MOST_VALUE_BYTES:
+            known = pa.concat_arrays([known, values.filter(places.is_null())])
+            if len(known) > _MOST_VALUES or known.nbytes > _MOST_VALUE_BYTES:
                 raise self._unfit(f"more than {_MOST_VALUES:,} values or 16 MiB of them")
-            places = pc.index_in(values, self._known)
+            places = pc.index_in(values, known)
+        if self._written is None or known is not self._known:
+            self._known = known
+            self._written = as_type(_from_numbered(known, column.type), kind.value_type)
         try:
             indices = places.take(found.indices).cast(kind.index_type)
         except pa.ArrowInvalid:
             raise self._unfit(f"more values than {kind.index_type} can number") from None
-        return pa.DictionaryArray.from_arrays(indices, self._known, ordered=kind.ordered)
+        return pa.DictionaryArray.from_arrays(indices, self._written, ordered=kind.ordered)
 
     def _unfit(self, what: str) -> RowUnfit:
         return RowUnfit(
             f"column `{self._name}` is a dictionary, and has {what}",
             hint="--select writes it as plain values",
         )
+
+
+def _numbered(array: pa.Array) -> pa.Array:
+    """Return values as their bits where pyarrow has no way to number equal ones (26.0.1)."""
+    if isinstance(array, pa.ExtensionArray):
+        return _numbered(array.storage)
+    if pa.types.is_float16(array.type) or pa.types.is_decimal(array.type):
+        return array.view(pa.binary(array.type.bit_width // 8))
+    return array
+
+
+def _from_numbered(array: pa.Array, kind: Any) -> pa.Array:
+    """Return as `kind` what `_numbered` made of it."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, _from_numbered(array, kind.storage_type))
+    return array if array.type == kind else array.view(kind)
 
 
 def as_type(array: pa.Array, kind: Any) -> pa.Array:
@@ -155,8 +176,9 @@ def as_type(array: pa.Array, kind: Any) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
         return as_type(array.storage, kind)
     if types.is_dictionary(kind):
-        encoded = array.dictionary_encode()
-        values, indices = as_type(encoded.dictionary, kind.value_type), encoded.indices
+        encoded = _numbered(array).dictionary_encode()
+        values, indices = _from_numbered(encoded.dictionary, found), encoded.indices
+        values = as_type(values, kind.value_type)
         return pa.DictionaryArray.from_arrays(
             indices.cast(kind.index_type), values, ordered=kind.ordered
         )

@@ -54,12 +54,6 @@ def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | N
                 f"`{piped.name}` is {what}, and {one_of(kind)} must be a plain file",
                 hint="write it to a file first",
             )
-    remote = next((one for one in inputs if one.remote is not None), None)
-    if kind in DATABASES and remote is not None:
-        raise UsageError(
-            f"`{remote.name}`: {one_of(kind)} is read from a file of this machine only",
-            hint="download it first",
-        )
     if table is not None and kind not in DATABASES:
         raise UsageError(
             f"--table is for databases, and the inputs are {NAMES[kind]}",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
+from pathlib import Path
 from typing import TypeVar
 
 from dbshuf.errors import InputChanged, InputUnreadable
@@ -58,6 +59,13 @@ class Key:
     kind: str = "VARCHAR"
 
 
+@dataclass(frozen=True)
+class LocalCopy:
+    """A file of this run; see `local_copy.py`."""
+
+    path: Path
+
+
 def fixed_part(pattern: str) -> str:
     """Return the folder that a glob begins in, as far as it is no pattern."""
     parts = pattern.split("/")
@@ -87,6 +95,7 @@ class Input:
     found_in    the directory or glob that it was found in; empty if it was named itself
     keys        columns that its folders give to its rows
     digest      takes the hash of its bytes as they are read; None: nobody asks for it
+    copy        of an object that only a file of this machine can be read as
     """
 
     ordinal: int
@@ -102,6 +111,12 @@ class Input:
     version: str = ""
     remote: RemoteObject | None = field(default=None, compare=False)
     digest: InputDigest | None = field(default=None, compare=False, repr=False)
+    copy: LocalCopy | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def file(self) -> str:
+        """Where its bytes are on this machine, for engines that open files themselves."""
+        return self.name if self.copy is None else str(self.copy.path)
 
     @property
     def place(self) -> str:

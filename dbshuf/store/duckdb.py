@@ -99,7 +99,7 @@ def _log_of(path: Path) -> Path:
 def _fill(connection: Connection, columns: pa.Schema) -> None:
     """Make the tables; SchemaMismatch for a column of a row that would not come back."""
     try:
-        connection.register("feed", columns.empty_table())
+        connection.register("feed", pa.Table.from_batches([], columns))
         back = connection.sql("FROM feed").to_arrow_table().schema
     except (duckdb.Error, pa.ArrowException) as error:
         raise SchemaMismatch(

@@ -164,6 +164,21 @@ def _floats_of(values: Sequence[Value], kind: Any) -> pa.Array:
     return pa.array(numbers, kind, mask=mask, from_pandas=False)
 
 
+def _decimals_of(values: Sequence[Value], kind: Any) -> pa.Array:
+    texts = pa.array(values, pa.binary()).cast(pa.string())
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:  # of more digits than the type says, which the bits may have
+        wide = texts.cast(pa.decimal256(76, kind.scale))
+        wide = pa.concat_arrays([wide])  # without an offset
+        valid, numbers = wide.buffers()
+        rows = np.frombuffer(numbers, np.uint8).reshape(-1, 32)[: len(wide), : kind.bit_width // 8]
+        found = pa.Array.from_buffers(kind, len(wide), [valid, pa.py_buffer(rows.tobytes())])
+        if not found.cast(pa.string()).equals(texts):
+            raise
+        return found
+
+
 _CODECS = (
     _Codec(pa.types.is_null, "BLOB", _listed, lambda values, _: pa.nulls(len(values))),
     _Codec(_is_text, "TEXT", _listed, _text_of),
@@ -181,7 +196,7 @@ _CODECS = (
         pa.types.is_decimal,
         "TEXT",
         lambda array: _listed(array.cast(pa.string())),
-        lambda values, kind: pa.array(values, pa.binary()).cast(pa.string()).cast(kind),
+        _decimals_of,
     ),
     _Codec(lambda _: True, "BLOB", _of_any, _any_of),
 )

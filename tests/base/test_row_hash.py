@@ -16,7 +16,7 @@ from dbshuf.base.row_hash import (
     lines_in,
     lines_of,
 )
-from dbshuf.pipeline.verify.sides import ids_of_rows
+from dbshuf.pipeline.verify.forms import ids_of_rows
 
 SIZES = [*range(42), 63, 64, 65, 500, 2047, 2048, 2049, 4095, 4096, 4097, 5000]
 WORDS = [bytes((7 * at + size) % 251 + 1 for at in range(size)) for size in SIZES]

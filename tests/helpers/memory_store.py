@@ -47,7 +47,7 @@ class MemoryStore:
     def prepare_uploads(self) -> None:
         """Do nothing."""
 
-    def start_upload(self, key: str) -> Upload:
+    def start_upload(self, key: str, owner: str = "") -> Upload:
         token = f"upload-{next(self._versions)}"
         self.uploads[token] = MemoryUpload(self, key, token)
         return self.uploads[token]

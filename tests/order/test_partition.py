@@ -1,7 +1,9 @@
 """The partition, with buffers so small that every border is crossed: one order all the same."""
 
+import gzip
 import itertools
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,14 +24,14 @@ from dbshuf.pipeline.source_scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.lines.long_lines import LineLimit
-from dbshuf.source.lines.reader import LineSource
+from dbshuf.source.lines.reader import LineSource, Pause
 
 BLOCK = 4096
 
 
 def shuffled(paths, folder, **changes):
     """Shuffle files with a layout of the test's making; return the bytes in order."""
-    longest_bytes = changes.pop("longest_bytes", 1 << 20)
+    longest_bytes, pause = changes.pop("longest_bytes", 1 << 20), changes.pop("pause", None)
     layout = Layout(
         **{
             "base_bytes": 0,
@@ -53,12 +55,17 @@ def shuffled(paths, folder, **changes):
         header_bytes=0,
         layout=layout,
         limit=LineLimit(longest_bytes, lambda length: length),
+        pause=pause,
     )
     store = Store(layout.store_bytes, folder / "rows")
     try:
         order = PartitionOrder(layout, seed_words("42"), store)
         feed = LineScan(source, inputs, lambda _: None)
         order.fill(feed)
+        if pause is not None and pause.source is not None:
+            order.narrow(replace(layout, workers=1, store_bytes=0))
+            source.go_on()
+            order.fill(feed)
         feed.check()
         return b"".join(bytes(text_of(window)) for window in order.windows())
     finally:
@@ -121,6 +128,21 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     )
     assert found == reference.shuffled(data, "42")
     assert not (folder / "rows").exists()
+
+
+@pytest.mark.parametrize("store_bytes", [2 << 20, 64 << 20])
+def test_the_rest_is_read_by_one_worker_where_a_line_is_too_long_for_more(tmp_path, store_bytes):
+    """What waited in memory, all of it or some, comes out of the file among what follows."""
+    short = b"".join(b"%d" % n * 60 + b"\n" for n in range(10_000))
+    data = short + b"x" * 300_000 + b"\n" + short
+    (tmp_path / "in.gz").write_bytes(gzip.compress(data, 1))
+    pause = Pause(longest_bytes=1 << 20, spare_bytes=0)
+    options = {"store_bytes": store_bytes, "workers": 3, "buffer_bytes": 16 * BLOCK}
+    options |= {"bucket_bytes": 400 * BLOCK, "ranges": 7, "piece_rows": 20_000}
+    found = shuffled([tmp_path / "in.gz"], tmp_path, longest_bytes=100_000, pause=pause, **options)
+    assert pause.source is not None
+    assert found == reference.shuffled([data], "42")
+    assert not (tmp_path / "rows").exists()
 
 
 def test_a_bucket_beyond_the_offsets_of_arrow_is_split(tmp_path, monkeypatch):

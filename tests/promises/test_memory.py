@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import reference
-from command import Ran
+from command import DBSHUF, Ran
 
 MEDIUM = (3_575_000, 147)  # 0.53 GB
 WIDE = (21_875, 24_000)  # 0.53 GB
@@ -103,17 +103,30 @@ def test_the_smallest_workable_cap_holds(threads, numbered, measured, smallest, 
     reference.check_numbered(home / "out.txt", *MODEST, "42")
 
 
-def test_one_long_line_is_refused_or_carried_within_the_cap(measured, corpus):
-    """40 MB in one line among short ones; and what a cap can carry, a larger one can too."""
+@pytest.mark.parametrize(
+    ("is_piped", "caps"), [(False, (300, 370, 450, 630, 1000)), (True, (300, 400))]
+)
+def test_one_long_line_is_refused_or_carried_within_the_cap(is_piped, caps, measured, corpus, home):
+    """40 MB in one line among short ones; and what a cap can carry, a larger one can too.
+
+    A pipe cannot be read again, and carries them under caps as small as a file does.
+    """
     short = b"a line of some length\n" * 400_000
     path = corpus("in.txt", short + b"x" * 40_000_000 + b"\n" + short)
     carried = False
-    for cap_bytes in (300_000_000, 370_000_000, 450_000_000, 630_000_000, 1_000_000_000):
-        ran = measured("shuffle", path, "-o", "out.txt", "--memory", f"{cap_bytes}B")
-        assert ran.peak_rss_bytes <= cap_bytes
+    piped = ("/bin/sh", "-c", 'cat in.txt | "$@"', "sh", *DBSHUF)
+    for cap_mb in caps:
+        options = ("-o", "out.txt", "--memory", f"{cap_mb}MB")
+        if is_piped:
+            ran = measured("shuffle", "-", *options, by=piped)
+        else:
+            ran = measured("shuffle", path, *options)
+        assert ran.peak_rss_bytes <= cap_mb * 1_000_000
         assert ran.code in (0, 9), ran.err
         assert ran.code == 0 or not carried, f"{ran.err}, yet less memory was enough"
         carried = ran.code == 0
+    assert carried
+    assert sorted((home / "out.txt").read_bytes().split(b"\n"))[-1] == b"x" * 40_000_000
 
 
 @pytest.mark.parametrize(

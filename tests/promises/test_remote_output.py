@@ -302,7 +302,7 @@ def test_a_row_that_fails_aborts_the_uploads(bucket, corpus):
 def test_a_run_that_is_stopped_shows_nothing(
     number, cut, *, bucket, proxy, start, source, home, wait_for
 ):
-    """And leaves no upload, unless it is killed."""
+    """And leaves no upload, unless it is killed: then the next run removes it."""
     go_on = threading.Event()
     held = proxy.add(meets=of("partNumber"), before=lambda _: go_on.wait(30))
     child = start("shuffle", source, "-o", f"{bucket.url}/out", *cut)

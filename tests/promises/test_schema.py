@@ -183,14 +183,18 @@ def test_decimals_in_integers_stay_integers(tmp_path):
     assert_same(read(tmp_path / "out.parquet"), read(source))
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "sqlite"])
 def test_times_and_decimals_out_of_their_range_are_read(tmp_path, kind):
     """pyarrow and others read them: TIMETZ before midnight UTC, a digit too many."""
     times = pa.array([-13_899_000, 5], pa.int32()).view(pa.time32("ms"))
     decimals = pa.array([123456, 1], pa.decimal128(7, 0)).view(pa.decimal128(5, 0))
     rows = pa.table({"t": times, "d": decimals})
-    source = write(tmp_path / f"in.{kind}", rows)
-    dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
+    source = write(tmp_path / f"in.{kind.replace('sqlite', 'arrow')}", rows)
+    if kind == "sqlite":
+        ingest(tmp_path / "store.sqlite", source, memory=MEMORY)
+        exported(tmp_path / "store.sqlite", tmp_path / "out.arrow")
+    else:
+        dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
     found = read(tmp_path / "out.arrow")
     assert sorted(found["t"].combine_chunks().view(pa.int32()).to_pylist()) == [-13_899_000, 5]
     assert sorted(found["d"].to_pylist()) == [Decimal(1), Decimal(123456)]
@@ -240,6 +244,29 @@ def test_views_stay_views_in_arrow(tmp_path, kind):
     source = write(tmp_path / "in.arrow", pa.table({"v": pa.array(values, kind)}))
     dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
     assert_same(read(tmp_path / "out.arrow"), read(source))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.float16(), [1.5, 0.0]),
+        (pa.decimal32(5, 2), [Decimal("1.25"), Decimal("-2.50")]),
+        (pa.string_view(), ["a", "b" * 40]),
+        (pa.list_(field("element", pa.int8())), [[1], [2, 3]]),
+        (pa.struct([field("a", pa.int8())]), [{"a": 1}, {"a": None}]),
+    ],
+)
+def test_a_dictionary_of_any_values_is_one_in_arrow_unless_they_are_nested(tmp_path, kind, values):
+    """Within another type, too, it is read: there, and of nested values, as these are."""
+    numbers = pa.array([0, 1, None, 1, 0], pa.int16())
+    column = pa.DictionaryArray.from_arrays(numbers, pa.array(values, kind))
+    pair = pa.StructArray.from_arrays([column], ["x"])
+    source = write(tmp_path / "in.arrow", pa.table({"d": column, "s": pair}))
+    dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
+    found, plain = read(tmp_path / "out.arrow"), [None, *values, *values]
+    assert found.schema.types[0] == (kind if pa.types.is_nested(kind) else column.type)
+    assert sorted(found["d"].to_pylist(), key=str) == sorted(plain, key=str)
+    assert sorted(found["s"].to_pylist(), key=str) == sorted(({"x": v} for v in plain), key=str)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])

@@ -1,11 +1,15 @@
 """--engine spark out of a bucket and into it: the shards of a local run, shown together or not."""
 
+import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import spark_cluster
+from fault_proxy import FaultProxy, Request
 from output_files import MARKS
 from remote_fixtures import Bucket
 
@@ -13,7 +17,7 @@ import dbshuf
 
 spark_cluster.need_spark()
 
-RUN = ("--engine", "spark", "--spark-master", "local[2]", "--memory", "1500MB", "--seed", "42")
+RUN = ("--engine", "spark", "--spark-master", "local[2,4]", "--memory", "1500MB", "--seed", "42")
 QUICK = ("--spark-conf", f"spark.driver.extraJavaOptions={spark_cluster.QUICK}")
 LINES = b"".join(b"line %d %s\n" % (i, b"y" * (i % 50)) for i in range(9000))
 
@@ -31,18 +35,44 @@ def shuffle(start: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
     return run
 
 
+def workers_at(url: str) -> list[int]:
+    """Return the processes that run tasks in Python and have a URL in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            above = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            is_forked = all(
+                b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                for pid in (folder.name, above)
+            )
+            if is_forked and url.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
 def test_shards_in_a_bucket_are_those_of_a_local_run(
-    bucket: Bucket, shuffle: Callable, home: Path, cli: Callable
+    bucket: Bucket, proxy: FaultProxy, shuffle: Callable, home: Path, cli: Callable
 ) -> None:
-    """Byte for byte, through a filter; a second run needs --force, and nothing is left begun."""
+    """Byte for byte, through a filter; nothing is left begun, of a task that was killed neither."""
     (home / "in").mkdir()
     for name in ("a.txt", "b.txt"):
         (home / "in" / name).write_bytes(LINES)
         bucket.put(f"in/{name}", LINES)
     where = ("--shards", 3, "--where", "bytes > 20")
     assert cli("shuffle", "in/", "-o", "local/", *where, "--seed", "42").code == 0
+    killed: list[int] = []
+    lock = threading.Lock()
+
+    def kill(request: Request) -> None:
+        with lock:
+            for pid in [] if killed else workers_at(proxy.url):
+                killed.append(pid)
+                os.kill(pid, signal.SIGKILL)
+
+    proxy.add(meets=lambda request: "partNumber" in request.path, times=1, before=kill)
     code, err = shuffle(f"{bucket.url}/in/", "-o", f"{bucket.url}/out/", *where, *RUN, *QUICK)
     assert code == 0, err
+    assert killed
     names = sorted(os.listdir(home / "local"))
     assert bucket.keys() == ["in/a.txt", "in/b.txt", *(f"out/{name}" for name in names)]
     for name in [name for name in names if name not in MARKS]:

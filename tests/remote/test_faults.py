@@ -118,12 +118,16 @@ def test_attempts_end_after_some_time(
     assert time.monotonic() - begin_s < 2
 
 
-def test_a_host_is_left_alone_for_as_long_as_it_asks(
-    web: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-    clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic)
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, none of which takes time."""
+    found: list[float] = []
+    clock = SimpleNamespace(sleep=found.append, monotonic=time.monotonic)
     monkeypatch.setattr(attempts, "time", clock)
+    return found
+
+
+def test_a_host_is_left_alone_for_as_long_as_it_asks(web: WebServer, waits: list[float]) -> None:
     web.put("a", DATA)
     with fault_proxy(web.url) as proxy:
         one = open_store(proxy.url + "/")[0]
@@ -133,6 +137,26 @@ def test_a_host_is_left_alone_for_as_long_as_it_asks(
         proxy.add(status=503, headers={"Retry-After": "3600"})
         with pytest.raises(RemoteFailed, match="503, and asks to wait 3600 s, 1 attempt"):
             one.stat("a")
+
+
+def test_a_bucket_that_is_written_to_is_left_alone_likewise(
+    bucket: Bucket, proxy: FaultProxy, waits: list[float]
+) -> None:
+    """botocore shows the header; obstore, which reads, shows none."""
+    one = open_store(bucket.url)[0]
+    busy = proxy.add(times=2, status=503, headers={"Retry-After": "7"})
+    one.put("a", DATA)
+    assert [7 <= wait < 9 for wait in waits] == [True, True]
+    busy.times = busy.met + 1
+    busy.headers["Retry-After"] = "3600"
+    with pytest.raises(RemoteFailed, match="503, and asks to wait 3600 s, 1 attempt"):
+        one.put("a", DATA)
+
+
+def test_a_retry_after_that_says_nothing_asks_for_nothing() -> None:
+    assert attempts.busy("503", None) == ("503", 0)
+    assert attempts.busy("503", "soon") == ("503", 0)
+    assert attempts.busy("503", "Wed, 21 Oct 2015 07:28:00 GMT") == ("503", 0)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from remote_fixtures import Bucket
 from remote_servers import S3Server
 from web_server import WebServer
 
-from dbshuf.errors import ExtraMissing
+from dbshuf.errors import ExtraMissing, NoInputFiles, OutputUnwritable, RemoteFailed
 from dbshuf.remote.opening import open_store
 from dbshuf.units import human
 
@@ -240,6 +240,39 @@ def test_the_text_of_a_url_is_the_key(cli: Cli, bucket: Bucket) -> None:
         assert ran.out == f"{key}\n".encode(), ran.err
 
 
+UNFIT = ["d//a", "d/./a", "d/../a", "/d", "/a.txt", "d", ".", "d/a\tb"]
+
+
+@pytest.mark.parametrize("key", UNFIT)
+def test_what_obstore_takes_for_another_key_is_refused_and_never_left_out(
+    key: str, cli: Cli, bucket: Bucket
+) -> None:
+    """By its name and in its folder, where the other is; in other folders nothing is amiss."""
+    key += "/" * (key == "d")
+    for name, data in (("a.txt", b"a\n"), ("d", b"d\n"), ("e/a", b"e\n"), (key, b"more\n")):
+        bucket.put(name, data)
+    for name in (key, "", "d/", "**"):
+        if not (name == "d/" and key[0] in "/."):
+            ran = cli("shuffle", f"{bucket.url}/{name}")
+            assert (ran.code, ran.out) == (RemoteFailed.exit_code, b""), name
+            assert "is read: copy it to another" in ran.err
+    assert cli("shuffle", f"{bucket.url}/e/").out == b"e\n"
+    if not key.endswith("/"):
+        made = cli("shuffle", "-o", f"{bucket.url}/{key}", stdin=b"x\n")
+        assert made.code == OutputUnwritable.exit_code
+        assert "is written: choose another" in made.err
+
+
+def test_a_folder_s_empty_mark_is_no_object_and_hides_none(cli: Cli, bucket: Bucket) -> None:
+    """Beside an object of the folder's name, and alone."""
+    for name, data in (("d", b"d\n"), ("d/", b""), ("d/a", b"a\n"), ("e/", b""), ("f", b"")):
+        bucket.put(name, data)
+    assert sorted(cli("shuffle", f"{bucket.url}/").out.split()) == [b"a", b"d"]
+    assert cli("shuffle", f"{bucket.url}/d/").out == b"a\n"
+    assert cli("shuffle", f"{bucket.url}/e/").code == NoInputFiles.exit_code
+    assert cli("shuffle", f"{bucket.url}/f").code == 0
+
+
 def test_folders_give_columns(cli: Cli, home: Path, bucket: Bucket) -> None:
     for lang, count in (("en", 5), ("de", 3)):
         bucket.put(f"t/lang={lang}/part.parquet", parquet(rows(count).drop(["lang"])))
@@ -268,13 +301,6 @@ def test_only_the_columns_and_row_groups_that_are_needed_are_read(
     ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", one) for one in said]
     total = sum(int(one[2]) - int(one[1]) + 1 for one in ranges if one)
     assert total < len(data) * 0.4  # a sample of the rows is looked at before
-
-
-def test_databases_are_read_here_only(cli: Cli, bucket: Bucket) -> None:
-    bucket.put("a.sqlite", b"SQLite format 3\0" + bytes(200))
-    ran = cli("shuffle", f"{bucket.url}/a.sqlite", "-o", "out.parquet")
-    assert ran.code == 2
-    assert "download it first" in ran.err
 
 
 def test_the_plan_says_what_would_be_read(cli: Cli, bucket: Bucket) -> None:

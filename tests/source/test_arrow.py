@@ -1,13 +1,16 @@
 """Arrow IPC: files and streams, plain, compressed and piped, whatever their batches."""
 
+import contextlib
 import gzip
+import io
 import os
 
 import pyarrow as pa
 import pytest
 from typed_sources import expected, measured_read, piped, read, read_rows
 
-from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8
+import dbshuf
+from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8, SchemaMismatch
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables import arrow as ipc
 from dbshuf.source.tables.reader import open_tables
@@ -150,3 +153,24 @@ def test_one_batch_of_any_size_takes_the_memory_of_a_few_small_ones(tmp_path):
     seen_bytes, peak_bytes = measured_read(tmp_path / "small", path, "arrow", 4 << 20)
     assert seen_bytes > 100_000_000
     assert peak_bytes < 85_000_000
+
+
+def month_interval_stream() -> bytes:
+    """Return a stream of a type that pyarrow can name but not make: the unit of one that it can."""
+    sink, values = io.BytesIO(), pa.array([None, None], pa.month_day_nano_interval())
+    with pa.ipc.new_stream(sink, pa.schema([("i", values.type)])) as writer:
+        writer.write_batch(pa.record_batch([values], ["i"]))
+    text = sink.getvalue()
+    for place in range(200):
+        changed = text[:place] + b"\0" + text[place + 1 :] if text[place] == 2 else b""
+        with contextlib.suppress(pa.ArrowException):
+            if str(pa.ipc.open_stream(changed).schema.types[0]) == "month_interval":
+                return changed
+    raise AssertionError("no byte is the unit")
+
+
+def test_a_type_that_pyarrow_has_no_arrays_of_is_named(tmp_path):
+    """Not the number that it has there."""
+    (tmp_path / "in.arrow").write_bytes(month_interval_stream())
+    with pytest.raises(SchemaMismatch, match="column `i` has type month_interval, which is not"):
+        dbshuf.shuffle(tmp_path / "in.arrow", tmp_path / "out.arrow", memory="4GB")

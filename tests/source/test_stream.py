@@ -13,6 +13,7 @@ from line_sources import BLOCK, expected, make_source, read_all, rows_of, stream
 from dbshuf.base.line_batch import Arena
 from dbshuf.errors import LineTooLong
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.lines.reader import Pause
 from dbshuf.source.lines.stream import Stream
 
 ROOM = 2 * BLOCK  # of a buffer of four blocks
@@ -52,6 +53,32 @@ def test_streams_of_long_lines_give_every_line_with_its_id(
     source = make_source(inputs, rows=rows, terminator=terminator)
     assert read_all(source, workers) == expected(texts, terminator)
     assert source.text_bytes == sum(len(line) for _, line in expected(texts, terminator))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(
+    shape=st.lists(lengths, max_size=12),
+    others=st.lists(st.lists(st.integers(0, 40), max_size=50), max_size=3),
+    workers=st.integers(1, 3),
+    rows=st.sampled_from([1, 3, 1000]),
+    is_ended=st.booleans(),
+)
+def test_one_worker_goes_on_with_the_line_that_is_too_long_for_all(
+    *, shape, others, workers, rows, is_ended
+):
+    """In a pipe it cannot be read again: what was read of it is there, and all before it is out."""
+    texts = texts_of([shape, *others], is_ended=is_ended)
+    inputs = [streamed(ordinal, text) for ordinal, text in enumerate(texts)]
+    pause = Pause(longest_bytes=6 * ROOM, spare_bytes=0)
+    source = make_source(inputs, rows=rows, longest_bytes=2 * ROOM, pause=pause)
+    found = read_all(source, workers)
+    if not 2 * ROOM < max(shape, default=0) <= 3 * ROOM:
+        assert (pause.source is not None) == (max(shape, default=0) > 2 * ROOM)
+    if pause.source is not None:
+        source.go_on()
+        found += read_all(source)
+    assert sorted(found) == expected(texts)
+    assert source.text_bytes == sum(len(line) for _, line in expected(texts))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

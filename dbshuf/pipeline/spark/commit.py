@@ -29,11 +29,14 @@ from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
 from dbshuf.remote.opening import open_store
+from dbshuf.remote.upload_marks import Run
 from dbshuf.sink import open_sink
+from dbshuf.sink.lost_uploads import drop_uploads_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.publish import HiddenDirectory
+from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.remote_place import RemoteDirectory, in_parallel
+from dbshuf.sink.remote_place import RemoteDirectory
 from dbshuf.sink.seal import NamedFile, Seal, WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
@@ -95,7 +98,8 @@ class ShardCommit:
 class UploadCommit:
     """A directory of shards in an object store: tasks send them, and tell the tokens of uploads.
 
-    What a task that was killed has sent stays in parts that nobody sees, as after any kill.
+    A task that was killed tells none, so in the end the bucket is asked what is there of `owner`,
+    a text of this run.
     """
 
     def __init__(self, target: Target, shards: int, parent: Path) -> None:
@@ -104,6 +108,7 @@ class UploadCommit:
         self._path = target.path
         self._directory = RemoteDirectory(target)
         self._sent: set[tuple[str, str]] = set()
+        self.owner = str(Run.here())
 
     def note(self, sent: list[list[str]]) -> None:
         """Know the uploads, as [name, token], of all tasks that ended, also of a failed job."""
@@ -111,25 +116,27 @@ class UploadCommit:
 
     def publish(self, folder: Path, written: list[Written], seal: Seal) -> None:
         """Show the shards, then what is said of them. Raises what the store raises."""
-        taken = {one.name for one in written}
-        self._drop({one for one in self._sent if one[1] not in taken})  # of tasks that ran twice
         names = shard_names(self._shards, self._target.format)
         for one, name in zip(written, names, strict=True):
             self._directory.adopt(name, one.name)
         seal.write(files_of(written, names), self._directory)
         self._directory.publish()
+        taken = {one.name for one in written}
+        self._drop({one for one in self._sent if one[1] not in taken})  # of tasks that ran twice
         seal.publish()
 
     def abort(self) -> None:
-        """Remove all uploads that are known; never raises."""
-        with contextlib.suppress(Exception):
-            self._drop(self._sent)
+        """Remove all uploads of this run; never raises."""
+        self._drop(self._sent)
         self._directory.discard()
 
     def _drop(self, uploads: set[tuple[str, str]]) -> None:
-        store, _ = open_store(str(self._path))
-        begun = [store.resume_upload(self._path.prefix + name, token) for name, token in uploads]
-        in_parallel([upload.abort for upload in begun])
+        """Remove uploads, and what the bucket tells of this run beside them; never raises."""
+        with contextlib.suppress(Exception):
+            store, prefix = open_store(str(self._path))[0], self._path.prefix
+            begun = [store.resume_upload(prefix + name, token) for name, token in uploads]
+            in_parallel([upload.abort for upload in begun])
+            drop_uploads_of(self.owner, self._path)
 
 
 class OneCommit:

@@ -34,6 +34,7 @@ class Job:
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows
     key_end     rows with keys below it are read, the others left out: all of 2^64, or a sample
     versions    of the packages that must be the same on all machines
+    owner       whose the uploads are that tasks begin: the driver's
     """
 
     inputs: tuple[Input, ...]
@@ -54,6 +55,7 @@ class Job:
     memory_bytes: int
     versions: dict[str, str]
     key_end: int = 1 << 64
+    owner: str = ""
 
     @cached_property
     def starts(self) -> U64:

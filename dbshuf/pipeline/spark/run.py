@@ -63,7 +63,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
                 with spark_session(plan, folder) as session:
                     sent = upload_accumulator(session) if plan.sends_shards else None
                     try:
-                        job = _job(plan, work, token)
+                        job = _job(plan, work, token, getattr(commit, "owner", ""))
                         results = _run_job(session, plan, job, reporter, sent)
                     finally:
                         if isinstance(commit, UploadCommit) and sent is not None:
@@ -88,7 +88,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
             raise
 
 
-def _job(plan: SparkPlan, work: Path, token: str) -> Job:
+def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
     return Job(
         inputs=plan.inputs,
         splits=plan.splits,
@@ -108,6 +108,7 @@ def _job(plan: SparkPlan, work: Path, token: str) -> Job:
         memory_bytes=plan.memory.task_bytes,
         versions=versions_here(),
         key_end=plan.target.key_end,
+        owner=owner,
     )
 
 

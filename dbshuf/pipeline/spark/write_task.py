@@ -121,7 +121,7 @@ def _output(job: Job, part: int, name: str) -> _Output:
         return SortedFile(path, job.shape.schema)
     target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
     if isinstance(target.path, RemotePath):
-        return UploadedShard(target, shard_names(job.partitions, target.format)[part])
+        return UploadedShard(target, shard_names(job.partitions, target.format)[part], job.owner)
     return _Shard(path, target)
 
 
@@ -131,8 +131,8 @@ class UploadedShard:
     token  what the driver has it by; after `finish`
     """
 
-    def __init__(self, target: Target, name: str) -> None:
-        self._place = RemotePart(target, name)
+    def __init__(self, target: Target, name: str, owner: str) -> None:
+        self._place = RemotePart(target, name, owner)
         self._sink = FileSink(target, self._place)
 
     @property

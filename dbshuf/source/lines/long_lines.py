@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dbshuf.base.block_io import U8
 from dbshuf.base.line_batch import Arena
 from dbshuf.base.workers import Stopped
 from dbshuf.units import MIB
+
+_MOVED_BYTES = 16 * MIB  # of a line that moves to a larger arena; there twice for a moment
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class LongArena:
         self._arena: Arena | None = None
         self._changed = threading.Condition()
         self._is_taken = self._is_stopped = False
+        self._kept_bytes = 0
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Arena]:
@@ -59,10 +63,28 @@ class LongArena:
         try:
             yield self._mapped()
         finally:
-            self._empty()
+            if not self._kept_bytes:
+                self._empty()
             with self._changed:
                 self._is_taken = False
                 self._changed.notify_all()
+
+    def keep(self, size: int) -> None:
+        """Leave the first `size` bytes where they are, until `grow`; for who has the arena."""
+        self._kept_bytes = size
+
+    def grow(self, size: int) -> U8:
+        """Promise `size` bytes from now on, and return those that begin with what was kept."""
+        old, kept = self._pages, self._kept_bytes
+        self._size, self._pages, self._arena, self._kept_bytes = size, None, None, 0
+        buffer = self._mapped().buffer
+        for begin in range(0, kept, _MOVED_BYTES):
+            assert old is not None
+            end = min(begin + _MOVED_BYTES, kept)
+            buffer.data[begin:end] = memoryview(old)[begin:end]
+            if hasattr(mmap, "MADV_DONTNEED"):
+                old.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+        return buffer
 
     def stop(self) -> None:
         """Turn away everyone who waits, or comes later."""

@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,6 +39,21 @@ _MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` gra
 _CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
 
 
+@dataclass
+class Pause:
+    """How a run gets on where a line of a pipe is too long for it: all workers leave, and one goes
+    on, which has more room.
+
+    longest_bytes  of a line that fits then
+    spare_bytes    then; see Layout
+    source         whose workers have left; None: no line was too long
+    """
+
+    longest_bytes: int
+    spare_bytes: int
+    source: "LineSource | None" = None
+
+
 class LineSource:
     """All lines of all inputs, as batches; `batches` runs in several threads at once."""
 
@@ -50,12 +66,14 @@ class LineSource:
         layout: Layout,
         limit: LineLimit,
         part: Part | None = None,
+        pause: Pause | None = None,
     ) -> None:
         """Prepare to read; memory is in use already, so nothing is made for each input.
 
         inputs         all of the run, in their order
         header_bytes   left out at the front of each
         part           of the one input, which is a plain file; None: all of all
+        pause          taken rather than LineTooLong, where it gives more room
         """
         self._inputs = inputs
         self._terminator = terminator
@@ -79,6 +97,8 @@ class LineSource:
         range_bytes = _range_bytes(self._room)
         self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes, part)
         self._is_stopped = False
+        self._pause = pause
+        self._waiting: Stream | None = None  # whose line is in the arena for long ones, for `go_on`
         self._known: Spans | None = None
         self._sizes = header_bytes, range_bytes, carry_bytes
         self.ended: dict[int, int] = {}  # of streams: the id of the first line, and behind the last
@@ -181,6 +201,8 @@ class LineSource:
             while True:
                 if self._is_stopped:
                     raise Stopped
+                if self._waiting is not None:
+                    return None
                 work = self._take_stream() or next(self._work, None)
                 if work is not None or not self._open:
                     return work
@@ -191,6 +213,8 @@ class LineSource:
 
         Those begun come first, so that no more are open than there are workers.
         """
+        if self._waiting is not None:
+            return None
         stream = self._idle.popleft() if self._idle else next(self._unopened, None)
         if stream is not None:
             self._open.add(stream)
@@ -244,12 +268,38 @@ class LineSource:
     def _long_stream_line(self, stream: Stream) -> Iterator[LineBatch]:
         """Lines of a stream whose first one is longer than a worker's arena."""
         with self._long.taken() as larger:
-            filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            filled = None
+            if self._waiting is None:  # else another's line is there
+                filled = stream.fill_long(larger, self._long_room + ALIGN, self._terminator)
+            if filled is None and self._takes_pause(stream):
+                return
             if filled is None:
                 length = stream.length_to_end(self._terminator)
                 raise self._too_long(stream.input, stream.position, length)
             region = [(0, origin_of(stream.input.ordinal, filled.position, 0))]
             yield from self._split(larger, region, filled.end)
+
+    def _takes_pause(self, stream: Stream) -> bool:
+        """Have all workers leave, if that gives a line more room than it has here."""
+        with self._changed:
+            more = self._pause
+            if more is None or self._waiting or round_up(more.longest_bytes) <= self._long_room:
+                return False
+            self._waiting, more.source = stream, self
+            self._long.keep(stream.carried_bytes)
+            self._changed.notify_all()
+        return True
+
+    def go_on(self) -> None:
+        """Let one worker read on with the room that a pause gives."""
+        assert self._pause is not None
+        assert self._waiting is not None
+        self._long_room = round_up(self._pause.longest_bytes)
+        self._waiting.carry_in(self._long.grow(self._long_room + 2 * ALIGN))
+        with self._changed:
+            self._idle.remove(self._waiting)
+            self._idle.appendleft(self._waiting)  # the arena is for others after it
+            self._waiting = None
 
     def _long_sizes(self) -> list[int]:
         """Sizes in which to look for the end of a long line: doubling up to the most."""

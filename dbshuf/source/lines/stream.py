@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dbshuf.base.block_io import U8
 from dbshuf.base.key import POSITION_LIMIT
 from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputBeyondBounds
@@ -85,6 +86,10 @@ class Stream:
             self._carry = arena.buffer[:end]
             return None
         return self._hand_over(arena, 0, last + 1, end)
+
+    def carry_in(self, buffer: U8) -> None:
+        """Know that what was read of a line has moved to the front of a buffer."""
+        self._carry = buffer[: len(self._carry)]
 
     def length_to_end(self, terminator: bytes) -> int:
         """Return the length of the line of which some was read, reading on to its end."""

@@ -18,6 +18,9 @@ from dbshuf.errors import InputBroken, LineTooLong, NotUtf8, SchemaMismatch
 _SHOWN_FIELDS = 5
 _INT32_BITS = 32
 
+# Types that pyarrow can name, but has no arrays of (26.0.1).
+_WITHOUT_ARRAYS = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
+
 
 def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
     """Return the columns of an input with plain types.
@@ -241,6 +244,8 @@ def plain_type(kind: Any) -> Any:
         return pa.list_(plain_type(kind.value_type))
     elif types.is_struct(kind):
         return pa.struct([(field.name, plain_type(field.type)) for field in kind])
+    elif kind.id in _WITHOUT_ARRAYS:
+        raise TypeError
     elif not (types.is_string(kind) or types.is_binary(kind) or types.is_null(kind)):
         _ = kind.bit_width  # unions and the like have none
     if (types.is_fixed_size_list(kind) or types.is_map(kind)) and plain != kind:
@@ -302,6 +307,9 @@ def _can_cast(kind: Any) -> bool:
     types = pa.types
     is_hard = types.is_list_view(kind) or types.is_large_list_view(kind)
     is_hard = is_hard or types.is_run_end_encoded(kind) or isinstance(kind, pa.BaseExtensionType)
+    if types.is_dictionary(kind):  # of which it decodes no views and nothing nested
+        value = kind.value_type
+        is_hard = types.is_nested(value) or plain_type(value) != value
     return not is_hard and all(map(_can_cast, _children(kind)))
 
 

@@ -102,13 +102,16 @@ def _looser(one: Any, other: Any) -> Any:
 
 
 def _is_decoded(kind: Any) -> bool:
-    """Whether a type has a part that is written with plain values: runs of equal ones."""
+    """Whether a type has a part that is written with plain values.
+
+    Those are runs of equal values, and dictionaries of nested ones, which pyarrow does not number.
+    """
     if isinstance(kind, pa.BaseExtensionType):
         return _is_decoded(kind.storage_type)
     if pa.types.is_run_end_encoded(kind):
         return True
     if pa.types.is_dictionary(kind):
-        return _is_decoded(kind.value_type)
+        return pa.types.is_nested(kind.value_type) or _is_decoded(kind.value_type)
     return pa.types.is_nested(kind) and any(_is_decoded(one.type) for one in fields_of(kind))
 
 

@@ -17,7 +17,7 @@ from dbshuf.errors import LineTooLong
 from dbshuf.source.byte_reader import ByteReader
 from dbshuf.source.head import fronts
 from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
-from dbshuf.source.schema.plain import narrowest, own_slice
+from dbshuf.source.schema.plain import narrowest, own_slice, plain_schema
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.units import MIB, human
 
@@ -156,6 +156,7 @@ def _look(source: Input) -> tuple[pa.Schema, int]:
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
         return reader.schema, int(reader.count_rows())
     schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema
+    plain_schema(told_apart(schema), source.name)  # of other types no batch can be looked at
     return schema, sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
 
 

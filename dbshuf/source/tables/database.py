@@ -224,7 +224,7 @@ def _profile(database: Database, table: str, log_state: object) -> Profile:
 def _log_state(database: Database) -> object:
     """Return what changes when someone writes to the log beside the file."""
     try:
-        status = os.stat(database.source.name + database.log_suffix)
+        status = os.stat(database.source.file + database.log_suffix)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

@@ -58,7 +58,7 @@ class DuckDatabase(Database):
 
     def connect(self) -> Connection:
         return duckdb.connect(
-            self.source.name,
+            self.source.file,
             read_only=True,
             config={
                 "memory_limit": f"{MEMORY_BYTES}B",

@@ -78,8 +78,8 @@ class SqliteDatabase(Database):
     log_suffix: ClassVar = "-wal"
 
     def connect(self) -> Connection:
-        open_raw(self.source.name).close()  # SQLite would not say why
-        name = quote(os.fsencode(os.path.abspath(self.source.name)))
+        open_raw(self.source.file).close()  # SQLite would not say why
+        name = quote(os.fsencode(os.path.abspath(self.source.file)))
         return sqlite3.connect(
             f"file:{name}?mode=ro",
             timeout=_PATIENCE_S,

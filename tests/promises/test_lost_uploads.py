@@ -1,0 +1,51 @@
+"""What a run that was killed has sent to a bucket: removed by `clean`, or by the next run."""
+
+import threading
+
+import pytest
+from fault_proxy import fault_proxy
+
+from dbshuf import errors
+
+
+@pytest.mark.parametrize(("make", "by"), [("moto", "clean"), ("seaweed", "rerun")])
+def test_what_a_killed_run_sent_is_removed_and_nothing_else(
+    make, by, *, request, new_bucket, start, cli, corpus, monkeypatch, wait_for
+):
+    """By `clean` or the next run to that place; no run's at work, nor another tool's of its key."""
+    bucket = new_bucket(request.getfixturevalue(make))
+    other = {"Bucket": bucket.name, "Key": "out/part-00001-of-00003.txt"}
+    bucket.client.create_multipart_upload(**other)
+    out, go_on = f"{bucket.url}/out", threading.Event()
+    run = ("shuffle", corpus("in.txt", b"a line\n" * 9000), "-o", out, "--shards", "3")
+    with fault_proxy(bucket.server.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        held = proxy.add(
+            meets=lambda one: "partNumber" in one.path, before=lambda _: go_on.wait(30)
+        )
+        child = start(*run)
+        wait_for(lambda: held.met, "a part on its way")
+        alive = cli("clean", out)
+        assert alive.code == 0, alive.err
+        assert alive.out.count(f"in use, of process {child.pid} on".encode()) >= 1
+        assert b"left behind" not in alive.out
+        assert len(bucket.uploads()) > 2
+        child.kill()
+        child.wait(30)
+        go_on.set()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.server.url)
+    dry = cli("clean", "--dry-run", out)
+    assert dry.out.count(b"left behind") == alive.out.count(b"in use")
+    assert len(bucket.uploads()) > 2
+    if by == "clean":
+        assert cli("clean", out).out == dry.out.replace(b"would be removed", b"removed")
+    else:
+        assert "that killed runs left in" in cli(*run).err
+    assert bucket.uploads() == [other["Key"]]
+    assert cli("clean", out).out == b""
+
+
+def test_clean_says_where_no_upload_can_be_left(clean_settings, cli):
+    """In gs:// they go by themselves; nothing is written to a web server."""
+    assert "goes in a week" in cli("clean", "gs://bucket/out/").err
+    assert cli("clean", "https://host/out/").code == errors.UsageError.exit_code

@@ -1,5 +1,7 @@
 """128 bits for a row: equal for equal rows however they are held, and different for others."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +18,7 @@ from dbshuf.base.row_hash import (
 )
 from dbshuf.pipeline.verify.forms import ids_of_rows
 
-SIZES = [*range(26), 63, 64, 65, 500, 2046, 2047, 2048, 2049, 5000]
+SIZES = [*range(42), 63, 64, 65, 500, 2047, 2048, 2049, 4095, 4096, 4097, 5000]
 WORDS = [bytes((7 * at + size) % 251 + 1 for at in range(size)) for size in SIZES]
 TEXTS = [word.replace(b"\n", b"x") for word in WORDS]
 
@@ -29,8 +31,11 @@ def of_texts(texts):
     return pairs(hash_lines(lines_in(memoryview(b"".join(t + b"\n" for t in texts)), b"\n")))
 
 
-def test_a_line_has_one_hash_wherever_it_stands():
-    """In a buffer, alone, as text to write, as a column of text or bytes, sliced or not."""
+def test_a_line_has_one_hash_wherever_it_stands(monkeypatch):
+    """In a buffer, alone, as text to write, as a column of text or bytes, sliced or not.
+
+    Also where rows are hashed in other portions.
+    """
     alone = [of_texts([text])[0] for text in TEXTS]
     assert of_texts(TEXTS) == alone
     assert of_texts(TEXTS[::-1]) == alone[::-1]
@@ -41,6 +46,9 @@ def test_a_line_has_one_hash_wherever_it_stands():
     ends = np.cumsum([0, *(len(one) + 1 for one in TEXTS)]).astype(np.int32)
     batch = LineBatch(np.frombuffer(text, np.uint8), ends, ((0, 0),), kept=np.array([3, 9]))
     assert pairs(hash_lines(lines_of(batch))) == [alone[3], alone[9]]
+    monkeypatch.setattr(row_hash, "_MATRIX_BYTES", 4096)
+    monkeypatch.setattr(row_hash, "_BLOCK_ROWS", 150)
+    assert of_texts(TEXTS * 4) == alone * 4
 
 
 def test_a_slice_of_lines_has_the_lines_and_ids_of_its_rows():
@@ -67,7 +75,7 @@ def of_batch(batch):
 
 
 def test_every_bit_of_a_row_counts():
-    for size in (1, 7, 8, 9, 31, 2100):
+    for size in (1, 3, 7, 8, 9, 31, 45, 2100):
         row = bytes(size)
         changed = [
             row[:at] + bytes([1 << bit]) + row[at + 1 :] for at in range(size) for bit in (0, 7)
@@ -76,6 +84,24 @@ def test_every_bit_of_a_row_counts():
         found = set(pairs(hash_rows(pa.record_batch([values], ["a"]))))
         assert len(found) == len(changed) + 1
         assert len({high for high, _ in found}) == len({low for _, low in found}) == len(found)
+
+
+def test_rows_that_are_almost_alike_have_other_hashes_in_both_lanes():
+    """Two bits that are set, words that changed places, and zeros at the end."""
+    rows = {bytes(size) for size in range(4200)}
+    for size in (3, 8, 14, 33, 90, 2500):
+        places = range(0, size, size // 30 + 1)
+        for first, last in itertools.combinations(places, 2):
+            for one, other in itertools.product((1, 128), repeat=2):
+                row = bytearray(size)
+                row[first], row[last] = one, other
+                rows.add(bytes(row))
+    words = (b"aaaa", b"aaab", b"aaba", b"baaa", b"cccccccc")
+    rows |= {b"".join(chosen) for chosen in itertools.permutations(words * 2, 5)}
+    found = pairs(hash_rows(pa.record_batch([pa.array(list(rows), pa.binary())], ["a"])))
+    for lane in zip(*found, strict=True):
+        assert len(set(lane)) == len(rows)
+        assert 0 not in lane  # which a sum does not count
 
 
 def test_a_sum_tells_when_two_rows_swap_a_part():

@@ -35,8 +35,8 @@ from dbshuf.units import MIB
 
 # Hashed at a time, whatever is read at a time: rows, and of typed ones their text, or their values
 # as another type. A row takes up to 100 bytes meanwhile: hashes, ids, places, and spare lanes.
-_STEP_BYTES, _STEP_ROWS = MIB, 1 << 16
-HASHING_BYTES = 100 * _STEP_ROWS + 2 * _STEP_BYTES
+_STEP_BYTES, _STEP_ROWS = 2 * MIB, 1 << 16
+HASHING_BYTES = 100 * _STEP_ROWS + 2 * _STEP_BYTES + MIB
 
 Rows = LineBatch | RowBatch
 Hashed = Callable[[Rows], tuple[Hashes, U64]]  # rows, or some of them -> their hashes and ids

@@ -82,7 +82,8 @@ class RowsVerified:
     @property
     def is_same(self) -> bool:
         """Whether nothing differs."""
-        return self.sum_in == self.sum_out and self.missing == 0 and self.order in (None, "same")
+        is_equal = self.sum_in == self.sum_out and self.missing == 0 and self.added == 0
+        return is_equal and self.order in (None, "same")
 
     @property
     def verdict(self) -> str:

@@ -1,6 +1,7 @@
 """Inputs against outputs: what differs is found, and nothing where all is well."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import gzip
 import random
@@ -74,6 +75,7 @@ def test_one_row_in_200_000_is_found_with_its_place(big, tmp_path, what, missing
     begin, end = at(text, 1234)
     found = failure(big / "in", tmp_path / "bad.txt", show_rows=True)
     assert (found.missing, found.added) == (missing, added)
+    assert not dataclasses.replace(found, sum_out=found.sum_in).is_same
     row = text[begin : end - 1].decode()
     if missing:
         (place,) = found.first_missing

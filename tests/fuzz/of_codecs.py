@@ -15,7 +15,7 @@ from dbshuf.errors import InputBroken
 from dbshuf.source.compression.codecs import codec_of
 from dbshuf.source.compression.readers import Decompressor, _Input, _Wide
 
-_WINDOW = 1 << 27
+_WINDOW = 1 << 31
 _PIECES = [b"a", b"line\n", b"\n", b"0123456789" * 9, b"x" * 300, b"\xff\x00", b"{}\n" * 40]
 _TEXTS = [joined(random.Random(seed), _PIECES, 12) for seed in range(24)]
 _TOKENS = {
@@ -142,7 +142,9 @@ def _checked(codec: str):
         reader = Decompressor(io.BytesIO(data), codec, "in")
         try:
             found = _read(reader, size)
-        except InputBroken:
+        except InputBroken as error:
+            if "window" in error.hint:  # of a frame behind the first one, above 128 MiB
+                return False
             found = None
         finally:
             reader.close()

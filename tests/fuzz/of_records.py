@@ -84,8 +84,7 @@ def _check_manifest(data: bytes) -> bool:
         found = Manifest.parse(data, "in")
     except ManifestInvalid:
         return False
-    json.dumps(found.options)
-    assert isinstance(found, Manifest)
+    assert all(f"{one.bytes:,} {one.rows:,}" and os.fsencode(one.name) for one in found.outputs)
     return True
 
 

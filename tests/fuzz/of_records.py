@@ -1,7 +1,6 @@
 """Damaged journals and manifests, and first bytes of any kind."""
 
 import hashlib
-import json
 import os
 import random
 from pathlib import Path

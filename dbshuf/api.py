@@ -7,6 +7,7 @@ report   how well an output is shuffled, as a page
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from dbshuf.api_options import (
     ArrangedOptions,
     ExportOptions,
+    IngestOptions,
     QueryOptions,
     ReportOptions,
     ShuffleOptions,
@@ -25,7 +27,8 @@ from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import REPEATED, Names, Options, names_of
-from dbshuf.pipeline.ingest import ingest
+from dbshuf.pipeline.ingest import IngestResult
+from dbshuf.pipeline.ingest import ingest as add_to_store
 from dbshuf.pipeline.query import answered, plan_answer
 from dbshuf.pipeline.shuffle import Result, planned, planned_here, run
 from dbshuf.pipeline.stream import (
@@ -107,6 +110,41 @@ def export(
     return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
 
 
+def ingest(
+    store: str | os.PathLike[str],
+    inputs: Names,
+    *,
+    memory: str | int | None = None,
+    threads: int | None = None,
+    pack: bool = False,
+    engine: str | None = None,
+    progress: Progress = NO_PROGRESS,
+    **options: Unpack[IngestOptions],
+) -> IngestResult:
+    """Add inputs to a store, as `dbshuf ingest` does; it is made if it does not exist.
+
+    inputs    files, globs, directories; one or several. The store itself is left out
+    memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of what
+              the machine or its cgroup has
+    threads   that pack rows; default: the cores that this process may use
+    pack      whether the text of lines is packed: less than half of the size, for twice the CPU
+              time. What has columns is packed always
+    engine    "duckdb" or "sqlite": of a new store; default: SQLite if its name ends in .sqlite,
+              .sqlite3 or .db, else DuckDB
+    options   as on the command line, see IngestOptions; they must be those that the store was
+              made with. DuckDB may spill in temp_dir; default: beside the store. With
+              schema="union" a new store takes the columns of all inputs; into one that is there
+              go inputs whose columns it holds, null where one is missing
+    Returns   what became of each input
+    Raises    DbshufError; then the inputs before the one that it names are in the store,
+              whole, and of that one and those behind it nothing
+    """
+    _check_known("ingest", options, IngestOptions)
+    chosen = _options(inputs, {**options, "memory": memory, "threads": threads})
+    asked = Options(**chosen, store=os.fspath(store))
+    return add_to_store(asked, pack=pack, engine=engine, progress=progress)
+
+
 def query(
     inputs: Names,
     sql: str,
@@ -125,9 +163,7 @@ def query(
               early ends it and removes all temporary data
     Raises    DbshufError, here or while it is read
     """
-    unknown = set(options) - set(QueryOptions.__annotations__)
-    if unknown:
-        raise UsageError(f"query takes no `{sorted(unknown)[0]}`")
+    _check_known("query", options, QueryOptions)
     chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
@@ -162,9 +198,7 @@ def report(
     Returns   p-values by the name of what was tested, and what was read
     Raises    DbshufError, ExtraMissing where the extra `report` is not installed
     """
-    unknown = set(options) - set(ReportOptions.__annotations__)
-    if unknown:
-        raise UsageError(f"report takes no `{sorted(unknown)[0]}`")
+    _check_known("report", options, ReportOptions)
     from dbshuf.reporting.report import ReportOptions as Asked
     from dbshuf.reporting.report import make_report
 
@@ -225,10 +259,7 @@ def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream
     drop_last         leave out the last rows, so that every rank gets as many full batches
     """
     sharing = {name: options.pop(name) for name in _SHARING if name in options}
-    plain = ("memory", "seed", "strategy", "threads")
-    unknown = set(options) - set(StreamOptions.__annotations__) - set(plain)
-    if unknown:
-        raise UsageError(f"stream takes no `{sorted(unknown)[0]}`")
+    _check_known("stream", options, StreamOptions, "memory", "seed", "strategy", "threads")
     chosen = _options(inputs, options)
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
@@ -267,9 +298,7 @@ def verify(
     Raises     VerifyFailed where something differs, with what was found as its `result`;
                DbshufError where something cannot be read
     """
-    unknown = set(options) - set(VerifyOptions.__annotations__)
-    if unknown:
-        raise UsageError(f"verify takes no `{sorted(unknown)[0]}`")
+    _check_known("verify", options, VerifyOptions)
     others: dict[str, Any] = {**options}
     if order and seed is None:
         told = manifest_of(os.fspath(output), _path_of(manifest))
@@ -337,6 +366,13 @@ def _shuffled(options: Options, progress: Progress) -> Result:
     more = options.more_outputs
     remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
     return run(planned(options, progress), progress)
+
+
+def _check_known(function: str, given: Iterable[str], kind: type, *named: str) -> None:
+    """Raise UsageError for a keyword that is none of a function's options."""
+    unknown = set(given) - set(kind.__annotations__) - set(named)
+    if unknown:
+        raise UsageError(f"{function} takes no `{sorted(unknown)[0]}`")
 
 
 def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:

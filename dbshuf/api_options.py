@@ -20,12 +20,17 @@ class InputOptions(TypedDict, total=False):
     hive: bool | None
 
 
-class QueryOptions(InputOptions, total=False):
+class IngestOptions(InputOptions, total=False):
+    """Options of `ingest` beyond those it names; as on the command line."""
+
+    binary: bool
+    temp_dir: str | os.PathLike[str] | None
+
+
+class QueryOptions(IngestOptions, total=False):
     """Options of `query` beyond those it names; as on the command line."""
 
     allow_files: Sequence[str]
-    binary: bool
-    temp_dir: str | os.PathLike[str] | None
 
 
 class SqlOptions(TypedDict, total=False):
@@ -119,11 +124,9 @@ class ExportOptions(
     temp_dir: str | os.PathLike[str] | None
 
 
-class ReportOptions(InputOptions, total=False):
+class ReportOptions(IngestOptions, total=False):
     """Options of `report` beyond those it names; as on the command line."""
 
     where: str | None
     select: str | None
     format: str | None
-    binary: bool
-    temp_dir: str | os.PathLike[str] | None

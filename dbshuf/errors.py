@@ -163,6 +163,11 @@ class CheckFailed(DbshufError):
 
     exit_code = 18
 
+    def __init__(
+        self, message: str, *, hint: str = "this is a bug in dbshuf or a fault of the machine"
+    ) -> None:
+        super().__init__(message, hint=hint)
+
 
 class QueryInvalid(DbshufError):
     """An SQL text is wrong, or asks for what is not allowed there."""

@@ -87,6 +87,37 @@ class Options:
 
 def check_options(options: Options) -> None:
     """Raise UsageError for a value that no input could make right."""
+    _check_all_texts(options)
+    if options.strategy not in (*STRATEGIES, *ALIASES):
+        raise UsageError(
+            f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
+        )
+    check_engine(options.engine)
+    if options.engine != "duckdb" and options.strategy != "auto":
+        raise UsageError(
+            f"--strategy {options.strategy} is one of DuckDB's, and --engine is {options.engine}",
+            hint="leave out one of the two",
+        )
+    check_spark_options(options)
+    check_schema_option(options.schema)
+    check_numbers(options)
+    _check_output_names(options)
+    _check_manifest_option(options)
+    _check_places(options)
+
+
+def check_rules(*rules: tuple[bool, str] | tuple[bool, str, str]) -> None:
+    """Raise UsageError for the first rule that is broken.
+
+    rules  whether it is, the message, and the hint; without one the two exclude each other
+    """
+    for is_broken, message, *hint in rules:
+        if is_broken:
+            raise UsageError(message, hint=hint[0] if hint else "leave out one of the two")
+
+
+def _check_all_texts(options: Options) -> None:
+    """Raise UsageError for a text that is no UTF-8."""
     texts = ("seed", "where", "select", "table", "format", "strategy", "engine", "compression")
     names = [*texts, "split", "split_seed", "split_by", "per", "stratify", "number", "weight"]
     names += ["group", "within", "spread"]
@@ -102,18 +133,10 @@ def check_options(options: Options) -> None:
     ):
         for text in texts_of:
             check_texts(**{option: text})
-    if options.strategy not in (*STRATEGIES, *ALIASES):
-        raise UsageError(
-            f"--strategy `{options.strategy}` is unknown", hint=f"one of {', '.join(STRATEGIES)}"
-        )
-    check_engine(options.engine)
-    if options.engine != "duckdb" and options.strategy != "auto":
-        raise UsageError(
-            f"--strategy {options.strategy} is one of DuckDB's, and --engine is {options.engine}",
-            hint="leave out one of the two",
-        )
-    check_spark_options(options)
-    check_schema_option(options.schema)
+
+
+def check_numbers(options: Options) -> None:
+    """Raise UsageError for a count under its least."""
     for name, value, least in (
         ("--threads", options.threads, 1),
         ("--header", options.header, 0),
@@ -126,40 +149,47 @@ def check_options(options: Options) -> None:
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} {value} must be at least {least}")
-    if options.output == "":
-        raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
-    _check_output_names(options)
-    _check_manifest_option(options)
-    cuts = [options.shards, options.shard_bytes, options.shard_rows]
-    if sum(cut is not None for cut in cuts) > 1:
-        raise UsageError("--shards, --shard-bytes and --shard-rows exclude each other")
-    if options.shards is not None and options.shards > 99_999:
-        raise UsageError(f"--shards {options.shards:,} is over 99,999")
-    if options.split is None and (options.split_seed is not None or options.split_by is not None):
-        raise UsageError("--split-seed and --split-by are for --split, and there is none")
-    if options.split is not None and options.output in (None, "-"):
-        raise UsageError("splits need a file or a directory", hint="name one with -o PATH")
-    _check_folder_options(options)
 
 
-def _check_folder_options(options: Options) -> None:
-    """Raise UsageError where folders are asked for and none is named, or the reverse."""
+def _check_places(options: Options) -> None:
+    """Raise UsageError where an output is asked for in a way that its name does not allow."""
     cuts = [options.shards, options.shard_bytes, options.shard_rows]
-    is_cut = any(cut is not None for cut in cuts)
-    has_folders = options.split is not None or options.epochs is not None
-    if str(options.output).endswith("/") and not (is_cut or has_folders or options.partition_by):
-        raise UsageError(
+    count = sum(cut is not None for cut in cuts)
+    is_stdout = options.output in (None, "-")
+    has_split, by_split = options.split is not None, (options.split_seed, options.split_by)
+    has_folders = has_split or options.epochs is not None or bool(options.partition_by)
+    is_folder = str(options.output).endswith("/")
+    check_rules(
+        (count > 1, "--shards, --shard-bytes and --shard-rows exclude each other", ""),
+        ((options.shards or 0) > 99_999, f"--shards {options.shards or 0:,} is over 99,999", ""),
+        (
+            not has_split and by_split != (None, None),
+            "--split-seed and --split-by are for --split, and there is none",
+            "",
+        ),
+        (
+            has_split and is_stdout,
+            "splits need a file or a directory",
+            "name one with -o PATH",
+        ),
+        (
+            is_folder and not (count or has_folders),
             f"-o {options.output} is a directory, and no shards were asked for",
-            hint="add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
-        )
-    if options.partition_by and options.output in (None, "-"):
-        raise UsageError("--partition-by makes folders of a directory", hint="name it with -o DIR")
-    if is_cut and options.output in (None, "-"):
-        raise UsageError("shards need a directory", hint="name one with -o DIR")
+            "add --shards N, --shard-rows N or --shard-bytes SIZE, or name a file",
+        ),
+        (
+            bool(options.partition_by) and is_stdout,
+            "--partition-by makes folders of a directory",
+            "name it with -o DIR",
+        ),
+        (bool(count) and is_stdout, "shards need a directory", "name one with -o DIR"),
+    )
 
 
 def _check_output_names(options: Options) -> None:
     """Raise UsageError for more outputs than there can be, OutputUnwritable for a URL."""
+    if options.output == "":
+        raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
     for one in (options.output, *options.more_outputs):
         check_output_name(one)
     if options.more_outputs and not options.paired:

@@ -24,7 +24,6 @@ from dbshuf.base.key import U64
 
 F64 = npt.NDArray[np.float64]
 
-EXPONENTIAL_VERSION = 1
 _BLOCK_ROWS = 8192  # what is made of them stays in the L2 cache
 _UNIT_BITS = 53
 _TABLE_BITS = 7  # of the significand, which choose the factor that brings it near 1

@@ -57,6 +57,7 @@ class Layout:
     sort_bytes    shared by the buckets that are being ordered, beside the buffers
     ahead_bytes   windows that may wait for the sink
     spare_bytes   while rows are read: for one long line, and what SQL makes of it
+    run_bytes     stored lines that a worker gathers for one run; 0: each piece is a run
     """
 
     base_bytes: int
@@ -71,6 +72,7 @@ class Layout:
     sort_bytes: int
     ahead_bytes: int
     spare_bytes: int = 0
+    run_bytes: int = 0
 
 
 def probe_layout() -> Layout:

@@ -1,7 +1,7 @@
 """A feed without the rows that an earlier run has given out: those up to a key."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from dbshuf.base.block_io import U8
 from dbshuf.base.key import mix_ids
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
+from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.errors import RunDiffers
 
 
@@ -22,21 +22,15 @@ class Given:
     rows: int
 
 
-class RestScan:
+class RestScan(ThroughScan):
     """Drops the rows that were given out as they are read, before anything is kept of them."""
 
     def __init__(self, feed: Scan, given: Given, words: tuple[int, int]) -> None:
         """Drop of the rows of `feed`; words are those of the seed, see `key.seed_words`."""
-        self._feed, self._given, self._words = feed, given, words
-        self.most_workers = feed.most_workers
-        self.stop, self.close = feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # a piece lacks rows here
+        super().__init__(feed)  # not in pieces, since one lacks rows here
+        self._given, self._words = given, words
         self._dropped_rows = 0
         self._lock = threading.Lock()
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         last = np.uint64(self._given.key)
@@ -62,7 +56,7 @@ class RestScan:
 
     def check(self) -> None:
         """As the feed's. Raises RunDiffers unless as many rows were dropped as were given out."""
-        self._feed.check()
+        super().check()
         if self._dropped_rows != self._given.rows:
             raise RunDiffers(
                 f"the state says that {self._given.rows:,} rows of these inputs were given out,"

@@ -1,7 +1,7 @@
 """What is noted of rows on their way: how many of each input, and the checksum of all."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.row_checksum import hashes_of_lines, hashes_of_rows, hashes_of_texts, sum_of
-from dbshuf.base.scan import Scan
+from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.base.window import Window
 from dbshuf.units import MIB
 
@@ -113,18 +113,12 @@ class ReadNotes:
         self.ordered.clear()
 
 
-class NotedScan:
+class NotedScan(ThroughScan):
     """A feed whose rows go into a checksum on their way to what orders them."""
 
     def __init__(self, feed: Scan, notes: ReadNotes) -> None:
-        self._feed, self._notes = feed, notes
-        self.most_workers = feed.most_workers
-        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = feed.is_in_pieces, feed.leave_out
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
+        super().__init__(feed, is_in_pieces=feed.is_in_pieces)
+        self._notes = notes
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):

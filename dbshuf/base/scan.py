@@ -1,6 +1,7 @@
 """What gives the rows of a run to the workers that order them."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from dbshuf.base.block_io import U8
@@ -38,3 +39,47 @@ class Scan(Protocol):
 
     def close(self) -> None:
         """Close the inputs."""
+
+
+class ThroughScan:
+    """A scan of what another yields: all but `batches` is that other's."""
+
+    def __init__(self, feed: Scan, *, is_in_pieces: bool = False) -> None:
+        self._feed = feed
+        self.most_workers, self.is_in_pieces = feed.most_workers, is_in_pieces
+
+    @property
+    def ended(self) -> Mapping[int, int]:
+        return self._feed.ended
+
+    def leave_out(self, known: Spans) -> None:
+        self._feed.leave_out(known)
+
+    def check(self) -> None:
+        self._feed.check()
+
+    def stop(self) -> None:
+        self._feed.stop()
+
+    def close(self) -> None:
+        self._feed.close()
+
+
+class InnerScan:
+    """A scan by one worker of what is within the run: no input is read, and none is open."""
+
+    most_workers, is_in_pieces = 1, False
+    ended: Mapping[int, int] = MappingProxyType({})
+    _is_stopped = False  # which `batches` looks at
+
+    def leave_out(self, known: Spans) -> None:
+        """Nothing is read here."""
+
+    def check(self) -> None:
+        """Nothing is read here."""
+
+    def stop(self) -> None:
+        self._is_stopped = True
+
+    def close(self) -> None:
+        """Nothing is open."""

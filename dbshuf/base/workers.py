@@ -7,7 +7,9 @@ granted in the order of turns, and the first error stops everything. The threads
 daemons so that a program can end with a stream half-read; see library.stream.
 """
 
+import contextlib
 import os
+import queue
 import threading
 import time
 from collections import defaultdict, deque
@@ -18,12 +20,22 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _SIGNAL_S = 0.5  # a signal just before a wait without an end would go unseen until its end
+_PATIENCE_S = 0.2  # between two looks at whether a run was stopped
 _STUCK_S = 2.0  # after an interrupt, how long a worker that reads is waited for
 _GONE_S, _LOOK_S = 0.5, 0.0005  # for the system to end a thread, and between two looks
 
 
 class Stopped(Exception):
     """The run is over; a worker that sees this just leaves."""
+
+
+def hand_over(ahead: queue.Queue[T], item: T, stop: threading.Event) -> None:
+    """Put an item in a queue as soon as there is room. Raises Stopped after `stop`."""
+    while not stop.is_set():
+        with contextlib.suppress(queue.Full):
+            ahead.put(item, timeout=_PATIENCE_S)
+            return
+    raise Stopped
 
 
 class Budget:
@@ -159,9 +171,7 @@ def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], N
         except BaseException as error:
             errors.append(error)
 
-    threads = [
-        threading.Thread(target=guarded, args=(number,), daemon=True) for number in range(count)
-    ]
+    threads = _threads(guarded, count)
     is_done = False
     try:
         for thread in threads:
@@ -177,6 +187,10 @@ def run_workers(count: int, work: Callable[[int], None], on_stop: Callable[[], N
     if errors:
         raise errors[0]
     _wait_until_gone(threads)
+
+
+def _threads(target: Callable[[int], None], count: int) -> list[threading.Thread]:
+    return [threading.Thread(target=target, args=(one,), daemon=True) for one in range(count)]
 
 
 def _wait_until_gone(threads: list[threading.Thread]) -> None:
@@ -214,8 +228,7 @@ def in_order(
     on_stop                  wakes workers that wait for something of their own
     """
     exchange = Exchange[T](turns, ahead_bytes)
-    pending = iter(range(turns))
-    lock = threading.Lock()
+    pending, lock = iter(range(turns)), threading.Lock()
 
     def loop(worker: int) -> None:
         try:
@@ -232,9 +245,7 @@ def in_order(
             exchange.stop(error)
             on_stop()
 
-    threads = [
-        threading.Thread(target=loop, args=(worker,), daemon=True) for worker in range(workers)
-    ]
+    threads = _threads(loop, workers)
     try:
         for thread in threads:
             thread.start()
@@ -242,9 +253,14 @@ def in_order(
     finally:
         exchange.stop()
         on_stop()
-        here = threading.current_thread()  # one of them, where it is what collects a stream
-        for thread in threads:
-            if thread.ident is not None and thread is not here:
-                thread.join()
-        if here not in threads:
-            _wait_until_gone(threads)
+        _join_others(threads)
+
+
+def _join_others(threads: list[threading.Thread]) -> None:
+    """Wait for the end of all threads but this one, which may be one that collects a stream."""
+    here = threading.current_thread()
+    for thread in threads:
+        if thread.ident is not None and thread is not here:
+            thread.join()
+    if here not in threads:
+        _wait_until_gone(threads)

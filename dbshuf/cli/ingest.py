@@ -10,6 +10,11 @@ from dbshuf.cli.summary import ingest_summary
 from dbshuf.cli.to_options import check_stdin
 from dbshuf.errors import UsageError
 
+_AS_GIVEN = (
+    *("store", "zero_terminated", "header", "binary", "input_format", "table", "schema"),
+    *("hive", "memory", "threads", "temp_dir"),
+)
+
 
 def ingest(given: IngestArguments) -> None:
     """Add the rows of the inputs to the database STORE, of DuckDB or SQLite, for any client.
@@ -20,31 +25,20 @@ def ingest(given: IngestArguments) -> None:
     if not inputs:
         raise UsageError("no inputs are named", hint="as in dbshuf ingest corpus.duckdb new/*.txt")
     check_stdin(tuple(inputs))
+    from dbshuf.options import Options
     from dbshuf.pipeline.ingest import ingest as run
     from dbshuf.plan.space import folders_written
 
     clear_leftovers(folders_written(given.store, given.temp_dir), quiet=given.quiet)
+    asked = Options(
+        inputs=tuple(inputs),
+        include=tuple(given.include or ()),
+        exclude=tuple(given.exclude or ()),
+        **{name: getattr(given, name) for name in _AS_GIVEN},
+    )
     reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     try:
-        result = run(
-            given.store,
-            inputs,
-            include=given.include or (),
-            exclude=given.exclude or (),
-            zero_terminated=given.zero_terminated,
-            header=given.header,
-            binary=given.binary,
-            input_format=given.input_format,
-            table=given.table,
-            schema=given.schema,
-            hive=given.hive,
-            memory=given.memory,
-            threads=given.threads,
-            temp_dir=given.temp_dir,
-            pack=given.pack,
-            engine=given.engine,
-            progress=reporter,
-        )
+        result = run(asked, pack=given.pack, engine=given.engine, progress=reporter)
     finally:
         reporter.close()
     if not given.quiet:

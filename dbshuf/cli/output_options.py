@@ -38,6 +38,14 @@ class Outputs:
     ] = None
 
 
+_COMPRESSION = value(
+    "--compression",
+    "NAME",
+    "Compress with NAME, a level after a colon: zstd:9.",
+    values=compressions,
+)
+
+
 @group
 class Files:
     """What the written files are like."""
@@ -55,15 +63,7 @@ class Files:
             formats,
         ),
     ] = None
-    compression: Annotated[
-        str | None,
-        value(
-            "--compression",
-            "NAME",
-            "Compress with NAME, a level after a colon: zstd:9.",
-            values=compressions,
-        ),
-    ] = None
+    compression: Annotated[str | None, _COMPRESSION] = None
     row_group_bytes: Annotated[
         str | None,
         value(
@@ -150,15 +150,7 @@ class Answers(Seed):
             answer_formats,
         ),
     ] = None
-    compression: Annotated[
-        str | None,
-        value(
-            "--compression",
-            "NAME",
-            "Compress with NAME, a level after a colon: zstd:9.",
-            values=compressions,
-        ),
-    ] = None
+    compression: Annotated[str | None, _COMPRESSION] = None
 
 
 @group

@@ -7,7 +7,7 @@ weights, is the order by keys with something before it. Engines need not know wh
 they store it beside the key, and order by both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,10 +18,10 @@ from dbshuf.base.block_io import U8
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
-from dbshuf.base.row_batch import RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
+from dbshuf.base.row_batch import RowBatch
+from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.order.engine import Order
-from dbshuf.query.relation import LineRelation, RowRelation
+from dbshuf.query.relation import AnyRelation
 
 Place = Callable[[int], str]  # the name of the place of a row of a batch, for messages
 
@@ -64,29 +64,22 @@ class Leads(Protocol):
 class LeadPlace:
     """What leads are told by, beside the rows.
 
-    words      of the seed of the order
-    lines, rows  make the relation of a batch
-    place      id -> the name of the row's place
+    words     of the seed of the order
+    relation  makes that of a batch
+    place     id -> the name of the row's place
     """
 
     words: tuple[int, int]
-    lines: LineRelation
-    rows: RowRelation
+    relation: AnyRelation
     place: Callable[[int], str]
 
 
-class LedScan:
+class LedScan(ThroughScan):
     """What a feed has, each row with its lead."""
 
     def __init__(self, feed: Scan, leads: Leads, given: LeadPlace) -> None:
-        self.most_workers = feed.most_workers
-        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = feed.is_in_pieces, feed.leave_out
-        self._feed, self._leads, self._given = feed, leads, given
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
+        super().__init__(feed, is_in_pieces=feed.is_in_pieces)
+        self._leads, self._given = leads, given
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = self._leads.evaluator()
@@ -99,12 +92,7 @@ class LedScan:
 
     def _led(self, evaluator: LeadEvaluator, batch: LineBatch | RowBatch) -> LineBatch | RowBatch:
         given = self._given
-        if isinstance(batch, RowBatch):
-            ids, relation = batch.ids, given.rows.of(batch)
-        else:
-            ids, relation = batch.ids(), given.lines.of(batch)
-            if batch.kept is not None:
-                ids, relation = ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+        ids, relation = given.relation.of(batch)
         if not len(ids):
             return replace(batch, leads=np.empty(0, np.uint64))
         keys = ids.copy()

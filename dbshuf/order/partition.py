@@ -38,6 +38,7 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
+from dbshuf.order.line_group import LineGroup
 from dbshuf.order.ranges import Cuts, KeyPartition, LeadPartition, Partition
 from dbshuf.order.run_format import (
     Bucket,
@@ -112,10 +113,13 @@ class PartitionOrder:
 
         def work(worker: int) -> None:
             tally, writer = Tally(), RunWriter(self._store, new_stage())
+            waiting = LineGroup(self._partition, writer, self._layout.run_bytes)
             for batch in feed.batches(self._buffers[worker][: self._layout.buffer_bytes]):
                 if self._seals is None:
                     cargo = keyed(batch, self._words, tally)
-                    if len(cargo.keys):
+                    if len(cargo.keys) and isinstance(cargo, LineCargo):
+                        waiting.add(cargo)
+                    elif len(cargo.keys):
                         self._partition.add(cargo, writer)
                 else:
                     counted, spans = Tally(), batch.spans
@@ -127,6 +131,7 @@ class PartitionOrder:
                 del batch, cargo
                 if stop.is_set():
                     raise Stopped
+            waiting.store()
             with lock:
                 self.read.merge(tally)
 

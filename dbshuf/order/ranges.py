@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dbshuf.base.block_io import ALIGN
 from dbshuf.base.key import U64
 from dbshuf.base.row_batch import I64
-from dbshuf.order.run_format import Cargo, Slice
+from dbshuf.order.run_format import Cargo, Slice, Slices
 from dbshuf.order.run_index import RunIndex, StoredRun
 from dbshuf.order.runs import RunWriter
 
@@ -63,17 +63,27 @@ class Partition(ABC):
 
         seal     let the run end with its index, and return what finds it again
         """
+        rows, sizes = self.arrange(cargo)
+        return self.store(cargo, rows, sizes, writer, seal=seal)
+
+    def arrange(self, cargo: Cargo) -> tuple[I64, I64]:
+        """Put rows in any order into a slice for each bucket; return the slices' rows and bytes."""
         parts = self.parts_of(cargo)
         rows = np.bincount(parts, minlength=self.count)
         row_ends = np.concatenate([[0], np.cumsum(rows)])
         order = np.argsort(parts, kind="stable")
         self.saw(cargo, order, row_ends)
-        sizes = cargo.arrange(order, row_ends)
+        return rows, cargo.arrange(order, row_ends)
+
+    def store(
+        self, slices: Slices, rows: I64, sizes: I64, writer: RunWriter, *, seal: bool = False
+    ) -> StoredRun | None:
+        """Store slices of so many rows and bytes as one run; else as `add`."""
         starts = np.concatenate([[0], np.cumsum(sizes)])
         index = RunIndex.of(starts, rows) if seal else None
         address = writer.begin(int(starts[-1]) + (0 if index is None else index.size_bytes))
         for bucket in np.flatnonzero(rows).tolist():
-            for part in cargo.parts(bucket):
+            for part in slices.parts(bucket):
                 writer.append(part)
                 if index is not None:
                     index.saw(bucket, part)

@@ -23,11 +23,19 @@ from dbshuf.base.row_batch import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import Window
 
 Index = npt.NDArray[np.integer]
+Column = npt.NDArray[np.generic]
 OrderOf = Callable[[U64, U64 | None], Index]  # the rows of keys, and leads, as these ascend
 _PAD = 64  # what Arrow aligns its buffers to
 
 
-class Cargo(Protocol):
+class Slices(Protocol):
+    """A run to be stored."""
+
+    def parts(self, number: int) -> Iterator[U8]:
+        """Yield the bytes of a slice; slices in their order, each once."""
+
+
+class Cargo(Slices, Protocol):
     """Rows to be stored.
 
     keys   uint64, shape (rows,)
@@ -42,9 +50,6 @@ class Cargo(Protocol):
 
         row_ends  slice i is the rows that order[row_ends[i] : row_ends[i + 1]] names
         """
-
-    def parts(self, number: int) -> Iterator[U8]:
-        """Yield the bytes of a slice; slices in their order, each once."""
 
 
 class LineCargo:
@@ -81,6 +86,16 @@ class LineCargo:
         sizes: I64 = np.diff(row_ends) * index_bytes + np.diff(self._text_ends[row_ends])
         return sizes
 
+    def gathered(self) -> "ArrangedLines":
+        """Return the lines as they were arranged, with their text; instead of `parts`."""
+        assert self._elements is not None
+        text = self._lines.take(arrow_numbers(self._elements)).buffers()[2]
+        columns: list[Column] = [self.keys, self._lengths]
+        if self.leads is not None:
+            columns.insert(1, self.leads)
+        ends = self._row_ends.tolist(), self._text_ends[self._row_ends].tolist()
+        return ArrangedLines(columns, np.frombuffer(text, np.uint8), *ends)
+
     def parts(self, number: int) -> Iterator[U8]:
         begin, end = self._row_ends[number], self._row_ends[number + 1]
         yield as_bytes(self.keys[begin:end])
@@ -102,6 +117,43 @@ class LineCargo:
             stop_at = min(end, self._to)
             yield self._text[self._at - self._from : stop_at - self._from]
             self._at = stop_at
+
+
+@dataclass(frozen=True)
+class ArrangedLines:
+    """Lines in slices, which need no other memory any more.
+
+    columns    keys, leads if rows have them, and lengths, each of shape (rows,)
+    text       of all lines, one after the other
+    row_ends   where slices begin and end in the columns; one value more than slices
+    text_ends  where they do in the text
+    """
+
+    columns: list[Column]
+    text: U8
+    row_ends: list[int]
+    text_ends: list[int]
+
+
+class JoinedLines:
+    """Several pieces of lines as one run; see Cargo."""
+
+    def __init__(self, pieces: list[ArrangedLines]) -> None:
+        self._pieces = pieces
+
+    def parts(self, number: int) -> Iterator[U8]:
+        """Yield the bytes of a slice: of all pieces each column, and the text."""
+        pieces = [
+            (piece, slice(piece.row_ends[number], piece.row_ends[number + 1]))
+            for piece in self._pieces
+        ]
+        for column in range(len(self._pieces[0].columns)):
+            values = [piece.columns[column][rows] for piece, rows in pieces]
+            yield as_bytes(np.concatenate(values))
+        ends = [piece.text_ends[number : number + 2] for piece in self._pieces]
+        yield np.concatenate(
+            [piece.text[at:end] for piece, (at, end) in zip(self._pieces, ends, strict=True)]
+        )
 
 
 class RowCargo:

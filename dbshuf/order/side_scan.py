@@ -1,30 +1,43 @@
-"""Records of rows that are read, stored in an order of their own while the rows are."""
+"""Records of the rows of a scan, stored in an order of their own while the rows are."""
 
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
-from dbshuf.base.spans import Spans
-from dbshuf.base.workers import Stopped, join_all
+from dbshuf.base.scan import InnerScan, Scan, ThroughScan
+from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.order.engine import Order
 
 _WAIT_S = 0.2  # between two looks at whether the run was stopped
 _AHEAD = 2  # batches of records that wait to be stored
 
 
-class SideScan:
+class TeeScan(ThroughScan):
+    """What a feed yields; batches made of it are stored beside, in an order of their own."""
+
+    def __init__(self, feed: Scan) -> None:
+        super().__init__(feed)  # not in pieces, since all rows are looked at
+        self._side = _SideScan()
+
+    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
+        """Have a thread store what is put while the rows are read. Raises what storing raises."""
+        return self._side.stored(records, self.stop)
+
+    def put(self, batch: RowBatch) -> None:
+        """Have a batch stored. Raises Stopped."""
+        self._side.put(batch)
+
+    def stop(self) -> None:
+        self._side.stop()
+        super().stop()
+
+
+class _SideScan(InnerScan):
     """Batches that others put, for the one thread that stores them."""
-
-    most_workers, is_in_pieces = 1, False
-    ended: Mapping[int, int] = MappingProxyType({})
-
-    def leave_out(self, known: Spans) -> None:
-        """Nothing is read here."""
 
     def __init__(self) -> None:
         self._ahead: queue.Queue[RowBatch | None] = queue.Queue(_AHEAD)
@@ -65,11 +78,7 @@ class SideScan:
 
     def put(self, batch: RowBatch | None) -> None:
         """Hand over a batch, or None: there are no more. Raises Stopped."""
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._ahead.put(batch, timeout=_WAIT_S)
-                return
-        raise Stopped
+        hand_over(self._ahead, batch, self._stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         while not self._stop.is_set():
@@ -80,11 +89,5 @@ class SideScan:
                 yield batch
         raise Stopped
 
-    def check(self) -> None:
-        """Nothing is read here."""
-
     def stop(self) -> None:
         self._stop.set()
-
-    def close(self) -> None:
-        """Nothing is open."""

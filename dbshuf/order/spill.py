@@ -21,7 +21,7 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.statements import quoted, statement
 from dbshuf.base.window import Window
-from dbshuf.base.workers import Stopped, join_all
+from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.errors import StrategyUnfit, TempSpaceShort
 from dbshuf.order.run_format import next_window
 from dbshuf.units import MIB, human
@@ -187,13 +187,7 @@ class _Rows:
             yield item
 
     def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._ahead.put(item, timeout=_WAIT_S)
-                return
-            except queue.Full:
-                continue
-        raise Stopped
+        hand_over(self._ahead, item, self._stop)
 
     def _work(self) -> None:
         try:

@@ -10,10 +10,9 @@ own, so any number of values and any number of rows of one value take no more me
 """
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +23,7 @@ from dbshuf.base.key import UNMIXED, ids_of
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
-from dbshuf.base.spans import Spans
+from dbshuf.base.scan import InnerScan, Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import CheckFailed
@@ -33,7 +31,7 @@ from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.order.sampled import line_batch
-from dbshuf.order.side_scan import SideScan
+from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.slots import COUNTS, Ranks, Slots, ValueCounts, check_ranks
 
 
@@ -68,7 +66,6 @@ class SpreadOrder:
             raise CheckFailed(
                 f"{before.rows:,} rows were read, and {self.read.rows:,} ordered a second time;"
                 " nothing was published",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
 
     def close(self) -> None:
@@ -93,26 +90,8 @@ class CountStore:
         self.order.close()
 
 
-class _CountingScan:
+class _CountingScan(TeeScan):
     """What a feed has, whose leads are counted beside."""
-
-    def __init__(self, feed: Scan) -> None:
-        self.most_workers = feed.most_workers
-        self.check, self.close = feed.check, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # all rows are counted
-        self._feed, self._side = feed, SideScan()
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
-
-    def stop(self) -> None:
-        self._side.stop()
-        self._feed.stop()
-
-    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
-        """Have a thread store the counts while the rows are read. Raises what storing raises."""
-        return self._side.stored(records, self.stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):
@@ -122,25 +101,18 @@ class _CountingScan:
                 rows = pa.RecordBatch.from_arrays(
                     [arrow_numbers(counts.astype(np.int64))], schema=COUNTS
                 )
-                self._side.put(RowBatch(rows, values))
+                self.put(RowBatch(rows, values))
             yield batch
             del batch
 
 
-class _SlottedScan:
+class _SlottedScan(InnerScan):
     """The rows of the first order, each with its slot as its lead; see base.Scan."""
-
-    most_workers, is_in_pieces = 1, False
-    ended: Mapping[int, int] = MappingProxyType({})
 
     def __init__(
         self, order: Order, slots: Slots, words: tuple[int, int], counts: ValueCounts
     ) -> None:
         self._order, self._slots, self._words, self._counts = order, slots, words, counts
-        self._is_stopped = False
-
-    def leave_out(self, known: Spans) -> None:
-        """Nothing is read here."""
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         windows, ranks_of = self._order.windows(), Ranks()
@@ -167,12 +139,3 @@ class _SlottedScan:
         finally:
             if isinstance(windows, Generator):
                 windows.close()
-
-    def check(self) -> None:
-        """Nothing is read here."""
-
-    def stop(self) -> None:
-        self._is_stopped = True
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -12,9 +12,8 @@ the first ranks, so a row is in it if its rank key is below an end that its valu
     engine -> windows -> part_of            which rows are written, or to which split
 """
 
-import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +32,9 @@ from dbshuf.errors import CheckFailed, MemoryTooSmall
 from dbshuf.order.engine import Order
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.order.side_scan import SideScan
+from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
-from dbshuf.query.relation import LineRelation, RowRelation, place_of
+from dbshuf.query.relation import AnyRelation, place_of
 from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
 from dbshuf.units import MIB, human
@@ -83,8 +82,7 @@ class Strata:
     def __init__(self, plan: StrataPlan) -> None:
         self._plan = plan
         self._words = seed_words(plan.rank_seed)
-        self._lines = LineRelation(plan.inputs, plan.query.columns, strict=False)
-        self._rows = RowRelation(plan.inputs, plan.query.columns)
+        self._relation = AnyRelation(plan.inputs, plan.query.columns)
         self._evaluator: RowKeyEvaluator | None = None
         self._table = ValueTable(0)
         self._ends: list[U64] = []
@@ -110,15 +108,11 @@ class Strata:
         if self._evaluator is None:
             self._evaluator = self._plan.query.evaluator()
         ids = ids_of(window.keys, self._plan.words)
-        if window.is_lines:
-            relation = self._lines.of_lines(window.lines, window.bounds, ids)
-        else:
-            relation = self._rows.of(RowBatch(window.batch, ids))
+        relation = self._relation.of_window(window, ids)
         numbers = self._table.find(self._hashes(self._evaluator, relation, ids))
         if len(numbers) and int(numbers.min()) < 0:
             raise CheckFailed(
                 f"{self._plan.option}: a row has another value than it had when it was read",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
         ranks = ids.copy()
         mix_ids(ranks, self._words)
@@ -134,12 +128,7 @@ class Strata:
 
     def values_of(self, evaluator: RowKeyEvaluator, batch: LineBatch | RowBatch) -> RowBatch:
         """Return the value of every row that is left of a batch. Raises QueryFailed."""
-        if isinstance(batch, RowBatch):
-            ids, relation = batch.ids, self._rows.of(batch)
-        else:
-            ids, relation = batch.ids(), self._lines.of(batch)
-            if batch.kept is not None:
-                ids, relation = ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+        ids, relation = self._relation.of(batch)
         values = self._hashes(evaluator, relation, ids).astype(np.uint64)
         return RowBatch(pa.RecordBatch.from_arrays([arrow_numbers(values)], schema=RECORDS), ids)
 
@@ -166,7 +155,6 @@ class Strata:
             raise CheckFailed(
                 f"{self._plan.option}: {int(counts.sum()):,} rows were counted, and"
                 f" {int(seen.sum()):,} ranked; nothing was published",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
         self._table, self._ends = table, ends
 
@@ -196,7 +184,7 @@ class StrataOrder:
         self._records = PartitionOrder(memory.layout, strata.rank_words, store, RECORDS)
 
     def fill(self, feed: Scan) -> None:
-        scan = _TeeScan(feed, self._strata, self._memory)
+        scan = _CountingScan(feed, self._strata, self._memory)
         with scan.stored(self._records):
             self._order.fill(scan)
         self.read = self._order.read
@@ -213,30 +201,15 @@ class StrataOrder:
         self._order.close()
 
 
-class _TeeScan:
+class _CountingScan(TeeScan):
     """What a feed has, whose values are counted and stored beside."""
 
     def __init__(self, feed: Scan, strata: Strata, memory: StrataMemory) -> None:
-        self.most_workers = feed.most_workers
-        self.check, self.close = feed.check, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # all rows are counted
+        super().__init__(feed)
         self.table = ValueTable(memory.most_values)
         self.counts: I64 = np.zeros(0, np.int64)
-        self._feed, self._strata, self._memory = feed, strata, memory
+        self._strata, self._memory = strata, memory
         self._lock = threading.Lock()
-        self._side = SideScan()
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
-
-    def stop(self) -> None:
-        self._side.stop()
-        self._feed.stop()
-
-    def stored(self, records: Order) -> contextlib.AbstractContextManager[None]:
-        """Have a thread store the values while the rows are read. Raises what storing raises."""
-        return self._side.stored(records, self.stop)
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         evaluator = self._strata.new_evaluator()
@@ -245,7 +218,7 @@ class _TeeScan:
                 values = self._strata.values_of(evaluator, batch)
                 if len(values.ids):
                     self._count(values.batch.column(0).to_numpy())
-                    self._side.put(values)
+                    self.put(values)
                 yield batch
                 del batch, values
         finally:

@@ -7,8 +7,7 @@ A draw is a counter, and its hash below the number of rows is the rank of the ro
 All draws may be more than fit in memory, so they are made anew for every group of ranks.
 """
 
-from collections.abc import Generator, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
@@ -17,8 +16,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids, seed_words
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
-from dbshuf.base.spans import Spans
+from dbshuf.base.scan import InnerScan, Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import UsageError
@@ -91,18 +89,11 @@ class DrawnOrder:
         self._second.close()
 
 
-class _Copies:
+class _Copies(InnerScan):
     """The rows that were drawn, as a feed; see base.Scan."""
-
-    most_workers, is_in_pieces = 1, False
-    ended: Mapping[int, int] = MappingProxyType({})
-
-    def leave_out(self, known: Spans) -> None:
-        """Nothing is read here."""
 
     def __init__(self, order: Order, draws: Draws) -> None:
         self._order, self._draws = order, draws
-        self._is_stopped = False
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         passed, windows = Tally(), self._order.windows()
@@ -140,15 +131,6 @@ class _Copies:
         ranks = np.concatenate([one for one, _ in found])
         order = np.argsort(ranks, kind="stable")
         return ranks.take(order), np.concatenate([one for _, one in found]).take(order)
-
-    def check(self) -> None:
-        """Nothing is read here."""
-
-    def stop(self) -> None:
-        self._is_stopped = True
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def _copied(window: Window, rows: I64, numbers: U64) -> Iterator[LineBatch | RowBatch]:

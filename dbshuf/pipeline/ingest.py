@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dbshuf.base.address_space import check_room
 from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
-from dbshuf.base.process_memory import default_memory_bytes, peak_resident_bytes, usable_cores
+from dbshuf.base.process_memory import peak_resident_bytes, usable_cores
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.errors import (
@@ -31,12 +31,11 @@ from dbshuf.errors import (
     UsageError,
 )
 from dbshuf.options import (
-    SAME,
-    Names,
+    Options,
     check_local_name,
+    check_numbers,
     check_schema_option,
     check_texts,
-    names_of,
 )
 from dbshuf.pipeline.ingest_checks import (
     check_alike,
@@ -55,7 +54,8 @@ from dbshuf.pipeline.ingest_input import (
     note_columns,
     open_scan,
 )
-from dbshuf.pipeline.scan import TableScan
+from dbshuf.pipeline.source_scan import TableScan
+from dbshuf.plan.row_plan import memory_cap
 from dbshuf.query.evaluator import Spare
 from dbshuf.query.json_keys import TWICE
 from dbshuf.query.json_scan import json_structure
@@ -63,10 +63,9 @@ from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS
 from dbshuf.source.hive import with_folder_keys
 from dbshuf.source.input import Input
 from dbshuf.source.tables.opening import only_table
-from dbshuf.store.create import InputOptions, create_store, fits, json_rows
+from dbshuf.store.create import create_store, fits, json_rows
 from dbshuf.store.engine import StoreEngine, StoreWriter
 from dbshuf.store.schema import SourceInfo, StoreInfo
-from dbshuf.units import parse_bytes
 
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
@@ -106,63 +105,29 @@ class IngestResult:
 
 
 def ingest(
-    store: str | os.PathLike[str],
-    inputs: "Names",
-    *,
-    include: "Names" = (),
-    exclude: "Names" = (),
-    zero_terminated: bool = False,
-    header: int = 0,
-    binary: bool = False,
-    input_format: str | None = None,
-    table: str | None = None,
-    schema: str = SAME,
-    hive: bool | None = None,
-    memory: str | int | None = None,
-    threads: int | None = None,
-    temp_dir: str | os.PathLike[str] | None = None,
-    pack: bool = False,
-    engine: str | None = None,
-    progress: Progress = NO_PROGRESS,
+    asked: Options, *, pack: bool, engine: str | None, progress: Progress = NO_PROGRESS
 ) -> IngestResult:
-    """Add inputs to a store, as `dbshuf ingest` does; it is made if it does not exist.
+    """Add inputs to a store; see `api.ingest`.
 
-    inputs    files, globs, directories; one or several. The store itself is left out
-    memory    cap on the peak RSS of this process, bytes or "1GB"; default: half of what
-              the machine or its cgroup has
-    threads   that pack rows; default: the cores that this process may use
-    temp_dir  where DuckDB may spill; default: beside the store
-    pack      whether the text of lines is packed: less than half of the size, for twice the CPU
-              time. What has columns is packed always
-    schema    "union": a new store takes the columns of all inputs; into one that is there go
-              inputs whose columns it holds, null where one is missing
-    engine    "duckdb" or "sqlite": of a new store; default: SQLite if its name ends in .sqlite,
-              .sqlite3 or .db, else DuckDB
-    others    as on the command line; they must be those that the store was made with
-    Returns   what became of each input
-    Raises    DbshufError; then the inputs before the one that it names are in the store,
-              whole, and of that one and those behind it nothing
+    asked   of these options: the store, the inputs and what they are, memory, threads, temp_dir
     """
     started = time.monotonic()
-    path = Path(store)
-    check_texts(**{"--from": input_format, "--table": table})
-    check_local_name(os.fspath(store))
-    asked = InputOptions(zero_terminated, header, binary, input_format, table, schema, pack)
-    check_schema_option(schema)
-    for option, value, least in (("--threads", threads, 1), ("--header", header, 0)):
-        if value is not None and value < least:
-            raise UsageError(f"{option} {value} must be at least {least}")
-    threads = threads or usable_cores()
-    cap = default_memory_bytes(threads) if memory is None else parse_bytes(memory, "--memory")
+    assert asked.store is not None
+    path = Path(asked.store)
+    check_texts(**{"--from": asked.input_format, "--table": asked.table})
+    check_local_name(asked.store)
+    check_schema_option(asked.schema)
+    check_numbers(asked)
+    threads = asked.threads or usable_cores()
+    cap = memory_cap(asked)
     check_room(cap, threads)
-    asked = replace(asked, memory_bytes=cap)
-    temp = spill_folder(path, temp_dir)
+    temp = spill_folder(path, asked.temp_dir)
     remove_leftovers([temp, path.absolute().parent])
     own = engine_of_store(path, engine)
     if pack and not own.packs_vectors:
         raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
-    found = resolved(path, own, names_of(inputs), names_of(include), names_of(exclude))
-    call = _opened(path, own, found, asked, hive=hive, cap_bytes=cap)
+    found = resolved(path, own, asked.inputs, asked.include, asked.exclude)
+    call = _opened(path, own, found, replace(asked, memory=cap), pack=pack)
     done = call.run(temp, threads, progress)
     return _result(path, done, started)
 
@@ -171,20 +136,19 @@ def _opened(
     path: Path,
     engine: StoreEngine,
     found: Sequence[Input],
-    asked: InputOptions,
+    asked: Options,
     *,
-    hive: bool | None,
-    cap_bytes: int,
+    pack: bool,
 ) -> "_Ingest":
     """Return the call, once its store is there and the inputs go into it."""
     info = _looked(path, engine) if os.path.lexists(path) else None
     kind = kind_of(found, asked, info)
-    found = with_folder_keys(found, hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
-    room = make_room(cap_bytes, found, kind, packs_vectors=engine.packs_vectors)
+    found = with_folder_keys(found, asked.hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
+    room = make_room(memory_cap(asked), found, kind, packs_vectors=engine.packs_vectors)
     if info is None:
         info = create_store(path, engine, found, kind, asked)
     check_alike(info, asked, kind)
-    return _Ingest(info, engine, found, asked, room)
+    return _Ingest(info, engine, found, asked, room, pack=pack)
 
 
 def _looked(path: Path, engine: StoreEngine) -> StoreInfo:
@@ -215,10 +179,12 @@ class _Ingest:
         info: StoreInfo,
         engine: StoreEngine,
         found: Sequence[Input],
-        asked: InputOptions,
+        asked: Options,
         room: Room,
+        *,
+        pack: bool,
     ) -> None:
-        self._engine = engine
+        self._engine, self._pack = engine, pack
         self._info, self._found, self._asked, self._room = info, found, asked, room
         self._progress: Progress = NO_PROGRESS
         self._known: dict[tuple[str, str | None], SourceInfo] = {}
@@ -234,7 +200,7 @@ class _Ingest:
                 memory_bytes=self._room.engine_bytes,
                 threads=threads,
                 folder=folder,
-                packs=self._asked.pack,
+                packs=self._pack,
             ) as writer,
         ):
             self._info = writer.info()
@@ -272,7 +238,7 @@ class _Ingest:
                 some,
                 self._info.terminator,
                 needs="nothing",
-                memory_bytes=self._asked.memory_bytes,
+                memory_bytes=memory_cap(self._asked),
             )
             new = json.loads(structure)
             note = {TWICE: new.pop(TWICE)} if TWICE in new else {}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import NoInputFiles, OutputUnwritable, SchemaMismatch, StoreInvalid, UsageError
+from dbshuf.options import Options
 from dbshuf.remote.names import shown
 from dbshuf.source.formats import NAMES, kind_of_inputs
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import STDIN, resolve_inputs
-from dbshuf.store.create import InputOptions
 from dbshuf.store.engine import StoreEngine
 from dbshuf.store.opening import engine_for, engine_of
 from dbshuf.store.schema import NAMES as ENGINES
@@ -76,13 +76,10 @@ def resolved(
                 hint="download it first; `dbshuf shuffle` reads it where it is",
             )
     found = resolve_inputs(names, include, exclude)
-    pipes = [one for one in found if one.pipe is not None]
-    for one in pipes:
-        assert one.pipe is not None
-        one.pipe.raw.close()
-    if pipes:
+    pipe = closed_pipe(found)
+    if pipe is not None:
         raise UsageError(
-            f"`{pipes[0].name}` is a pipe, and a store must know its inputs again",
+            f"`{pipe.name}` is a pipe, and a store must know its inputs again",
             hint="write it to a file first",
         )
     own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}
@@ -101,7 +98,7 @@ def _change_of(one: Input) -> int:
     return int.from_bytes(hashlib.sha256(one.version.encode()).digest()[:7])
 
 
-def kind_of(found: Sequence[Input], asked: InputOptions, info: StoreInfo | None) -> str:
+def kind_of(found: Sequence[Input], asked: Options, info: StoreInfo | None) -> str:
     """Return what the inputs hold: as asked, as they look, or as the store has it."""
     kind = kind_of_inputs(found, asked.input_format, table=asked.table)
     is_open = asked.input_format is None and kind == "lines"
@@ -115,7 +112,7 @@ def kind_of(found: Sequence[Input], asked: InputOptions, info: StoreInfo | None)
     return kind
 
 
-def check_alike(info: StoreInfo, asked: InputOptions, kind: str) -> None:
+def check_alike(info: StoreInfo, asked: Options, kind: str) -> None:
     """Raise unless inputs as they are asked for go into a store.
 
     Raises  SchemaMismatch, StoreInvalid

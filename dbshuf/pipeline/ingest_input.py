@@ -21,11 +21,12 @@ from dbshuf.base.row_batch import I64, RowBatch, row_bytes
 from dbshuf.base.scan import Scan
 from dbshuf.errors import CheckFailed, HeaderMismatch, MemoryTooSmall, NotUtf8
 from dbshuf.options import SAME
-from dbshuf.pipeline.scan import Advance, LineScan, TableScan
+from dbshuf.pipeline.source_scan import Advance, LineScan, TableScan
 from dbshuf.query.relation import LineRelation
 from dbshuf.source.digest import InputDigest
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input, open_raw, unreadable
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
 from dbshuf.source.remote_object import AHEAD_BYTES, IN_FLIGHT_BYTES
 from dbshuf.source.schema.written import merged
@@ -203,7 +204,6 @@ class Intake:
         if inserted != self.rows:
             raise CheckFailed(
                 f"`{self._one.name}` has {self.rows:,} rows, but {inserted:,} were stored",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
 
     def _insert(self, writer: StoreWriter, source: str) -> int | BaseException:
@@ -323,8 +323,7 @@ def open_scan(
         terminator=info.terminator,
         header_bytes=len(info.header),
         layout=layout,
-        longest_bytes=room.longest_bytes,
-        cap_for_line=room.cap_for_line,
+        limit=LineLimit(room.longest_bytes, room.cap_for_line),
     )
     if query is None:
         return LineScan(source, [first], advance)
@@ -356,9 +355,7 @@ def _table_feed(
     one = with_kinds_of(one, kept)
 
     def opened(wanted: str | pa.Schema) -> "TableSource":
-        return open_tables(
-            [one], info.kind, batch_bytes=_BUFFER_BYTES, threads=1, table=table, schema=wanted
-        )
+        return open_tables([one], info.kind, batch_bytes=_BUFFER_BYTES, table=table, schema=wanted)
 
     source = opened(SAME)
     try:

@@ -157,7 +157,6 @@ class ManifestSeal:
             raise CheckFailed(
                 f"{before.rows:,} rows with the checksum {before.hex} were ordered, but"
                 f" {after.rows:,} with {after.hex} written; nothing was published",
-                hint="this is a bug in dbshuf or a fault of the machine",
             )
 
     def _manifest(self, files: Sequence[NamedFile]) -> Manifest:

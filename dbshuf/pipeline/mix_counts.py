@@ -163,7 +163,7 @@ class _Reader:
         plan, part = self._plan, self._part
         inputs = plan.inputs[part.first : part.last]
         shape = replace(plan.shape, row_query=None, narrow=frozenset())
-        with contextlib.closing(shape.open_tables(inputs, MIB, 1)) as source:
+        with contextlib.closing(shape.open_tables(inputs, MIB)) as source:
             counts = source.rows_of_inputs
             if counts is None:
                 return False

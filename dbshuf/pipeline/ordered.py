@@ -25,6 +25,7 @@ from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
 from dbshuf.plan.memory import stored_bytes
+from dbshuf.plan.memory_needed import roomier
 from dbshuf.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -109,12 +110,12 @@ def _with_room(
         yield from _tried(plan, words, folder, read, reporter)
         return
     except LineTooLong:
-        roomier = plan.roomier()
-        if roomier is None or read.rows:
+        other = roomier(plan)
+        if other is None or read.rows:
             raise
     _forget(plan, read)
-    done.append(roomier.strategy)
-    yield from _tried(roomier, words, folder, read, reporter)
+    done.append(other.strategy)
+    yield from _tried(other, words, folder, read, reporter)
 
 
 def _forget(plan: Plan, read: Tally) -> None:

@@ -9,8 +9,6 @@ from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed, QueryFailed
 
-_BUG = "this is a bug in dbshuf or a fault of the machine"
-
 
 def checked(
     windows: Iterator[Window], written: Tally, given_id: Callable[[int], int] | None = None
@@ -51,9 +49,7 @@ def _check_twice(keys: U64, last: int, given_id: Callable[[int], int] | None) ->
 
 
 def _disorder(written: Tally) -> CheckFailed:
-    return CheckFailed(
-        f"rows out of order after {written.rows:,} rows; nothing was published", hint=_BUG
-    )
+    return CheckFailed(f"rows out of order after {written.rows:,} rows; nothing was published")
 
 
 def _ascends(leads: U64, keys: U64, last_lead: int, last: int) -> bool:
@@ -70,7 +66,6 @@ def check_read(read_bytes: int, expected_bytes: int) -> None:
         raise CheckFailed(
             f"the inputs hold {expected_bytes:,} bytes, but their lines {read_bytes:,};"
             " nothing was published",
-            hint=_BUG,
         )
 
 
@@ -80,7 +75,6 @@ def check_rows(read_rows: int, expected_rows: int) -> None:
         raise CheckFailed(
             f"the inputs hold {expected_rows:,} rows, but {read_rows:,} were read;"
             " nothing was published",
-            hint=_BUG,
         )
 
 
@@ -93,5 +87,4 @@ def check_totals(read: Tally, written: Tally) -> None:
             f"read {read.rows:,} rows of {read.text_bytes:,} bytes, key sum {read.key_sum:016x},"
             f" but ordered {written.rows:,} rows of {written.text_bytes:,} bytes,"
             f" key sum {written.key_sum:016x}; nothing was published",
-            hint=_BUG,
         )

@@ -74,29 +74,16 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
     started = time.monotonic()
-    written, done, mix = Tally(), [plan.strategy], None
-    if isinstance(plan, Plan) and plan.work is not None:
-        from dbshuf.pipeline.resume import run_kept
-
-        run_kept(plan, reporter, written)
-    elif isinstance(plan, Plan) and plan.epochs is not None:
-        from dbshuf.pipeline.epochs import run_epochs
-
-        run_epochs(plan, reporter, written, done, _to_sink)
-    elif isinstance(plan, Plan):
-        mix = plan.mix
-        if plan.wanted is None:
-            _run_here(plan, reporter, written, done)
-        else:
-            from dbshuf.pipeline.manifest import RunRecord
-
-            with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
-                _run_here(record.plan, reporter, written, done, record)
+    written, done = Tally(), [plan.strategy]
+    mix = epochs = None
+    if isinstance(plan, Plan):
+        epochs = None if plan.epochs is None else plan.epochs.count
+        mix = plan.mix if plan.work is None and epochs is None else None
+        _run_plan(plan, reporter, written, done)
     else:
         from dbshuf.pipeline.spark.run import run_on_spark
 
         written = run_on_spark(plan, reporter)
-    epochs = plan.epochs.count if isinstance(plan, Plan) and plan.epochs is not None else None
     asked_rows = None if plan.sample is None else plan.sample.asked_rows
     return Result(
         rows=written.rows,
@@ -113,6 +100,25 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
         asked_rows=None if asked_rows is None else asked_rows * (epochs or 1),
         epochs=epochs,
     )
+
+
+def _run_plan(plan: Plan, reporter: Progress, written: Tally, done: list[str]) -> None:
+    """Do what a plan for this machine says; `done` gets the strategies that it came to."""
+    if plan.work is not None:
+        from dbshuf.pipeline.resume import run_kept
+
+        run_kept(plan, reporter, written)
+    elif plan.epochs is not None:
+        from dbshuf.pipeline.epochs import run_epochs
+
+        run_epochs(plan, reporter, written, done, _to_sink)
+    elif plan.wanted is None:
+        _run_here(plan, reporter, written, done)
+    else:
+        from dbshuf.pipeline.manifest import RunRecord
+
+        with contextlib.closing(RunRecord(plan, plan.wanted, done)) as record:
+            _run_here(record.plan, reporter, written, done, record)
 
 
 def _run_here(

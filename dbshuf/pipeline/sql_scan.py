@@ -18,7 +18,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Spans
 from dbshuf.base.too_wide import QueryTooLarge
 from dbshuf.base.window import Window
-from dbshuf.base.workers import Stopped, join_all
+from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.pipeline.run_checks import check_rows
 from dbshuf.units import MIB
 
@@ -151,21 +151,12 @@ class SqlScan:
         with contextlib.suppress(Stopped):
             try:
                 for batch in self._feed.batches(aligned_buffer(self._buffer_bytes)):
-                    self._put(ahead, self._to_relation(batch))
-                self._put(ahead, None)
+                    hand_over(ahead, self._to_relation(batch), self._stop)
+                hand_over(ahead, None, self._stop)
             except Stopped:
                 raise
             except BaseException as error:
-                self._put(ahead, error)
-
-    def _put(self, ahead: "queue.Queue[_Item]", item: "_Item") -> None:
-        while not self._stop.is_set():
-            try:
-                ahead.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
-        raise Stopped
+                hand_over(ahead, error, self._stop)
 
     def check(self) -> None:
         if self._is_all_read:  # a LIMIT may be content with less

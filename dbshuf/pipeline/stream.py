@@ -27,7 +27,7 @@ from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.written_types import as_written, reader_schema
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, closed_pipe
 from dbshuf.units import MIB
 
 DEFAULT_BATCH_ROWS = 1024
@@ -224,10 +224,7 @@ class Stream:
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
             plan = planned_here(replace(options, memory=max(plan.memory_bytes - held, 1)))
-        pipes = [one.pipe for one in plan.inputs if one.pipe is not None]
-        if pipes:
-            for pipe in pipes:
-                pipe.raw.close()
+        if closed_pipe(plan.inputs) is not None:
             raise UsageError(
                 "a pipe can be read once, but every rank and every epoch reads its inputs",
                 hint="write it into a file, or leave out rank, world_size, epoch and batch_rows",

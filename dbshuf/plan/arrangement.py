@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
-from dbshuf.errors import UsageError
-from dbshuf.options import Options
+from dbshuf.options import Options, check_rules
 from dbshuf.plan.grouping import check_grouping, leads_of, order_words, said_of
 from dbshuf.plan.partitions import OPTION as PARTITION_BY
 from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dbshuf.order.leads import Leads
 
 
@@ -64,12 +65,24 @@ def check_arrangement(options: Options) -> None:
     option = option_of(options)
     if option in (None, PARTITION_BY):
         return
+    _check_others(options, option)
+    check_rules(
+        (
+            options.shards is not None and options.split is not None and is_counted(options),
+            f"--shards {options.shards} with {option} cuts equal counts of rows, and those of a"
+            " split are not known beforehand",
+            "use --shard-rows or --shard-bytes",
+        ),
+    )
+
+
+def _check_others(options: Options, option: str) -> None:
+    """Raise UsageError for another option that orders or keeps rows in a way of its own."""
     other = "--group" if options.spread is None else "--spread"
-    for is_so, message, hint in (
+    check_rules(
         (
             options.weight is not None and (options.group or options.spread) is not None,
             f"--weight and {other} are two orders, and rows have one",
-            "leave out one of the two",
         ),
         (
             options.engine == "spark",
@@ -79,7 +92,6 @@ def check_arrangement(options: Options) -> None:
         (
             options.work_dir is not None,
             f"--work-dir keeps rows by their keys alone, and {option} orders by what comes before",
-            "leave out one of the two",
         ),
         (
             options.sample is not None,
@@ -89,22 +101,12 @@ def check_arrangement(options: Options) -> None:
         (
             options.with_replacement is not None,
             f"--with-replacement draws every row with the same chance, and {option} orders them",
-            "leave out one of the two",
         ),
         (
             options.per is not None,
             f"--per takes rows of each value by keys of their own, and not by {option}",
-            "leave out one of the two",
         ),
-        (
-            options.shards is not None and options.split is not None and is_counted(options),
-            f"--shards {options.shards} with {option} cuts equal counts of rows, and those of a"
-            " split are not known beforehand",
-            "use --shard-rows or --shard-bytes",
-        ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
+    )
 
 
 def is_counted(options: Options) -> bool:
@@ -121,35 +123,42 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     if option is None:
         return None
     if option == PARTITION_BY:
-        from dbshuf.order.partition_leads import PartitionLeads
-
-        names = partition_columns(options, read)
-        shown = ", ".join(names)
-        said = f"by {shown}, a folder each value, and there by the key"
-        leads: Leads = PartitionLeads(names)
-        words = seed_words(seed)
-        return Arrangement(
-            option, shown, words, leads, is_counted=False, said=said, takes_samples=True
-        )
-    from dbshuf.query.relation import LINES, with_place
+        return _by_folders(partition_columns(options, read), seed)
+    from dbshuf.query.relation import check_uncounted, columns_of
 
     schema = read.shape.schema
-    relation = LINES if schema is None else with_place(schema)
-    if options.weight is None:
-        leads = leads_of(options, relation, seed)
-    else:
-        from dbshuf.order.weights import WeightLeads
+    weight, leads = options.weight, _leads(options, option, columns_of(schema), seed)
+    check_uncounted(option, leads.columns, schema, "rows get their keys")
+    said = f"by -ln(u)/w, where w is {weight}: a row of twice the weight comes earlier"
+    return Arrangement(
+        option=option,
+        expression=weight or options.group or options.spread or "",
+        words=order_words(options, seed),
+        leads=leads,
+        is_counted=is_counted(options),
+        said=said_of(options) if weight is None else said,
+        is_twice=options.spread is not None,
+    )
 
-        leads = WeightLeads(options.weight, relation, option=option)
-    if schema is None and "line_number" in leads.columns:
-        raise UsageError(
-            f"{option}: line_number is not known where rows get their keys",
-            hint="use position, the line's byte offset",
-        )
-    said = f"by -ln(u)/w, where w is {options.weight}: a row of twice the weight comes earlier"
+
+def _by_folders(names: tuple[str, ...], seed: str) -> Arrangement:
+    from dbshuf.order.partition_leads import PartitionLeads
+
+    shown = ", ".join(names)
+    return Arrangement(
+        option=PARTITION_BY,
+        expression=shown,
+        words=seed_words(seed),
+        leads=PartitionLeads(names),
+        is_counted=False,
+        said=f"by {shown}, a folder each value, and there by the key",
+        takes_samples=True,
+    )
+
+
+def _leads(options: Options, option: str, relation: "pa.Schema", seed: str) -> "Leads":
     if options.weight is None:
-        said = said_of(options)
-    expression = options.weight or options.group or options.spread or ""
-    is_twice = options.spread is not None
-    words = order_words(options, seed)
-    return Arrangement(option, expression, words, leads, is_counted(options), said, is_twice)
+        return leads_of(options, relation, seed)
+    from dbshuf.order.weights import WeightLeads
+
+    return WeightLeads(options.weight, relation, option=option)

@@ -16,7 +16,7 @@ from dbshuf.plan.ordering import (
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES, Shape
 from dbshuf.plan.strata import half_of, records_memory, strata_memory
-from dbshuf.plan.strategy import DUCKDB_BYTES, unloaded_bytes
+from dbshuf.plan.strategy import DUCKDB_BYTES, Allowance, unloaded_bytes
 from dbshuf.plan.task import Task
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
@@ -72,30 +72,24 @@ def divided(task: Task, *, reads_only: bool) -> Division:
     else:
         target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
     is_twice = is_twice or (sample is not None and sample.draws is not None)
-    first = None
+    allowed, first = Allowance(cap, base, threads, shape.copies), None
     if is_twice:
-        first, base = _first_of_two(cap, base, survey, threads, copies=shape.copies)
-    chosen = Ordering.make(
-        order_asked(options), cap, base, kept, threads, copies=shape.copies, limit=engine_bytes
-    )
+        first, allowed = _first_of_two(allowed, survey)
+    chosen = Ordering.make(order_asked(options), kept, allowed, engine_bytes)
     if sample is not None and counts is None:
         chosen = of_sample(sample, chosen, survey)
     otherwise = None
     if is_one_statement(options, read):
-        base = held + sink_bytes_of(target)
-        chosen, otherwise = as_one_statement(
-            options, read, chosen, cap=cap, base=base, threads=threads
-        )
+        allowed = replace(allowed, base=held + sink_bytes_of(target))
+        chosen, otherwise = as_one_statement(options, read, chosen, allowed)
     return Division(target, chosen, otherwise, first, values, counts)
 
 
-def _first_of_two(
-    cap: int, base: int, survey: Survey, threads: int, *, copies: float
-) -> tuple[Layout, int]:
-    """Return what a first order has of the memory, and the base with it in it."""
-    half = half_of(cap, base, survey, copies)
-    first = Ordering.make("auto", base + half, base, survey, threads, copies=copies)
-    return first.layout, base + half
+def _first_of_two(allowed: Allowance, survey: Survey) -> tuple[Layout, Allowance]:
+    """Return what a first order has of the memory, and what is left for the second."""
+    half = allowed.base + half_of(allowed.cap, allowed.base, survey, allowed.copies)
+    first = Ordering.make("auto", survey, replace(allowed, cap=half))
+    return first.layout, replace(allowed, base=half)
 
 
 def _with_room(

@@ -8,6 +8,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink.shard_names import epoch_folder
+from dbshuf.source.input import closed_pipe
 
 _SHOWN_SEEDS = 4
 
@@ -72,11 +73,9 @@ def epochs_of(options: Options, read: ReadPlan, seed: str, *, in_folders: bool) 
     """Return the orders that a run writes; None: the one of its seed. Raises UsageError."""
     if options.epochs is None:
         return None
-    pipes = [(one.name, one.pipe) for one in read.inputs if one.pipe is not None]
-    if options.epochs > 1 and pipes:
-        for _, pipe in pipes:
-            pipe.raw.close()
-        raise _read_once(f"`{pipes[0][0]}`")
+    pipe = closed_pipe(read.inputs) if options.epochs > 1 else None
+    if pipe is not None:
+        raise _read_once(f"`{pipe.name}`")
     return Epochs(options.epochs, seed, in_folders, options)
 
 

@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dbshuf.base.key import UNMIXED, seed_words
-from dbshuf.errors import UsageError
-from dbshuf.options import WITHIN, Options
+from dbshuf.options import WITHIN, Options, check_rules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +45,7 @@ def said_of(options: Options) -> str:
 
 def check_grouping(options: Options) -> None:
     """Raise UsageError for options that mean nothing with --group, --spread or --within."""
-    for is_so, message, hint in (
+    check_rules(
         (
             options.within is not None and options.within not in WITHIN,
             f"--within `{options.within}` is unknown",
@@ -60,12 +59,10 @@ def check_grouping(options: Options) -> None:
         (
             bool(options.partition_by) and (options.group or options.spread) is not None,
             "--partition-by writes rows folder by folder, and --group and --spread order all",
-            "leave out one of the two",
         ),
         (
             options.group is not None and options.spread is not None,
             "--group puts rows of one value together, and --spread far apart",
-            "leave out one of the two",
         ),
         (
             options.group is not None and options.stratify is not None,
@@ -82,6 +79,4 @@ def check_grouping(options: Options) -> None:
             "--spread spaces all rows, and each split has only some of them",
             "split first, and spread each split",
         ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
+    )

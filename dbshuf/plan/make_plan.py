@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbshuf.base.layout import Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
@@ -115,9 +114,7 @@ def _plan(task: Task, division: Division) -> Plan:
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
         temp_dir=task.temp_dir,
-        temp_bytes=_with_first(
-            _temp_bytes(task.kept, target, chosen.strategy, chosen.layout), task, division
-        ),
+        temp_bytes=_temp_bytes(task, division),
         output_bytes=output_bytes(task.kept, target),
         temp_free_bytes=shutil.disk_usage(task.temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
@@ -163,19 +160,21 @@ def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
     )
 
 
-def _temp_bytes(survey: Survey, target: Target, strategy: str, layout: Layout) -> int | None:
+def _temp_bytes(task: Task, division: Division) -> int | None:
     """Return what a run writes to its temporary directory, as far as one can tell."""
+    found = _last_temp_bytes(task.kept, division.target, division.chosen)
+    if found is None or division.counts is None or division.first is None:
+        return found
+    # what a first order of all rows keeps there while the second is filled
+    return found + max(stored_bytes(task.survey) - division.first.store_bytes, 0)
+
+
+def _last_temp_bytes(survey: Survey, target: Target, chosen: Ordering) -> int | None:
+    """Return what the order of the rows that are written keeps there."""
     waiting = output_bytes(survey, target) if target.waits_in_temp else 0
-    if strategy == "memory":
+    if chosen.strategy == "memory":
         return waiting
     if survey.text_bytes is None or waiting is None:
         return None
-    passes = 2 if layout.is_split and strategy != "sqlite" else 1
-    return max(stored_bytes(survey) * passes - layout.store_bytes, 0) + waiting
-
-
-def _with_first(temp_bytes: int | None, task: Task, division: Division) -> int | None:
-    """Return it with what a first order of all rows keeps there while the second is filled."""
-    if temp_bytes is None or division.counts is None or division.first is None:
-        return temp_bytes
-    return temp_bytes + max(stored_bytes(task.survey) - division.first.store_bytes, 0)
+    passes = 2 if chosen.layout.is_split and chosen.strategy != "sqlite" else 1
+    return max(stored_bytes(survey) * passes - chosen.layout.store_bytes, 0) + waiting

@@ -9,7 +9,7 @@ from dbshuf.plan.arrangement import option_of
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.strategy import (
-    READING_SHARE,
+    Allowance,
     choose_strategy,
     duckdb_bytes,
     merge_fits,
@@ -38,19 +38,14 @@ class Ordering:
     def make(
         cls,
         asked: str,
-        cap: int,
-        base: int,
         survey: Survey,
-        threads: int,
-        *,
-        copies: float,
+        allowed: Allowance,
         limit: int = 0,
-        share: float = READING_SHARE,
     ) -> "Ordering":
-        strategy, reason, layout = choose_strategy(
-            asked, cap, base, survey, threads, copies=copies, reading_share=share
-        )
-        limit = limit or duckdb_bytes(cap, base, survey, share)
+        """Choose how rows are ordered; `limit` is DuckDB's where that is known (bytes)."""
+        strategy, reason, layout = choose_strategy(asked, survey, allowed)
+        cap, base = allowed.cap, allowed.base
+        limit = limit or duckdb_bytes(cap, base, survey, allowed.reading_share)
         sqlite = sqlite_bytes(cap, base, survey) if strategy == "sqlite" else 0
         return cls(strategy, reason, layout, survey, limit, sqlite)
 
@@ -87,13 +82,13 @@ def is_one_statement(options: Options, read: ReadPlan) -> bool:
 
 
 def as_one_statement(
-    options: Options, read: ReadPlan, chosen: Ordering, *, cap: int, base: int, threads: int
+    options: Options, read: ReadPlan, chosen: Ordering, allowed: Allowance
 ) -> tuple[Ordering, Ordering | None]:
     """Return how the rows are ordered by one statement, or why not, and how where that fails."""
     survey = chosen.survey if read.shape.whole_query is None else _of_result(read, chosen.survey)
     is_auto = options.strategy == "auto"
     width = f"{survey.mean_line_bytes:.0f} bytes"
-    if is_auto and not merge_fits(cap, base, survey):
+    if is_auto and not merge_fits(allowed.cap, allowed.base, survey):
         reason = f"rows of about {width} are too wide for DuckDB's merge of {MERGE_ROWS:,} rows"
         return replace(chosen, reason=reason), None
     if is_auto and read.shape.whole_query is None and survey.longest_line_bytes > _WIDE_BYTES:
@@ -103,7 +98,7 @@ def as_one_statement(
         reason = "a pipe cannot be read again, should its rows be too wide for DuckDB's merge"
         return replace(chosen, reason=reason), None
     share = statement_share(is_fed=read.shape.whole_query is not None)
-    one = Ordering.make("spill", cap, base, survey, threads, copies=read.shape.copies, share=share)
+    one = Ordering.make("spill", survey, replace(allowed, reading_share=share))
     reason = f"one DuckDB statement makes and orders rows of about {width}"
     one = replace(one, reason=reason if is_auto else one.reason, is_one_statement=True)
     return one, chosen if is_auto else None

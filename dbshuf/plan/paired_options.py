@@ -1,15 +1,21 @@
 """Which options mean nothing where files are paired, each with a way out."""
 
-from dbshuf.errors import UsageError
-from dbshuf.options import SIDE_NAME, Options
+from dbshuf.options import SIDE_NAME, Options, check_rules
 from dbshuf.plan.arrangement import option_of
 
 
 def check_paired_options(options: Options) -> None:
     """Raise UsageError for options that mean nothing where files are paired."""
-    if not options.paired:
-        return
-    for is_so, message, hint in (
+    if options.paired:
+        _check_rows(options)
+        _check_order(options)
+        _check_outputs(options)
+        _check_names(options)
+
+
+def _check_rows(options: Options) -> None:
+    """Raise UsageError for what makes other rows of lines, or reads other rows than lines."""
+    check_rules(
         (
             options.store is not None,
             "--paired pairs lines of files, and a store has rows of its own",
@@ -18,7 +24,6 @@ def check_paired_options(options: Options) -> None:
         (
             bool(options.mix),
             "--mix takes some rows of its sources, and --paired row n of each file",
-            "leave out one of the two",
         ),
         (
             options.input_format not in (None, "lines"),
@@ -35,6 +40,13 @@ def check_paired_options(options: Options) -> None:
             "--sql makes rows of its own, and --paired needs row n of each file",
             "use --where, which keeps or drops all lines of a row",
         ),
+    )
+
+
+def _check_order(options: Options) -> None:
+    """Raise UsageError for ways to read and to order that know no pairs."""
+    option = option_of(options)
+    check_rules(
         (
             options.engine == "spark",
             "--engine spark reads files in parts, and --paired needs row n of each file",
@@ -43,34 +55,25 @@ def check_paired_options(options: Options) -> None:
         (
             options.work_dir is not None,
             "--work-dir goes on in the midst of an input, and --paired reads all from the front",
-            "leave out one of the two",
         ),
         (
             options.per is not None or options.stratify is not None,
             "--per and --stratify tell rows apart by an expression, which --paired does not take",
             "use --take, --sample or --where",
         ),
-        (
-            option_of(options) is not None,
-            f"{option_of(options)} goes by values of rows, and --paired by where they stand",
-            "leave out one of the two",
-        ),
+        (option is not None, f"{option} goes by values of rows, and --paired by where they stand"),
         (
             options.split_by is not None,
             "--split-by tells rows apart by an expression, which --paired does not take",
             "leave it out: all lines of a row are in one split anyway",
         ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
-    _check_outputs(options)
+    )
 
 
 def _check_outputs(options: Options) -> None:
     """Raise UsageError for what cannot be written of paired files."""
-    outputs = (options.output, *options.more_outputs)
     are_files = (options.shards, options.shard_rows) == (None, None)
-    for is_so, message, hint in (
+    check_rules(
         (
             options.epochs is not None and not are_files,
             "--epochs with --paired writes files, and shards of them were asked for",
@@ -79,7 +82,6 @@ def _check_outputs(options: Options) -> None:
         (
             options.epochs is not None and options.number is not None,
             "--epochs with --paired has no one place for a row, and --number asks for it",
-            "leave out one of the two",
         ),
         (
             options.shard_bytes is not None,
@@ -96,6 +98,13 @@ def _check_outputs(options: Options) -> None:
             "--card describes one data set, and --paired writes each file by itself",
             "leave it out",
         ),
+    )
+
+
+def _check_names(options: Options) -> None:
+    """Raise UsageError for names that are no files."""
+    outputs = (options.output, *options.more_outputs)
+    check_rules(
         (
             any(name in (None, "-") for name in outputs),
             "--paired writes several files, and standard output is one",
@@ -106,6 +115,4 @@ def _check_outputs(options: Options) -> None:
             "--paired and --output take the names of files, and one is empty",
             "as in --paired b.txt -o a.out -o b.out",
         ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
+    )

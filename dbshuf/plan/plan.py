@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,26 +10,18 @@ from dbshuf.base.key import seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
-from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
-from dbshuf.plan.memory import longest_line, stored_bytes
-from dbshuf.plan.row_plan import (
-    Shape,
-)
+from dbshuf.plan.memory import longest_line
+from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
-from dbshuf.plan.strategy import (
-    READING_SHARE,
-    choose_strategy,
-    statement_share,
-)
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
-from dbshuf.sink.memory import fitting_row_group_bytes, row_group_bytes
+from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
-from dbshuf.units import GIB, MIB, human
+from dbshuf.units import GIB, human
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
     from dbshuf.store.schema import StoreInfo
 
 _SHOWN_COLUMNS = 20
-_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's
 
 
 @dataclass(frozen=True)
@@ -121,124 +112,12 @@ class Plan:
     @property
     def longest_line_bytes(self) -> int:
         """The longest line that fits in the memory of this plan."""
-        return self._longest(self.layout)
+        return self.longest_with(self.layout)
 
-    @property
-    def _may_begin_anew(self) -> bool:
-        """Whether a run may read again, by one worker, where a line is too long for more."""
-        is_kept = self.work is not None  # for a later process, which reads by the same plan
-        is_piped = any(one.pipe is not None for one in self.inputs)
-        return not (self.is_one_statement or is_kept or is_piped)
-
-    def roomier(self) -> "Plan | None":
-        """Return the same run by one worker, in which longer lines fit; None where none do."""
-        if not self._may_begin_anew:
-            return None
-        strategy, reason, layout = self._roomiest_at(self.memory_bytes, self.layout.base_bytes)
-        found = replace(
-            self,
-            strategy=strategy,
-            reason=reason,
-            layout=layout,
-            temp_bytes=None if self.survey.text_bytes is None else stored_bytes(self.survey),
-            otherwise=None,
-        )
-        return found if found.longest_line_bytes > self.longest_line_bytes else None
-
-    def cap_for_line(self, length: int) -> int:
-        """Return a --memory (bytes) under which a line of `length` bytes fits."""
-        base = self.layout.base_bytes
-        low, high = self.memory_bytes, 2 * self.memory_bytes
-        while self._longest_at(high, base) < length and high < 1 << 50:
-            low, high = high, 2 * high
-        while high - low > MIB:
-            middle = (low + high) // 2
-            if self._longest_at(middle, base) < length:
-                low = middle
-            else:
-                high = middle
-        high += _VARIES_BYTES
-        while self._longest_at(high, base) < length and high < 1 << 50:  # row groups are larger
-            high += high // 16
-        return high
-
-    def cap_for_spare(self, length: int) -> int:
-        """Return a --memory (bytes) under which SQL may have `length` bytes for one row."""
-        cap = self.memory_bytes
-        while self._spare_at(cap) < length and cap < 1 << 50:
-            cap += cap // 8
-        return cap + _VARIES_BYTES
-
-    def cap_for_query(self, size: int) -> int:
-        """Return a --memory (bytes) that gives --sql `size` bytes of DuckDB; 0: it has them."""
-        lacking = size - self.duckdb_bytes
-        return self.memory_bytes + 2 * lacking + 8 * MIB if lacking > 0 else 0
-
-    def _spare_at(self, cap: int) -> int:
-        try:
-            return self._layout_at(cap).spare_bytes
-        except (MemoryTooSmall, StrategyUnfit):
-            return 0
-
-    def _longest_at(self, cap: int, base: int) -> int:
-        try:
-            if not self._may_begin_anew:
-                return self._longest(self._layout_at(cap, base))
-            return self._longest(self._roomiest_at(cap, base)[2])
-        except (MemoryTooSmall, StrategyUnfit):  # row groups take more there
-            return 0
-
-    def _roomiest_at(self, cap: int, base: int) -> tuple[str, str, Layout]:
-        """Return how one worker does this with some memory.
-
-        A long row is encoded alone, so of the sink's threads there is only one beside it.
-        """
-        base += self._growth(cap, replace(self._target_at(cap), memory_bytes=0))
-        asked = "partition" if self.is_auto else self.strategy
-        return choose_strategy(asked, cap, base, self.survey, 0, copies=self.shape.copies)
-
-    def _longest(self, layout: Layout) -> int:
-        """The longest line (bytes) that a layout and the sink can hold."""
+    def longest_with(self, layout: Layout) -> int:
+        """Return the longest line (bytes) that a layout and the sink can hold."""
         free, held = sink_memory_bytes(self.target), sink_memory_bytes(self.target, GIB)
-        copies = self.shape.long_copies
-        return longest_line(layout, (held - free) / GIB, copies)
-
-    def _target_at(self, cap: int) -> Target:
-        """Return the target under another --memory: row groups grow with it, and the threads."""
-        if cap == self.memory_bytes or self.target.memory_bytes is None:
-            return self.target
-        found = replace(self.target, memory_bytes=cap)
-        if found.row_group_bytes is None:
-            return found
-        size = max(fitting_row_group_bytes(found), found.row_group_bytes)
-        return replace(found, row_group_bytes=size)
-
-    def _growth(self, cap: int, target: Target) -> int:
-        """Return what the base is larger (bytes) under another --memory, with another target."""
-        more = sink_memory_bytes(target) - sink_memory_bytes(self.target)
-        more *= max(len(self.target.split_names), 1)
-        if self.shape.whole_query is None or self.is_one_statement:
-            return more
-        return more + max(cap - self.memory_bytes - more, 0) // 2  # to DuckDB
-
-    def _layout_at(self, cap: int, base: int | None = None) -> Layout:
-        asked = "auto" if self.is_auto and not self.is_one_statement else self.strategy
-        base = self.layout.base_bytes if base is None else base
-        base += self._growth(cap, self._target_at(cap))
-        share = (
-            statement_share(is_fed=self.shape.whole_query is not None)
-            if self.is_one_statement
-            else READING_SHARE
-        )
-        return choose_strategy(
-            asked,
-            cap,
-            base,
-            self.survey,
-            self.threads,
-            copies=self.shape.copies,
-            reading_share=share,
-        )[2]
+        return longest_line(layout, (held - free) / GIB, self.shape.long_copies)
 
     @property
     def _engine_bytes(self) -> int:
@@ -247,14 +126,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan for programs; bytes are plain numbers."""
-        layout = self.layout
         return {
-            "inputs": [
-                {"name": i.name, "bytes": i.size_bytes, "compression": i.codec}
-                | ({"table": self.tables[i.ordinal]} if self.tables else {})
-                | ({} if self.store else {"has_checksum": has_checksum(i, self.shape.kind)})
-                for i in self.inputs
-            ],
+            "inputs": [self._input_json(one) for one in self.inputs],
             "input_bytes": _sum([i.size_bytes for i in self.inputs]),
             "text_bytes": self.survey.text_bytes,
             "text_bytes_exact": self.survey.is_exact,
@@ -269,35 +142,49 @@ class Plan:
             "strategy": self.strategy,
             "reason": self.reason,
             "threads": self.threads,
-            "workers": layout.workers,
-            "buckets": 1 if self.strategy == "spill" else layout.ranges,
-            "memory": {
-                "cap_bytes": self.memory_bytes,
-                "base_bytes": layout.base_bytes,
-                "store_bytes": layout.store_bytes,
-                "duckdb_bytes": self._engine_bytes,
-                "sqlite_bytes": self.sqlite_bytes,
-                "buffer_bytes": layout.buffer_bytes,
-                "sort_bytes": layout.sort_bytes,
-                "longest_line_bytes": self.longest_line_bytes,
-            },
+            "workers": self.layout.workers,
+            "buckets": self._buckets,
+            "memory": self._memory_json,
             "temp": {
                 "directory": str(self.temp_dir),
                 "needed_bytes": self.temp_bytes,
                 "free_bytes": self.temp_free_bytes,
             },
-            "output": {
-                "path": None if self.target.path is None else str(self.target.path),
-                "format": self.target.format,
-                "needed_bytes": self.output_bytes,
-                "free_bytes": self.output_free_bytes,
-            }
-            | ({"row_group_bytes": self._group_bytes} if self._group_bytes else {})
-            | ({"upload": self.upload} if self.upload else {}),
-        } | (
-            ({"work_dir": self._work_json} if self.work else {})
-            | ({"paired": self._paired_json} if self.shape.sides else {})
+            "output": self._output_json,
+            **({"work_dir": self._work_json} if self.work else {}),
+            **({"paired": self._paired_json} if self.shape.sides else {}),
+        }
+
+    def _input_json(self, one: Input) -> dict[str, Any]:
+        return (
+            {"name": one.name, "bytes": one.size_bytes, "compression": one.codec}
+            | ({"table": self.tables[one.ordinal]} if self.tables else {})
+            | ({} if self.store else {"has_checksum": has_checksum(one, self.shape.kind)})
         )
+
+    @property
+    def _memory_json(self) -> dict[str, Any]:
+        return {
+            "cap_bytes": self.memory_bytes,
+            "base_bytes": self.layout.base_bytes,
+            "store_bytes": self.layout.store_bytes,
+            "duckdb_bytes": self._engine_bytes,
+            "sqlite_bytes": self.sqlite_bytes,
+            "buffer_bytes": self.layout.buffer_bytes,
+            "sort_bytes": self.layout.sort_bytes,
+            "longest_line_bytes": self.longest_line_bytes,
+        }
+
+    @property
+    def _output_json(self) -> dict[str, Any]:
+        return {
+            "path": None if self.target.path is None else str(self.target.path),
+            "format": self.target.format,
+            "needed_bytes": self.output_bytes,
+            "free_bytes": self.output_free_bytes,
+            **({"row_group_bytes": self._group_bytes} if self._group_bytes else {}),
+            **({"upload": self.upload} if self.upload else {}),
+        }
 
     @property
     def _paired(self) -> str:
@@ -350,23 +237,30 @@ class Plan:
 
     def describe(self) -> str:
         """Return the plan for people, a line a fact."""
-        layout = self.layout
+        facts = [
+            *self._facts_of_rows(),
+            ("strategy", f"{self.strategy}: {self.reason}"),
+            ("buckets", f"{self._buckets:,}"),
+            ("threads", f"{self.threads}"),
+            ("memory", self._memory),
+            ("longest line", f"{human(self.longest_line_bytes)} would fit"),
+            ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
+            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
+            ("output", _space(self._output, self.output_bytes, self.output_free_bytes)),
+            *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
+            *([("upload", _upload(self.upload))] if self.upload else []),
+            ("seed", self.seed),
+            *([("epochs", self.epochs.describe())] if self.epochs else []),
+        ]
+        return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    def _facts_of_rows(self) -> list[tuple[str, str]]:
+        """Return what is read, and which rows of it are put in which order."""
         about = "" if self.survey.is_exact else "about "
         read_bytes = self.survey.text_bytes if self.mix is None else self.read_bytes
         size = "unknown" if read_bytes is None else about + human(read_bytes)
-        in_work = {
-            "spill": f"DuckDB {human(self._engine_bytes)}",
-            "sqlite": f"SQLite {human(self.sqlite_bytes)}",
-        }.get(
-            self.strategy,
-            f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
-            f" {human(layout.sort_bytes)} to sort",
-        )
-        output = "standard output" if self.target.path is None else str(self.target.path)
-        if self.target.sides and not self.target.in_shards:
-            output = ", ".join(str(side.path) for side in self.target.sides)
         unchecked = "" if self.store else without_checksum(self.inputs, self.shape.kind)
-        facts = [
+        return [
             ("inputs", f"{len(self.inputs):,}, text {size}"),
             *([("paired", self._paired)] if self.shape.sides else []),
             *([("remote", _fetched(self.inputs))] if any(i.remote for i in self.inputs) else []),
@@ -377,24 +271,35 @@ class Plan:
             *([("sample", self.sample.describe())] if self.sample else []),
             *(self.mix.describe() if self.mix else []),
             *([("order", self.arrangement.said)] if self.arrangement else []),
-            ("strategy", f"{self.strategy}: {self.reason}"),
-            ("buckets", f"{1 if self.strategy == 'spill' else layout.ranges:,}"),
-            ("threads", f"{self.threads}"),
-            (
-                "memory",
-                f"{human(self.memory_bytes)}: {human(layout.base_bytes)} base,"
-                f" {human(layout.store_bytes)} rows kept, {in_work}",
-            ),
-            ("longest line", f"{human(self.longest_line_bytes)} would fit"),
-            ("temp", _space(str(self.temp_dir), self.temp_bytes, self.temp_free_bytes)),
-            *([("work dir", f"{self.work.path}: {self.work.stays}")] if self.work else []),
-            ("output", _space(output, self.output_bytes, self.output_free_bytes)),
-            *([("row groups", f"{human(self._group_bytes)} of rows")] if self._group_bytes else []),
-            *([("upload", _upload(self.upload))] if self.upload else []),
-            ("seed", self.seed),
-            *([("epochs", self.epochs.describe())] if self.epochs else []),
         ]
-        return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    @property
+    def _memory(self) -> str:
+        """How the memory is divided, for people."""
+        layout = self.layout
+        in_work = {
+            "spill": f"DuckDB {human(self._engine_bytes)}",
+            "sqlite": f"SQLite {human(self.sqlite_bytes)}",
+        }.get(
+            self.strategy,
+            f"{layout.workers} buffers of {human(layout.buffer_bytes)} to read and order,"
+            f" {human(layout.sort_bytes)} to sort",
+        )
+        return (
+            f"{human(self.memory_bytes)}: {human(layout.base_bytes)} base,"
+            f" {human(layout.store_bytes)} rows kept, {in_work}"
+        )
+
+    @property
+    def _output(self) -> str:
+        """Where rows go, for people."""
+        if self.target.sides and not self.target.in_shards:
+            return ", ".join(str(side.path) for side in self.target.sides)
+        return "standard output" if self.target.path is None else str(self.target.path)
+
+    @property
+    def _buckets(self) -> int:
+        return 1 if self.strategy == "spill" else self.layout.ranges
 
 
 def _fetched(inputs: Sequence[Input]) -> str:

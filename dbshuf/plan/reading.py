@@ -14,7 +14,7 @@ from dbshuf.plan.row_plan import (
 from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import counted_inputs, resolve_inputs
 from dbshuf.source.survey import Survey, survey_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
@@ -91,12 +91,10 @@ def _mix_asked(options: Options) -> "MixAsked | None":
 
 def _check_no_pipe(inputs: tuple[Input, ...]) -> None:
     """Raise UsageError for a source that can be read once."""
-    pipes = [(one.name, one.pipe) for one in inputs if one.pipe is not None]
-    for _, pipe in pipes:
-        pipe.raw.close()
-    if pipes:
+    pipe = closed_pipe(inputs)
+    if pipe is not None:
         raise UsageError(
-            f"--mix: `{pipes[0][0]}` is no file, and a source is read several times",
+            f"--mix: `{pipe.name}` is no file, and a source is read several times",
             hint="write it to a file first",
         )
 

@@ -115,19 +115,18 @@ class Shape:
             return 2 if self.is_led else 1
         return 2 if self.schema is None else 4
 
-    def open_tables(self, inputs: Sequence[Input], batch_bytes: int, threads: int) -> "TableSource":
+    def open_tables(self, inputs: Sequence[Input], batch_bytes: int) -> "TableSource":
         """Return the reader of inputs that are tables."""
-        from dbshuf.source.tables.reader import open_tables
+        from dbshuf.source.tables.reader import Selection, open_tables
 
+        comparisons = () if self.row_query is None else self.row_query.comparisons
         return open_tables(
             inputs,
             self.kind,
             batch_bytes=batch_bytes,
-            threads=threads,
             table=self.table,
-            columns=self.read_columns,
             schema=self.asked,
-            comparisons=() if self.row_query is None else self.row_query.comparisons,
+            selection=Selection(self.read_columns, comparisons=comparisons),
         )
 
 
@@ -181,33 +180,25 @@ def _queried(
 ) -> Shape:
     from dbshuf.query.relation import LINES, with_place
 
-    structure, keeps_json = None, False
-    relation, schema, written = LINES, None, None
+    structure, keeps_json, relation, schema, written = None, False, LINES, None, None
     if kind == "json":
         structure, keeps_json = _json(options, inputs, has_filter=any(also))
     elif kind != "lines":
         schema, written = _own_columns(options, inputs, kind, columns)
         relation = with_place(schema)
-    own, by_text = schema, {}
-    for text in also or (None,):
-        if text not in by_text:
-            by_text[text] = _row_query(options, relation, structure, text, keeps_json=keeps_json)
+    own = schema
+    by_text = {
+        text: _row_query(options, relation, structure, text, keeps_json=keeps_json)
+        for text in dict.fromkeys(also or (None,))
+    }
     row_query = next((one for text, one in by_text.items() if text), by_text.get(None))
     if row_query is not None:
-        schema = schema if row_query.schema is None else row_query.schema
-        if structure is not None and not keeps_json and _is_to_json(options):
-            from dbshuf.base.json_values import marked
-
-            written = marked(row_query.of_json, structure)
-        is_whole = options.select is None
-        written = _filtered(written) if is_whole else _narrowed(written, schema, row_query.passed)
-    seen = relation if schema is None else with_place(schema)
-    whole_query = _whole_query(options, seen, id_is_data=options.is_answer or _has_id(schema))
+        marks = None if keeps_json else structure
+        schema, written = _of_row_query(row_query, options, schema, written, marks)
+    whole_query = _whole_query(options, relation, schema)
     if whole_query is not None:
         schema = whole_query.schema
         written = _narrowed(written, schema, whole_query.passed)
-    if schema is not None and not schema.names:  # JSON lines of which there is none
-        schema = None
     makes_text = options.select is not None or options.sql is not None or kind == "json"
     return Shape(
         kind=kind,
@@ -215,13 +206,38 @@ def _queried(
         asked=options.schema,
         row_query=row_query,
         whole_query=whole_query,
-        schema=schema,
+        schema=schema if schema is None or schema.names else None,  # of no JSON lines
         is_strict=makes_text and not options.binary,
         written=written,
         keeps_json=keeps_json,
         parts=tuple(by_text[text] for text in also),
         own=own,
     )
+
+
+def _of_row_query(
+    query: "RowQuery",
+    options: Options,
+    schema: "pa.Schema | None",
+    written: "pa.Schema | None",
+    structure: str | None,
+) -> "tuple[pa.Schema | None, pa.Schema | None]":
+    """Return the columns that --where and --select leave, and as an output is to have them.
+
+    structure  of JSON lines whose values are columns
+    """
+    if structure is not None and _is_to_json(options):
+        from dbshuf.base.json_values import marked
+
+        written = marked(query.of_json, structure)
+    schema = schema if query.schema is None else query.schema
+    if options.select is not None:
+        return schema, _narrowed(written, schema, query.passed)
+    if written is None:
+        return schema, None
+    from dbshuf.source.schema.written import filtered
+
+    return schema, filtered(written)
 
 
 def _json(
@@ -284,17 +300,20 @@ def _row_query(
     )
 
 
-def _whole_query(options: Options, seen: "pa.Schema", *, id_is_data: bool) -> "WholeQuery | None":
-    """Return what --sql asks for."""
+def _whole_query(
+    options: Options, relation: "pa.Schema", schema: "pa.Schema | None"
+) -> "WholeQuery | None":
+    """Return what --sql asks for, of rows of `schema`, or of `relation` as it is."""
     if options.sql is None:
         return None
+    from dbshuf.query.relation import with_place
     from dbshuf.query.whole import WholeQuery
 
     return WholeQuery(
         options.sql,
-        seen,
+        relation if schema is None else with_place(schema),
         allow_files=options.allow_files,
-        id_is_data=id_is_data,
+        id_is_data=options.is_answer or _has_id(schema),
         seed=options.seed,
         option="query" if options.is_answer else "--sql",
     )
@@ -316,15 +335,6 @@ def _is_to_json(options: Options) -> bool:
 def _has_id(schema: "pa.Schema | None") -> bool:
     """Whether rows have a column of their own that SQL takes for `id`."""
     return schema is not None and any(name.lower() == "id" for name in schema.names)
-
-
-def _filtered(written: "pa.Schema | None") -> "pa.Schema | None":
-    """Return what is written of some of the rows."""
-    if written is None:
-        return None
-    from dbshuf.source.schema.written import filtered
-
-    return filtered(written)
 
 
 def _narrowed(
@@ -349,9 +359,7 @@ def _table_schema(
     """Return the columns of the inputs, and those that an output is to have."""
     from dbshuf.source.tables.reader import open_tables
 
-    source = open_tables(
-        inputs, kind, batch_bytes=MIB, threads=1, table=options.table, schema=options.schema
-    )
+    source = open_tables(inputs, kind, batch_bytes=MIB, table=options.table, schema=options.schema)
     try:
         return source.schema, source.written
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dbshuf.base.key import POSITION_LIMIT
 from dbshuf.base.layout import Layout
 from dbshuf.errors import UsageError
-from dbshuf.options import Options
+from dbshuf.options import Options, check_rules
 from dbshuf.source.survey import Survey
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _share(given: str | float) -> "Fraction":
 def _check(options: Options, sample: Sample) -> None:
     """Raise UsageError for options that mean nothing together."""
     has_split = options.split is not None
-    for is_so, message, hint in (
+    check_rules(
         (
             options.work_dir is not None,
             "--work-dir keeps the order of all rows, and a sample was asked for",
@@ -174,12 +174,10 @@ def _check(options: Options, sample: Sample) -> None:
         (
             sample.per is not None and sample.skip > 0,
             "--skip counts rows of the one order, and --per those of each value",
-            "leave out one of the two",
         ),
         (
             sample.per is not None and sample.stratify is not None,
             "--per takes as many rows of each value, and --stratify the same share",
-            "leave out one of the two",
         ),
         (
             sample.stratify is not None and sample.share is None and not has_split,
@@ -189,16 +187,13 @@ def _check(options: Options, sample: Sample) -> None:
         (
             sample.stratify is not None and options.split_by is not None,
             "--split-by keeps rows of one value in one split, and --stratify shares them out",
-            "leave out one of the two",
         ),
         (
             sample.stratify is not None and (sample.take is not None or sample.skip > 0),
             "--take and --skip cut the one order, where --stratify has given each value its share",
             "use --take N --per EXPR for N rows of each value, or leave one of them out",
         ),
-    ):
-        if is_so:
-            raise UsageError(message, hint=hint)
+    )
     _check_draws(options, sample)
 
 

@@ -358,7 +358,7 @@ def _columns(read: ReadPlan) -> "tuple[pa.Schema | None, int | None]":
     """Return the columns of tables before SQL, and how many rows they have, if that is known."""
     if read.shape.is_text:
         return None, None
-    source = read.shape.open_tables(read.inputs, MIB, 1)
+    source = read.shape.open_tables(read.inputs, MIB)
     try:
         if read.shape.row_query is not None and source.named.names != source.schema.names:
             raise UsageError(

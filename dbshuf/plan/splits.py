@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import U64, ids_of, ids_of_first, row_keys
-from dbshuf.base.row_batch import I64, RowBatch
+from dbshuf.base.row_batch import I64
 from dbshuf.base.window import Window
 from dbshuf.errors import UsageError
-from dbshuf.query.relation import LINES, LineRelation, RowRelation, place_of, with_place
+from dbshuf.query.relation import AnyRelation, check_uncounted, columns_of, place_of
 from dbshuf.source.input import Input
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ def member_of(
         return lambda window: splits.of_ids(of(window))
     from dbshuf.query.split_key import RowKeyQuery
 
-    query = RowKeyQuery(by, LINES if schema is None else with_place(schema), splits.seed)
-    if schema is None and "line_number" in query.columns:
-        raise UsageError(
-            "--split-by: line_number is not known where splits are told apart",
-            hint="use position, the line's byte offset",
-        )
+    query = RowKeyQuery(by, columns_of(schema), splits.seed)
+    check_uncounted("--split-by", query.columns, schema, "splits are told apart")
     return _ByValue(splits, of, inputs, query)
 
 
@@ -128,15 +124,11 @@ class _ByValue:
     ) -> None:
         self._splits, self._ids, self._inputs = splits, of, inputs
         self._evaluator = query.evaluator()
-        self._lines = LineRelation(inputs, query.columns, strict=False)
-        self._rows = RowRelation(inputs, query.columns)
+        self._relation = AnyRelation(inputs, query.columns)
 
     def __call__(self, window: Window) -> I64:
         ids = self._ids(window)
-        if window.is_lines:
-            relation = self._lines.of_lines(window.lines, window.bounds, ids)
-        else:
-            relation = self._rows.of(RowBatch(window.batch, ids))
+        relation = self._relation.of_window(window, ids)
         hashes = self._evaluator.run(
             relation, lambda row: place_of(int(ids[row]), self._inputs, "position")
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
 from dbshuf.base.layout import ENGINE_BYTES, Layout
-from dbshuf.errors import MemoryTooSmall, UsageError
+from dbshuf.errors import MemoryTooSmall
 from dbshuf.options import Options
 from dbshuf.plan.memory import lay_out, least_cap
 from dbshuf.plan.reading import ReadPlan
@@ -34,19 +34,15 @@ def strata_of(
     if sample is None or not sample.is_stratified:
         return None
     from dbshuf.order.strata import Strata, StrataPlan, first_rows, shares_of
-    from dbshuf.query.relation import LINES, with_place
+    from dbshuf.query.relation import check_uncounted, columns_of
     from dbshuf.query.split_key import RowKeyQuery
 
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     option = "--per" if sample.per is not None else "--stratify"
     schema = read.shape.schema
-    relation = LINES if schema is None else with_place(schema)
-    query = RowKeyQuery(sample.per or sample.stratify or "", relation, "strata", option=option)
-    if schema is None and "line_number" in query.columns:
-        raise UsageError(
-            f"{option}: line_number is not known where values are told apart",
-            hint="use position, the line's byte offset",
-        )
+    text = sample.per or sample.stratify or ""
+    query = RowKeyQuery(text, columns_of(schema), "strata", option=option)
+    check_uncounted(option, query.columns, schema, "values are told apart")
     if sample.per is not None:
         assert sample.take is not None
         cuts, rank_seed = partial(first_rows, sample.take), f"per:{seed}"

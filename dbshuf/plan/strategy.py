@@ -1,7 +1,7 @@
 """Which strategy orders the rows, and why."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dbshuf.base.layout import MERGE_ROWS, Layout, merge_bytes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
@@ -22,17 +22,27 @@ _LEAST_READING_BYTES = 64 * MIB  # for the thread that reads beside DuckDB
 _LEAST_SQLITE_BYTES = _LEAST_READING_BYTES + 16 * MIB
 
 
-def choose_strategy(
-    asked: str,
-    cap: int,
-    base: int,
-    survey: Survey,
-    threads: int,
-    *,
-    copies: float = 1,
-    reading_share: float = READING_SHARE,
-) -> tuple[str, str, Layout]:
+@dataclass(frozen=True)
+class Allowance:
+    """What a run has to read and to order with.
+
+    cap            bytes that the process may have
+    base           of these, what is taken before anything is read
+    threads        that may work
+    copies         how often a worker holds what it reads
+    reading_share  of what is free, for the thread that reads beside another engine
+    """
+
+    cap: int
+    base: int
+    threads: int
+    copies: float = 1
+    reading_share: float = READING_SHARE
+
+
+def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str, str, Layout]:
     """Pick the strategy, say why, and split the memory for it."""
+    cap, base, threads, copies = allowed.cap, allowed.base, allowed.threads, allowed.copies
     least = least_cap(base, survey, copies)
     needed = least
     if asked == "sqlite":
@@ -54,7 +64,7 @@ def choose_strategy(
     store_bytes, strategy, reason = _store_bytes(asked, cap, cap - least, survey)
     whole = cap
     if strategy in ("spill", "sqlite"):  # one thread reads, and the rest is the engine's
-        cap, threads = base + _reading_bytes(cap, base, survey, reading_share), 0
+        cap, threads = base + _reading_bytes(cap, base, survey, allowed.reading_share), 0
     layout = lay_out(cap, base, survey, threads=threads, store_bytes=store_bytes, copies=copies)
     if strategy == "sqlite":
         ranges = sqlite_ranges(whole - cap, survey)

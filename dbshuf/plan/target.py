@@ -1,5 +1,7 @@
 """What is written, as the options ask for it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,22 +32,12 @@ def target_of(
 
     strata  what tells rows apart by their values; of --split with --stratify it says the splits
     """
-    inputs, shape = read.inputs, read.shape
-    counts_rows = option_of(options) is not None and is_counted(options)
+    shape = read.shape
     path, sides = _places(options, shape)
     as_format = sides[0].format if sides else _format(options, path)
-    words = order_words(options, seed)
+    schema, written = _columns(options, shape, None if sides else as_format)
     shard_bytes = options.shard_bytes
-    splits = None if options.split is None else parse_splits(options.split, options.split_seed)
-    sample, is_mix = sample_of(options) or Sample(), read.mix is not None
-    schema, written = shape.schema, shape.written
-    if schema is not None and written is not None:
-        from dbshuf.base.column_names import as_called
-
-        schema, written = as_called(schema, written), as_called(written, written)
-    if not sides:
-        schema, written = _numbered(options, schema, written, as_format)
-    return Target(
+    target = Target(
         path=path,
         format=as_format,
         header=read.header,
@@ -56,9 +48,7 @@ def target_of(
         shard_rows=options.shard_rows,
         force=options.force,
         seed=seed,
-        locate=partial(_locate, inputs, words, "byte" if shape.is_text else "row", copies=is_mix)
-        if sample.draws is None
-        else _drawn,
+        locate=_locator(options, read, order_words(options, seed)),
         threads=options.threads,
         memory_bytes=cap,
         schema=schema,
@@ -68,28 +58,56 @@ def target_of(
         row_group_bytes=_row_group_bytes(options, as_format),
         bloom=options.bloom,
         cdc=options.cdc,
-        split_names=() if splits is None else splits.names,
-        member_of=None
-        if splits is None
-        else strata.part_of
-        if strata is not None and sample.stratify is not None
-        else member_of(
-            splits,
-            words,
-            inputs,
-            schema=shape.schema,
-            by=options.split_by or options.group,
-            copies=is_mix,
-        ),
-        in_groups=options.group is not None,
-        key_end=sample.end,
-        all_rows=_all_rows(options, sample, counts_rows=counts_rows),
-        counts_rows=counts_rows and options.shards is not None,
         number=options.number,
         first_number=options.skip,
         epochs=options.epochs or 1,
         partition_by=options.partition_by,
         sides=sides,
+    )
+    return _parted(target, options, read, strata)
+
+
+def _parted(target: Target, options: Options, read: ReadPlan, strata: "Strata | None") -> Target:
+    """Return the target with what parts its rows: splits, groups, and how many there are."""
+    sample = sample_of(options) or Sample()
+    counts_rows = option_of(options) is not None and is_counted(options)
+    target = replace(
+        target,
+        in_groups=options.group is not None,
+        key_end=sample.end,
+        all_rows=_all_rows(options, sample, counts_rows=counts_rows),
+        counts_rows=counts_rows and options.shards is not None,
+    )
+    if options.split is None:
+        return target
+    splits = parse_splits(options.split, options.split_seed)
+    if strata is not None and sample.stratify is not None:
+        return replace(target, split_names=splits.names, member_of=strata.part_of)
+    members = member_of(
+        splits,
+        order_words(options, target.seed),
+        read.inputs,
+        schema=read.shape.schema,
+        by=options.split_by or options.group,
+        copies=read.mix is not None,
+    )
+    return replace(target, split_names=splits.names, member_of=members)
+
+
+def _columns(
+    options: Options, shape: Shape, as_format: str | None
+) -> "tuple[pa.Schema | None, pa.Schema | None]":
+    """Return the columns of the rows, and as they are written. Raises UsageError.
+
+    as_format  that holds the column of --number; None: it is one of each side of paired files
+    """
+    schema, written = shape.schema, shape.written
+    if schema is not None and written is not None:
+        from dbshuf.base.column_names import as_called
+
+        schema, written = as_called(schema, written), as_called(written, written)
+    return (
+        (schema, written) if as_format is None else _numbered(options, schema, written, as_format)
     )
 
 
@@ -166,6 +184,14 @@ def _shards(options: Options, path: OutputPath | None) -> int | None:
     has_folders = options.split is not None or options.epochs is not None
     is_folder = (has_folders and is_folder) or bool(options.partition_by)
     return 1 if is_folder and not is_cut else options.shards
+
+
+def _locator(options: Options, read: ReadPlan, words: tuple[int, int]) -> Callable[[int], str]:
+    """Return what tells of a row's key where the row came from, for messages."""
+    if options.with_replacement is not None:
+        return _drawn
+    unit = "byte" if read.shape.is_text else "row"
+    return partial(_locate, read.inputs, words, unit, copies=read.mix is not None)
 
 
 def _drawn(key: int) -> str:

@@ -76,17 +76,9 @@ def check_combinations(options: Options) -> Sample | None:
 
 def task_of(options: Options) -> Task:
     """Look at options, inputs and the output, and check them."""
-    if options.engine == "spark":
-        raise UsageError(
-            "--engine spark writes files, and gives no rows to a program",
-            hint="shuffle into a file, and read that",
-        )
+    _refuse_spark(options)
     sample, given = check_combinations(options), options
-    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
-    seed = options.seed if options.seed is not None else kept_seed(options)
-    seed = seed if seed is not None else str(secrets.randbits(48))
-    if not options.is_answer:
-        options = replace(options, seed=seed)  # for shuffle_key(id) in its SQL
+    options, seed = _with_seed(options)
     threads = options.threads or usable_cores()
     cap = _cap(options, threads)
     read = what_is_read(options)
@@ -100,35 +92,54 @@ def task_of(options: Options) -> Task:
         check_target(target)
     check_schema(target)
     wanted = wanted_of(given, target)
+    survey, kept = _surveys(read, sample, arrangement)
+    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
+    size = object_bytes(kept, target)
+    return Task(
+        options=options,
+        sample=sample,
+        seed=seed,
+        threads=threads,
+        cap=cap,
+        read=read,
+        strata=strata,
+        arrangement=arrangement,
+        target=replace(target, temp_dir=temp_dir, object_bytes=size, is_noted=wanted is not None),
+        work=work,
+        wanted=wanted,
+        survey=survey,
+        kept=kept,
+        temp_dir=temp_dir,
+        epochs=epochs_of(options, read, seed, in_folders=target.in_shards),
+    )
+
+
+def _refuse_spark(options: Options) -> None:
+    if options.engine == "spark":
+        raise UsageError(
+            "--engine spark writes files, and gives no rows to a program",
+            hint="shuffle into a file, and read that",
+        )
+
+
+def _with_seed(options: Options) -> tuple[Options, str]:
+    """Return the options with the strategy under its own name, and the seed: given or drawn."""
+    options = replace(options, strategy=ALIASES.get(options.strategy, options.strategy))
+    seed = options.seed if options.seed is not None else kept_seed(options)
+    seed = seed if seed is not None else str(secrets.randbits(48))
+    # for shuffle_key(id) in its SQL
+    return (options if options.is_answer else replace(options, seed=seed)), seed
+
+
+def _surveys(
+    read: ReadPlan, sample: Sample | None, arrangement: Arrangement | None
+) -> tuple[Survey, Survey]:
+    """Return what is known of the rows that are read, and of those that are ordered."""
     survey = survey_of(read)
     if arrangement is not None:
         survey = replace(survey, lead_bytes=LEAD_BYTES)
     is_twice = arrangement is not None and arrangement.is_twice  # and all rows are
-    kept = survey if sample is None or is_twice else sample.kept(survey)
-    temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
-    target = replace(
-        target,
-        temp_dir=temp_dir,
-        object_bytes=object_bytes(kept, target),
-        is_noted=wanted is not None,
-    )
-    return Task(
-        options,
-        sample,
-        seed,
-        threads,
-        cap,
-        read,
-        strata,
-        arrangement,
-        target,
-        work,
-        wanted,
-        survey,
-        kept,
-        temp_dir,
-        epochs_of(options, read, seed, in_folders=target.in_shards),
-    )
+    return survey, survey if sample is None or is_twice else sample.kept(survey)
 
 
 def _cap(options: Options, threads: int) -> int:

@@ -12,6 +12,7 @@ from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink import RemotePath, Target, output_path
 from dbshuf.sink.output_path import find
+from dbshuf.source.input import closed_pipe
 
 # Options that decide nothing of what is written; inputs are compared as what they lead to.
 _FREE = frozenset(
@@ -43,12 +44,10 @@ def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | No
     """Return where a run is kept; None if it is not. Raises UsageError if it cannot be."""
     if options.work_dir is None:
         return None
-    pipes = [(one.name, one.pipe) for one in read.inputs if one.pipe is not None]
-    for _, pipe in pipes:
-        pipe.raw.close()
-    if pipes:
+    pipe = closed_pipe(read.inputs)
+    if pipe is not None:
         raise UsageError(
-            f"--work-dir: `{pipes[0][0]}` is no file, and cannot be read again",
+            f"--work-dir: `{pipe.name}` is no file, and cannot be read again",
             hint="write it to a file first, or leave out --work-dir",
         )
     if isinstance(target.path, RemotePath):

@@ -107,6 +107,7 @@ def _without_long_texts(chunk: pa.RecordBatch) -> pa.RecordBatch:
 
 def _lines_of(inputs: Sequence[Input], terminator: bytes, memory_bytes: int | None) -> "LineSource":
     """Return the lines of the inputs, of any length that the memory has room for."""
+    from dbshuf.source.lines.long_lines import LineLimit
     from dbshuf.source.lines.reader import LineSource
 
     layout = probe_layout()
@@ -118,8 +119,7 @@ def _lines_of(inputs: Sequence[Input], terminator: bytes, memory_bytes: int | No
         terminator=terminator,
         header_bytes=0,
         layout=layout,
-        longest_bytes=line_bytes,
-        cap_for_line=lambda length: _held_bytes() + length + MIB,
+        limit=LineLimit(line_bytes, lambda length: _held_bytes() + length + MIB),
     )
 
 

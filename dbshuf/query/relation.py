@@ -1,6 +1,6 @@
 """The relation `lines` that SQL sees, made from what was read; only the columns it names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
-from dbshuf.base.window import Bounds
-from dbshuf.errors import NotUtf8
+from dbshuf.base.window import Bounds, Window
+from dbshuf.errors import NotUtf8, UsageError
 from dbshuf.source.input import Input
 
 _MARK = {b"dbshuf": b"place"}
@@ -49,6 +49,7 @@ class LineRelation:
     strict   whether a line that is no UTF-8 is an error where `line` is made; otherwise its
              bad bytes show as U+FFFD there, and `raw` and the row itself keep them
     owns     whether the rows own their bytes; else one that is alone may share its line's
+    counts_lines  whether lines are counted, from the first one on, so that one worker reads them
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LineRelation:
         owns: bool = True,
     ) -> None:
         self._inputs, self._columns, self._strict, self._owns = inputs, columns, strict, owns
+        self.counts_lines = "line_number" in columns
         self._counted: dict[int, int] = {}  # lines so far of each input, for line_number
 
     def of(self, batch: LineBatch) -> pa.RecordBatch:
@@ -167,6 +169,45 @@ class RowRelation:
         if not made:
             made["id"] = arrow_numbers(rows.ids)
         return pa.RecordBatch.from_pydict(made)
+
+
+class AnyRelation:
+    """Lines or typed rows as rows of `lines`; bad bytes of lines show as U+FFFD."""
+
+    def __init__(self, inputs: Sequence[Input], columns: frozenset[str]) -> None:
+        self._lines = LineRelation(inputs, columns, strict=False)
+        self._rows = RowRelation(inputs, columns)
+
+    def of(self, batch: LineBatch | RowBatch) -> tuple[U64, pa.RecordBatch]:
+        """Return the ids and the columns of the rows that are left of a batch."""
+        if isinstance(batch, RowBatch):
+            return batch.ids, self._rows.of(batch)
+        ids, relation = batch.ids(), self._lines.of(batch)
+        if batch.kept is None:
+            return ids, relation
+        return ids.take(batch.kept), relation.take(arrow_numbers(batch.kept))
+
+    def of_window(self, window: Window, ids: U64) -> pa.RecordBatch:
+        """Return the columns of the rows of a window, whose ids are given."""
+        if window.is_lines:
+            return self._lines.of_lines(window.lines, window.bounds, ids)
+        return self._rows.of(RowBatch(window.batch, ids))
+
+
+def columns_of(schema: pa.Schema | None) -> pa.Schema:
+    """Return the columns of `lines` for rows of a schema, or for lines if it is None."""
+    return LINES if schema is None else with_place(schema)
+
+
+def check_uncounted(
+    option: str, columns: Collection[str], schema: pa.Schema | None, where: str
+) -> None:
+    """Raise UsageError for an expression over lines which asks for numbers not known `where`."""
+    if schema is None and "line_number" in columns:
+        raise UsageError(
+            f"{option}: line_number is not known where {where}",
+            hint="use position, the line's byte offset",
+        )
 
 
 def place_column(name: str, ids: U64, inputs: Sequence[Input]) -> pa.Array:

@@ -1,6 +1,6 @@
 """--where and --select: row-local SQL, chunk by chunk, by several workers at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,7 +35,9 @@ from dbshuf.query.result_types import Result
 from dbshuf.query.star_columns import own_stars
 from dbshuf.units import MIB
 
-EVALUATION_BYTES = 64 * MIB  # DuckDB's limit; rows are read where they are, without a copy
+# DuckDB's limit, of all workers together: rows are read where they are, without a copy, and
+# nothing is spilled.
+EVALUATION_BYTES = 64 * MIB
 PREFIX = "SELECT "
 _PLAIN = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
 
@@ -46,9 +48,11 @@ class RowQuery:
     columns  of `lines` that the caller makes; it may make more
     schema   of the result's rows; None where rows stay as they are
     passed   with --select, column of the result -> the columns whose values it has as they are
-    of_json  the columns of JSON lines, before --select
     comparisons  of columns with constants, which are true for every row that is kept
     """
+
+    comparisons: tuple[Comparison, ...] = ()
+    _wide: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -58,7 +62,6 @@ class RowQuery:
         *,
         json_structure: str | None = None,
         keeps_json: bool = False,
-        memory_bytes: int = EVALUATION_BYTES,
         seed: str | None = None,
         also: str | None = None,
     ) -> None:
@@ -70,50 +73,32 @@ class RowQuery:
                         keys as columns, and source, position and id
         keeps_json      whether rows of JSON lines are the texts of their objects, as TEXTS;
                         without `where` their types do not matter
-        memory_bytes    DuckDB's limit, of all workers together; nothing is spilled
         seed            of the run, for shuffle_key(id)
         also            the text of a --mix: a condition that is to be true as well
         Raises          QueryInvalid, with the place in the text
         """
-        self._again = partial(
-            RowQuery,
-            where,
-            select,
-            relation,
-            json_structure=json_structure,
-            keeps_json=keeps_json,
-            memory_bytes=memory_bytes,
-            seed=seed,
-            also=also,
-        )
-        conditions = [("--where", where), ("--mix", also)]
+        named: dict[str, Any] = {"json_structure": json_structure, "keeps_json": keeps_json}
+        self._again = partial(RowQuery, where, select, relation, seed=seed, also=also, **named)
+        conditions = (("--where", where), ("--mix", also))
         wheres = [(option, text) for option, text in conditions if text is not None]
         if keeps_json and not wheres:
             json_structure = "{}"
         self._json = None if json_structure is None else JsonRows(json_structure)
         seen = relation if self._json is None else self._json.relation
         macros = macros_for((where, also, select), seed)
-        self._database = ChunkDatabase(memory_bytes, macros)
+        self._database = ChunkDatabase(EVALUATION_BYTES, macros)
         self._steps: list[ChunkStep] = []
-        self._wide: tuple[str, ...] = ()
         self.passed: dict[str, frozenset[str]] = {}
-        self.comparisons: tuple[Comparison, ...] = ()
-        self.of_json: pa.Schema | None = None if self._json is None else self._json.schema
-        self.schema: pa.Schema | None = None if self._json is None else self._json.schema
-        if wheres or select is not None:
-            option = wheres[0][0] if wheres else "--select"
-            with Binder(seen, option=option, macros=macros) as binder:
-                self._bind(wheres, select, binder, seen)
-        read = {name for step in self._steps for name in step.columns}
-        self._text = None
-        if keeps_json:
-            self.schema, self._text = TEXTS, _text_column(seen.names)
-        elif select is None and self._json is not None:
-            read |= set(self._json.schema.names)
-        self._read = [name for name in seen.names if name in read]
-        self.columns = frozenset(read)
-        if self._json is not None:
-            self.columns = frozenset({"line", *(read & self._json.place)})
+        self.schema: pa.Schema | None = self.of_json
+        self._bind(wheres, select, seen, macros)
+        self._note_read(seen.names, makes_columns=select is None and not keeps_json)
+        self._text = _text_column(seen.names) if keeps_json else None
+        self.schema = TEXTS if keeps_json else self.schema
+
+    @property
+    def of_json(self) -> pa.Schema | None:
+        """The columns of JSON lines, before --select; None: other rows are read."""
+        return None if self._json is None else self._json.schema
 
     def __reduce__(self) -> Any:
         """What another process makes it of: texts and columns, since no engine can be sent."""
@@ -123,19 +108,37 @@ class RowQuery:
         self,
         wheres: list[tuple[str, str]],
         select: str | None,
-        binder: Binder,
         relation: pa.Schema,
+        macros: str,
     ) -> None:
-        for option, where in wheres:
-            step, condition = _where_step(option, where, binder)
-            self._steps.append(step)
-            if self._json is None:
-                self.comparisons += comparisons_of(condition, relation)
-        if select is not None:
-            step, result, items = _select_step(select, binder)
-            self._steps.append(step)
-            self.passed = passed_columns(items, binder.columns, binder.place, result.schema.names)
-            self.schema, self._wide = result.schema, result.wide
+        if not wheres and select is None:
+            return
+        first = wheres[0][0] if wheres else "--select"
+        with Binder(relation, option=first, macros=macros) as binder:
+            for option, where in wheres:
+                step, condition = _where_step(option, where, binder)
+                self._steps.append(step)
+                if self._json is None:
+                    self.comparisons += comparisons_of(condition, relation)
+            if select is not None:
+                step, result, items = _select_step(select, binder)
+                self._steps.append(step)
+                names = result.schema.names
+                self.passed = passed_columns(items, binder.columns, binder.place, names)
+                self.schema, self._wide = result.schema, result.wide
+
+    def _note_read(self, names: Sequence[str], *, makes_columns: bool) -> None:
+        """Keep which columns of `names` are read, and which of `lines` these are made of.
+
+        makes_columns  whether those of JSON lines are the rows, where there are such
+        """
+        read = {name for step in self._steps for name in step.columns}
+        if makes_columns and self._json is not None:
+            read |= set(self._json.schema.names)
+        self._read = [name for name in names if name in read]
+        self.columns = frozenset(read)
+        if self._json is not None:
+            self.columns = frozenset({"line", *(read & self._json.place)})
 
     def has_spare(self, spare: Spare) -> None:
         """Let a row that needs much memory have it."""

@@ -10,19 +10,13 @@ from dbshuf.base.key import U64, seed_words
 from dbshuf.base.row_batch import RowBatch, fixed_bytes
 from dbshuf.base.statements import Filled, identifier, ordered_result
 from dbshuf.errors import QueryFailed, QueryInvalid
-from dbshuf.query.binding import SCAN, Binder, feed_names
+from dbshuf.query.binding import SCAN, Binder, Bound, feed_names
 from dbshuf.query.evaluator import check_wide, row_column
 from dbshuf.query.fence import Allowed, check_tables, macros_for
 from dbshuf.query.functions import check_fence
-from dbshuf.query.parse import (
-    Node,
-    SqlText,
-    parse,
-    place_in,
-    unterminated,
-    walk,
-)
+from dbshuf.query.parse import Node, SqlText, parse, place_in, unterminated, walk
 from dbshuf.query.passed import passed_by_query
+from dbshuf.query.result_types import Result
 from dbshuf.query.star_columns import own_stars
 from dbshuf.query.whole_run import BoundStatement, Feed, StatementRun
 
@@ -81,31 +75,38 @@ class WholeQuery:
             query = Filled(unterminated(self._sql.text), {"query": 0})
             sql, query = own_stars(binder, self._sql, query, "query", carries_id=not id_is_data)
             self._text = query.text
-            bound = binder.bind(sql, query, "query")
+            self._take_bound(binder.bind(sql, query, "query"))
             result = binder.result(sql, self._text, tree)
+            self._take_result(result, id_is_data=id_is_data)
             self.passed = passed_by_query(tree, relation.names, binder.place, result.schema.names)
             self._types = binder.types
-            ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
-            self.has_id = bool(ids) and not id_is_data
-            self._id = ids[0] if self.has_id else ""
-            self.schema = pa.schema([field for field in result.schema if field.name != self._id])
-            self.columns, self.scans = bound.columns, bound.scans
-            self.is_row_by_row = bound.operators <= _KEEPING | {"FILTER"} and bound.scans == 1
-            self.is_sampled = bound.operators <= _SAMPLED and bound.scans == 1
-            self._key = row_column(result.types)
-            self._ordered, self.keeps_rows = "", False
             if seed is not None and len(self.schema):
                 self._bind_ordered(binder, sql, seed)
         names = feed_names(relation, self.columns)
         self._feed_schema = pa.schema([relation.field(name) for name in names])
         self.texts = sum(fixed_bytes(relation.field(name).type) is None for name in names)
-        self._wide = result.wide
         if not len(self.schema):
             raise self._sql.invalid("the result has no column beside `id`")
 
     @property
     def is_orderable(self) -> bool:
         return bool(self._ordered)
+
+    def _take_bound(self, bound: Bound) -> None:
+        """Keep what DuckDB does for the SELECT."""
+        self.columns, self.scans = bound.columns, bound.scans
+        self.is_row_by_row = bound.operators <= _KEEPING | {"FILTER"} and bound.scans == 1
+        self.is_sampled = bound.operators <= _SAMPLED and bound.scans == 1
+        self._ordered, self.keeps_rows = "", False
+
+    def _take_result(self, result: Result, *, id_is_data: bool) -> None:
+        """Keep what the columns of the result are, and which of them gives ids."""
+        ids = [n for n, kind in result.types.items() if n.lower() == _ID and kind == "UBIGINT"]
+        self.has_id = bool(ids) and not id_is_data
+        self._id = ids[0] if self.has_id else ""
+        self.schema = pa.schema([field for field in result.schema if field.name != self._id])
+        self._key = row_column(result.types)
+        self._wide = result.wide
 
     def _bind_ordered(self, binder: Binder, sql: SqlText, seed: str) -> None:
         """Make the statement that orders the result, where DuckDB takes the SELECT within it."""

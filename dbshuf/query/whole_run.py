@@ -19,7 +19,7 @@ import pyarrow as pa
 from dbshuf.base.layout import MERGE_ROWS, VECTOR_ROWS
 from dbshuf.base.statements import statement
 from dbshuf.base.too_wide import QueryTooLarge
-from dbshuf.base.workers import Stopped
+from dbshuf.base.workers import Stopped, hand_over
 from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import Allowed, close_fence, connect
@@ -277,13 +277,7 @@ class StatementRun:
         return rows, size_bytes
 
     def _hand_over(self, item: pa.RecordBatch | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._ahead.put(item, timeout=_PATIENCE_S)
-                return
-            except queue.Full:
-                continue
-        raise Stopped
+        hand_over(self._ahead, item, self._stop)
 
     def _explained(self, error: BaseException) -> BaseException:
         """Tell a full disk from a full memory, and both from SQL that fails on a row."""

@@ -16,7 +16,6 @@ from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.pipeline.verify.sides import ids_of_rows
 
-SAMPLE_ROWS = 100_000
 STRETCH = 8  # rows: 7 of 8 have their next row in the sample too
 SAMPLE_SEED = "dbshuf-report"
 

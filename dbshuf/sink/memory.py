@@ -71,14 +71,7 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
     elif kind in ("csv", "tsv", "jsonl") and not _has_nested(target):
         copies = _COPIES_IN_PIECES
     held = fixed * MIB + per_thread * stepping_threads(target) * MIB
-    if packing == "gz":
-        held += 2 * compressing_threads(target) * MIB
-    elif packing == "zst":
-        held += 8 * MIB
-    elif kind == "parquet":
-        held += _groups_bytes(target)
-        held += len(target.bloom) * (1 + grouping_threads(target)) * _BLOOM_BYTES
-        held += 2 * PAGE_INDEX_BYTES
+    held += _packing_bytes(target, kind, packing)
     if (
         kind in ("arrow", "parquet")
         and (codec_of(kind, target.compression)[1] or 0) > _STRONG_LEVEL
@@ -89,6 +82,18 @@ def sink_memory_bytes(target: Target, longest_row_bytes: int = 0) -> int:
         sizes = upload_sizes(target)
         held += sizes.part_bytes + sizes.ahead * (sizes.part_bytes + _CONNECTION_BYTES)
     return held + int(copies * max(longest_row_bytes - _LONG_ROW_BYTES, 0))
+
+
+def _packing_bytes(target: Target, kind: str, packing: str) -> int:
+    """Return what compression of text, or row groups with their indexes, take."""
+    if packing == "gz":
+        return 2 * compressing_threads(target) * MIB
+    if packing == "zst":
+        return 8 * MIB
+    if kind != "parquet":
+        return 0
+    bloom_bytes = len(target.bloom) * (1 + grouping_threads(target)) * _BLOOM_BYTES
+    return _groups_bytes(target) + bloom_bytes + 2 * PAGE_INDEX_BYTES
 
 
 def _has_nested(target: Target) -> bool:

@@ -4,7 +4,8 @@ import os
 
 from dbshuf.base.window import Window
 from dbshuf.sink.numbered import Numbering
-from dbshuf.sink.publish import Directory, Place, directory_of
+from dbshuf.sink.parts import PartsSink
+from dbshuf.sink.publish import directory_of
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import FileSink, PlacedSink
@@ -12,7 +13,7 @@ from dbshuf.sink.splits import SplitSink
 from dbshuf.sink.target import Target
 
 
-class PairedSink(PlacedSink):
+class PairedSink(PartsSink):
     """The lines of each side, a column of the rows, to its output; all are published, or none.
 
     Shards of a side lie in a folder of its name in the one output directory. They are cut by
@@ -20,32 +21,23 @@ class PairedSink(PlacedSink):
     """
 
     def __init__(self, target: Target) -> None:
-        self._parts: list[PlacedSink] = []
         self._folders = _folders(target)
         is_numbered = target.number is not None
         self._numberings = [Numbering(one) for one in target.of_sides()] if is_numbered else []
-        self._directory: Directory | None = None
-        places: list[Place] = []
-        super().__init__(places)
-        try:
-            if target.in_shards:
-                self._directory = directory_of(target)
-                places.append(self._directory)
-            for side, output in zip(target.sides, target.of_sides(), strict=True):
-                part: PlacedSink
-                if target.in_shards:
-                    part = ShardSink(output, directory=self._directory, folder=side.name)
-                else:
-                    part = FileSink(output) if not output.split_names else SplitSink(output)
-                    places.extend(part.places)
-                self._parts.append(part)
-        except BaseException:
-            self.abort()
-            raise
+        super().__init__(target)
 
-    @property
-    def directory(self) -> Directory | None:
-        return self._directory
+    def _open(self, target: Target) -> None:
+        if target.in_shards:
+            self._directory = directory_of(target)
+            self._places.append(self._directory)
+        for side, output in zip(target.sides, target.of_sides(), strict=True):
+            part: PlacedSink
+            if target.in_shards:
+                part = ShardSink(output, directory=self._directory, folder=side.name)
+            else:
+                part = FileSink(output) if not output.split_names else SplitSink(output)
+                self._places.extend(part.places)
+            self._parts.append(part)
 
     @property
     def files(self) -> list[NamedFile]:
@@ -59,18 +51,6 @@ class PairedSink(PlacedSink):
         for side, (part, lines) in enumerate(zip(self._parts, window.batch.columns, strict=True)):
             own = Window.of_lines(lines, window.keys)
             part.encode(self._numberings[side].of(own) if self._numberings else own)
-
-    def flush(self) -> None:
-        for part in self._parts:
-            part.flush()
-
-    def complete(self) -> None:
-        for part in self._parts:
-            part.complete()
-
-    def stop(self) -> None:
-        for part in self._parts:
-            part.stop()
 
 
 def _folders(target: Target) -> list[str]:

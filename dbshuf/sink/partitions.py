@@ -80,7 +80,6 @@ class PartitionSink(PlacedSink):
             if folder in self._done:
                 raise CheckFailed(
                     f"rows of `{folder}` came after its files were complete; nothing was published",
-                    hint="this is a bug in dbshuf or a fault of the machine",
                 )
             part = ShardSink(self._target, directory=self._directory, folder=folder)
             self._open[folder] = part

@@ -21,7 +21,6 @@ hidden name behind, and the next run here removes it (`base/leftovers.py`).
 import contextlib
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +30,10 @@ from dbshuf.base.block_io import write_file
 from dbshuf.base.commit import commit
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
+from dbshuf.base.work_dir import sync_directory
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
-from dbshuf.sink.output_path import (
-    Found,
-    can_be_replaced,
-    find,
-    refuse_content,
-    shards_in,
-)
+from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
+from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
 from dbshuf.sink.raw_file import (
     ByteOutput,
     DiskFile,
@@ -200,7 +195,7 @@ class HiddenFile:
         self.output = DiskFile(
             self._hidden, shown=shown, mode=0o600, with_sum=kept is not None, had=had
         )
-        self._mode = _mode_of_new(self._final.parent)
+        self._mode = mode_of_new(self._final.parent)
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -209,14 +204,11 @@ class HiddenFile:
 
     def publish(self) -> None:
         with in_words(self._shown):
-            if self._old is not None:
-                _take_after(self._hidden, self._old)
-            else:
-                _set_mode(self._hidden, self._mode)
+            set_modes(self._hidden, self._old, self._mode)
             commit()
             os.replace(self._hidden, self._final)
             release(self._hidden)
-            _sync_directory(self._final.parent)
+            sync_directory(self._final.parent)
 
     def discard(self) -> None:
         remove(self._hidden)
@@ -246,16 +238,20 @@ class HiddenDirectory:
             self._hidden = claimed(hidden, kept)
             if kept is None or not self._hidden.is_dir():
                 os.mkdir(self._hidden, 0o700)
-            self._mode = _mode_of_folder(self._hidden)
+            self._mode = mode_of_folder(self._hidden)
         self._old = found.old
         self.place = self._hidden.parent
 
     def create(self, name: str | None) -> tuple[int, DiskFile]:
         """Return the number of the next file, and the file, open for writing."""
+        number, path = self._next()
+        return number, DiskFile(path, shown=self._shown, with_sum=self._with_sums)
+
+    def _next(self) -> tuple[int, Path]:
+        """Return the number of the next file, and where it is."""
         number = self._files
         self._files += 1
-        path = self._hidden / str(number)
-        return number, DiskFile(path, shown=self._shown, with_sum=self._with_sums)
+        return number, self._hidden / str(number)
 
     def named(self) -> list[tuple[Path, str]]:
         """Return all files that were given names: where each is, and its name."""
@@ -268,9 +264,7 @@ class HiddenDirectory:
 
     def reopen(self, had: SealedBytes) -> tuple[int, DiskFile]:
         """Return the number of the file behind those to stay, and that file, to go on with."""
-        number = self._files
-        self._files += 1
-        path = self._hidden / str(number)
+        number, path = self._next()
         return number, DiskFile(path, shown=self._shown, with_sum=True, had=had)
 
     @property
@@ -280,10 +274,9 @@ class HiddenDirectory:
 
     def take_in(self, path: Path) -> int:
         """Take a finished file from beside it, and return its number."""
-        number = self._files
-        self._files += 1
+        number, taken = self._next()
         with in_words(self._shown):
-            os.rename(path, self._hidden / str(number))
+            os.rename(path, taken)
         return number
 
     def name(self, number: int, name: str) -> None:
@@ -307,15 +300,12 @@ class HiddenDirectory:
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
             for folder in ("", *folders):
-                _sync_directory(self._hidden / folder)
+                sync_directory(self._hidden / folder)
             if not (self._whole and self._rename_whole()):
                 self._move_in(names, folders)
 
     def _rename_whole(self) -> bool:
-        if self._old is not None:
-            _take_after(self._hidden, self._old)
-        else:
-            _set_mode(self._hidden, self._mode)
+        set_modes(self._hidden, self._old, self._mode)
         commit()
         try:
             os.rename(self._hidden, self._final)
@@ -324,7 +314,7 @@ class HiddenDirectory:
                 raise
             return False  # something came into the directory since the start
         release(self._hidden)
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
         return True
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
@@ -341,15 +331,15 @@ class HiddenDirectory:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
-            _sync_directory(self._final / folder)
+            sync_directory(self._final / folder)
         for folder in reversed(list(filter(None, older))):
             with contextlib.suppress(OSError):  # something of the user's is in it
                 os.rmdir(self._final / folder)
         for name in sorted(self._marks, key=lambda name: os.path.basename(name) == SUCCESS_NAME):
             os.replace(self._hidden / name, self._final / name)
-            _sync_directory((self._final / name).parent)
+            sync_directory((self._final / name).parent)
         remove(self._hidden)
-        _sync_directory(self._final)
+        sync_directory(self._final)
 
     def discard(self) -> None:
         remove(self._hidden)
@@ -374,65 +364,9 @@ def _remove_marks(folder: Path) -> None:
     """Remove what an older run said of the shards in a folder."""
     for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(folder / CARD_NAME) else [])):
         (folder / name).unlink(missing_ok=True)
-    _sync_directory(folder)
+    sync_directory(folder)
 
 
 def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
-
-
-def _mode_of_new(folder: Path) -> int:
-    """Return the mode that a new file has there: by the umask, or what the folder says of it."""
-    if hasattr(os, "O_TMPFILE"):
-        with contextlib.suppress(OSError):  # not every file system has files without a name
-            fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
-            try:
-                return stat.S_IMODE(os.fstat(fd).st_mode)
-            finally:
-                os.close(fd)
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return 0o666 & ~umask
-
-
-def _mode_of_folder(hidden: Path) -> int:
-    """Return the mode that a new folder has in the place of a hidden one."""
-    probe = hidden / "mode"  # one that was made by a process that was killed has the same
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(probe)
-    mode = stat.S_IMODE(os.stat(probe).st_mode)
-    os.rmdir(probe)
-    return mode
-
-
-def _set_mode(path: Path, mode: int) -> None:
-    """Set a mode; a file system may know none."""
-    with contextlib.suppress(OSError):
-        os.chmod(path, mode)
-
-
-def _take_after(hidden: Path, old: os.stat_result) -> None:
-    """Give what is about to be shown the owner, group and mode of what it replaces.
-
-    What cannot be given away stays ours; then its group gets no rights, as other people
-    may be in ours. Nothing is raised: a file system may know no owners.
-    """
-    mode = stat.S_IMODE(old.st_mode)
-    for owner in (old.st_uid, -1):
-        with contextlib.suppress(OSError):
-            os.chown(hidden, owner, old.st_gid)
-            break
-    else:
-        mode &= ~stat.S_IRWXG
-    _set_mode(hidden, mode)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make renames in a directory durable, where its file system can."""
-    with contextlib.suppress(OSError):  # also where names may be made but not listed
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

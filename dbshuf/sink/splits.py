@@ -10,9 +10,9 @@ from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import QueryFailed
 from dbshuf.sink.partitions import shards_of
-from dbshuf.sink.publish import Directory, FileOf, Place, directory_of
+from dbshuf.sink.parts import PartsSink
+from dbshuf.sink.publish import Directory, FileOf, directory_of
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dbshuf.sink.target import Members
 
 
-class SplitSink(PlacedSink):
+class SplitSink(PartsSink):
     """Every row to the one output of its split; all are published, or none.
 
     Files get the name of their split before the suffix, `out.train.parquet`; shards lie
@@ -31,43 +31,31 @@ class SplitSink(PlacedSink):
         self, target: Target, *, directory: Directory | None = None, folder: str = ""
     ) -> None:
         """Write to the target, or to a `folder` of a directory that others write to too."""
-        assert target.path is not None
         assert target.member_of is not None
         self._member_of = target.member_of
         self._check = _OneSplit(target) if target.in_groups else None
-        self._parts: list[PlacedSink] = []
-        self._directory: Directory | None = None
-        places: list[Place] = []
-        super().__init__(places)
-        try:
-            is_together = target.in_shards or isinstance(target.path, RemotePath)
-            if is_together:
-                shared = directory_of(target) if directory is None else directory
-                places.append(shared)
-                self._directory = shared if target.in_shards else None
-            for name in target.split_names:
-                part: PlacedSink
-                if target.in_shards:
-                    folder_of_part = posixpath.join(folder, name)
-                    part = shards_of(target, directory=shared, folder=folder_of_part)
-                elif is_together:
-                    path = split_path(target.path, name)
-                    part = FileSink(replace(target, path=path), FileOf(shared, path.name))
-                else:
-                    part = FileSink(replace(target, path=split_path(target.path, name)))
-                    places.extend(part.places)
-                self._parts.append(part)
-        except BaseException:
-            self.abort()
-            raise
+        self._shared, self._folder = directory, folder
+        super().__init__(target)
 
-    @property
-    def directory(self) -> Directory | None:
-        return self._directory
-
-    @property
-    def files(self) -> list[NamedFile]:
-        return [file for part in self._parts for file in part.files]
+    def _open(self, target: Target) -> None:
+        assert target.path is not None
+        is_together = target.in_shards or isinstance(target.path, RemotePath)
+        if is_together:
+            shared = directory_of(target) if self._shared is None else self._shared
+            self._places.append(shared)
+            self._directory = shared if target.in_shards else None
+        for name in target.split_names:
+            part: PlacedSink
+            if target.in_shards:
+                folder = posixpath.join(self._folder, name)
+                part = shards_of(target, directory=shared, folder=folder)
+            elif is_together:
+                path = split_path(target.path, name)
+                part = FileSink(replace(target, path=path), FileOf(shared, path.name))
+            else:
+                part = FileSink(replace(target, path=split_path(target.path, name)))
+                self._places.extend(part.places)
+            self._parts.append(part)
 
     def encode(self, window: Window) -> None:
         members = self._member_of(window.unnumbered or window)
@@ -79,18 +67,6 @@ class SplitSink(PlacedSink):
                 part.encode(window)
             elif len(rows):
                 part.encode(window.take(rows))
-
-    def flush(self) -> None:
-        for part in self._parts:
-            part.flush()
-
-    def complete(self) -> None:
-        for part in self._parts:
-            part.complete()
-
-    def stop(self) -> None:
-        for part in self._parts:
-            part.stop()
 
 
 class _OneSplit:

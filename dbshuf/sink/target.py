@@ -182,6 +182,24 @@ def check_schema(target: Target) -> None:
         check_partition_columns(target.partition_by, target.schema)
         target = target.of_files
     kind = target.format.partition(".")[0]
+    _check_options(target, kind)
+    if target.bloom:
+        from dbshuf.sink.format_support import check_bloom
+
+        check_bloom(target.bloom, target.schema)
+    if target.schema is not None:
+        from dbshuf.sink.format_support import check_columns
+
+        check_columns(target.schema, kind)
+    elif target.binary and kind in ("csv", "tsv", "jsonl"):
+        raise UsageError(
+            f"--binary has no place in {NAMES[kind]}: it holds UTF-8 and nothing else",
+            hint="leave it out, or write text, Parquet or Arrow",
+        )
+
+
+def _check_options(target: Target, kind: str) -> None:
+    """Raise UsageError for an option that a format has no place for, whatever the columns are."""
     if target.header and (kind != "txt" or target.schema is not None):
         what = NAMES[kind] if kind != "txt" else "a query's rows"
         raise UsageError(
@@ -196,20 +214,6 @@ def check_schema(target: Target) -> None:
     for option, is_asked in asked.items():
         if is_asked and kind != "parquet":
             raise UsageError(f"{option} is for Parquet, and the output is {NAMES[kind]}")
-    if target.bloom:
-        from dbshuf.sink.format_support import check_bloom
-
-        check_bloom(target.bloom, target.schema)
-    if target.schema is None:
-        if target.binary and kind in ("csv", "tsv", "jsonl"):
-            raise UsageError(
-                f"--binary has no place in {NAMES[kind]}: it holds UTF-8 and nothing else",
-                hint="leave it out, or write text, Parquet or Arrow",
-            )
-        return
-    from dbshuf.sink.format_support import check_columns
-
-    check_columns(target.schema, kind)
 
 
 def split_path(path: OutputPath, name: str) -> OutputPath:

@@ -202,6 +202,15 @@ def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]
     return map(look, inputs)
 
 
+def closed_pipe(inputs: Iterable[Input]) -> Input | None:
+    """Close all pipes among inputs; return the first of them, or None."""
+    pipes = [one for one in inputs if one.pipe is not None]
+    for one in pipes:
+        assert one.pipe is not None
+        one.pipe.raw.close()
+    return next(iter(pipes), None)
+
+
 def check_all_unchanged(inputs: Sequence[Input]) -> None:
     """Raise InputChanged if one of them is no longer what it was when it was listed."""
     for _ in for_each(check_unchanged, inputs):

@@ -14,7 +14,7 @@ from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, OutputSpaceShort, OutputUnwritable, SchemaMismatch
-from dbshuf.options import SAME
+from dbshuf.options import SAME, Options, terminator_of
 from dbshuf.query.json_keys import without_note
 from dbshuf.query.json_scan import json_structure
 from dbshuf.query.relation import LINES
@@ -24,7 +24,7 @@ from dbshuf.source.input import Input
 from dbshuf.source.survey import survey_inputs
 from dbshuf.store.engine import StoreEngine
 from dbshuf.store.schema import FORMAT, VECTOR_ROWS, StoreInfo
-from dbshuf.units import MIB
+from dbshuf.units import MIB, parse_bytes
 
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
@@ -38,27 +38,8 @@ _MOST_GROUP_ROWS = 122_880
 _SURVEYED_INPUTS = 32
 
 
-@dataclass(frozen=True)
-class InputOptions:
-    """What the inputs of one ingest are said to be; as on the command line."""
-
-    zero_terminated: bool
-    header: int
-    binary: bool
-    input_format: str | None
-    table: str | None
-    schema: str
-    pack: bool = False
-    memory_bytes: int | None = None
-
-    @property
-    def terminator(self) -> bytes:
-        """What ends a line."""
-        return b"\0" if self.zero_terminated else b"\n"
-
-
 def create_store(
-    path: Path, engine: StoreEngine, inputs: Sequence[Input], kind: str, options: InputOptions
+    path: Path, engine: StoreEngine, inputs: Sequence[Input], kind: str, options: Options
 ) -> StoreInfo:
     """Make an empty store for rows as the first of `inputs` has them; at once, or not at all.
 
@@ -97,7 +78,7 @@ class _RowColumns:
     json_structure: str | None = None
 
 
-def _row_columns(inputs: Sequence[Input], kind: str, options: InputOptions) -> _RowColumns:
+def _row_columns(inputs: Sequence[Input], kind: str, options: Options) -> _RowColumns:
     if kind == "lines":
         return _RowColumns()
     if kind == "json":
@@ -108,24 +89,26 @@ def _row_columns(inputs: Sequence[Input], kind: str, options: InputOptions) -> _
     return _RowColumns(*_table_schema(seen, kind, options.table, options.schema))
 
 
-def _structure(inputs: Sequence[Input], options: InputOptions) -> str:
-    return json_structure(inputs, options.terminator, memory_bytes=options.memory_bytes)
+def _structure(inputs: Sequence[Input], options: Options) -> str:
+    memory = options.memory
+    memory_bytes = None if memory is None else parse_bytes(memory, "--memory")
+    return json_structure(inputs, terminator_of(options), memory_bytes=memory_bytes)
 
 
 def _description(
-    inputs: Sequence[Input], kind: str, options: InputOptions, rows: _RowColumns
+    inputs: Sequence[Input], kind: str, options: Options, rows: _RowColumns
 ) -> dict[str, Any]:
     """Return the columns of `store` but the rows of a group."""
     id_column, source_column = place_names(rows.schema)
     header = b""
     if kind == "lines":
-        header = common_header(inputs[:1], options.header, options.terminator)
+        header = common_header(inputs[:1], options.header, terminator_of(options))
     return {
         "format": FORMAT,
         "order_version": ORDER_VERSION,
         "kind": kind,
         "is_binary": options.binary,
-        "terminator": options.terminator,
+        "terminator": terminator_of(options),
         "header_lines": options.header,
         "header": header,
         "id_column": id_column,
@@ -184,20 +167,20 @@ def _table_schema(
 
     first = [replace(one, ordinal=number) for number, one in enumerate(inputs)]
     with contextlib.closing(
-        open_tables(first, kind, batch_bytes=MIB, threads=1, table=table, schema=schema)
+        open_tables(first, kind, batch_bytes=MIB, table=table, schema=schema)
     ) as source:
         if schema != SAME:
             source.check_joined()
         return source.schema, source.written
 
 
-def _group_rows(inputs: Sequence[Input], kind: str, options: InputOptions) -> int:
+def _group_rows(inputs: Sequence[Input], kind: str, options: Options) -> int:
     """Return the rows of a group: a multiple of DuckDB's vector."""
     few = inputs if kind in TEXT_KINDS else inputs[:_SURVEYED_INPUTS]
     survey = survey_inputs(
         few,
         kind,
-        terminator=options.terminator,
+        terminator=terminator_of(options),
         table=options.table,
         schema=options.schema,
     )

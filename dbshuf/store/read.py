@@ -6,7 +6,7 @@ Lines come as the text that they were, so that a run moves them like those of a 
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import DbshufError, LineTooLong, MemoryTooSmall, StoreInvalid
 from dbshuf.query.relation import place_of
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.store.opening import engine_named
 from dbshuf.store.schema import (
     MADE_ANEW,
@@ -150,8 +151,7 @@ class StoreLines(_Reader):
         info: StoreInfo,
         *,
         layout: Layout,
-        longest_bytes: int,
-        cap_for_line: Callable[[int], int],
+        limit: LineLimit,
         memory_bytes: int,
     ) -> None:
         """Open a store of lines.
@@ -162,8 +162,7 @@ class StoreLines(_Reader):
         """
         super().__init__(info, memory_bytes)
         self.text_bytes = info.text_bytes
-        self._layout, self._longest_bytes = layout, longest_bytes
-        self._cap_for_line = cap_for_line
+        self._layout, self._limit = layout, limit
         self._long = threading.Lock()  # held by the one that has a line longer than its arena
 
     def new_arena(self, buffer: U8 | None = None) -> Arena:
@@ -198,11 +197,11 @@ class StoreLines(_Reader):
             yield filling.batch()
 
     def _long_line(self, row: int, line: U8) -> LineBatch:
-        if len(line) > self._longest_bytes:
+        if len(line) > self._limit.longest_bytes:
             raise LineTooLong(
                 f"{place_of(row, self.info.inputs)}: a line of {human(len(line))}"
                 f" ({len(line)} bytes), too long for --memory",
-                hint=f"this line needs --memory {-(-self._cap_for_line(len(line)) // MIB)}MiB",
+                hint=self._limit.hint(len(line)),
             )
         return LineBatch(line, np.array([0, len(line)], np.int32), ((0, row),))
 

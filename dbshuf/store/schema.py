@@ -176,6 +176,26 @@ def attached(
     storage_version  of a new file; None: the latest. One that is there keeps its own
     Raises           as `explained`, also for what is done inside
     """
+    name = _sql_name(path)
+    connection = _connected(memory_bytes, threads, folder)
+    mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
+    if storage_version is not None:
+        mode += f", STORAGE_VERSION {quoted(storage_version)}"
+    try:
+        connection.execute(statement("duckdb", "store_quiet"))
+        connection.execute(filled("duckdb", "store_attach", path=name, mode=mode).text)
+        if not row_group_rows:
+            connection.execute(statement("duckdb", "store_fence"))
+        yield connection
+    except (duckdb.Error, OSError, RuntimeError) as error:
+        raise explained(error, path, is_written=row_group_rows > 0) from error
+    finally:
+        with contextlib.suppress(duckdb.Error):  # after an interrupt it may still be at work
+            connection.close()
+
+
+def _sql_name(path: Path) -> str:
+    """Return the whole path of a file as a text of SQL. Raises StoreInvalid."""
     try:
         name = os.fspath(path.absolute())
         name.encode()
@@ -183,7 +203,11 @@ def attached(
         raise StoreInvalid(
             f"DuckDB takes no file name that is no UTF-8: `{path}`", hint="choose another name"
         ) from None
-    connection = duckdb.connect(
+    return quoted(name)
+
+
+def _connected(memory_bytes: int, threads: int, folder: Path | None) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
         ":memory:",
         config={
             "memory_limit": f"{memory_bytes}B",
@@ -195,20 +219,6 @@ def attached(
             "autoload_known_extensions": False,
         },
     )
-    mode = f"ROW_GROUP_SIZE {row_group_rows}" if row_group_rows else "READ_ONLY"
-    if storage_version is not None:
-        mode += f", STORAGE_VERSION {quoted(storage_version)}"
-    try:
-        connection.execute(statement("duckdb", "store_quiet"))
-        connection.execute(filled("duckdb", "store_attach", path=quoted(name), mode=mode).text)
-        if not row_group_rows:
-            connection.execute(statement("duckdb", "store_fence"))
-        yield connection
-    except (duckdb.Error, OSError, RuntimeError) as error:
-        raise explained(error, path, is_written=row_group_rows > 0) from error
-    finally:
-        with contextlib.suppress(duckdb.Error):  # after an interrupt it may still be at work
-            connection.close()
 
 
 def described(
@@ -227,20 +237,12 @@ def described(
     """
     version, order_version, kind, is_binary, terminator, header_lines, first_lines, *rest = header
     id_column, source_column, row_group_rows, arrow_schema, json_structure = rest
-    if version != FORMAT or order_version != ORDER_VERSION:
-        raise StoreInvalid(
-            f"`{path}` is a store of format {version} and order version {order_version},"
-            f" not {FORMAT} and {ORDER_VERSION}",
-            hint="use the dbshuf that made it",
-        )
+    _check_version(path, version, order_version)
     if not {id_column, source_column} <= columns["lines"]:
         raise no_store(path, engine)
     written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
     if written is not None and json_structure is not None:
         written = marked(written, json_structure)
-    inputs = tuple(SourceInfo(*row) for row in sources)
-    if [one.ordinal for one in inputs] != list(range(len(inputs))):
-        raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=MADE_ANEW)
     return StoreInfo(
         path=path,
         engine=engine,
@@ -255,8 +257,25 @@ def described(
         schema=None if written is None else plain_schema(written, str(path)),
         written=written,
         json_structure=json_structure,
-        sources=inputs,
+        sources=_sources(path, sources),
     )
+
+
+def _check_version(path: Path, version: int, order_version: int) -> None:
+    """Raise StoreInvalid for a store that another dbshuf made."""
+    if version != FORMAT or order_version != ORDER_VERSION:
+        raise StoreInvalid(
+            f"`{path}` is a store of format {version} and order version {order_version},"
+            f" not {FORMAT} and {ORDER_VERSION}",
+            hint="use the dbshuf that made it",
+        )
+
+
+def _sources(path: Path, rows: Sequence[Sequence[Any]]) -> tuple[SourceInfo, ...]:
+    inputs = tuple(SourceInfo(*row) for row in rows)
+    if [one.ordinal for one in inputs] != list(range(len(inputs))):
+        raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=MADE_ANEW)
+    return inputs
 
 
 def has_tables(columns: Mapping[str, set[str]]) -> bool:

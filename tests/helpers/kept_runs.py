@@ -1,13 +1,17 @@
 """Runs with --work-dir in this process, cut short on purpose, over buckets and runs of a few kB."""
 
 import contextlib
+import gzip
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dbshuf.base.work_dir import WorkDir
@@ -16,6 +20,10 @@ from dbshuf.order import run_seals
 from dbshuf.pipeline import shuffle
 from dbshuf.pipeline.shuffle import Result
 from dbshuf.plan.make_plan import make_plan
+
+LINES = [b"%d %s\n" % (number, b"x" * (number * 37 % 120)) for number in range(9000)]
+LINE_INPUTS = ("a.txt", "b.txt.gz", "small")
+SHARDS = {"inputs": LINE_INPUTS, "output": "out", "shards": 3}
 
 
 class Death(BaseException):
@@ -104,3 +112,28 @@ def digest(path: Path) -> str:
         if file.is_file():
             found.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
+
+
+def kept_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder with inputs of every kind, where all is sealed at once."""
+    monkeypatch.chdir(tmp_path)
+    seal_everything(monkeypatch)
+    half = len(LINES) // 2
+    (tmp_path / "a.txt").write_bytes(b"".join(LINES[:half])[:-1])  # no end of the last line
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"".join(LINES[half:]), 1))
+    (tmp_path / "small").mkdir()
+    for number in range(3):
+        (tmp_path / "small" / f"{number}.txt").write_bytes(LINES[number])
+    table = pa.table({"n": range(6000), "text": [f"row {n}" * (n % 9) for n in range(6000)]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=700)
+    return tmp_path
+
+
+def died(folder: Path, at: int = 3, kind: str = "runs", **options: object) -> list[dict]:
+    """Begin a run of `SHARDS` that dies; return the records of its journal."""
+    assert die_at(at, kind, work_dir="work", **{**SHARDS, **options})
+    return [json.loads(line) for line in lines_of(folder / "work")]
+
+
+def lines_of(work: Path) -> list[bytes]:
+    return (work / "dbshuf-journal").read_bytes().splitlines(keepends=True)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from in_threads import in_threads
 
 from dbshuf.source.input import Input, Pipe
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
 
 BLOCK = 4096
@@ -18,8 +19,8 @@ def make_source(inputs, *, buffer_bytes=4 * BLOCK, rows=1000, longest_bytes=1 <<
     return LineSource(
         inputs,
         layout=SimpleNamespace(buffer_bytes=buffer_bytes, piece_rows=rows),
-        longest_bytes=longest_bytes,
-        **{"terminator": b"\n", "header_bytes": 0, "cap_for_line": lambda length: length} | options,
+        limit=LineLimit(longest_bytes, lambda length: length),
+        **{"terminator": b"\n", "header_bytes": 0} | options,
     )
 
 

@@ -6,6 +6,7 @@ import duckdb
 from in_threads import in_threads
 from line_sources import rows_of as lines_of
 
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.store.opening import open_store
 from dbshuf.store.read import StoreLines, StoreRows
 
@@ -30,13 +31,17 @@ def counts(store):
     return dict(ask(store, "select source, count(*) from lines group by all"))
 
 
+def added(result):
+    """Return of each input of an ingest whether its rows were added."""
+    return [one.is_added for one in result.inputs]
+
+
 def open_lines(store, *, buffer_bytes=1 << 14, rows=1000, longest_bytes=1 << 20):
     """Return a reader of lines; of the layout it uses nothing but these two."""
     return StoreLines(
         open_store(store),
         layout=SimpleNamespace(buffer_bytes=buffer_bytes, piece_rows=rows),
-        longest_bytes=longest_bytes,
-        cap_for_line=lambda length: 4 * length,
+        limit=LineLimit(longest_bytes, lambda length: 4 * length),
         memory_bytes=READING_BYTES,
     )
 

@@ -11,7 +11,7 @@ from dbshuf.base.row_batch import row_bytes
 from dbshuf.base.workers import Stopped
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.tables.reader import open_tables
+from dbshuf.source.tables.reader import Selection, open_tables
 
 COLUMN_BITS = 44
 
@@ -27,7 +27,7 @@ for path in (small, large):
     base = resident_bytes()
     inputs = resolve_inputs([path])
     survey_inputs(inputs, kind)
-    source = open_tables(inputs, kind, batch_bytes=int(batch_bytes), threads=1)
+    source = open_tables(inputs, kind, batch_bytes=int(batch_bytes))
     for rows in source.batches():
         del rows
 print(source.seen_bytes, peak_resident_bytes() - base)
@@ -63,10 +63,12 @@ def rows_of(source, workers=1):
     return found
 
 
-def read(names, kind, *, workers=1, batch_bytes=1 << 20, **options):
+def read(names, kind, *, workers=1, batch_bytes=1 << 20, columns=None, **options):
     """Return {id: row} of files or inputs, read as `kind`."""
     inputs = resolve_inputs([str(n) for n in names]) if not _are_inputs(names) else names
-    source = open_tables(inputs, kind, batch_bytes=batch_bytes, threads=workers, **options)
+    source = open_tables(
+        inputs, kind, batch_bytes=batch_bytes, selection=Selection(columns), **options
+    )
     return rows_of(source, workers)
 
 

@@ -18,9 +18,10 @@ from dbshuf.order import partition
 from dbshuf.order import run_format as cargo
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
-from dbshuf.pipeline.scan import LineScan
+from dbshuf.pipeline.source_scan import LineScan
 from dbshuf.source.compression.codecs import MAGIC_BYTES, codec_of
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
 
 BLOCK = 4096
@@ -51,8 +52,7 @@ def shuffled(paths, folder, **changes):
         terminator=b"\n",
         header_bytes=0,
         layout=layout,
-        longest_bytes=longest_bytes,
-        cap_for_line=lambda length: length,
+        limit=LineLimit(longest_bytes, lambda length: length),
     )
     store = Store(layout.store_bytes, folder / "rows")
     try:
@@ -84,6 +84,7 @@ lines = st.one_of(
     ranges=st.integers(1, 300),
     sort_bytes=st.sampled_from([1 << 12, 1 << 17, 1 << 22]),
     in_memory=st.booleans(),
+    run_bytes=st.sampled_from([0, 1 << 8, 1 << 12, 1 << 20]),
 )
 def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     *,
@@ -97,8 +98,9 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
     ranges,
     sort_bytes,
     in_memory,
+    run_bytes,
 ):
-    """Pieces, batches, buckets and their splits are about memory, never about the order."""
+    """Pieces, batches, runs, buckets and their splits are about memory, never about the order."""
     folder = tmp_path_factory.mktemp("any")
     data = [b"\n".join(file) + (ends if file else b"") for file in files]
     assume(all(codec_of(content[:MAGIC_BYTES]) is None for content in data))
@@ -115,6 +117,7 @@ def test_any_buffer_any_workers_any_ranges_give_the_reference_order(
         ranges=ranges,
         sort_bytes=sort_bytes,
         store_bytes=(64 << 20) if in_memory else 0,
+        run_bytes=run_bytes,
     )
     assert found == reference.shuffled(data, "42")
     assert not (folder / "rows").exists()

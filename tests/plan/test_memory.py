@@ -43,7 +43,8 @@ def test_the_parts_of_the_split_never_exceed_the_cap(survey, above, threads, cop
     runs = stored_bytes(survey) // layout.buffer_bytes + layout.workers
     tables = TABLE_BYTES * runs * layout.ranges
     kept = BASE + store + (tables if layout.ranges > 1 else 0)
-    piece = int(layout.buffer_bytes * copies) + layout.piece_rows * PIECE_ROW_BYTES
+    rows = layout.piece_rows * PIECE_ROW_BYTES + layout.run_bytes
+    piece = int(layout.buffer_bytes * copies) + rows
     reading = layout.workers * (piece + 5 * WINDOW_BYTES + survey.reader_bytes)
     ordering = layout.workers * (layout.bucket_bytes + 5 * WINDOW_BYTES)
     assert kept + reading <= cap

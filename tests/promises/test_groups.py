@@ -13,17 +13,12 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_process import ENGINES, GROUPED_LINES, shuffler
 
 import dbshuf
 from dbshuf.errors import DbshufError, QueryFailed, QueryInvalid, UsageError, VerifyFailed
 
-ENGINES = (
-    {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "3GB"},
-    {"strategy": "spill"},
-    {"engine": "sqlite"},
-)
-DATA = b"".join(b"%d g%d\n" % (i, (i * i) % 31) for i in range(6000))
+DATA = GROUPED_LINES
 GROUP = "split_part(line, ' ', 2)"
 VALUE = "nullif(split_part(line, ' ', 1), '-')"  # of lines that begin with their value
 
@@ -75,14 +70,7 @@ def spread(data: bytes, seed: str, of=value_of) -> list[bytes]:
 @pytest.fixture
 def run(home):
     """Shuffle a.txt with seed 42 and return the lines that are written."""
-    (home / "a.txt").write_bytes(DATA)
-
-    def shuffled(output="out.txt", inputs=("a.txt",), **options):
-        told = {"seed": "42", "memory": "2GB", "threads": 2, **options}
-        dbshuf.shuffle([home / name for name in inputs], home / output, **told)
-        return (home / output).read_bytes().splitlines(keepends=True) if "." in output else None
-
-    return shuffled
+    return shuffler(home, DATA)
 
 
 def of_group(line: bytes) -> bytes:

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import dbshuf
+from dbshuf.api import ingest
 from dbshuf.errors import SchemaMismatch
-from dbshuf.pipeline.ingest import ingest
 
 
 @pytest.fixture(name="keyless")

@@ -15,18 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_process import ENGINES
 from output_files import data_files
 
 import dbshuf
 from dbshuf.errors import RowUnfit, UsageError, VerifyFailed
 from dbshuf.manifest.document import Manifest
 
-ENGINES = (
-    {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "3GB"},
-    {"strategy": "spill"},
-    {"engine": "sqlite"},
-)
 # Texts that a path, a URL or a glob takes for something else.
 TEXTS = [
     *("en", "a b", "a/b", "x=y", "100%", "q?", "st*r", "[b]", "{c}", "c^d", "é雪", "+plus", "🙂"),

@@ -10,19 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from in_process import ENGINES, GROUPED_LINES, shuffler
 
 import dbshuf
 from dbshuf.cli.summary import summary
 from dbshuf.errors import QueryInvalid, UsageError
 
-ENGINES = (
-    {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "3GB"},
-    {"strategy": "spill"},
-    {"engine": "sqlite"},
-)
-# 30 groups of unequal sizes: group g has one line in every 2^-(g % 5) or so.
-DATA = b"".join(b"%d g%d\n" % (i, (i * i) % 31) for i in range(6000))
+DATA = GROUPED_LINES
 ROWS = reference.keyed([DATA], "42")
 LINES = [line for _, line in ROWS]
 GROUP = "split_part(line, ' ', 2)"
@@ -33,14 +27,7 @@ COUNTS = collections.Counter(line.split()[1] for line in LINES)
 @pytest.fixture
 def run(home):
     """Shuffle a.txt with seed 42 and return the lines that are written."""
-    (home / "a.txt").write_bytes(DATA)
-
-    def shuffled(output="out.txt", inputs=("a.txt",), **options):
-        told = {"seed": "42", "memory": "2GB", "threads": 2, **options}
-        dbshuf.shuffle([home / name for name in inputs], home / output, **told)
-        return (home / output).read_bytes().splitlines(keepends=True) if "." in output else None
-
-    return shuffled
+    return shuffler(home, DATA)
 
 
 def in_order(lines):

@@ -1,10 +1,7 @@
 """Rows keep the schema that they came with, whatever way they take from a file to a file."""
 
 import base64
-import io
 import json
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,21 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
+from schema_tools import MEMORY, assert_same, exported, keys_of, read, table, write
 
 import dbshuf
-from dbshuf.base.parquet_types import tree
-from dbshuf.base.thrift import BINARY, I32, LIST, STRUCT, Reader, value_bytes
+from dbshuf.api import ingest
 from dbshuf.errors import InputUnreadable
-from dbshuf.pipeline.ingest import ingest
-
-MEMORY = "4GB"  # of the whole process, and here that is the test run with all it has loaded
-OWN = (b"dbshuf.seed", b"dbshuf.order_version")
 
 field = pa.field
-
-
-def table(schema, *rows):
-    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
 
 
 def typed():
@@ -63,40 +52,6 @@ def typed():
         [3, "y", "c", "blue", [], [3], {"a": 2, "b": None}, [], when,
          Decimal("99999.99"), Decimal("1.00"), uuid.UUID(int=2), "[1]", [3, 4], 2.5],
     )  # fmt: skip
-
-
-def write(path, rows, **options):
-    if path.suffix == ".parquet":
-        pq.write_table(rows, path, **options)
-    else:
-        with pa.ipc.new_file(path, rows.schema) as file:
-            file.write_table(rows)
-    return path
-
-
-def read(path):
-    if path.suffix == ".parquet":
-        return pq.ParquetFile(path).read()
-    return pa.ipc.open_file(path).read_all()
-
-
-def traits(one):
-    """All of a field but the names within a map, which the formats choose."""
-    kind = one.type
-    if pa.types.is_map(kind):
-        kind = [traits(kind.key_field.with_name("")), traits(kind.item_field.with_name(""))]
-    elif pa.types.is_struct(kind):
-        kind = list(map(traits, kind))
-    return one.name, one.nullable, one.metadata or None, kind
-
-
-def assert_same(found, wanted):
-    """The schema with all that it says, and the rows in any order."""
-    found.validate(full=True)
-    kept = {k: v for k, v in (found.schema.metadata or {}).items() if k not in OWN}
-    assert (kept or None) == wanted.schema.metadata
-    assert list(map(traits, found.schema)) == list(map(traits, wanted.schema))
-    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
 
 
 @pytest.mark.parametrize("strategy", ["memory", "partition"])
@@ -139,17 +94,6 @@ def test_spill_keeps_what_is_not_null_and_what_is_said_of_it(tmp_path):
     source = write(tmp_path / "in.parquet", table(schema, [1, "a"], [2, None]))
     dbshuf.shuffle(source, tmp_path / "out.parquet", seed=1, memory="4GB", strategy="spill")
     assert_same(read(tmp_path / "out.parquet"), read(source))
-
-
-def exported(store, out):
-    from dbshuf.base.progress import NO_PROGRESS
-    from dbshuf.options import Options
-    from dbshuf.pipeline.shuffle import run
-    from dbshuf.plan.make_plan import make_plan
-
-    options = Options(inputs=(), store=str(store), output=str(out), seed="1", memory=MEMORY)
-    run(make_plan(options), NO_PROGRESS)
-    return read(out)
 
 
 def test_a_store_gives_back_the_schema(tmp_path):
@@ -229,102 +173,6 @@ def test_an_index_that_numbered_the_rows_does_not_number_them_in_another_order(t
     assert json.loads(found)["index_columns"] == ["n"]
 
 
-def footer_of(path):
-    data = path.read_bytes()
-    return data[-8 - int.from_bytes(data[-8:-4], "little") : -8]
-
-
-def keys_of(path):
-    return [one[1][1] for one in Reader(footer_of(path)).struct()[5][1][1]]
-
-
-def elements_of(path):
-    return Reader(footer_of(path)).struct()[2][1][1]
-
-
-def annotated(path, rows, notes, **options):
-    """Write rows and say of leaves, by their names, what pyarrow has no words for."""
-    made = io.BytesIO()
-    pq.write_table(rows, made, store_schema=False, **options)
-    data = made.getvalue()
-    size = int.from_bytes(data[-8:-4], "little")
-    footer = Reader(data[-8 - size : -8]).struct()
-    for element in footer[2][1][1]:
-        element.update(notes.get(element[4][1].decode(), {}))
-    whole = value_bytes(STRUCT, footer)
-    path.write_bytes(data[: -8 - size] + whole + len(whole).to_bytes(4, "little") + b"PAR1")
-    return path
-
-
-def logical(number, **fields):
-    """LogicalType is a union of structs: one field, whose number is the type."""
-    return {10: (STRUCT, {number: (STRUCT, {int(k[1:]): v for k, v in fields.items()})})}
-
-
-ANNOTATIONS = {
-    "geometry": logical(17, _1=(BINARY, b"OGC:CRS84")),
-    "geography": logical(18),
-    "not yet known": logical(77),
-    "enum": {6: (I32, 4)} | logical(4),
-    "bson": {6: (I32, 20)} | logical(13),
-    "interval": {6: (I32, 21)},
-    "in a list": logical(17),
-    "variant": logical(16, _1=(3, 1)),
-}
-
-
-def annotated_input(path):
-    variant = pa.struct([field("metadata", pa.binary(), False), field("value", pa.binary(), False)])
-    schema = pa.schema(
-        [
-            field("geometry", pa.binary()),
-            field("geography", pa.binary()),
-            field("not yet known", pa.binary(), False),
-            field("enum", pa.binary()),
-            field("bson", pa.binary()),
-            field("interval", pa.binary(12)),
-            field("places", pa.list_(pa.struct([field("in a list", pa.binary())]))),
-            field("variant", variant),
-        ]
-    )
-    rows = [
-        [text, text, text, text, text, text * 6, [{"in a list": text}],
-         {"metadata": b"\x01\x00\x00", "value": b"\x00"}]
-        for text in (b"ab", b"zz", b"\xff\x00")
-    ]  # fmt: skip
-    return annotated(path, table(schema, *rows), ANNOTATIONS)
-
-
-@pytest.mark.parametrize("through_store", [False, True])
-def test_logical_types_that_pyarrow_does_not_know_stay(tmp_path, through_store):
-    source, out = annotated_input(tmp_path / "in.parquet"), tmp_path / "out.parquet"
-    if through_store:
-        ingest(tmp_path / "store.duckdb", source, memory=MEMORY)
-        exported(tmp_path / "store.duckdb", out)
-    else:
-        dbshuf.shuffle(source, out, seed=1, memory=MEMORY)
-    said = [
-        {element[4][1]: {k: element[k] for k in (1, 2, 3, 6, 10) if k in element}
-         for element in elements_of(path)[1:]}
-        for path in (source, out)
-    ]  # fmt: skip
-    assert said[0] == said[1]
-    assert_same(read(out), read(source))
-
-
-def test_values_without_an_order_have_no_statistics(tmp_path):
-    """A reader that knows Geometry would take bytes in another order for its bounds."""
-    source, out = annotated_input(tmp_path / "in.parquet"), tmp_path / "out.parquet"
-    dbshuf.shuffle(source, out, seed=1, memory=MEMORY)
-    group = pq.ParquetFile(out).metadata.row_group(0)
-    has = {}
-    for number in range(group.num_columns):
-        column = group.column(number)
-        has[column.path_in_schema] = column.is_stats_set and column.statistics.has_min_max
-    ordered = {name for name, is_set in has.items() if is_set}
-    assert ordered == {"enum", "bson", "variant.metadata", "variant.value"}
-
-
 def test_decimals_in_integers_stay_integers(tmp_path):
     schema = pa.schema([field("d", pa.decimal128(7, 2)), field("e", pa.decimal128(17, 2), False)])
     rows = table(schema, [Decimal("1.25"), Decimal("-2.50")], [None, Decimal("3.00")])
@@ -392,37 +240,6 @@ def test_views_stay_views_in_arrow(tmp_path, kind):
     source = write(tmp_path / "in.arrow", pa.table({"v": pa.array(values, kind)}))
     dbshuf.shuffle(source, tmp_path / "out.arrow", seed=1, memory=MEMORY)
     assert_same(read(tmp_path / "out.arrow"), read(source))
-
-
-def test_a_schema_that_is_no_tree_is_refused():
-    with pytest.raises(ValueError, match="no tree"):
-        tree([{4: (BINARY, b"root"), 5: (I32, 3)}, {4: (BINARY, b"a")}])
-    assert LIST == 9
-
-
-def test_a_footer_that_pyarrow_dies_of_is_an_error_or_is_read(tmp_path):
-    """A look at a column's part of a footer ended the process where its counts do not agree."""
-    path = write(tmp_path / "in.parquet", pa.table({"a": [1, None], "b": ["x", "y"]}))
-    data = path.read_bytes()
-    size = int.from_bytes(data[-8:-4], "little")
-    footer = Reader(footer_of(path)).struct()
-    for chunk in footer[4][1][1][0][1][1][1]:
-        statistics = chunk[3][1][16][1]
-        statistics[3] = (LIST, (6, [1, 2, 3, 4, 5]))  # definition levels of each height
-    whole = value_bytes(STRUCT, footer)
-    path.write_bytes(data[: -8 - size] + whole + len(whole).to_bytes(4, "little") + b"PAR1")
-    script = """
-import sys, dbshuf
-for options in ({}, {"select": "b"}, {"sql": "select b from lines"}):
-    try:
-        dbshuf.shuffle(sys.argv[1], sys.argv[2], seed=1, memory="1GB", **options)
-    except dbshuf.DbshufError as error:
-        print(type(error).__name__)
-"""
-    run = [sys.executable, "-c", script, str(path), str(tmp_path / "out.parquet")]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) <= {"InputBroken"}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])

@@ -13,18 +13,13 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_process import ENGINES, shuffler
 
 import dbshuf
 from dbshuf.base.exponential import exponential_keys
 from dbshuf.base.key import row_keys
 from dbshuf.errors import QueryFailed, QueryInvalid, UsageError, VerifyFailed
 
-ENGINES = (
-    {"strategy": "memory"},
-    {"strategy": "partition", "threads": 1, "memory": "3GB"},
-    {"strategy": "spill"},
-    {"engine": "sqlite"},
-)
 WEIGHT = "split_part(line, ' ', 2)::double"
 DATA = b"".join(b"%d %.2f\n" % (i, (i * i) % 31 / 4) for i in range(4000))
 
@@ -39,14 +34,7 @@ LINES = reference.weighted([DATA], "42", weight_of)
 @pytest.fixture
 def run(home):
     """Shuffle a.txt with seed 42 by weight and return the lines that are written."""
-    (home / "a.txt").write_bytes(DATA)
-
-    def shuffled(output="out.txt", **options):
-        told = {"seed": "42", "memory": "2GB", "threads": 2, "weight": WEIGHT, **options}
-        dbshuf.shuffle([home / "a.txt"], home / output, **told)
-        return (home / output).read_bytes().splitlines(keepends=True) if "." in output else None
-
-    return shuffled
+    return shuffler(home, DATA, weight=WEIGHT)
 
 
 def test_every_engine_gives_the_order_of_the_definition(run):

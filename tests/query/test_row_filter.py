@@ -359,25 +359,31 @@ def test_values_depend_on_no_time_zone_of_the_machine(monkeypatch):
     assert rows == [{"t": "2020-01-01 00:00:00+00"}]
 
 
-def test_rows_whose_result_does_not_fit_at_once_are_run_in_pieces():
+@pytest.fixture
+def small(monkeypatch):
+    """Have SQL evaluated in 16 MB."""
+    monkeypatch.setattr("dbshuf.query.row_filter.EVALUATION_BYTES", 16 << 20)
+
+
+def test_rows_whose_result_does_not_fit_at_once_are_run_in_pieces(small):
     """Of 100 MB, in 16 MB; a row is longer than half of the rest of its chunk."""
     lines = [chr(97 + i % 26) * 50_000 for i in range(1000)]
     lines[400] = "z" * 1_000_000
     batch = relation(lines)
-    kept, rows = run_rows("line > 'b'", "upper(line) AS u, position", batch, memory_bytes=16 << 20)
+    kept, rows = run_rows("line > 'b'", "upper(line) AS u, position", batch)
     expected = [row for row, line in enumerate(lines) if line > "b"]
     assert kept == expected
     assert rows == [{"u": lines[row].upper(), "position": row} for row in expected]
 
 
-def test_a_row_that_does_not_fit_alone_is_named():
+def test_a_row_that_does_not_fit_alone_is_named(small):
     lines = ["a"] * 10 + ["b" * 30_000_000] + ["c"]
     with pytest.raises(QueryFailed, match=r"at row 10: --select: the row does not fit") as caught:
-        run_rows(None, "upper(line)", relation(lines), memory_bytes=16 << 20)
+        run_rows(None, "upper(line)", relation(lines))
     assert "--sql" in caught.value.hint
 
 
-def test_a_row_that_fails_is_named_behind_pieces_too():
+def test_a_row_that_fails_is_named_behind_pieces_too(small):
     lines = ["1" + " " * 50_000] * 700 + ["no number"] + ["2"] * 5
     with pytest.raises(QueryFailed, match="at row 700: --select"):
-        run_rows(None, "upper(line) AS u, line::INT AS n", relation(lines), memory_bytes=16 << 20)
+        run_rows(None, "upper(line) AS u, line::INT AS n", relation(lines))

@@ -56,9 +56,9 @@ def test_all_rows_come_from_files_and_pipes(form, compression, batch_rows, tmp_p
     found = read([tmp_path / "a", tmp_path / "a.gz"], "arrow", workers=3, batch_bytes=5000)
     assert found == expected([ROWS, ROWS])
     assert read([piped(data)], "arrow", batch_bytes=1 << 20) == expected([ROWS])
-    assert open_tables(
-        resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1
-    ).rows == len(ROWS)
+    assert open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1).rows == len(
+        ROWS
+    )
 
 
 @pytest.mark.parametrize("form", NEW)
@@ -75,7 +75,7 @@ def test_columns_are_read_by_name(form, compression, tmp_path):
 def test_no_rows_are_no_rows(form, tmp_path):
     """With a schema all the same."""
     (tmp_path / "a").write_bytes(packed(form, rows=[]))
-    source = open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1, threads=1)
+    source = open_tables(resolve_inputs([str(tmp_path / "a")]), "arrow", batch_bytes=1)
     assert (source.rows, source.schema.names) == (0, SCHEMA.names)
     assert list(source.batches()) == []
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_cut_while_it_is_mapped_is_noticed_in_time(tmp_path):
     """Its pages are gone; to touch one would end the process."""
     path = tmp_path / "a"
     path.write_bytes(packed("file", batch_rows=100_000))
-    source = open_tables(resolve_inputs([str(path)]), "arrow", batch_bytes=500, threads=1)
+    source = open_tables(resolve_inputs([str(path)]), "arrow", batch_bytes=500)
     batches = source.batches()
     next(batches)
     os.truncate(path, 100)

@@ -52,7 +52,7 @@ def test_all_rows_of_a_table_come_in_its_order(database):
         found = read([database] * 2, "duckdb", table="t", workers=workers, batch_bytes=9000)
         assert found == expected([table, table])
     inputs = resolve_inputs([str(database)])
-    assert open_tables(inputs, "duckdb", batch_bytes=1, threads=1, table="t").rows == 5000
+    assert open_tables(inputs, "duckdb", batch_bytes=1, table="t").rows == 5000
 
 
 def test_names_come_before_queries_in_any_case(database):
@@ -137,7 +137,7 @@ def test_a_query_that_runs_is_ended_by_stop(database, wait_for):
     """A worker does not wait for the end of a query that may take hours."""
     query = "SELECT count(*) AS c FROM t x, t y, t z WHERE (x.a + y.a * z.a) % 7 = 1"
     inputs = resolve_inputs([str(database)])
-    source = open_tables(inputs, "duckdb", batch_bytes=1 << 20, threads=1, table=query)
+    source = open_tables(inputs, "duckdb", batch_bytes=1 << 20, table=query)
     check_stop_ends(source, wait_for)
 
 
@@ -211,7 +211,7 @@ def test_columns_keep_their_order_and_names(database):
     """Also those that differ by case alone: SQL has them with numbers, outputs as they are."""
     inputs = resolve_inputs([str(database)])
     query = "SELECT 1 AS b, 'x' AS a, 2 AS A"
-    source = open_tables(inputs, "duckdb", batch_bytes=1, threads=1, table=query)
+    source = open_tables(inputs, "duckdb", batch_bytes=1, table=query)
     plain = [("b", pa.int32()), ("a_0", pa.string()), ("A_1", pa.int32())]
     assert source.schema == pa.schema(plain)
     rows = [rows.batch.to_pylist() for rows in source.batches()]

@@ -11,6 +11,7 @@ from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, PairsUnequal
 from dbshuf.source.lines import sides as sides_module
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.paired import PairedSource, Sides
 
 CHUNK = 64
@@ -37,8 +38,7 @@ def paired(sides, *, batch_bytes=300, rows=50, longest_bytes=1 << 16, terminator
         Sides(names, counts, (b"",) * len(counts)),
         terminator=terminator,
         layout=SimpleNamespace(buffer_bytes=batch_bytes, piece_rows=rows),
-        longest_bytes=longest_bytes,
-        cap_for_row=lambda length: length,
+        limit=LineLimit(longest_bytes, lambda length: length),
     )
 
 

@@ -87,7 +87,7 @@ def test_batches_hold_what_fits_and_one_row_at_least(tmp_path):
     rows = [{"s": "x" * n} for n in [*range(1, 300), 5000, 1, 4000, *([10] * 5000)]]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     inputs = resolve_inputs([str(tmp_path / "a.parquet")])
-    sizes = sizes_of(open_tables(inputs, "parquet", batch_bytes=2000, threads=1))
+    sizes = sizes_of(open_tables(inputs, "parquet", batch_bytes=2000))
     assert sum(rows for rows, _ in sizes) == len(rows)
     assert all(size <= 2000 or rows == 1 for rows, size in sizes)
     assert len(sizes) < 100  # most of them full

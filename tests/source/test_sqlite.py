@@ -36,9 +36,7 @@ def made(path, script, rows=(), into="t"):
 
 
 def schema_of(path, table):
-    source = open_tables(
-        resolve_inputs([str(path)]), "sqlite", batch_bytes=1, threads=1, table=table
-    )
+    source = open_tables(resolve_inputs([str(path)]), "sqlite", batch_bytes=1, table=table)
     source.close()
     return source.schema
 
@@ -216,7 +214,7 @@ def test_a_query_that_runs_is_ended_by_stop(tmp_path, wait_for):
     """A worker does not wait for the end of a query that may take hours."""
     path = made(tmp_path / "a", "CREATE TABLE t(a)", [(i,) for i in range(100)])
     inputs = resolve_inputs([str(path)])
-    source = open_tables(inputs, "sqlite", batch_bytes=1 << 20, threads=1, table="t")
+    source = open_tables(inputs, "sqlite", batch_bytes=1 << 20, table="t")
     endless = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     reader = source._tables[0]  # the first pass would not end either
     reader._profile = dataclasses.replace(reader._profile, sql=endless)

@@ -55,7 +55,7 @@ def options(kind):
 
 def opened(path, kind, *, batch_bytes=1000, **more):
     inputs = resolve_inputs([str(path)])
-    return open_tables(inputs, kind, batch_bytes=batch_bytes, threads=2, **options(kind), **more)
+    return open_tables(inputs, kind, batch_bytes=batch_bytes, **options(kind), **more)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,7 +198,7 @@ def test_a_pipe_is_looked_at_and_opened_before_it_is_read(kind, tmp_path):
     data = write(tmp_path / kind, kind, table).read_bytes()
     inputs = [piped(data), piped(data, 1)]
     for _ in range(2):
-        open_tables(inputs, kind, batch_bytes=1, threads=1).close()
+        open_tables(inputs, kind, batch_bytes=1).close()
         survey = survey_inputs(inputs, kind)
     assert len(read(inputs, kind, workers=2)) == 18_000
     assert survey.text_bytes is None
@@ -211,7 +211,7 @@ def test_a_survey_tells_how_large_rows_are_and_how_many(kind, tmp_path):
     path = write(tmp_path / "a", kind)
     inputs = resolve_inputs([str(path)] * 3)
     survey = survey_inputs(inputs, kind, **options(kind))
-    source = open_tables(inputs, kind, batch_bytes=1 << 20, threads=1, **options(kind))
+    source = open_tables(inputs, kind, batch_bytes=1 << 20, **options(kind))
     sizes = np.concatenate([row_bytes(rows.batch) for rows in source.batches()])
     assert (survey.columns, survey.is_exact) == (2, False)
     assert 0 < survey.mean_line_bytes - sizes.mean() < 15

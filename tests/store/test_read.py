@@ -18,10 +18,10 @@ from in_threads import in_threads
 from line_sources import expected
 from store_tools import open_lines, read_lines, read_rows, written
 
+from dbshuf.api import ingest
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, MemoryTooSmall, StoreInvalid
-from dbshuf.pipeline.ingest import ingest
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables.reader import open_tables
 from dbshuf.store import read as stored
@@ -120,7 +120,7 @@ def test_typed_rows_come_back_with_their_types(batch, size):
         pq.write_table(pa.Table.from_batches([batch]), folder / "a.parquet")
         ingest(folder / "s.duckdb", folder / "a.parquet")
         inputs = resolve_inputs([str(folder / "a.parquet")])
-        tables = open_tables(inputs, "parquet", batch_bytes=1 << 20, threads=1)
+        tables = open_tables(inputs, "parquet", batch_bytes=1 << 20)
         with contextlib.closing(tables):
             wanted = [row for rows in tables.batches() for row in rows.batch.to_pylist()]
             plain = tables.schema

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from paths import ORDER_VECTORS
 from store_tools import ask, written
 
+from dbshuf.api import ingest
 from dbshuf.base.key import row_keys
 from dbshuf.base.statements import shuffle_key
 from dbshuf.errors import (
@@ -29,7 +30,6 @@ from dbshuf.errors import (
     StoreInvalid,
     TempSpaceShort,
 )
-from dbshuf.pipeline.ingest import ingest
 from dbshuf.store.create import place_names
 from dbshuf.store.opening import is_store, open_store
 from dbshuf.store.schema import check_storable, explained

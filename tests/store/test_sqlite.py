@@ -22,6 +22,7 @@ from paths import ORDER_VECTORS
 from store_tools import read_lines, read_rows, written
 
 import dbshuf
+from dbshuf.api import ingest
 from dbshuf.base.key import row_keys
 from dbshuf.errors import (
     InputUnreadable,
@@ -33,7 +34,6 @@ from dbshuf.errors import (
     StoreInvalid,
     UsageError,
 )
-from dbshuf.pipeline.ingest import ingest
 from dbshuf.source.schema.plain import plain_schema
 from dbshuf.store import sqlite
 from dbshuf.store.opening import is_store, open_store

@@ -17,7 +17,7 @@ from dbshuf.base.row_notes import NotedScan, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.order.sampled import KeyLimit, SampledScan
 from dbshuf.pipeline.manifest import why_not_hashed
-from dbshuf.pipeline.scan import LineScan, TableScan
+from dbshuf.pipeline.source_scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
@@ -26,8 +26,9 @@ from dbshuf.query.evaluator import Spare
 from dbshuf.query.relation import LineRelation, RowRelation
 from dbshuf.source.hashing import with_digests
 from dbshuf.source.input import Input
+from dbshuf.source.lines.long_lines import LineLimit
 from dbshuf.source.lines.reader import LineSource
-from dbshuf.source.tables.reader import TableSource, open_tables
+from dbshuf.source.tables.reader import Selection, TableSource, open_tables
 from dbshuf.units import MIB
 
 _MOST_ROWS = 1 << 17  # of a batch
@@ -135,8 +136,7 @@ def _open(
             terminator=job.terminator,
             header_bytes=job.header_bytes,
             layout=_layout(job),
-            longest_bytes=job.longest_bytes,
-            cap_for_line=lambda length: _LINE_CAP_FACTOR * length * 2,
+            limit=LineLimit(job.longest_bytes, lambda length: _LINE_CAP_FACTOR * length * 2),
             part=split.part,
         )
         relation = LineRelation(job.inputs, columns, strict=job.shape.is_strict)
@@ -148,10 +148,8 @@ def _open(
         inputs,
         job.shape.kind,
         batch_bytes=job.buffer_bytes,
-        threads=1,
         schema=job.columns,
-        parts=split.part,
-        comparisons=() if query is None else query.comparisons,
+        selection=Selection(None, split.part, () if query is None else query.comparisons),
     )
     rows = RowRelation(job.inputs, columns)
     scan = TableScan(tables, job.inputs, advance, query=query, relation=rows, notes=notes)

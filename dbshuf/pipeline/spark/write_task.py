@@ -233,7 +233,6 @@ def _check_part(job: Job, part: int, window: Window) -> None:
     if window.rows and set(job.partition_of(window.keys[[0, -1]]).tolist()) != {part}:
         raise CheckFailed(
             f"partition {part} was given rows of another; nothing was published",
-            hint="this is a bug in dbshuf or a fault of the machine",
         )
 
 

@@ -1,14 +1,32 @@
-"""The memory for lines longer than a worker's buffer: one arena, one worker at a time."""
+"""Lines longer than a worker's buffer: how long they may be, and one arena for one at a time."""
 
 import contextlib
 import mmap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from dbshuf.base.line_batch import Arena
 from dbshuf.base.workers import Stopped
+from dbshuf.units import MIB
+
+
+@dataclass(frozen=True)
+class LineLimit:
+    """How long a line, or a row of paired lines, may be.
+
+    longest_bytes  of one that fits, terminators included
+    cap_for        a --memory (bytes) under which one of some length fits
+    """
+
+    longest_bytes: int
+    cap_for: Callable[[int], int]
+
+    def hint(self, length: int, what: str = "line") -> str:
+        """Return what to do about one that is too long."""
+        return f"this {what} needs --memory {-(-self.cap_for(length) // MIB)}MiB"
 
 
 class LongArena:

@@ -9,7 +9,7 @@ it makes of them runs beside the others.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -22,9 +22,9 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.workers import Stopped
 from dbshuf.errors import LineTooLong, PairsUnequal
 from dbshuf.source.input import Input, check_all_unchanged
-from dbshuf.source.lines.long_lines import LongArena
+from dbshuf.source.lines.long_lines import LineLimit, LongArena
 from dbshuf.source.lines.sides import Chunk, Side, chunk_bytes
-from dbshuf.units import KIB, MIB, human
+from dbshuf.units import KIB, human
 
 _MOST_ROW_BYTES = MOST_LONG_BYTES - 128 * KIB  # as a line of its own may have
 _ID_BYTES, _OFFSET_BYTES = 8, 4
@@ -67,14 +67,12 @@ class PairedSource:
         *,
         terminator: bytes,
         layout: Layout,
-        longest_bytes: int,
-        cap_for_row: Callable[[int], int],
+        limit: LineLimit,
     ) -> None:
         """Prepare to read.
 
-        layout         of the run: bytes and rows of a batch
-        longest_bytes  of a row that fits, all its lines with their terminators
-        cap_for_row    a --memory (bytes) for a row of some length, for messages
+        layout  of the run: bytes and rows of a batch
+        limit   of a row, all its lines with their terminators
         """
         self.schema = sides.schema
         self._inputs, self._names, self._terminator = inputs, sides.names, terminator
@@ -84,9 +82,8 @@ class PairedSource:
             for one, header in zip(sides.of(inputs), sides.headers, strict=True)
         ]
         self._room, self._room_rows = layout.buffer_bytes, layout.piece_rows
-        self._longest_bytes = longest_bytes
-        self._long = LongArena(round_up(longest_bytes) + ALIGN, 0)
-        self._cap_for_row = cap_for_row
+        self._limit = limit
+        self._long = LongArena(round_up(limit.longest_bytes) + ALIGN, 0)
         self._lock = threading.Lock()  # of who takes the next rows
         self._is_stopped = False
 
@@ -188,7 +185,7 @@ class PairedSource:
         begin = 0
         for side in self._sides:
             if side.is_long:
-                room = arena.buffer[begin : max(self._longest_bytes - used, 0) + begin]
+                room = arena.buffer[begin : max(self._limit.longest_bytes - used, 0) + begin]
                 length = side.read_long(room)
                 if not length:
                     raise self._too_long(side, used)
@@ -226,8 +223,7 @@ class PairedSource:
                 f"{line}{row}, but all lines of a row may have at most 1 GiB whatever --memory is",
                 hint="check that lines end with line feeds, or with NUL where -z is given",
             )
-        cap = self._cap_for_row(length + beside)
         return LineTooLong(
             f"{line}{row}, too long for --memory",
-            hint=f"this row needs --memory {-(-cap // MIB)}MiB",
+            hint=self._limit.hint(length + beside, "row"),
         )

@@ -8,7 +8,7 @@ front to back: one worker at a time fills its buffer from it and hands it on.
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from dbshuf.source.lines.file_ranges import (
     opened_range,
     read_whole,
 )
-from dbshuf.source.lines.long_lines import LongArena
+from dbshuf.source.lines.long_lines import LineLimit, LongArena
 from dbshuf.source.lines.stream import Stream
 from dbshuf.units import KIB, MIB, human
 
@@ -48,25 +48,22 @@ class LineSource:
         terminator: bytes,
         header_bytes: int,
         layout: Layout,
-        longest_bytes: int,
-        cap_for_line: Callable[[int], int],
+        limit: LineLimit,
         part: Part | None = None,
     ) -> None:
         """Prepare to read; memory is in use already, so nothing is made for each input.
 
         inputs         all of the run, in their order
         header_bytes   left out at the front of each
-        longest_bytes  of a line that fits, its terminator included
-        cap_for_line   a --memory (bytes) for a line of some length, for messages
         part           of the one input, which is a plain file; None: all of all
         """
         self._inputs = inputs
         self._terminator = terminator
         self._layout = layout
         self._room = layout.buffer_bytes // ALIGN * ALIGN - 2 * ALIGN
-        self._long_room = max(round_up(longest_bytes), self._room)
+        self._long_room = max(round_up(limit.longest_bytes), self._room)
         self._long = LongArena(self._long_room + 2 * ALIGN, layout.piece_rows)
-        self._cap_for_line = cap_for_line
+        self._limit = limit
         self._plain_bytes = sum(
             max((i.size_bytes or 0) - header_bytes, 0) for i in inputs if i.is_plain_file
         )
@@ -79,8 +76,7 @@ class LineSource:
         self._open: set[Stream] = set()
         self._idle: deque[Stream] = deque()  # of the open ones, those that no worker reads
         self._streamed_bytes = 0  # text of the streams that are done
-        whole = (self._room - TAIL_BYTES) // MIB * MIB
-        range_bytes = whole if whole > 0 else self._room // 2 // ALIGN * ALIGN
+        range_bytes = _range_bytes(self._room)
         self._work = cut((i for i in inputs if i.is_plain_file), header_bytes, range_bytes, part)
         self._is_stopped = False
         self._known: Spans | None = None
@@ -329,8 +325,14 @@ class LineSource:
             )
         return LineTooLong(
             f"{line}, too long for --memory",
-            hint=f"this line needs --memory {-(-self._cap_for_line(length) // MIB)}MiB",
+            hint=self._limit.hint(length),
         )
+
+
+def _range_bytes(room: int) -> int:
+    """Return the bytes of a range of a file, which is to fit into a buffer with its last line."""
+    whole = (room - TAIL_BYTES) // MIB * MIB
+    return whole if whole > 0 else room // 2 // ALIGN * ALIGN
 
 
 def _last_per_place(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ others can go on with it. Which worker reads what is left to chance; a row's id 
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -33,6 +33,23 @@ from dbshuf.source.tables.opening import open_all
 _PIECES = 8  # of these small batches a batch is made
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What is read of tables.
+
+    columns      as SQL calls them, others are ignored; at least one is read. None: all
+    parts        of each table, the first and the last + 1; None: all
+    comparisons  parts in which no row meets all of them are left out
+    """
+
+    columns: frozenset[str] | None = None
+    parts: tuple[int, int] | None = None
+    comparisons: Sequence[Comparison] = ()
+
+
+ALL = Selection()
+
+
 class TableSource:
     """All rows of all inputs; `batches` runs in several threads at once.
 
@@ -51,19 +68,11 @@ class TableSource:
         named: pa.Schema,
         kind: str,
         batch_bytes: int,
-        *,
-        columns: frozenset[str] | None = None,
-        parts: tuple[int, int] | None = None,
-        comparisons: Sequence[Comparison] = (),
+        selection: Selection = ALL,
     ) -> None:
-        """Prepare to read `named`, the plain columns or some of them, out of `tables`.
-
-        columns      of `schema`, others are ignored; at least one is read. None: all
-        parts        of each table, the first and the last + 1; None: all
-        comparisons  parts in which no row meets all of them are left out
-        """
+        """Prepare to read `named`, the plain columns or some of them, out of `tables`."""
         written = told_apart(merged([table.schema for table in tables], named), in_sql=True)
-        chosen = _chosen(named, written.names, columns)
+        chosen = _chosen(named, written.names, selection.columns)
         self.named = pa.schema([named.field(place) for place in chosen])
         fields = [written.field(place) for place in chosen]
         self.written = pa.schema(fields, metadata=written.metadata)
@@ -72,16 +81,18 @@ class TableSource:
         counts = [table.rows for table in tables]
         known = [count for count in counts if count is not None]
         self.rows_of_inputs = known if len(known) == len(counts) else None
-        self.rows = sum(known) if self.rows_of_inputs is not None and parts is None else None
+        self.rows = (
+            sum(known) if self.rows_of_inputs is not None and selection.parts is None else None
+        )
         self.seen_rows = self.seen_bytes = 0
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes
         self._changed = threading.Condition()  # guards what follows
         names = dict(zip(self.schema.names, self.named.names, strict=True))
         self._comparisons = [
-            replace(one, column=names.get(one.column, one.column)) for one in comparisons
+            replace(one, column=names.get(one.column, one.column)) for one in selection.comparisons
         ]
-        self._unread = self._parts(parts)
+        self._unread = self._parts(selection.parts)
         self._idle: deque[_Reading] = deque()  # begun, and no worker reads them
         self._busy: set[_Reading] = set()
         self._is_stopped = False
@@ -265,22 +276,16 @@ def open_tables(
     kind: str,
     *,
     batch_bytes: int,
-    threads: int,
     table: str | None = None,
-    columns: frozenset[str] | None = None,
     schema: str | pa.Schema = SAME,
-    parts: tuple[int, int] | None = None,
-    comparisons: Sequence[Comparison] = (),
+    selection: Selection = ALL,
 ) -> TableSource:
     """Return the rows of all inputs. Nothing is taken from a pipe before they are asked for.
 
     kind         as `kind_of_inputs` returns it, but for lines and json
     batch_bytes  of rows at a time
-    threads      how many will read
     table        name of a table or a view of a database, or a query
-    columns      those to read, others are ignored; at least one is read. None: all
     schema       "same" or "union", as the user asked; or plain columns that hold all others
-    parts, comparisons  as TableSource takes them
     Raises       SchemaMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError,
                  QueryInvalid, QueryFailed
     """
@@ -291,6 +296,4 @@ def open_tables(
         for one in tables:
             one.close()
         raise
-    return TableSource(
-        tables, named, kind, batch_bytes, columns=columns, parts=parts, comparisons=comparisons
-    )
+    return TableSource(tables, named, kind, batch_bytes, selection)

@@ -4,6 +4,7 @@ import pytest
 
 from dbshuf.options import Options
 from dbshuf.plan.make_plan import make_plan
+from dbshuf.plan.memory_needed import cap_for_line, cap_for_spare, roomier
 from dbshuf.units import MIB
 
 LINE_BYTES = 900_000_000
@@ -16,8 +17,8 @@ def planned(path, memory, **options):
 
 def longest(plan):
     """Of this run, or of the one that takes its place where a line is too long."""
-    roomier = plan.roomier()
-    return max(plan.longest_line_bytes, 0 if roomier is None else roomier.longest_line_bytes)
+    other = roomier(plan)
+    return max(plan.longest_line_bytes, 0 if other is None else other.longest_line_bytes)
 
 
 @pytest.mark.parametrize("output", ["o.parquet", "o.jsonl", "o.txt"])
@@ -34,7 +35,7 @@ def test_the_cap_that_is_named_for_a_line_will_do(output, how, tmp_path, pack):
     plan = planned(source, "3GB", **options)
     if longest(plan) >= LINE_BYTES:
         return
-    cap = f"{-(-plan.cap_for_line(LINE_BYTES) // MIB)}MiB"
+    cap = f"{-(-cap_for_line(plan, LINE_BYTES) // MIB)}MiB"
     assert longest(planned(source, cap, **options)) >= LINE_BYTES
 
 
@@ -45,5 +46,5 @@ def test_the_cap_that_is_named_for_a_row_of_sql_will_do(tmp_path):
     options = {"output": str(tmp_path / "o.parquet"), "where": "bytes > 1", "seed": "1"}
     plan = planned(source, "3GB", **options)
     needed = 2 * plan.layout.spare_bytes
-    cap = f"{-(-plan.cap_for_spare(needed) // MIB)}MiB"
+    cap = f"{-(-cap_for_spare(plan, needed) // MIB)}MiB"
     assert planned(source, cap, **options).layout.spare_bytes >= needed

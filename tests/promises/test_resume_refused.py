@@ -1,0 +1,158 @@
+"""--work-dir: what is no longer the run that was begun is refused, by what differs."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from kept_runs import SHARDS, Death, Told, died, digest, dying, kept_inputs, lines_of, run
+
+from dbshuf.api import ingest
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.errors import RunDiffers, UsageError, WorkDirUnfit
+from dbshuf.options import Options
+from dbshuf.pipeline import identity
+from dbshuf.plan.make_plan import plan_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with inputs of every kind, where all is sealed at once."""
+    return kept_inputs(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": "2"}, ["--seed", "`1`", "`2`"]),
+        ({"where": "bytes > 3"}, ["--where", "not given", "`bytes > 3`"]),
+        ({"shards": 4}, ["--shards", "`3`", "`4`"]),
+        ({"output": "elsewhere"}, ["--output", "/out`", "/elsewhere`"]),
+        ({"inputs": ("a.txt",)}, ["number of inputs", "`5`", "`1`"]),
+        ({"inputs": ("b.txt.gz", "a.txt", "small")}, ["name of input", "a.txt`", "b.txt.gz`"]),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_another_command_is_refused_by_the_name_of_what_differs(change, named, folder):
+    """Nobody gets half of one run and half of another; memory and threads may differ."""
+    died(folder)
+    before = lines_of(folder / "work")
+    with pytest.raises(RunDiffers) as raised:
+        run(work_dir="work", **{**SHARDS, **change})
+    assert all(word in str(raised.value) for word in named), raised.value
+    assert "dbshuf clean" in raised.value.hint
+    assert lines_of(folder / "work") == before
+
+
+def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypatch):
+    """By its size, its time, or, where both stayed, by its first and last bytes."""
+    died(folder)
+    path = folder / "a.txt"
+    data, found = path.read_bytes(), path.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 10))
+    with pytest.raises(RunDiffers, match=rf"time of change.*`{found.st_mtime_ns}`, and is"):
+        run(work_dir="work", **SHARDS)
+    path.write_bytes(b"Y" + data[1:])
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with pytest.raises(RunDiffers, match=r"first and last bytes of input `a\.txt`"):
+        run(work_dir="work", **SHARDS)
+    path.write_bytes(data + b"more")
+    with pytest.raises(RunDiffers, match=rf"size .*`{len(data)}`.*`{len(data) + 4}`"):
+        run(work_dir="work", **SHARDS)
+    path.write_bytes(data)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with monkeypatch.context() as patched:
+        patched.setattr(identity, "_FORMAT", 99)
+        with pytest.raises(RunDiffers, match="the version of journal was `3`, and is `99`"):
+            run(work_dir="work", **SHARDS)
+    run(work_dir="work", **SHARDS)
+
+
+@pytest.mark.parametrize("output", ["out", "out.txt"])
+@pytest.mark.parametrize("at", [(2, "runs"), (1, "output"), (2, "begun"), (1, "publishing")])
+def test_a_change_that_nothing_shows_is_read(folder, output, at):
+    """In the middle of a file, of the same size and time: what was read of it is read again."""
+    options = {**SHARDS, "output": output, "shards": 3 if output == "out" else None}
+    shutil.copytree(folder / "small", folder / "b")
+    options["inputs"] = ("a.txt", "b", "small")
+    records = died(folder, *at, **options)
+    path = folder / "a.txt"
+    data, found = path.read_bytes(), path.stat()
+    middle = len(data) // 2
+    assert middle > 2 * identity._SUMMED_BYTES
+    inner = slice(middle - 1000, middle + 1000)
+    path.write_bytes(
+        data[: inner.start] + data[inner].replace(b"x", b"y") + data[inner.stop :],
+    )
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    changed = path.read_bytes()
+    path.chmod(0o600)
+    run(**{**options, "output": f"new{output}"})
+    assert os.path.getsize(path) == len(data)
+    told = Told()
+    with contextlib.suppress(Death), dying(2):  # the next one goes on with what was read since
+        run(told, work_dir="work", **options)
+    assert [text for text in told.texts if "`a.txt` may have been written to" in text]
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert not [text for text in told.texts if "may have been" in text]
+    assert path.read_bytes() == changed
+    assert digest(folder / output) == digest(folder / f"new{output}")
+    assert records
+
+
+def test_a_store_that_was_added_to_is_another_one(folder):
+    """By its size or its time."""
+    ingest("s.duckdb", "a.txt", memory="3GB")
+    options = {"inputs": (), "store": "s.duckdb", "output": "out", "shards": 3}
+    died(folder, 1, "runs", **options)
+    os.utime("s.duckdb", ns=(0, 1))
+    with pytest.raises(RunDiffers, match=r"time of change \(ns\) of the store was .*, and is `1`"):
+        run(work_dir="work", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"strategy": "memory"}, "--strategy is memory"),
+        ({"engine": "sqlite"}, "--engine is sqlite"),
+        ({"engine": "spark"}, "--engine is spark"),
+        ({"temp_dir": "."}, "--temp-dir"),
+        ({"output": None, "shards": None}, "standard output"),
+        ({"output": "/dev/null", "shards": None}, "`/dev/null` is none"),
+        ({"inputs": ("a.txt", "/dev/null")}, "`/dev/null` is no file"),
+        ({"work_dir": "no/such/place"}, "cannot be made"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_what_cannot_be_gone_on_with_is_refused(options, why, folder):
+    """Before any work, with the reason."""
+    with pytest.raises(UsageError, match=why):
+        plan_of(Options(**{**SHARDS, "work_dir": "work", **options}))
+    assert not (folder / "work").exists()
+
+
+def test_a_work_dir_is_one_runs_alone(folder):
+    """It is private, locked while in use, and no link; a directory that was there stays."""
+    died(folder)
+    work = folder / "work"
+    assert work.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in work.iterdir()} == {0o600}
+    held = WorkDir(work)
+    with pytest.raises(WorkDirUnfit, match=f"in use by process {os.getpid()} on"):
+        run(work_dir="work", **SHARDS)
+    held.leave()
+    (folder / "link").symlink_to(work)
+    with pytest.raises(WorkDirUnfit, match="symbolic link"):
+        run(work_dir="link", **SHARDS)
+    with pytest.raises(WorkDirUnfit, match=r"holds other files, `0\.txt`"):
+        run(work_dir="small", **SHARDS)
+    (folder / "there").mkdir(0o755)
+    run(work_dir="there", **{**SHARDS, "output": "other"})
+    assert os.listdir(folder / "there") == []
+    rows = work / "dbshuf-rows"
+    rows.unlink()
+    rows.symlink_to(folder / "a.txt")
+    with pytest.raises(WorkDirUnfit, match="`dbshuf-rows` that no run has made"):
+        run(work_dir="work", **SHARDS)

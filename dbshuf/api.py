@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import pyarrow as pa
 
 from dbshuf.api_options import (
-    ArrangedOptions,
     ExportOptions,
     IngestOptions,
     QueryOptions,
@@ -38,9 +37,10 @@ from dbshuf.pipeline.stream import (
     all_batches,
     closed_at_exit,
 )
-from dbshuf.pipeline.verify.files import FilesVerified, check_one_order, manifest_of
+from dbshuf.pipeline.verify.files import FilesVerified
 from dbshuf.pipeline.verify.files import verify_files as check_files
-from dbshuf.pipeline.verify.rows import RowsVerified, verify_rows
+from dbshuf.pipeline.verify.outputs import verify_output
+from dbshuf.pipeline.verify.rows import RowsVerified
 from dbshuf.plan.space import folders_written
 from dbshuf.units import parse_share
 
@@ -288,7 +288,8 @@ def verify(
     """Check that `output` holds the rows of `inputs` and no others, as `dbshuf verify` does.
 
     inputs     and options: as they were given to `shuffle`, as far as rows depend on them
-    output     a file, a directory of shards or a glob; `format` where its name does not tell
+    output     a file, a directory of shards or a glob; `format` where its name does not tell;
+               where rows went (split, partition_by, epochs) is in the manifest, if there is one
     seed       if it is given, the order is checked too, unless order=False
     order      True without a seed: the seed is that of the manifest, which lies in `output`
                unless `manifest` names another one
@@ -299,25 +300,13 @@ def verify(
                DbshufError where something cannot be read
     """
     _check_known("verify", options, VerifyOptions)
-    others: dict[str, Any] = {**options}
-    if order and seed is None:
-        told = manifest_of(os.fspath(output), _path_of(manifest))
-        seed = told.seed
-        for name in ArrangedOptions.__annotations__:
-            if name in told.options and others.get(name) is None:
-                given = f"--{name} {told.options[name]}"
-                raise UsageError(
-                    f"the manifest says that the rows were ordered by {given}", hint="add it, too"
-                )
-    chosen = _options(inputs, {**others, "memory": memory, "seed": seed, "threads": threads})
-    checks_order = seed is not None if order is None else order
-    if checks_order:
-        check_one_order(os.fspath(output), _path_of(manifest))
-    found = verify_rows(
-        Options(**chosen),
+    others = {**options, "memory": memory, "seed": seed, "threads": threads}
+    found = verify_output(
+        Options(**_options(inputs, others)),
         os.fspath(output),
         progress,
-        checks_order=seed is not None if order is None else order,
+        manifest=_path_of(manifest),
+        order=order,
         sample=None if sample is None else parse_share(sample, "--sample"),
         show_rows=show_rows,
     )
@@ -331,14 +320,17 @@ def verify_files(
     *,
     manifest: str | os.PathLike[str] | None = None,
     sample: str | float | None = None,
+    memory: str | int | None = None,
     threads: int | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> FilesVerified:
     """Check that the files of an output are those of its manifest, as `dbshuf verify OUT` does.
 
     output    a directory of shards, or the file that `manifest` is of; default: what is beside it
-    manifest  default: _manifest.json in the directory, or the list SHA256SUMS
+    manifest  default: _manifest.json in the directory, or the list SHA256SUMS; of epochs, each
+              folder has its own
     sample    share of the files to read, drawn at random; sizes are looked at of all
+    memory    cap on the peak RSS; of objects in stores, fewer are read at once then
     Returns   what was checked
     Raises    VerifyFailed where something differs, with what was found as its `result`;
               ManifestInvalid where the manifest is not what it was
@@ -351,6 +343,7 @@ def verify_files(
         manifest=_path_of(manifest),
         sample=None if sample is None else parse_share(sample, "--sample"),
         threads=threads,
+        memory=memory,
     )
     if not found.is_same:
         raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)

@@ -70,42 +70,54 @@ class EngineOptions(TypedDict, total=False):
     spark_conf: Sequence[str]
 
 
-class StreamOptions(
-    QueryOptions, SqlOptions, EngineOptions, SampleOptions, ArrangedOptions, total=False
-):
-    """Options of `stream` beyond those it names; as on the command line."""
+class MixOptions(TypedDict, total=False):
+    """Inputs with their shares; as on the command line."""
 
     mix: str | Sequence[str]
     mix_by: str | None
     mix_size: str | None
 
 
-class VerifyOptions(QueryOptions, SqlOptions, ArrangedOptions, total=False):
+class PartOptions(TypedDict, total=False):
+    """Which output a row goes to; as on the command line."""
+
+    partition_by: str | Sequence[str]
+    split: str | None
+    split_seed: str | None
+    split_by: str | None
+    epochs: int | None
+
+
+class StreamOptions(
+    QueryOptions, SqlOptions, EngineOptions, SampleOptions, ArrangedOptions, MixOptions, total=False
+):
+    """Options of `stream` beyond those it names; as on the command line."""
+
+
+class VerifyOptions(
+    QueryOptions, SqlOptions, ArrangedOptions, MixOptions, PartOptions, total=False
+):
     """Options of `verify` beyond those it names; as on the command line."""
 
     format: str | None
+    stratify: str | None
 
 
-class OutputOptions(TypedDict, total=False):
+class OutputOptions(PartOptions, total=False):
     """What is written; as on the command line."""
 
     format: str | None
     shards: int | None
     shard_bytes: str | int | None
     shard_rows: int | None
-    partition_by: str | Sequence[str]
     compression: str | None
     row_group_bytes: str | int | None
     bloom: str | Sequence[str]
     cdc: bool
-    split: str | None
-    split_seed: str | None
-    split_by: str | None
     manifest: str | os.PathLike[str] | None
     card: bool
     force: bool
     work_dir: str | os.PathLike[str] | None
-    epochs: int | None
 
 
 class ShuffleOptions(StreamOptions, OutputOptions, total=False):

@@ -69,7 +69,7 @@ class LineBatch:
 
     def slice(self, first: int, last: int) -> "LineBatch":
         """Return lines [first, last), kept or not, over the same buffer."""
-        begun = [origin for at, origin in self.origins if at <= first][-1]
+        begun = [(0, origin) for at, origin in self.origins if at <= first][-1:]
         later = ((at - first, origin) for at, origin in self.origins if first < at < last)
         kept, given = self.kept, self.given
         if kept is not None:
@@ -77,7 +77,7 @@ class LineBatch:
         return LineBatch(
             self.buffer,
             self.offsets[first : last + 1],
-            ((0, begun), *later),
+            (*begun, *later),
             kept,
             None if given is None else given[first:last],
         )

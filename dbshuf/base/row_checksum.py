@@ -20,6 +20,7 @@ text, or as the only column of Parquet. Two rows that differ have one hash with 
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _BLOCK_BYTES = 8192
 _BLOCK_WORDS = _BLOCK_BYTES // 8
-_SLICE_ROWS, _SLICE_BYTES = 1 << 15, 1 << 21
+_SLICE_ROWS, _SLICE_BYTES = 1 << 15, 1 << 22
+_SCRATCH_WORDS = 1 << 17  # that are summed at once, in the L2 cache
 
 
 def sum_of(hashes: U64) -> int:
@@ -75,7 +77,10 @@ def _of_columns(columns: list[U64], rows: int) -> U64:
 _NULL = mix(np.array([2 * _GAMMA & _MASK], np.uint64))[0]
 _numbers = np.arange(1, 2 * _BLOCK_WORDS + 1, dtype=np.uint64) * np.uint64(_GAMMA)
 _A, _B = (np.ascontiguousarray(part) for part in mix(_numbers).reshape(-1, 2).T)
-_TAILS = np.array([_MASK, *((1 << 8 * size) - 1 for size in range(1, 8))], np.uint64)
+_HEADS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
+# Words of the groups of blocks: 0, 1, 2, ... 8, 10, ... 16, 20, ... 32, 40, ... 1024.
+_WIDTHS = [*range(16), *(part << power for power in range(1, 7) for part in range(8, 16)), 1024]
+_GROUP_OF = np.searchsorted(_WIDTHS, np.arange(_BLOCK_WORDS + 1)).astype(np.uint8)
 
 
 def _texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
@@ -87,7 +92,7 @@ def _texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64:
 
 
 def _slices(sizes: _Places) -> Iterator[tuple[int, int]]:
-    """Yield which texts to take at once: they and the scratch stay in the L2 cache."""
+    """Yield which texts to take at once: they stay in a cache."""
     for first in range(0, len(sizes), _SLICE_ROWS):
         ends = np.cumsum(sizes[first : first + _SLICE_ROWS], dtype=np.int64)
         begin = 0
@@ -108,9 +113,9 @@ def _some_texts(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) ->
     lengths = np.minimum(np.repeat(sizes, counts) - offsets, _BLOCK_BYTES)
     places = np.repeat(starts, counts) + offsets
     blocks = np.empty(len(places), np.uint64)
-    step = _SLICE_BYTES // _BLOCK_BYTES
-    for at in range(0, len(places), step):
-        blocks[at : at + step] = _blocks(data, places[at : at + step], lengths[at : at + step])
+    for first, last in _slices(lengths):
+        part = slice(first, last)
+        blocks[part] = _blocks(data, places[part], lengths[part])
     is_alone = np.repeat(counts, counts) == 1
     mixed = mix(blocks + numbers.astype(np.uint64) * np.uint64(_GAMMA))
     mixed[is_alone] = blocks[is_alone]
@@ -126,56 +131,53 @@ def _blocks(data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places) -> U64
 
     Blocks of about as many words are taken at once: as if all had as many, with zeros behind them.
     """
-    words = ((sizes + 7) >> 3).astype(np.uint16)
-    least, most = int(words.min()), int(words.max())
-    if least == most:
-        return _similar_blocks(data, starts, sizes, [(most, len(words))])
-    order = np.argsort(words, kind="stable")
+    groups = _GROUP_OF[(sizes + 7) >> 3]
+    counts = np.bincount(groups).tolist()
+    if counts[-1] == len(groups):
+        return _similar_blocks(data, starts, sizes, len(counts) - 1)
+    order = np.argsort(groups, kind="stable")
     starts, sizes = starts[order], sizes[order]
-    counts = np.bincount(words).tolist()
-    sums = np.zeros(len(order), np.uint64)
-    first = counts[0]
-    group: list[tuple[int, int]] = []
-    taken = first
-    for count in range(1, most + 1):
-        if counts[count]:
-            group.append((count, counts[count]))
-            taken += counts[count]
-        if group and (count == most or _is_last(count)):
-            part = slice(first, taken)
+    sums, first = np.empty(len(order), np.uint64), 0
+    for group, count in enumerate(counts):
+        part = slice(first, first + count)
+        if count:
             sums[part] = _similar_blocks(data, starts[part], sizes[part], group)
-            first, group = taken, []
+        first += count
     found = np.empty(len(order), np.uint64)
     found[order] = sums
     return found
 
 
-def _is_last(words: int) -> bool:
-    """Whether blocks of one word more are taken apart: 1, 2, ... 8, 10, ... 16, 20, ... 32, 40."""
-    return words < 8 or not words & ((1 << (words.bit_length() - 3)) - 1)
-
-
 def _similar_blocks(
-    data: npt.NDArray[np.uint8],
-    starts: _Places,
-    sizes: _Places,
-    counts: list[tuple[int, int]],
+    data: npt.NDArray[np.uint8], starts: _Places, sizes: _Places, group: int
 ) -> U64:
-    """Sum blocks that ascend by their words; `counts` are (words, blocks of so many)."""
-    width = counts[-1][0]
-    if not width:
-        return np.zeros(len(starts), np.uint64)
-    found, tails, first = _gathered(data, starts, width), _TAILS[sizes & 7], 0
-    for words, blocks in counts:
-        part = slice(first, first + blocks)
-        found[part, words - 1] &= tails[part]
-        if words < width:
-            found[part, words:] = 0
-        first += blocks
-    sums: U64 = np.einsum("ij,j->i", found, _A[:width])
-    found >>= np.uint64(32)
-    sums += np.einsum("ij,j->i", found, _B[:width])
+    """Sum blocks of one group, some at a time."""
+    sums = np.zeros(len(starts), np.uint64)
+    if not group:
+        return sums
+    least, width = _WIDTHS[group - 1], _WIDTHS[group]
+    masks, step = _masks(width - least), _SCRATCH_WORDS // width
+    for first in range(0, len(starts), step):
+        part = slice(first, first + step)
+        words = _gathered(data, starts[part], width)
+        tails, ends = words[:, least:], sizes[part] - 8 * least
+        if width - least > 8:
+            tails &= masks[ends]
+        else:  # numpy goes along the shorter side
+            for number in range(width - least):
+                tails[:, number] &= masks[:, number][ends]
+        np.einsum("ij,j->i", words, _A[:width], out=sums[part])
+        words >>= np.uint64(32)
+        sums[part] += np.einsum("ij,j->i", words, _B[:width])
     return sums
+
+
+@cache
+def _masks(words: int) -> U64:
+    """Return what keeps the first 0, 1, ... bytes of so many words, shape (bytes + 1, words)."""
+    kept = np.arange(8 * words + 1)[:, None] - 8 * np.arange(words)
+    masks: U64 = _HEADS[kept.clip(0, 8)]
+    return masks
 
 
 def _gathered(data: npt.NDArray[np.uint8], starts: _Places, words: int) -> U64:
@@ -233,8 +235,23 @@ def _width(kind: Any) -> int | None:
 
 
 def _fixed(data: npt.NDArray[np.uint8], width: int, rows: int) -> U64:
-    starts = np.arange(rows, dtype=np.int64) * width
-    return _texts(data, starts, np.full(rows, width, np.int64))
+    """Return `text` of every value of a width: of one that numbers have without gathering."""
+    if width not in (1, 2, 4, 8, 16, 32):
+        starts = np.arange(rows, dtype=np.int64) * width
+        return _texts(data, starts, np.full(rows, width, np.int64))
+    values = data[: width * rows].view(f"<u{min(width, 8)}").reshape(rows, -1)
+    found, count, length = np.empty(rows, np.uint64), values.shape[1], width * _GAMMA & _MASK
+    for first in range(0, rows, _SLICE_ROWS):
+        sums = found[first : first + _SLICE_ROWS]
+        sums[:] = np.uint64(length)
+        for number in range(count):
+            words = values[first : first + _SLICE_ROWS, number].astype(np.uint64)
+            sums += words * _A[number]
+            words >>= np.uint64(32)
+            words *= _B[number]
+            sums += words
+        mix(sums)
+    return found
 
 
 def _lists(array: pa.Array) -> U64:

@@ -147,7 +147,7 @@ def window_sum(window: Window) -> int:
 
 
 class WindowSum:
-    """The checksum of windows, made in a thread beside what writes them."""
+    """The checksum of windows, made in a thread beside what writes them if not before."""
 
     def __init__(self) -> None:
         self.total = RowSum()
@@ -156,6 +156,9 @@ class WindowSum:
 
     def add(self, window: Window) -> None:
         """Add a window, once the one before it is done."""
+        if window.row_sum is not None:
+            self.total.add(window.rows, window.row_sum)
+            return
         self._wait()
         self._last = self._thread.submit(self._add, window)
 

@@ -29,6 +29,7 @@ class Window:
     bounds    shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes of row r, as
               `row_batch.row_bytes` counts them; of lines also their places in the data buffer
     is_lines  which of the two
+    row_sum     the checksum of the rows (row_checksum.py), where it was made already
     unnumbered  the same rows without the column of their places, where they have one
     """
 
@@ -38,6 +39,7 @@ class Window:
     is_lines: bool = False
     unnumbered: "Window | None" = None
     leads: U64 | None = None
+    row_sum: int | None = None
 
     @classmethod
     def of_lines(cls, lines: pa.Array, keys: U64, leads: U64 | None = None) -> "Window":
@@ -96,6 +98,8 @@ class Window:
 
     def slice(self, first: int, last: int) -> "Window":
         """Return rows [first, last); nothing is copied."""
+        if last - first == self.rows:
+            return self
         return Window(
             self.batch.slice(first, last - first),
             self.keys[first:last],

@@ -25,6 +25,29 @@ class Shuffled:
 
 
 @group
+class Parted:
+    """Where a shuffle wrote rows to, where no manifest says it."""
+
+    partition_by: Annotated[
+        list[str] | None,
+        value(
+            "--partition-by",
+            "COLUMN",
+            "Take the values of COLUMN from folders such as lang=en/; may be repeated.",
+            "as the manifest says, or the folders do",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        value("--epochs", "E", "Expect E orders of all rows.", "as the manifest says"),
+    ] = None
+    stratify: Annotated[
+        str | None,
+        value("--stratify", "EXPR", "Expect the same share of each value in every --split."),
+    ] = None
+
+
+@group
 class Sampling:
     """What a report looks at, and where it goes."""
 

@@ -7,7 +7,7 @@ the groups stand there. A field has the name that the library has for it.
 
 from typing import Annotated
 
-from dbshuf.cli.check_options import Checks, Sampling, Shuffled
+from dbshuf.cli.check_options import Checks, Parted, Sampling, Shuffled
 from dbshuf.cli.input_options import (
     Chosen,
     Fence,
@@ -103,7 +103,21 @@ class ReportArguments(
 
 @group
 class VerifyArguments(
-    Inputs, Chosen, Lines, Rows, Sql, Fence, Shuffled, Arranged, Checks, Limits, Temp, Report
+    Inputs,
+    Mixes,
+    Chosen,
+    Lines,
+    Rows,
+    Sql,
+    Fence,
+    Shuffled,
+    Arranged,
+    Parted,
+    Splits,
+    Checks,
+    Limits,
+    Temp,
+    Report,
 ):
     """What `dbshuf verify` takes; the last of its inputs is the output."""
 

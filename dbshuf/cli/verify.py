@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _FOR_ROWS = (
     *("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows"),
-    *("weight", "group", "within", "spread"),
+    *("weight", "group", "within", "spread", "partition_by", "epochs", "stratify"),
+    *("split", "split_seed", "split_by", "mix", "mix_by", "mix_size"),
 )
 
 
@@ -59,7 +60,7 @@ def verify(given: VerifyArguments) -> None:
 def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | FilesVerified":
     """Look at files alone where no inputs are named."""
     names = given.inputs or []
-    if len(names) > 1:
+    if len(names) > 1 or (names and given.mix):
         return _verified_rows(given, names[:-1], names[-1], reporter)
     if not names and given.manifest is None:
         raise UsageError(
@@ -78,6 +79,7 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
         names[0] if names else None,
         manifest=given.manifest,
         sample=given.sample,
+        memory=given.memory,
         threads=given.threads,
         progress=reporter,
     )
@@ -86,7 +88,8 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
 def _verified_rows(
     given: VerifyArguments, inputs: Sequence[str], output: str, reporter: Progress
 ) -> "RowsVerified":
-    check_stdin(tuple(inputs))
+    if inputs or not given.mix:
+        check_stdin(tuple(inputs))
     tell_waiting(tuple(inputs), quiet=given.quiet)
     from dbshuf.api import verify as run
     from dbshuf.options import REPEATED

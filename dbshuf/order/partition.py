@@ -15,7 +15,7 @@ could not begin to write (duckdb 2.0.1).
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ from dbshuf.base.layout import (
 )
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
+from dbshuf.base.row_notes import window_sum
 from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
@@ -82,14 +83,16 @@ class PartitionOrder:
         *,
         seals: "RunSeals | None" = None,
         leads: Cuts | None = None,
+        sums_rows: bool = False,
     ) -> None:
         """Order lines, or with a schema typed rows.
 
         seals  seals runs for a later process, and has those of an earlier one
         leads  where buckets of rows with leads begin, as `Leads.cuts`; None: rows have none
+        sums_rows  whether windows come with their row_sum, made while they are warm
         """
         self._layout, self._words, self._store, self._schema = layout, words, store, schema
-        self._is_led = leads is not None
+        self._is_led, self._sums_rows = leads is not None, sums_rows
         self._partition: Partition = (
             KeyPartition(layout.ranges, 0, layout.ranges)
             if leads is None
@@ -242,6 +245,8 @@ class PartitionOrder:
         )
         on_loaded()
         for window in bucket.windows(worker.order, shares=is_alone):
+            if self._sums_rows:
+                window = replace(window, row_sum=window_sum(window))  # noqa: PLW2901
             size = window.text_bytes + window.keys.nbytes + 4 * window.rows
             size += 0 if window.leads is None else window.leads.nbytes
             put(window, size)

@@ -212,7 +212,16 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
         )
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
-    return PartitionOrder(plan.layout, words, store, plan.schema, leads=leads)
+    return PartitionOrder(
+        plan.layout, words, store, plan.schema, leads=leads, sums_rows=sums_rows(plan)
+    )
+
+
+def sums_rows(plan: Plan) -> bool:
+    """Whether the rows that are written, in a checksum, are those of the windows of the order."""
+    is_twice = plan.arrangement is not None and plan.arrangement.is_twice
+    is_same = plan.sample is None and plan.target.number is None and not is_twice
+    return plan.notes is not None and is_same
 
 
 def _statement(

@@ -30,6 +30,7 @@ from dbshuf.order.run_index import RunDamaged
 from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
 from dbshuf.pipeline.identity import Identity, status_changed_ns, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
+from dbshuf.pipeline.ordered import sums_rows
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.plan.plan import Plan
@@ -243,8 +244,9 @@ class _Rest:
         with private_folder(work.path) as folder:
             store = KeptRows(work.rows, state.rows.used_bytes)
             seals = RunSeals(work, store, state.rows, ranges=state.ranges, notes=plan.notes)
+            sums = sums_rows(plan)
             with contextlib.closing(
-                PartitionOrder(layout, self._words, store, plan.schema, seals=seals)
+                PartitionOrder(layout, self._words, store, plan.schema, seals=seals, sums_rows=sums)
             ) as order:
                 if done.next_key < END:
                     order.take_stored()

@@ -55,9 +55,9 @@ def planned(options: Options, progress: Progress = NO_PROGRESS) -> "Plan | Spark
     return plan_of(options, _counting(options, progress))
 
 
-def planned_here(options: Options) -> Plan:
+def planned_here(options: Options, *, reads_only: bool = False) -> Plan:
     """As `make_plan`, likewise."""
-    return make_plan(options, count=_counting(options, NO_PROGRESS))
+    return make_plan(options, reads_only=reads_only, count=_counting(options, NO_PROGRESS))
 
 
 def _counting(options: Options, progress: Progress) -> CountMix | None:

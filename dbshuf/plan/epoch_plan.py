@@ -27,7 +27,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
         from dbshuf.plan.paired import paired_where
 
         read = replace(read, shape=replace(plan.shape, row_query=paired_where(options)))
-    elif _asks_for_keys(options):
+    elif asks_for_keys(options):
         columns = None if plan.store is None else plan.store.written
         shape = make_shape(options, plan.inputs, plan.shape.kind, columns=columns)
         read = replace(read, shape=replace(shape, is_led=plan.shape.is_led))
@@ -45,7 +45,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
     return replace(plan, **own, otherwise=otherwise)
 
 
-def _asks_for_keys(options: Options) -> bool:
+def asks_for_keys(options: Options) -> bool:
     """Whether SQL of a run is different under another seed."""
     if options.sql is not None:  # it may order its rows itself
         return True

@@ -20,7 +20,8 @@ from dbshuf.base.row_hash import Hashes, hash_lines, hash_rows, lines_of
 from dbshuf.base.temporary import private_folder
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
-from dbshuf.pipeline.verify.sides import BESIDE_ROWS, Side, open_sides, pieces
+from dbshuf.pipeline.verify.forms import pieces
+from dbshuf.pipeline.verify.sides import BESIDE_ROWS, Side, open_sides
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.reporting.origin import Moved, find_origins

@@ -14,7 +14,7 @@ import numpy as np
 from dbshuf.base.key import POSITION_BITS, U64, row_keys
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
-from dbshuf.pipeline.verify.sides import ids_of_rows
+from dbshuf.pipeline.verify.forms import ids_of_rows
 
 STRETCH = 8  # rows: 7 of 8 have their next row in the sample too
 SAMPLE_SEED = "dbshuf-report"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 from dbshuf.base.window import Window
-from dbshuf.sink.raw_file import ByteOutput
+from dbshuf.sink.raw_file import ByteOutput, DiskFile
 from dbshuf.sink.seal import WrittenFile
 from dbshuf.units import KIB
 
@@ -21,16 +21,25 @@ class Begun(NamedTuple):
 
 
 class HashedOutput:
-    """Passes bytes on, and hashes them in a thread while they are written."""
+    """Passes bytes on, and hashes them in a thread while they are written.
+
+    A file on a disk does that with its own blocks, so that nobody waits for it.
+    """
 
     def __init__(self, output: ByteOutput, begun: Begun | None = None) -> None:
         self._output = output
         self._hash = hashlib.sha256() if begun is None else begun.hash
         self._thread: ThreadPoolExecutor | None = None
         self.written_bytes = 0 if begun is None else begun.bytes
+        self._hashes_itself = isinstance(output, DiskFile)
+        if isinstance(output, DiskFile):
+            output.hash_with(self._hash)
 
     def write(self, data: bytes | memoryview) -> None:
         self.written_bytes += memoryview(data).nbytes
+        if self._hashes_itself:
+            self._output.write(data)
+            return
         if len(data) < _BESIDE_BYTES:
             self._hash.update(data)
             self._output.write(data)
@@ -55,7 +64,7 @@ class HashedOutput:
         self._output.abort()
 
     def hexdigest(self) -> str:
-        """Return the hash of all that was written."""
+        """Return the hash of all that was written, after `finish`."""
         return str(self._hash.hexdigest())
 
     def _close(self) -> None:

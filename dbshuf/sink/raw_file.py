@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -76,7 +76,10 @@ class SealedBytes(NamedTuple):
 
 
 class DiskFile:
-    """A new file, written front to back in large aligned blocks, one block behind the caller."""
+    """A new file, written front to back in large aligned blocks, one block behind the caller.
+
+    A block is summed and hashed while the disk writes it, which takes longer.
+    """
 
     def __init__(
         self,
@@ -95,16 +98,22 @@ class DiskFile:
         self._shown = shown
         self.written_bytes = 0
         self._with_sum, self._block_sum = with_sum, 0
+        self._digest: Any = None
+        self._hashed = 0  # bytes
         with in_words(shown, 0):
             self._file = BlockFile(path, mode=mode, is_new=had is None)
         self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
         self._staged = 0
         self._offset = 0
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._writing: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(max_workers=2)
+        self._working: list[Future[None]] = []  # on the block before this one
         if had is not None:
             with in_words(shown, 0):
                 self._go_on(had)
+
+    def hash_with(self, digest: Any) -> None:
+        """Have `digest` take in all that is written from here on, up to `finish`."""
+        self._digest, self._hashed = digest, self.written_bytes
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; it is copied. Raises also for what an earlier call gave."""
@@ -122,15 +131,22 @@ class DiskFile:
 
     def _begin_block(self) -> None:
         self._wait()
-        self._writing = self._thread.submit(self._write_block, self._stage, self._offset)
+        if self._with_sum or self._digest is not None:
+            self._working.append(self._threads.submit(self._sum_block, self._stage, self._offset))
+        self._working.append(self._threads.submit(self._file.write_at, self._stage, self._offset))
         self._stage, self._spare = self._spare, self._stage
         self._offset += STAGE_BYTES
         self._staged = 0
 
-    def _write_block(self, block: U8, offset: int) -> None:
-        self._file.write_at(block, offset)
+    def _sum_block(self, block: U8, offset: int) -> None:
         if self._with_sum:
             self._block_sum = zlib.crc32(block.data, self._block_sum)
+        self._hash(block, offset)
+
+    def _hash(self, block: U8, offset: int) -> None:
+        if self._digest is not None:
+            self._digest.update(block[self._hashed - offset :])
+            self._hashed = offset + len(block)
 
     def _go_on(self, had: SealedBytes) -> None:
         """Read what there is, to know its sum. Raises FileDamaged if it is not what it was."""
@@ -165,9 +181,9 @@ class DiskFile:
             self._file.write_at(self._stage[:tail], self._offset)
 
     def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        working, self._working = self._working, []
+        for one in working:
+            one.result()
 
     def flush(self) -> int:
         return 0
@@ -176,6 +192,7 @@ class DiskFile:
         """Write what is left, cut the file at its last byte, fsync, close."""
         with in_words(self._shown, self.written_bytes):
             self._wait()
+            self._hash(self._stage[: self._staged], self._offset)
             self._write_tail()
             os.ftruncate(self._file.fd, self._offset + self._staged)
             os.fsync(self._file.fd)
@@ -187,7 +204,7 @@ class DiskFile:
                 end()
 
     def _close(self) -> None:
-        self._thread.shutdown()
+        self._threads.shutdown()
         self._file.close()
 
 

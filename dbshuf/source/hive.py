@@ -39,7 +39,7 @@ def with_folder_keys(
             f"--hive is for rows with columns, and the inputs are {rows}",
             hint="say with --from what they are; SQL sees the path of a line as `source`",
         )
-    found = [_keys(one.place) for one in inputs] if asked else _keys_below(inputs)
+    found = [folder_keys(one.place) for one in inputs] if asked else _keys_below(inputs)
     if asked:
         _check_one_set(inputs, found)
     kinds = _kinds(key for keys in found for key in keys)
@@ -51,7 +51,7 @@ def with_folder_keys(
 
 def _keys_below(inputs: Sequence[Input]) -> list[list[Key]]:
     """Return the keys of each input by the folders below the one that was named."""
-    found = [[] if one.below is None else _keys(one.below) for one in inputs]
+    found = [[] if one.below is None else folder_keys(one.below) for one in inputs]
     sets: dict[str, set[tuple[str, ...]]] = {}
     for one, keys in zip(inputs, found, strict=True):
         if one.below is not None:
@@ -77,7 +77,7 @@ def _names(keys: Sequence[Key]) -> tuple[str, ...]:
     return tuple(sorted(key.name.lower() for key in keys))
 
 
-def _keys(folder: str) -> list[Key]:
+def folder_keys(folder: str) -> list[Key]:
     """Return the keys in a path of folders, from the outermost."""
     found = []
     for part in folder.split("/"):

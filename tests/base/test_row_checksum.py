@@ -3,6 +3,8 @@
 import datetime as dt
 import random
 import struct
+from decimal import Decimal
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,11 @@ def mix(x):
     return x ^ x >> 31
 
 
+@cache
+def factor(number):
+    return mix(number * GAMMA)
+
+
 def text(data):
     blocks = []
     for at in range(0, max(len(data), 1), 8192):
@@ -27,7 +34,7 @@ def text(data):
         words = struct.unpack(f"<{len(block) // 8}Q", block)
         blocks.append(
             sum(
-                word * mix((2 * k + 1) * GAMMA) + (word >> 32) * mix((2 * k + 2) * GAMMA)
+                word * factor(2 * k + 1) + (word >> 32) * factor(2 * k + 2)
                 for k, word in enumerate(words)
             )
         )
@@ -47,6 +54,7 @@ def row(*values):
 def test_lines_have_the_hashes_of_the_definition():
     rng = random.Random(1)
     sizes = [0, 1, 7, 8, 9, 0, 16, 147, 8191, 8192, 8193, 30_000, *rng.choices(range(90), k=200), 5]
+    sizes += [127, 129, 143, 145, 255, 257, 300, 511, 513, 1023, 1025, 2049, 4000, 7777]
     lines = [rng.randbytes(size) for size in sizes]
     data = np.frombuffer(b"".join(line + b"\n" for line in lines), np.uint8)
     bounds = np.cumsum([0, *(len(line) + 1 for line in lines)])
@@ -97,6 +105,19 @@ def test_typed_rows_have_the_hashes_of_the_definition():
         ),
     ]
     assert hashes_of_rows(batch).tolist() == wanted
+
+
+def test_values_of_every_width_are_the_texts_of_their_bytes():
+    kinds = [pa.int8(), pa.float16(), pa.date32(), pa.float64(), pa.binary(3), pa.binary(12)]
+    some = [np.int8(-7), np.float16(1.5), dt.date(1969, 2, 3), -2.5, b"abc", b"twelve bytes"]
+    columns = [pa.array([None, one, one], kind) for one, kind in zip(some, kinds, strict=True)]
+    bits = [struct.pack("<bxe", -7, 1.5), struct.pack("<i", -332), struct.pack("<d", -2.5)]
+    wanted = [bits[0][:1], bits[0][2:], *bits[1:], *some[4:]]
+    for kind in (pa.decimal128(30, 2), pa.decimal256(60, 2)):
+        columns.append(pa.array([None, Decimal("-3.21"), Decimal("-3.21")], kind))
+        wanted.append((-321).to_bytes(kind.bit_width // 8, "little", signed=True))
+    batch = pa.RecordBatch.from_arrays(columns, names=[f"c{n}" for n in range(len(columns))])
+    assert hashes_of_rows(batch.slice(1)).tolist() == [row(*map(text, wanted))] * 2
 
 
 def test_no_rows_and_no_columns():

@@ -14,7 +14,7 @@ from dbshuf.base.row_hash import (
     lines_in,
     lines_of,
 )
-from dbshuf.pipeline.verify.sides import ids_of_rows
+from dbshuf.pipeline.verify.forms import ids_of_rows
 
 SIZES = [*range(26), 63, 64, 65, 500, 2046, 2047, 2048, 2049, 5000]
 WORDS = [bytes((7 * at + size) % 251 + 1 for at in range(size)) for size in SIZES]

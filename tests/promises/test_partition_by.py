@@ -269,14 +269,6 @@ def test_folders_are_of_parquet_whatever_the_name_of_the_directory(run, home):
     assert {path.suffix for path in (home / "v1.2").rglob("part-*")} == {".parquet"}
 
 
-def test_rows_are_not_compared_where_folders_hold_a_column(run, home):
-    """That is no verdict on the rows; the files can be checked."""
-    dbshuf.shuffle(home / "in.parquet", f"{home}/out/", partition_by="lang")
-    with pytest.raises(UsageError, match="`lang` in the names of their folders"):
-        dbshuf.verify(home / "in.parquet", f"{home}/out/")
-    dbshuf.verify_files(f"{home}/out/")
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -87,7 +87,7 @@ def test_what_makes_no_sense_is_told_before_any_work(cli, shuffled):
         (("out", "--where", "true"), "--where is for rows, and no inputs are named"),
         (("in", "in", "--order"), "no _manifest.json"),
         (("in", "out", "--sample", "7"), "--sample `7` is no share"),
-        (("s3://bucket/out/",), "on this machine only"),
+        (("https://host/out/",), "does not tell which files there are"),
         (("in",), "has no _manifest.json and no SHA256SUMS"),
     ):
         ran = cli("verify", *arguments)

@@ -2,15 +2,14 @@
 
 import hashlib
 import math
-import os
+import posixpath
 import random
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from dbshuf.base.process_memory import usable_cores
@@ -19,7 +18,10 @@ from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid, UsageError
 from dbshuf.manifest.document import Manifest
 from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, SUCCESS_NAME, SUMS_NAME, SUMS_NAMES
-from dbshuf.units import MIB
+from dbshuf.options import Options
+from dbshuf.pipeline.verify.epochs import Epochs, epochs_in
+from dbshuf.pipeline.verify.folders import Folder, file_of, folder_of, read_whole, readers_of
+from dbshuf.plan.row_plan import memory_cap
 
 _SHOWN_PROBLEMS = 20
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -109,149 +111,188 @@ def verify_files(
     manifest: str | None = None,
     sample: float | None = None,
     threads: int | None = None,
+    memory: str | int | None = None,
 ) -> FilesVerified:
     """Check the files of an output: that all are there, of their sizes and sums, and no others.
 
-    output    a directory, a file of a manifest that lies elsewhere, or the manifest itself
+    output    a directory, a file of a manifest that lies elsewhere, or the manifest itself; a
+              directory of epochs has the manifest of each
     manifest  None: in the directory
     sample    share of the files that are read and hashed, drawn at random; sizes are looked at
               of all
-    Raises    ManifestInvalid, InputMissing, InputUnreadable, UsageError
+    memory    that the process may have, which says how many objects are read at once
+    Raises    ManifestInvalid, InputMissing, InputUnreadable, UsageError; what a store raises
     """
     started = time.monotonic()
-    folder, list_path = _places(output, manifest)
-    listed = _listed_in(list_path)
-    is_file = output is not None and Path(output) != list_path and not Path(output).is_dir()
-    if is_file and len(listed) == 1:  # it may have another name by now
-        listed = [replace(listed[0], name=Path(str(output)).name)]
-    problems: list[Problem] = []
+    wanted = _lists_of(output, manifest)
+    problems: list[Problem] = list(wanted.problems)
     present: list[tuple[_Listed, int]] = []
-    for one in listed:
-        _look(folder, one, present, problems)
-    if list_path.parent == folder and list_path.name in (MANIFEST_NAME, *SUMS_NAMES):
-        problems += _beside(folder, list_path, listed)
-    wanted = present
+    for one in wanted.listed:
+        _look(wanted.folder, one, present, problems)
+    read = present
     if sample is not None and present:
         count = math.ceil(sample * len(present))
-        wanted = random.SystemRandom().sample(present, count)
-    reporter.stage("hash", sum(size for _, size in wanted))
-    with ThreadPoolExecutor(threads or usable_cores()) as pool:
+        read = random.SystemRandom().sample(present, count)
+    reporter.stage("hash", sum(size for _, size in read))
+    asked = threads or usable_cores()
+    readers = readers_of(wanted.folder, asked, memory_cap(Options(memory=memory, threads=asked)))
+    with ThreadPoolExecutor(readers) as pool:
         try:
-            check = partial(_hash_problem, folder, advance=reporter.advance)
-            problems += filter(None, pool.map(check, [one for one, _ in wanted]))
+            check = partial(_hash_problem, wanted.folder, advance=reporter.advance)
+            problems += filter(None, pool.map(check, [one for one, _ in read]))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    order = {one.name: number for number, one in enumerate(listed)}
+    order = {one.name: number for number, one in enumerate(wanted.listed)}
     problems.sort(key=lambda one: order.get(one.file, len(order)))
     return FilesVerified(
-        listed_in=str(list_path),
+        listed_in=wanted.listed_in,
         files=len(present),
         text_bytes=sum(size for _, size in present),
-        hashed_files=len(wanted),
-        hashed_bytes=sum(size for _, size in wanted),
+        hashed_files=len(read),
+        hashed_bytes=sum(size for _, size in read),
         problems=tuple(problems),
         elapsed_s=time.monotonic() - started,
     )
 
 
+@dataclass(frozen=True)
+class _Lists:
+    """What the files of a folder are held against.
+
+    listed_in  for people
+    problems   that show before any of these files is looked at
+    """
+
+    folder: Folder
+    listed: Sequence[_Listed]
+    listed_in: str
+    problems: Sequence[Problem] = ()
+
+
+def _lists_of(output: str | None, manifest: str | None) -> _Lists:
+    """Return what the files of an output are held against."""
+    epochs = None if output is None or manifest is not None else epochs_in(output)
+    if epochs is not None:
+        return _lists_of_epochs(epochs)
+    folder, beside, name = _places(output, manifest)
+    listed = _listed_in(beside, name)
+    is_file = output is not None and folder_of(output) is None and (folder, name) != file_of(output)
+    if output is not None and is_file and len(listed) == 1:  # it may have another name by now
+        listed = [replace(listed[0], name=file_of(output)[1])]
+    problems: list[Problem] = []
+    if beside == folder and name in (MANIFEST_NAME, *SUMS_NAMES):
+        problems += _added(folder.names(), listed)
+        problems += _beside(folder, name, listed)
+    return _Lists(folder, listed, beside.shown(name), problems)
+
+
+def _lists_of_epochs(epochs: Epochs) -> _Lists:
+    """Return the lists of all epochs, names with the folder of each before them."""
+    listed: list[_Listed] = []
+    problems: list[Problem] = []
+    for folder, found in zip(epochs.folders, epochs.manifests, strict=True):
+        if found is None:
+            problems.append(Problem("missing", f"{folder}/{MANIFEST_NAME}", "is missing"))
+            continue
+        own = _listed_of(found, epochs.folder.within(folder).shown(MANIFEST_NAME))
+        problems += [
+            replace(one, file=f"{folder}/{one.file}")
+            for one in _beside(epochs.folder.within(folder), MANIFEST_NAME, own)
+        ]
+        listed += [replace(one, name=f"{folder}/{one.name}") for one in own]
+    for folder, seed, expected in epochs.misplaced:
+        what = f"is of the seed `{seed}`, and this epoch has `{expected}`"
+        problems.append(Problem("list", f"{folder}/{MANIFEST_NAME}", what))
+    problems += _added(epochs.folder.names(), listed, epochs.folders)
+    return _Lists(epochs.folder, listed, epochs.folder.shown(f"*/{MANIFEST_NAME}"), problems)
+
+
 def manifest_of(output: str, manifest: str | None) -> Manifest:
     """Return the manifest of an output. Raises as `verify_files`."""
-    _, path = _places(output, manifest)
-    if path.name in SUMS_NAMES:
+    _, folder, name = _places(output, manifest)
+    if name in SUMS_NAMES:
         raise InputMissing(
             f"there is no `{MANIFEST_NAME}` in `{output}`", hint="name one with --manifest FILE"
         )
-    return Manifest.read(path)
+    return Manifest.parse(read_whole(folder, name), folder.shown(name))
 
 
-def check_one_order(output: str, manifest: str | None) -> None:
-    """Raise UsageError where the manifest of an output says that it has several orders."""
-    path = Path(output, MANIFEST_NAME) if manifest is None else Path(manifest)
-    if path.is_file() and "split" in Manifest.read(path).options:
-        raise UsageError(
-            f"`{output}` is of --split, and each split has an order of its own",
-            hint="pass --no-order: the rows are compared without",
-        )
+def known_manifest(output: str, manifest: str | None) -> Manifest | None:
+    """Return the manifest of an output, if there is one. Raises as `manifest_of`."""
+    if manifest is None:
+        folder = folder_of(output)
+        if folder is None or not folder.has(MANIFEST_NAME):
+            return None
+    return manifest_of(output, manifest)
 
 
-def _hint_of(path: Path, output: str) -> str:
-    """Return what to do about a folder without a manifest: of epochs, one of them has it."""
-    epochs = sorted(one.name for one in path.glob("epoch-*") if (one / MANIFEST_NAME).exists())
-    if epochs:
-        return f"each of its {len(epochs):,} epochs has its own, as in {path / epochs[0]}/"
-    return (
-        f"name the manifest with --manifest FILE, or compare rows: dbshuf verify INPUTS... {output}"
-    )
-
-
-def _places(output: str | None, manifest: str | None) -> tuple[Path, Path]:
-    """Return the folder that names are below, and the list of them."""
-    for name in (output, manifest):
-        if name is not None and is_remote(name):
-            raise UsageError(
-                f"`{shown_url(name)}`: files are checked on this machine only",
-                hint="download them first, or compare rows: dbshuf verify INPUTS... OUTPUT",
-            )
+def _places(output: str | None, manifest: str | None) -> tuple[Folder, Folder, str]:
+    """Return the folder that names are below, and where the list of them is."""
     if output is None:
         assert manifest is not None
-        return Path(manifest).parent, Path(manifest)
-    path = Path(output)
-    if not path.exists():
-        raise InputMissing(f"no such file or directory: `{output}`", hint="check the path")
-    if path.is_dir():
+        beside, name = file_of(manifest)
+        return beside, beside, name
+    folder = folder_of(output)
+    shown = shown_url(output) if is_remote(output) else output
+    if folder is not None:
         if manifest is not None:
-            return path, Path(manifest)
-        found = [path / name for name in (MANIFEST_NAME, *SUMS_NAMES) if (path / name).exists()]
-        if not found:
+            return folder, *file_of(manifest)
+        found = next((name for name in (MANIFEST_NAME, *SUMS_NAMES) if folder.has(name)), None)
+        if found is None:
+            hint = "name the manifest with --manifest, or compare rows: dbshuf verify INPUTS..."
             raise InputMissing(
-                f"`{output}` has no {MANIFEST_NAME} and no {SUMS_NAME}",
-                hint=_hint_of(path, output),
+                f"`{shown}` has no {MANIFEST_NAME} and no {SUMS_NAME}", hint=f"{hint} {shown}"
             )
-        return path, found[0]
+        return folder, folder, found
+    folder, name = file_of(output)
+    if not folder.has(name):
+        raise InputMissing(f"no such file or directory: `{shown}`", hint="check the path")
     if manifest is not None:
-        return path.parent, Path(manifest)
-    if path.suffix == ".json" or path.name in SUMS_NAMES:
-        return path.parent, path
+        return folder, *file_of(manifest)
+    if name.endswith(".json") or name in SUMS_NAMES:
+        return folder, folder, name
     raise UsageError(
-        f"`{output}` is a file, and there is nothing to hold it against",
-        hint=f"add --manifest FILE, or name its inputs: dbshuf verify INPUTS... {output}",
+        f"`{shown}` is a file, and there is nothing to hold it against",
+        hint=f"add --manifest FILE, or name its inputs: dbshuf verify INPUTS... {shown}",
     )
 
 
-def _listed_in(path: Path) -> list[_Listed]:
+def _listed_in(folder: Folder, name: str) -> list[_Listed]:
     """Return what a manifest or a list of sums lists, with names that stay in their folder."""
-    if path.name in SUMS_NAMES:
-        listed = list(_sums_in(path))
-    else:
-        outputs = Manifest.read(path).outputs
-        listed = [_Listed(one.name, one.bytes, one.sha256) for one in outputs]
+    data, shown = read_whole(folder, name), folder.shown(name)
+    if name in SUMS_NAMES:
+        return _checked(list(_sums_in(data, shown)), shown)
+    return _listed_of(Manifest.parse(data, shown), shown)
+
+
+def _listed_of(manifest: Manifest, shown: str) -> list[_Listed]:
+    listed = [_Listed(one.name, one.bytes, one.sha256) for one in manifest.outputs]
+    return _checked(listed, shown)
+
+
+def _checked(listed: list[_Listed], shown: str) -> list[_Listed]:
     for one in listed:
         if one.name == "-":
             raise UsageError(
-                f"the output of `{path}` went to standard output, and is no file",
+                f"the output of `{shown}` went to standard output, and is no file",
                 hint="compare rows: dbshuf verify INPUTS... OUTPUT",
             )
         parts = PurePosixPath(one.name).parts
         if not parts or parts[0] == "/" or ".." in parts or "\0" in one.name:
-            raise ManifestInvalid(f"`{path}` names `{one.name}`, which is outside of its folder")
+            raise ManifestInvalid(f"`{shown}` names `{one.name}`, which is outside of its folder")
     return listed
 
 
-def _sums_in(path: Path) -> Iterator[_Listed]:
+def _sums_in(data: bytes, shown: str) -> Iterator[_Listed]:
     """Yield the files of a list as `sha256sum` writes it."""
-    try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-    except FileNotFoundError as error:
-        raise InputMissing(f"there is no list of sums `{path}`") from error
-    except OSError as error:
-        raise InputUnreadable(f"`{path}` cannot be read: {error.strerror}") from error
+    text = data.decode("utf-8", "surrogateescape")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         is_escaped = line.startswith("\\")
         digest, _, name = line[is_escaped:].partition(" ")
         if len(digest) != 64 or not _HEX_DIGITS.issuperset(digest) or name[:1] not in (" ", "*"):
             raise ManifestInvalid(
-                f"`{path}` at line {number}: no SHA-256 and name",
+                f"`{shown}` at line {number}: no SHA-256 and name",
                 hint="it is cut short or edited: fetch it again",
             )
         yield _Listed(_unescaped(name[1:]) if is_escaped else name[1:], None, digest)
@@ -263,59 +304,64 @@ def _unescaped(name: str) -> str:
 
 
 def _look(
-    folder: Path, one: _Listed, present: list[tuple[_Listed, int]], problems: list[Problem]
+    folder: Folder, one: _Listed, present: list[tuple[_Listed, int]], problems: list[Problem]
 ) -> None:
     """Note one file as present, or what is wrong with it that shows without reading it."""
     try:
-        status = os.stat(folder / one.name)
-    except (FileNotFoundError, NotADirectoryError):
-        problems.append(Problem("missing", one.name, "is missing"))
+        size = folder.size(one.name)
+    except InputMissing as error:
+        problems.append(Problem("missing", one.name, error.message))
         return
-    except OSError as error:
-        problems.append(Problem("unreadable", one.name, f"cannot be read: {error.strerror}"))
+    except InputUnreadable as error:
+        problems.append(Problem("unreadable", one.name, error.message))
         return
-    if not stat.S_ISREG(status.st_mode):
-        problems.append(Problem("missing", one.name, "is no regular file"))
-    elif one.bytes is not None and status.st_size != one.bytes:
-        what = f"has {status.st_size:,} bytes, and had {one.bytes:,}"
+    if one.bytes is not None and size != one.bytes:
+        what = f"has {size:,} bytes, and had {one.bytes:,}"
         problems.append(Problem("size", one.name, what))
     else:
-        present.append((one, status.st_size))
+        present.append((one, size))
 
 
-def _beside(folder: Path, list_path: Path, listed: Sequence[_Listed]) -> Iterator[Problem]:
-    """Yield what is wrong with the other files of a directory of shards."""
-    known = {one.name for one in listed} | {MANIFEST_NAME, *SUMS_NAMES, SUCCESS_NAME, CARD_NAME}
-    for below, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        for name in sorted(names):
-            shown = os.path.relpath(os.path.join(below, name), folder)
-            if shown not in known and not name.startswith((".", "_")):
-                yield Problem("added", shown, "is not listed")
-    if list_path.name in SUMS_NAMES:
+def _added(
+    names: Sequence[str], listed: Sequence[_Listed], folders: Sequence[str] = ("",)
+) -> Iterator[Problem]:
+    """Yield the files of an output that no list has; `folders` are those that have lists."""
+    marks = (*SUMS_NAMES, CARD_NAME)
+    known = {one.name for one in listed}
+    known |= {posixpath.join(folder, mark) for folder in folders for mark in marks}
+    for name in names:
+        if name not in known:
+            yield Problem("added", name, "is not listed")
+
+
+def _beside(folder: Folder, list_name: str, listed: Sequence[_Listed]) -> Iterator[Problem]:
+    """Yield what is wrong with what a run leaves beside its shards."""
+    if list_name in SUMS_NAMES:
         return
-    if not (folder / SUCCESS_NAME).exists():
+    if not folder.has(SUCCESS_NAME):
         yield Problem("missing", SUCCESS_NAME, "is missing: the run did not end")
-    sums_name = next((name for name in SUMS_NAMES if (folder / name).exists()), None)
+    sums_name = next((name for name in SUMS_NAMES if folder.has(name)), None)
     if sums_name is None:
         yield Problem("missing", SUMS_NAME, "is missing")
         return
-    sums = {one.name: one.sha256 for one in _sums_in(folder / sums_name)}
+    shown = folder.shown(sums_name)
+    sums = {one.name: one.sha256 for one in _sums_in(read_whole(folder, sums_name), shown)}
     for one in listed:
         if sums.get(one.name) != one.sha256:
             yield Problem("list", one.name, f"has another sum, or none, in {sums_name}")
 
 
-def _hash_problem(folder: Path, one: _Listed, *, advance: Any) -> Problem | None:
+def _hash_problem(folder: Folder, one: _Listed, *, advance: Any) -> Problem | None:
     """Read a file; return what is wrong with its bytes."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(MIB))
+    digest = hashlib.sha256()
     try:
-        with open(folder / one.name, "rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                digest.update(buffer[:count])
-                advance(count)
-    except OSError as error:
-        return Problem("unreadable", one.name, f"cannot be read: {error.strerror}")
+        for piece in folder.pieces(one.name):
+            digest.update(piece)
+            advance(len(piece))
+    except InputMissing as error:
+        return Problem("missing", one.name, error.message)
+    except InputUnreadable as error:
+        return Problem("unreadable", one.name, error.message)
     if digest.hexdigest() == one.sha256:
         return None
     return Problem(

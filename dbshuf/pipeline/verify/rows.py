@@ -17,14 +17,16 @@ from dbshuf.base.temporary import private_folder
 from dbshuf.errors import InputUnreadable, UsageError, VerifyFailed
 from dbshuf.options import Options
 from dbshuf.pipeline.verify.differences import Differences, Entry
+from dbshuf.pipeline.verify.forms import HASHING_BYTES, Rows, ids_of_rows
 from dbshuf.pipeline.verify.order import first_misplaced
-from dbshuf.pipeline.verify.sides import HASHING_BYTES, Rows, Side, ids_of_rows, open_sides
+from dbshuf.pipeline.verify.parts import check_mix, check_parts
+from dbshuf.pipeline.verify.sides import Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
 from dbshuf.plan.arrangement import option_of
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
 
-_SHOWN_PLACES = 10  # of missing and of added rows, each
+SHOWN_PLACES = 10  # of missing and of added rows, each
 _SHOWN_BYTES = 300  # of a row
 _LEAST_ROOM_BYTES = 4 * MIB
 
@@ -111,7 +113,7 @@ class RowsVerified:
             )
         if self.missing is None:
             return "the inputs are a pipe: write it to a file to be told which rows differ"
-        return "check that --where, --select and the like are those of the shuffle"
+        return "check that --where, --select, --split and the like are those of the shuffle"
 
     def to_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -138,6 +140,7 @@ def verify_rows(
     checks_order: bool = False,
     sample: float | None = None,
     show_rows: bool = False,
+    mix_told: dict[str, Any] | None = None,
 ) -> RowsVerified:
     """Compare the inputs with the rows of an output, in any order.
 
@@ -145,28 +148,29 @@ def verify_rows(
     checks_order  whether the order of `options.seed` is checked too
     sample        share of the rows to look at; None: all
     show_rows     whether the content of rows that differ is part of the result
+    mix_told      what a manifest says of the sources of a mix
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    option = option_of(options)
-    if option is not None and not checks_order:
-        raise UsageError(
-            f"{option} says in which order the rows were written, and the order is not checked",
-            hint=f"add --seed, or --order where there is a manifest; or leave out {option}",
-        )
-    rows_alone = replace(options, weight=None, group=None, within=None, spread=None)
-    inputs, outputs = open_sides(rows_alone, output, sample)
+    _check_asked(options, checks_order=checks_order)
+    inputs, outputs = open_sides(replace(options, epochs=None), output, sample)
     if checks_order:
         _check_orderable(inputs.plan)
+    if mix_told is not None and inputs.plan.mix is not None:
+        check_mix(inputs.plan.mix, mix_told)
     ours, theirs = Totals(), Totals()
     inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
+    times = options.epochs or 1
+    ours.repeat(times)
     outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
     found = _Found()
     if (differing := ours.differing(theirs)).any():
         is_pipe = any(one.pipe is not None for one in inputs.plan.inputs)
-        found = _Found(None, None) if is_pipe else _details(inputs, outputs, ours, theirs, reporter)
-        if not is_pipe and show_rows:
-            found = found.with_content(inputs, outputs, reporter)
+        found = _Found(None, None)
+        if not is_pipe:
+            found = _details(inputs, outputs, (ours, theirs), times, reporter)
+            if show_rows:
+                found = found.with_content(inputs, outputs, reporter)
     order = None
     if checks_order and not differing.any():
         order = _order(options, inputs, outputs, reporter)
@@ -186,6 +190,17 @@ def verify_rows(
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
     )
+
+
+def _check_asked(options: Options, *, checks_order: bool) -> None:
+    """Raise UsageError for what options say of an order that is not checked."""
+    option = option_of(replace(options, partition_by=()))
+    if option is not None and not checks_order:
+        raise UsageError(
+            f"{option} says in which order the rows were written, and the order is not checked",
+            hint=f"add --seed, or --order where there is a manifest; or leave out {option}",
+        )
+    check_parts(options, checks_order=checks_order)
 
 
 def _check_orderable(plan: Plan) -> None:
@@ -243,9 +258,13 @@ class _Found:
 
 
 def _details(
-    inputs: Side, outputs: Side, ours: Totals, theirs: Totals, reporter: Progress
+    inputs: Side, outputs: Side, totals: tuple[Totals, Totals], times: int, reporter: Progress
 ) -> _Found:
-    """Find the rows that differ: of the ranges whose sums do, in one more pass over each side."""
+    """Find the rows that differ: of the ranges whose sums do, in one more pass over each side.
+
+    times  that each row of the inputs counts
+    """
+    ours, theirs = totals
     differing = ours.differing(theirs)
     rows = int((ours.rows + theirs.rows)[differing].sum())
     found = _Found()
@@ -255,7 +274,7 @@ def _details(
             Differences(differing, rows, _room(inputs.plan, outputs.plan), folder)
         ) as differences,
     ):
-        for side, sign in ((inputs, 1), (outputs, -1)):
+        for side, sign in ((inputs, times), (outputs, -1)):
             side.scan(partial(_add, differences, side, sign), reporter)
         for entry in differences.found():
             found = found.with_entry(entry)
@@ -290,9 +309,9 @@ def _room(*plans: Plan) -> int:
 def _first(known: tuple[_Row, ...], entry: Entry, sign: int) -> tuple[_Row, ...]:
     """Return the first rows by their ids, of those known and those of one more pass."""
     places = np.flatnonzero(entry.net * sign > 0)
-    places = places[np.argsort(entry.id_[places])][:_SHOWN_PLACES]
+    places = places[np.argsort(entry.id_[places])][:SHOWN_PLACES]
     rows = [_Row(int(entry.id_[at]), abs(int(entry.net[at]))) for at in places.tolist()]
-    return tuple(sorted([*known, *rows], key=lambda row: row.id)[:_SHOWN_PLACES])
+    return tuple(sorted([*known, *rows], key=lambda row: row.id)[:SHOWN_PLACES])
 
 
 def _with_content(rows: tuple[_Row, ...], side: Side, reporter: Progress) -> tuple[_Row, ...]:
@@ -334,4 +353,4 @@ def _order(options: Options, inputs: Side, outputs: Side, reporter: Progress) ->
         return "same"
     should = "no row" if found.expected is None else inputs.place(found.expected)
     where = "the end" if found.found is None else outputs.place(found.found)
-    return f"row {found.row:,} of the outputs, {where}, should be {should}"
+    return f"row {found.row:,} of {found.of}, {where}, should be {should}"

@@ -1,9 +1,5 @@
 """The two sides of a comparison, inputs and outputs, each read into a hash for every row.
 
-    text, JSON lines   a row is the line that is written
-    CSV, TSV           a row is the texts of its values; NULL is the empty text there
-    Parquet, Arrow     a row is its values
-
 So inputs go through what a shuffle has for them: the scan, --where, --select and the encoder,
 up to the bytes of a row. How outputs are compressed, cut and encoded makes no difference.
 """
@@ -11,60 +7,58 @@ up to the bytes of a row. How outputs are compressed, cut and encoded makes no d
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.block_io import aligned_buffer
-from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64, row_keys
-from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64, id_of_first
 from dbshuf.base.process_memory import release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote
-from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.row_hash import (
     Hashes,
-    Lines,
-    chosen_lines,
-    chosen_rows,
-    hash_lines,
-    hash_rows,
-    lines_in,
-    lines_of,
 )
 from dbshuf.base.temporary import private_folder
-from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, run_workers
-from dbshuf.errors import RowUnfit, UsageError, VerifyFailed
+from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.manifest.names import CARD_NAME, SUMS_NAME
 from dbshuf.options import Options
 from dbshuf.pipeline.scan import open_scan
+from dbshuf.pipeline.shuffle import planned_here
+from dbshuf.pipeline.verify.forms import (
+    Hashed,
+    Rows,
+    as_columns,
+    as_lines,
+    as_read,
+    as_types,
+    encoder,
+    joined,
+    pieces,
+)
+from dbshuf.pipeline.verify.parts import (
+    Parts,
+    files_of,
+    members_of,
+    parts_of,
+    place_for,
+)
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.query.relation import place_of
 from dbshuf.sink import format_of, output_path
-from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.formats.csv import value_texts
-from dbshuf.sink.formats.record_batches import records_of
-from dbshuf.sink.formats.row_text import ValueUnfit
-from dbshuf.sink.single_file import row_text
 from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.store.opening import is_store
-from dbshuf.units import MIB
 
 BESIDE_ROWS = (SUMS_NAME, CARD_NAME)  # in a directory of shards, and no rows
-# Hashed at a time, whatever is read at a time: rows, and of typed ones their text, or their values
-# as another type. A row takes up to 100 bytes meanwhile: hashes, ids, places, and spare lanes.
-_STEP_BYTES, _STEP_ROWS = MIB, 1 << 16
-HASHING_BYTES = 100 * _STEP_ROWS + 2 * _STEP_BYTES
 _LINES = pa.schema([("line", pa.binary())])
 
-Rows = LineBatch | RowBatch
 Take = Callable[[Hashes, U64], None]  # the hashes and the ids of some rows
 
 
@@ -74,11 +68,15 @@ class Side:
 
     plan   how they are read
     hash_  some rows -> hashes and ids of them, or of the share of them that is looked at
+    plain  the same, of rows whose parts are known, so that hashes say nothing of these
+    parts  of the output
     """
 
     name: str
     plan: Plan
     hash_: Callable[[Rows], tuple[Hashes, U64]]
+    plain: Callable[[Rows], tuple[Hashes, U64]] | None = None  # None: hash_
+    parts: Parts = field(default_factory=Parts)
 
     def scan(self, take: Callable[[Rows], None], reporter: Progress) -> None:
         """Give all that is read to `take`, which several threads call, in pieces to hash.
@@ -117,11 +115,12 @@ class Side:
         release_unused()  # what threads that have ended freed, other ones need not find
 
     def hashes(self, batch: Rows) -> tuple[Hashes, U64]:
-        """Hash rows of any number; see `hash_`."""
-        return _joined([self.hash_(piece) for piece in pieces(batch)])
+        """Hash rows of any number; see `plain`."""
+        return joined([(self.plain or self.hash_)(piece) for piece in pieces(batch)])
 
     def place(self, row: int) -> str:
         """Name the place of a row by its id, for messages."""
+        row = self._first_copy(row)
         if row >> POSITION_BITS >= len(self.plan.inputs) or self.plan.shape.whole_query is not None:
             return f"row {row:,} of the result of --sql"
         return place_of(row, self.plan.inputs, self.unit)
@@ -133,10 +132,14 @@ class Side:
 
     def place_json(self, row: int) -> dict[str, Any]:
         """Return the place of a row for programs."""
+        row = self._first_copy(row)
         if row >> POSITION_BITS >= len(self.plan.inputs) or self.plan.shape.whole_query is not None:
             return {"id": row}
         source = self.plan.inputs[row >> POSITION_BITS]
         return {"file": source.name, self.unit: row % POSITION_LIMIT}
+
+    def _first_copy(self, row: int) -> int:
+        return row if self.plan.mix is None else id_of_first(row, len(self.plan.inputs))
 
 
 def _folder(plan: Plan) -> Any:
@@ -153,15 +156,45 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
     share    of the rows to look at; None: all
     Raises   VerifyFailed if the rows cannot be the same; what planning a shuffle raises
     """
-    exclude = BESIDE_ROWS if _is_many(output) else ()
-    kind = _kind_of_output(output, exclude, options.format)
+    names = files_of(output, options)
+    exclude = BESIDE_ROWS if names == (output,) and _is_many(output) else ()
+    kind = _kind_of_output(names, exclude, options.format)
     options = from_store(options)
-    wanted = replace(options, output=os.devnull, format=kind, strategy="partition")
-    plan = make_plan(wanted, reads_only=True)
+    plan = planned_here(
+        replace(options, output=place_for(options), format=kind, strategy="partition"),
+        reads_only=True,
+    )
     is_text = kind in ("txt", "jsonl")
-    written = make_plan(
+    written = _written(options, names, exclude, plan)
+    _check_headers(plan, written)
+    parts = parts_of(options, names, plan, written)
+    if parts.columns:
+        target = replace(plan.target, partition_by=parts.columns).of_files
+        plan = replace(plan, target=target)
+    if is_text:
+        forms = [partial(as_lines, lines=one, share=share) for one in (encoder(plan), as_read)]
+    else:
+        schema = written.schema
+        assert schema is not None
+        is_of_text = kind in ("csv", "tsv")
+        ours = plan.schema
+        if ours is not None:
+            ours = pa.schema([field for field in ours if field.name not in parts.columns])
+        _check_columns(ours, schema, has_types=not is_of_text)
+        plain = value_texts if is_of_text else partial(as_types, schema=schema)
+        forms = [partial(as_columns, plain=plain, share=share)] * 2
+    return _sides(options, plan, written, parts, forms)
+
+
+def _written(
+    options: Options, names: tuple[str, ...], exclude: tuple[str, ...], plan: Plan
+) -> Plan:
+    """Return how the outputs are read, whose format is that of the plan of the inputs."""
+    kind = plan.target.format
+    is_text = kind in ("txt", "jsonl")
+    return make_plan(
         Options(
-            inputs=(output,),
+            inputs=names,
             exclude=exclude,
             output=os.devnull,
             format=kind,
@@ -177,20 +210,26 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
         ),
         reads_only=True,
     )
-    _check_headers(plan, written)
-    if is_text:
-        return (
-            Side("inputs", plan, partial(_as_lines, lines=_encoder(plan), share=share)),
-            Side("outputs", written, partial(_as_lines, lines=_as_read, share=share)),
-        )
-    schema = written.schema
-    assert schema is not None
-    is_of_text = kind in ("csv", "tsv")
-    _check_folders(plan, written)
-    _check_columns(plan.schema, schema, has_types=not is_of_text)
-    plain = value_texts if is_of_text else partial(_cast, schema=schema)
-    form = partial(_as_columns, plain=plain, share=share)
-    return Side("inputs", plan, form), Side("outputs", written, form)
+
+
+def _sides(
+    options: Options, plan: Plan, written: Plan, parts: Parts, forms: Sequence[Hashed]
+) -> tuple[Side, Side]:
+    """Return both sides, whose rows are hashed as `forms` do it, and with their parts."""
+    ours, theirs = forms
+    if not parts:
+        return Side("inputs", plan, ours), Side("outputs", written, theirs)
+
+    def narrowed(batch: Rows) -> tuple[Hashes, U64]:
+        return ours(parts.narrow(batch))
+
+    members = members_of(options, plan)
+    with_parts = parts.hashed_inputs(narrowed, plan, members)
+    found = parts.hashed_outputs(theirs, is_split=members is not None)
+    return (
+        Side("inputs", plan, with_parts, narrowed, parts),
+        Side("outputs", written, found, theirs, parts),
+    )
 
 
 def from_store(options: Options) -> Options:
@@ -212,14 +251,14 @@ def _is_many(output: str) -> bool:
     return is_prefix or os.path.isdir(output) or not (is_remote(output) or os.path.lexists(output))
 
 
-def _kind_of_output(output: str, exclude: tuple[str, ...], asked: str | None) -> str:
+def _kind_of_output(names: tuple[str, ...], exclude: tuple[str, ...], asked: str | None) -> str:
     """Return what the outputs are: a format without its compression."""
-    if output == STDIN:
+    if STDIN in names:
         raise UsageError(
             "the output is standard input, and is read more than once",
             hint="the last name is the output: a file or a directory",
         )
-    inputs = resolve_inputs((output,), (), exclude)
+    inputs = resolve_inputs(names, (), exclude)
     piped = next((one for one in inputs if one.pipe is not None), None)
     if piped is not None:
         raise UsageError(
@@ -255,19 +294,6 @@ def _check_headers(plan: Plan, written: Plan) -> None:
         raise VerifyFailed(
             "the header of the outputs is not that of the inputs",
             hint="pass the --header of the shuffle",
-        )
-
-
-def _check_folders(plan: Plan, written: Plan) -> None:
-    """Raise UsageError where columns of the rows are in the names of folders."""
-    folders = [part for one in written.inputs for part in (one.below or "").split("/")]
-    names = {name for name, equals, _ in (part.partition("=") for part in folders) if equals}
-    ours, theirs = (set((one.schema or _LINES).names) for one in (plan, written))
-    if names & ours - theirs:
-        raise UsageError(
-            f"the outputs have {', '.join(f'`{name}`' for name in sorted(names & ours))} in the"
-            " names of their folders, and rows are compared by what is in files",
-            hint="check the files: dbshuf verify OUTPUT; or pass the --select of what is in them",
         )
 
 
@@ -309,124 +335,3 @@ def _is_alike(one: Any, other: Any) -> bool:
 
 def _is_large(kind: Any) -> bool:
     return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
-
-
-# --- from what is read to hashes -------------------------------------------------------
-
-
-def pieces(batch: Rows) -> Iterator[Rows]:
-    """Yield rows again, few enough that they are hashed in HASHING_BYTES, but at least one.
-
-    A batch holds as many as its bytes are, and of short ones that is a million.
-    """
-    if isinstance(batch, LineBatch):
-        for first in range(0, batch.rows, _STEP_ROWS):
-            yield batch.slice(first, min(first + _STEP_ROWS, batch.rows))
-        return
-    for part in batch.cut(_STEP_BYTES):
-        for first in range(0, len(part.ids), _STEP_ROWS):
-            yield part.slice(first, min(first + _STEP_ROWS, len(part.ids)))
-
-
-def _as_lines(
-    batch: Rows, *, lines: Callable[[Any], Iterable[Lines]], share: float | None
-) -> tuple[Hashes, U64]:
-    """Hash rows as the lines that they are in text; see `Side.hash_`."""
-    ids = ids_of_rows(batch)
-    parts: list[tuple[Hashes, U64]] = []
-    first = 0
-    for found in lines(batch):
-        last = first + len(found.begins)
-        if share is None:
-            parts.append((hash_lines(found), ids[first:last]))
-        else:
-            chosen = chosen_lines(found, share)
-            parts.append((hash_lines(found.take(chosen)), ids[first:last][chosen]))
-        first = last
-    return _joined(parts)
-
-
-def _joined(parts: list[tuple[Hashes, U64]]) -> tuple[Hashes, U64]:
-    if len(parts) == 1:
-        return parts[0]
-    empty = np.zeros(0, np.uint64)
-    high, low, ids = (
-        (
-            np.concatenate([empty, *lanes])
-            for lanes in zip(*((h.high, h.low, i) for h, i in parts), strict=True)
-        )
-        if parts
-        else (empty, empty, empty)
-    )
-    return Hashes(high, low), ids
-
-
-def _as_read(batch: LineBatch) -> Iterator[Lines]:
-    yield lines_of(batch)
-
-
-def _encoder(plan: Plan) -> Callable[[Rows], Iterator[Lines]]:
-    """Return what makes the lines of inputs as a plan would write them, text or JSON lines."""
-    target = plan.target
-    is_text = target.format == "txt"
-    end = target.terminator if is_text else b"\n"
-    encode, _ = row_text(target)
-    records = records_of(target)
-
-    def encoded(rows: pa.RecordBatch) -> Lines:
-        try:
-            return lines_in(encode(rows), end)
-        except ValueUnfit as unfit:
-            raise RowUnfit(
-                unfit.message.format(name=rows.schema.names[0]),
-                hint="a shuffle would fail on it too; so this output is of other rows",
-            ) from unfit
-
-    def lines(batch: Rows) -> Iterator[Lines]:
-        if isinstance(batch, RowBatch):
-            yield encoded(batch.batch)
-        elif is_text:
-            yield lines_of(batch)
-        else:
-            window = _window(batch, plan.seed)
-            for _, first, last in SizeCut(_STEP_BYTES, _STEP_ROWS).runs(window.bounds):
-                yield encoded(records.batch(window.slice(first, last)))
-
-    return lines
-
-
-def _as_columns(
-    batch: Rows, *, plain: Callable[[pa.RecordBatch], list[pa.Array]], share: float | None
-) -> tuple[Hashes, U64]:
-    """Hash rows as the values that they are; see `Side.hash_`."""
-    if isinstance(batch, LineBatch):  # of which readers see the one column `line`
-        return _as_lines(batch, lines=_as_read, share=share)
-    names = batch.batch.schema.names
-    rows, ids = pa.RecordBatch.from_arrays(plain(batch.batch), names), batch.ids
-    if share is not None:
-        chosen = chosen_rows(rows, share)
-        rows, ids = rows.take(arrow_numbers(chosen)), ids[chosen]
-    return hash_rows(rows), ids
-
-
-def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
-    """Return the columns with the types that the outputs have."""
-    kinds = [schema.field(name).type for name in rows.schema.names]
-    return [
-        column if column.type.equals(kind) else column.cast(kind)
-        for column, kind in zip(rows.columns, kinds, strict=True)
-    ]
-
-
-def ids_of_rows(batch: Rows) -> U64:
-    """Return the ids of the rows that are kept, shape (rows,)."""
-    if isinstance(batch, RowBatch):
-        return batch.ids
-    return batch.ids() if batch.kept is None else batch.ids()[batch.kept]
-
-
-def _window(batch: LineBatch, seed: str) -> Window:
-    lines = batch.lines()
-    if batch.kept is not None:
-        lines = lines.take(arrow_numbers(batch.kept))
-    return Window.of_lines(lines, row_keys(ids_of_rows(batch), seed))

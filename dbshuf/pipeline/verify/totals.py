@@ -44,6 +44,12 @@ class Totals:
             np.add.at(self.low, buckets, hashes.low)
             np.add.at(self.rows, buckets, 1)
 
+    def repeat(self, times: int) -> None:
+        """Count every row so many times."""
+        self.rows *= times
+        self.high *= np.uint64(times)
+        self.low *= np.uint64(times)
+
     def differing(self, other: "Totals") -> npt.NDArray[np.bool_]:
         """Return in which ranges two sets of rows are not the same, shape (BUCKETS,)."""
         same = (self.rows == other.rows) & (self.high == other.high) & (self.low == other.low)

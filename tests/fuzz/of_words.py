@@ -19,7 +19,7 @@ from dbshuf.cli.option_types import _count
 from dbshuf.errors import DbshufError, UsageError
 from dbshuf.plan.mix import _source, _whole
 from dbshuf.plan.splits import parse_splits
-from dbshuf.source.hive import _keys, _kinds
+from dbshuf.source.hive import _kinds, folder_keys
 from dbshuf.source.include import path_filter
 from dbshuf.units import human, parse_bytes, parse_share
 
@@ -184,7 +184,7 @@ _FOLDERS += ["__HIVE_DEFAULT_PARTITION__", "9" * 19, "-0", "01", "a"]
 
 def _check_hive(text: str) -> bool:
     try:
-        keys = _keys(text)
+        keys = folder_keys(text)
     except DbshufError:
         return False
     assert set(_kinds(keys).values()) <= {"BIGINT", "DATE", "VARCHAR"}

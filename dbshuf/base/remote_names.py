@@ -5,7 +5,7 @@ import re
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = "file://"
-_USER_INFO = re.compile(r"//[^/@]*@")
+_USER_INFO = re.compile(r"//[^/?]*@")  # to the last one: a password may hold others
 _WRITTEN = ("s3", "gs", "abfs")
 _ALIASES = ("s3a", "s3n", "gcs", "abfss", "az", "adl")
 _NOT_WRITTEN = {

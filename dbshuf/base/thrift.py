@@ -12,6 +12,8 @@ TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 1, 2, 3, 7, 8, 9, 10
 INTEGERS = (4, 5, 6)  # of 16, 32 and 64 bits
 I32, I64 = 5, 6
 
+_DEEPEST = 64  # structs and lists one in the other; pyarrow (26.0.1) takes no more
+
 Struct = dict[int, tuple[int, Any]]  # field -> (type, value), in the order of the fields
 
 
@@ -20,6 +22,7 @@ class Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
+        self._level = 0
 
     @property
     def at(self) -> int:
@@ -43,17 +46,23 @@ class Reader:
             return self._signed()
         if kind == BINARY:
             return self._take(self._varint())
-        if kind == STRUCT:
-            return self.struct()
-        if kind in (LIST, SET):
-            head = self._byte()
-            count = head >> 4 if head >> 4 < 15 else self._varint()
-            return head & 15, [self._value(head & 15) for _ in range(count)]
+        if kind in (STRUCT, LIST, SET):
+            if self._level == _DEEPEST:
+                raise ValueError("a Parquet footer of too many levels")
+            self._level += 1
+            inner = self.struct() if kind == STRUCT else self._values()
+            self._level -= 1
+            return inner
         if kind in (TRUE, FALSE, BYTE):
             return self._byte()
         if kind == DOUBLE:
             return self._take(8)
         raise ValueError(f"a Parquet footer with a value of type {kind}")
+
+    def _values(self) -> tuple[int, list[Any]]:
+        head = self._byte()
+        count = head >> 4 if head >> 4 < 15 else self._varint()
+        return head & 15, [self._value(head & 15) for _ in range(count)]
 
     def _signed(self) -> int:
         value = self._varint()

@@ -8,14 +8,17 @@ one run of the same inputs, options and versions has one manifest.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid
 
 MANIFEST_VERSION = 1
+
+T = TypeVar("T", "InputEntry", "OutputEntry", "RowSums")
 
 _OWN_SUM = '  "manifest_sha256": "'
 _HEX_DIGITS = 64
@@ -157,14 +160,25 @@ class Manifest:
                     hint="read it with the dbshuf that wrote it, or a newer one",
                 )
             del found["manifest_sha256"]
-            found["inputs"] = [InputEntry(**entry) for entry in found["inputs"]]
-            found["outputs"] = [OutputEntry(**entry) for entry in found["outputs"]]
-            found["row_sums"] = RowSums(**found["row_sums"])
+            found["inputs"] = [_typed(InputEntry(**entry)) for entry in found["inputs"]]
+            found["outputs"] = [_typed(OutputEntry(**entry)) for entry in found["outputs"]]
+            for entry in found["outputs"]:
+                os.fsencode(entry.name)
+            found["row_sums"] = _typed(RowSums(**found["row_sums"]))
             return cls(**found)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ManifestInvalid(
                 f"`{shown}` is no manifest of dbshuf: {type(error).__name__}: {error}"
             ) from error
+
+
+def _typed(entry: T) -> T:
+    """Return an entry whose values are of the types of their fields. Raises TypeError."""
+    for one in fields(entry):
+        value = getattr(entry, one.name)
+        if not isinstance(value, one.type):  # type: ignore[arg-type]
+            raise TypeError(f"{one.name} is {value!r}")
+    return entry
 
 
 def _listed(name: str, entries: Iterable[InputEntry | OutputEntry]) -> Iterator[str]:

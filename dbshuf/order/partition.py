@@ -35,7 +35,6 @@ from dbshuf.base.layout import (
 )
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import RowBatch
-from dbshuf.base.row_notes import window_sum
 from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
@@ -259,9 +258,8 @@ class PartitionOrder:
             list(partition.slices(number)), worker.buffer[:0] if is_alone else worker.buffer
         )
         on_loaded()
-        for window in bucket.windows(worker.order, shares=is_alone):
-            if self._sums_rows:
-                window = replace(window, row_sum=window_sum(window))  # noqa: PLW2901
+        windows = bucket.windows(worker.order, shares=is_alone)
+        for window in map(_with_sum, windows) if self._sums_rows else windows:
             size = window.text_bytes + window.keys.nbytes + 4 * window.rows
             size += 0 if window.leads is None else window.leads.nbytes
             put(window, size)
@@ -306,6 +304,12 @@ class PartitionOrder:
         if self._schema is None:
             return LineBucket(placed, buffer, is_led=self._is_led)
         return RowBucket(placed, buffer, self._schema, is_led=self._is_led)
+
+
+def _with_sum(window: Window) -> Window:
+    from dbshuf.base.row_notes import window_sum
+
+    return replace(window, row_sum=window_sum(window))
 
 
 def _open_sorters(layout: Layout, *, is_led: bool) -> "Sorters":

@@ -13,7 +13,7 @@ from dbshuf.base.nested_types import fields_of
 from dbshuf.base.statements import Filled, filled, identifier, view_columns
 from dbshuf.errors import QueryInvalid
 from dbshuf.query.fence import NOTHING, RELATION, Allowed, close_fence, connect
-from dbshuf.query.parse import Node, SqlText, walk
+from dbshuf.query.parse import ENGINE_ERRORS, Node, SqlText, walk
 from dbshuf.query.relation import place_names
 from dbshuf.query.result_types import Result, check_type
 
@@ -88,7 +88,7 @@ class Binder:
         start = explain.starts["query"] + query.starts[part]
         try:
             rows = self.connection.execute(explain.text).fetchall()
-        except duckdb.Error as error:
+        except ENGINE_ERRORS as error:
             raise sql.failed(error, start) from None
         return self._planned(json.loads(rows[0][1]))
 
@@ -97,7 +97,7 @@ class Binder:
         try:
             relation = self.connection.sql(query)
             schema = relation.limit(0).to_arrow_table().schema
-        except (duckdb.Error, pa.ArrowException) as error:
+        except (*ENGINE_ERRORS, pa.ArrowException) as error:
             raise sql.failed(error, 0) from None
         kinds = dict(zip(relation.columns, relation.types, strict=True))
         if len(kinds) < len(relation.columns):

@@ -14,7 +14,7 @@ from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.errors import DbshufError, QueryFailed
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import NOTHING, close_fence, connect
-from dbshuf.query.parse import first_sentence
+from dbshuf.query.parse import ENGINE_ERRORS, first_sentence
 from dbshuf.units import MIB, human
 
 Place = Callable[[int], str]  # the name of a row's place, for messages
@@ -148,7 +148,7 @@ class ChunkRunner:
                     continue
                 found.append(self._run_alone(batch, first, place))
                 first += 1
-            except (duckdb.Error, pa.ArrowException, OSError) as error:
+            except (*ENGINE_ERRORS, pa.ArrowException, OSError) as error:
                 raise self._located(batch, error, first, count, place) from None
             else:
                 first += count
@@ -193,7 +193,7 @@ class ChunkRunner:
                 return self._run(batch, row, 1)
         except duckdb.OutOfMemoryException:
             raise self._too_large(batch.slice(row, 1), place(row)) from None
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except (*ENGINE_ERRORS, pa.ArrowException, OSError) as error:
             text = first_sentence(error)
             raise QueryFailed(f"{place(row)}: {self.step.option}: {text}") from None
         finally:
@@ -222,7 +222,7 @@ class ChunkRunner:
     def _error_of(self, batch: pa.RecordBatch, first: int, count: int) -> Exception | None:
         try:
             self._run(batch, first, count)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except (*ENGINE_ERRORS, pa.ArrowException, OSError) as error:
             return error
         return None
 

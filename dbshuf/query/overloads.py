@@ -10,12 +10,10 @@ same and nothing is asked. Where they disagree, the bound plan names the overloa
 import json
 from collections.abc import Collection, Iterator
 
-import duckdb
-
 from dbshuf.base.statements import statement
 from dbshuf.query.binding import Binder, make_view
 from dbshuf.query.functions import Overload, undecided, unsteady
-from dbshuf.query.parse import Node, SqlText, place_in, walk
+from dbshuf.query.parse import ENGINE_ERRORS, Node, SqlText, place_in, walk
 
 _NO_FEED = "(SELECT 1)"  # a scan of Arrow data has no form as JSON; columns and types are enough
 
@@ -52,7 +50,7 @@ def _bound(binder: Binder, query: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     try:
         found = binder.connection.execute(statement("duckdb", "query_plan"), {"text": query})
         plan: Node = json.loads(found.fetchall()[0][0])
-    except duckdb.Error:
+    except ENGINE_ERRORS:
         return
     finally:
         make_view(binder.connection, binder.types, binder.types.keys())

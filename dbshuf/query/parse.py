@@ -22,6 +22,9 @@ _SHOWN_CHARACTERS = 300  # of a message, which may quote a whole value
 _ADVICE = re.compile(r"(?<=[.!?])\s+(?=(?:Use|You|Did|Consider|Try|Please|If this)\b)")
 
 
+# What DuckDB raises: a message that it cut within a character (Malformed JSON quotes the first
+# 200 bytes or so, 2.0.1) is none that Python can make an error of DuckDB's of.
+ENGINE_ERRORS = (duckdb.Error, UnicodeDecodeError)
 _HINT = "this is DuckDB's SQL; only a SELECT over `lines` is run, and nothing else is reached"
 
 
@@ -69,9 +72,12 @@ class Details:
 
 def details(error: Exception) -> Details:
     """Return what an error of DuckDB says, in JSON or as plain text."""
-    kind, _, body = str(error).partition(": ")
+    said = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        said = error.object.decode("utf-8", "replace")
+    kind, _, body = said.partition(": ")
     if kind.startswith("{"):
-        body = str(error)
+        body = said
     if body.startswith("{"):
         try:
             found = json.loads(body)

@@ -23,7 +23,7 @@ from dbshuf.base.workers import Stopped, hand_over
 from dbshuf.errors import DbshufError, QueryFailed, TempSpaceShort
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import Allowed, close_fence, connect
-from dbshuf.query.parse import details, first_sentence
+from dbshuf.query.parse import ENGINE_ERRORS, details, first_sentence
 from dbshuf.units import MIB, human
 
 _READER_ROWS, _READER_BYTES = (16, 2048), 2 * MIB  # that DuckDB hands over at a time
@@ -272,7 +272,7 @@ class StatementRun:
             with connection.sql(self._statement.select).to_arrow_reader(_READER_ROWS[0]) as reader:
                 for batch in itertools.islice(reader, _SAMPLE_ROWS // _READER_ROWS[0]):
                     rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
-        except (duckdb.Error, pa.ArrowException):  # the run itself will say it
+        except (*ENGINE_ERRORS, pa.ArrowException):  # the run itself will say it
             return 0, 0
         return rows, size_bytes
 
@@ -282,7 +282,7 @@ class StatementRun:
     def _explained(self, error: BaseException) -> BaseException:
         """Tell a full disk from a full memory, and both from SQL that fails on a row."""
         if isinstance(error, DbshufError) or not isinstance(
-            error, duckdb.Error | pa.ArrowException | OSError
+            error, (*ENGINE_ERRORS, pa.ArrowException, OSError)
         ):
             return error
         text, option = details(error).message, self._statement.option

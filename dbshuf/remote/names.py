@@ -23,7 +23,7 @@ _ALIASES = {
 LISTED = ("s3", "gs", "abfs", "hf")  # what can be asked which keys there are
 SCHEMES = (*LISTED, "https")
 _HUB_KINDS = ("datasets", "models", "spaces")
-_USER_INFO = re.compile(r"//[^/@]*@")
+_USER_INFO = re.compile(r"//[^/?]*@")  # to the last one: a password may hold others
 
 
 @dataclass(frozen=True)

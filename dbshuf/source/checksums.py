@@ -34,7 +34,7 @@ def has_checksum(source: Input, kind: str) -> bool | None:
             return _in_frame(kind, _head(source))
         if kind == "parquet":
             return None if source.remote is not None else _in_page(source)
-    except (DbshufError, OSError, ValueError, IndexError, KeyError):
+    except (DbshufError, OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
     return False
 

@@ -67,6 +67,24 @@ def test_what_is_no_whole_manifest_is_refused(data):
         Manifest.parse(data, "m")
 
 
+@pytest.mark.parametrize(
+    ("entries", "name", "value"),
+    [
+        *(("outputs", "name", 5), ("outputs", "name", "\ud800"), ("outputs", "bytes", "3")),
+        *(("inputs", "rows", [1]), ("row_sums", "rows_out", None)),
+    ],
+)
+def test_a_value_of_another_type_is_refused_though_the_sum_is_right(entries, name, value):
+    """Somebody edited it, and its sum too; `verify` is to say so, and not to fail."""
+    found = json.loads(MANIFEST.dump())
+    del found["manifest_sha256"]
+    (found[entries] if entries == "row_sums" else found[entries][0])[name] = value
+    body = json.dumps(found, indent=2)[:-2].encode() + b",\n"
+    end = f'  "manifest_sha256": "{hashlib.sha256(body).hexdigest()}"\n}}\n'
+    with pytest.raises(ManifestInvalid, match="is no manifest of dbshuf: "):
+        Manifest.parse(body + end.encode(), "m")
+
+
 def test_another_version_and_a_missing_file_are_told_apart(tmp_path):
     body = b'{\n  "manifest_version": 2,\n'
     end = f'  "manifest_sha256": "{hashlib.sha256(body).hexdigest()}"\n}}\n'

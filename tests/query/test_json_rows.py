@@ -140,9 +140,23 @@ def test_sql_sees_keys_as_columns_and_the_place_where_no_key_hides_it():
         RowQuery(None, "line", LINES, json_structure=structure)
 
 
+LONG = '{"a" "' + "é" * 150  # DuckDB quotes it as far as some byte, which may lie within a letter
+
+
 @pytest.mark.parametrize(
     "bad",
-    ["[1]", "null", "1", "{", '{"a": 1} x', '{"a": 1234567890123456789', "no", '{"a": "\\ud800"}'],
+    [
+        "[1]",
+        "null",
+        "1",
+        "{",
+        '{"a": 1} x',
+        '{"a": 1234567890123456789',
+        "no",
+        '{"a": "\\ud800"}',
+        LONG,
+        f"z{LONG}",
+    ],
 )
 def test_a_line_that_is_no_object_is_named_by_its_place(bad):
     """When types are looked for, and when rows are made."""

@@ -217,6 +217,15 @@ def test_a_value_that_fails_is_named_by_its_place(bad):
         run_rows("id >= 3", "if(id = 3, error('boom'), 1) as x", relation(["x"] * 9))
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_what_is_no_json_is_named_where_its_letters_have_several_bytes(shift):
+    """DuckDB quotes it as far as some byte, which may lie within a letter."""
+    batch = relation(["1", "z" * shift + "é😀" * 90])
+    for where, select in (("line::json = '1'", None), (None, "line::json AS n")):
+        with pytest.raises(QueryFailed, match=r"^`a\.txt` at row 1: --\w+: Malformed JSON at byte"):
+            run_rows(where, select, batch)
+
+
 def test_nothing_is_written_however_wide_the_values(tmp_path, monkeypatch):
     """Rows are evaluated in memory, and no temporary directory is made."""
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import os
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -11,6 +12,7 @@ from typed_sources import expected, measured_read, piped, read, read_rows
 
 import dbshuf
 from dbshuf.errors import InputBroken, InputChanged, LineTooLong, NotUtf8, SchemaMismatch
+from dbshuf.source.input import Key
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables import arrow as ipc
 from dbshuf.source.tables.reader import open_tables
@@ -107,6 +109,18 @@ def test_data_that_is_cut_short_is_named(form, keep, tmp_path):
     if form == "stream" or keep != -20:  # that is the footer, which a pipe does without
         with pytest.raises(InputBroken, match=r"pipe-0` is no sound Arrow IPC data"):
             read([piped(data)], "arrow")
+
+
+@pytest.mark.parametrize("keys", [(), (Key("lang", "en"),)])
+def test_a_name_that_is_no_utf8_is_refused(keys, tmp_path):
+    """Of a file or a pipe, whether or not its folders give columns too."""
+    for form in NEW:
+        data = packed(form, rows=[{"NAME": 1}], schema=pa.schema([("NAME", pa.int8())]))
+        data = data.replace(b"NAME", b"\xffAME")
+        (tmp_path / form).write_bytes(data)
+        for one in (piped(data), *resolve_inputs([str(tmp_path / form)])):
+            with pytest.raises((NotUtf8, InputBroken), match=r"(?i)`.*utf-8"):
+                read([replace(one, keys=keys)], "arrow")
 
 
 def test_damage_is_an_error_and_never_a_crash(tmp_path):

@@ -56,6 +56,16 @@ def test_a_parquet_page_tells_of_a_checksum(checked, tmp_path):
     assert has_checksum(resolve_inputs([str(tmp_path / "in.parquet")])[0], "parquet") is checked
 
 
+@pytest.mark.parametrize("header", [b"\x1c" * 4096, b"\x1c" + b"\xff" * 40, b"\x19\xff" * 99])
+def test_a_damaged_parquet_page_tells_nothing(header, tmp_path):
+    """Levels without an end among it; the run that reads it will say what is wrong."""
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"t": [f"{n:09}" for n in range(2000)]}), path, compression="none")
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + header + data[4 + len(header) :])
+    assert has_checksum(resolve_inputs([str(path)])[0], "parquet") is None
+
+
 def test_one_line_says_how_many_carry_none(tmp_path):
     for number in range(12):
         (tmp_path / f"{number:02}.txt").write_bytes(TEXT)

@@ -88,6 +88,13 @@ def test_a_byte_order_mark_and_a_last_line_without_an_end_make_no_difference():
     ]
 
 
+def test_a_byte_order_mark_that_begins_a_row_is_part_of_its_value(small_blocks):
+    """As where files that have one were put together; wherever a block begins, it stays."""
+    rows = [["\ufeffa", "1"], ["\ufeff", ""], ['\ufeff"x"', "2"], ["\ufeff\ufeffé", "3"]]
+    text = "".join(f"{a},{b}\n" for a, b in rows * 20)
+    assert values(f"c,d\n{text}".encode()) == rows * 20
+
+
 def test_empty_lines_are_rows_of_one_column_only(small_blocks):
     """Between rows of several columns they hold nothing; in one column, an empty value."""
     assert values(b"\n\na,b\n\n1,2\n\n\n" + b"\n" * 200 + b"3,4\n\n") == [["1", "2"], ["3", "4"]]

@@ -26,16 +26,11 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
     """Return the columns of an input with plain types.
 
     name    of the input, for messages
-    Raises  SchemaMismatch for no column, a name that comes twice, or a type that rows
+    Raises  NotUtf8; SchemaMismatch for no column, a name that comes twice, or a type that rows
             cannot have
     """
     fields = []
-    try:
-        names = schema.names
-    except UnicodeDecodeError:
-        raise NotUtf8(
-            f"`{name}`: the name of a column is no UTF-8", hint="write the input again"
-        ) from None
+    check_names(schema, name)
     for field in schema:
         try:
             plain = plain_type(field.type)
@@ -45,7 +40,9 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
                 hint="write the input with another type in its place",
             ) from None
         fields.append(pa.field(field.name, plain))
-    twice, count = next(iter(Counter(names).most_common(1)), ("", 0))  # of a table in a database
+    twice, count = next(
+        iter(Counter(schema.names).most_common(1)), ("", 0)
+    )  # of a table in a database
     if count > 1:
         raise SchemaMismatch(
             f"`{name}` has {count} columns `{twice}`",
@@ -54,6 +51,16 @@ def plain_schema(schema: pa.Schema, name: str) -> pa.Schema:
     if not fields:
         raise SchemaMismatch(f"`{name}` has no columns", hint="leave it out")
     return pa.schema(fields)
+
+
+def check_names(schema: pa.Schema, name: str) -> None:
+    """Raise NotUtf8 if the name of a column cannot be read."""
+    try:
+        list(schema.names)
+    except UnicodeDecodeError:
+        raise NotUtf8(
+            f"`{name}`: the name of a column is no UTF-8", hint="write the input again"
+        ) from None
 
 
 def narrowest(schema: pa.Schema) -> int:

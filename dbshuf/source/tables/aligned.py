@@ -13,7 +13,13 @@ from dbshuf.base.bounds import Bounds
 from dbshuf.base.column_names import own_names
 from dbshuf.errors import SchemaMismatch
 from dbshuf.source.input import Input, Key
-from dbshuf.source.schema.plain import first_failing, narrowest, plain_batch, plain_schema
+from dbshuf.source.schema.plain import (
+    check_names,
+    first_failing,
+    narrowest,
+    plain_batch,
+    plain_schema,
+)
 from dbshuf.source.schema.union import widened
 from dbshuf.source.tables.interface import (
     BatchSize,
@@ -41,6 +47,9 @@ def with_keys(table: TableInput) -> TableInput:
     A column of the file stays as it is, and the folder adds none of that name; SQL takes
     names that differ in case alone for one.
     """
+    if not table.input.keys:
+        return table
+    check_names(table.schema, table.input.name)
     own = {name.lower() for name in own_names(table.schema)}
     keys = [key for key in table.input.keys if key.name.lower() not in own]
     if not keys:

@@ -67,6 +67,8 @@ class DelimitedInput:
         """Return the rows of a block, of which the first one is number `row`."""
         if len(self._names) > 1 and not block[0] > ord("\r") and not block.tobytes().strip(b"\r\n"):
             return []
+        if block[:3].tobytes() == _BOM:  # pyarrow takes one off the front, and it is the row's
+            block = np.concatenate([block[:3], block])
         try:
             table = pa_csv.read_csv(
                 pa.BufferReader(pa.py_buffer(block)),

@@ -3,10 +3,10 @@
 To a user they are what they derive from, so they have no exit code of their own.
 """
 
-from dbshuf.errors import DbshufError, QueryFailed, StrategyUnfit
+from dbshuf.errors import CheckFailed, QueryFailed, StrategyUnfit
 
 
-class SampleShort(DbshufError):
+class SampleShort(CheckFailed):
     """Fewer rows than were wanted had keys below an end that was guessed."""
 
 

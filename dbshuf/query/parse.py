@@ -23,7 +23,8 @@ _ADVICE = re.compile(r"(?<=[.!?])\s+(?=(?:Use|You|Did|Consider|Try|Please|If thi
 
 
 # What DuckDB raises: a message that it cut within a character (Malformed JSON quotes the first
-# 200 bytes or so, 2.0.1) is none that Python can make an error of DuckDB's of.
+# 200 bytes or so) is none that Python can make an error of DuckDB's of (2.0.1), or one of its
+# errors without a message (2.0.0).
 ENGINE_ERRORS = (duckdb.Error, UnicodeDecodeError)
 _HINT = "this is DuckDB's SQL; only a SELECT over `lines` is run, and nothing else is reached"
 
@@ -75,6 +76,8 @@ def details(error: Exception) -> Details:
     said = str(error)
     if isinstance(error, UnicodeDecodeError):
         said = error.object.decode("utf-8", "replace")
+    elif isinstance(error, duckdb.Error) and not said:
+        return Details(f"DuckDB's {type(error).__name__} has no words")
     kind, _, body = said.partition(": ")
     if kind.startswith("{"):
         body = said

@@ -219,10 +219,11 @@ def test_a_value_that_fails_is_named_by_its_place(bad):
 
 @pytest.mark.parametrize("shift", range(4))
 def test_what_is_no_json_is_named_where_its_letters_have_several_bytes(shift):
-    """DuckDB quotes it as far as some byte, which may lie within a letter."""
+    """DuckDB quotes it as far as some byte, maybe within a letter, and 2.0.0 then says nothing."""
+    said = "Malformed JSON at byte|DuckDB's ConversionException has no words"
     batch = relation(["1", "z" * shift + "é😀" * 90])
     for where, select in (("line::json = '1'", None), (None, "line::json AS n")):
-        with pytest.raises(QueryFailed, match=r"^`a\.txt` at row 1: --\w+: Malformed JSON at byte"):
+        with pytest.raises(QueryFailed, match=rf"^`a\.txt` at row 1: --\w+: ({said})"):
             run_rows(where, select, batch)
 
 

@@ -210,8 +210,9 @@ def test_a_value_that_fails_is_an_error_with_duckdbs_words(tmp_path):
     """And one that needs too much memory says so."""
     with pytest.raises(QueryFailed, match=r"--sql: Could not convert string '\.\.\.' to INT32"):
         run_whole("select line::int as n from lines", BATCHES, tmp_path)
+    said = "Malformed JSON at byte 0 of input|DuckDB's ConversionException has no words"
     for text in ("é" * 150, "z" + "é" * 150):  # cut by DuckDB at some byte, here within a letter
-        with pytest.raises(QueryFailed, match="--sql: Malformed JSON at byte 0 of input"):
+        with pytest.raises(QueryFailed, match=f"--sql: ({said})"):
             run_whole("select line::json as j from lines", [relation([text])], tmp_path)
     with pytest.raises(QueryFailed, match=r"cannot run this within its 16\.8 MB"):
         run_whole(

@@ -3,8 +3,9 @@
 import numpy as np
 
 from dbshuf.base.layout import WINDOW_BYTES
+from dbshuf.order.arranged_lines import ArrangedLines, JoinedLines
 from dbshuf.order.ranges import Partition
-from dbshuf.order.run_format import ArrangedLines, JoinedLines, LineCargo
+from dbshuf.order.run_format import LineCargo
 from dbshuf.order.runs import RunWriter
 
 

@@ -21,9 +21,10 @@ from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, LEAD_BYTES, WINDOW_BYTES,
 from dbshuf.base.line_batch import I32
 from dbshuf.base.row_batch import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import Window
+from dbshuf.order.arranged_lines import ArrangedLines, Column
+from dbshuf.order.runs import as_bytes
 
 Index = npt.NDArray[np.integer]
-Column = npt.NDArray[np.generic]
 OrderOf = Callable[[U64, U64 | None], Index]  # the rows of keys, and leads, as these ascend
 _PAD = 64  # what Arrow aligns its buffers to
 
@@ -86,7 +87,7 @@ class LineCargo:
         sizes: I64 = np.diff(row_ends) * index_bytes + np.diff(self._text_ends[row_ends])
         return sizes
 
-    def gathered(self) -> "ArrangedLines":
+    def gathered(self) -> ArrangedLines:
         """Return the lines as they were arranged, with their text; instead of `parts`."""
         assert self._elements is not None
         text = self._lines.take(arrow_numbers(self._elements)).buffers()[2]
@@ -117,43 +118,6 @@ class LineCargo:
             stop_at = min(end, self._to)
             yield self._text[self._at - self._from : stop_at - self._from]
             self._at = stop_at
-
-
-@dataclass(frozen=True)
-class ArrangedLines:
-    """Lines in slices, which need no other memory any more.
-
-    columns    keys, leads if rows have them, and lengths, each of shape (rows,)
-    text       of all lines, one after the other
-    row_ends   where slices begin and end in the columns; one value more than slices
-    text_ends  where they do in the text
-    """
-
-    columns: list[Column]
-    text: U8
-    row_ends: list[int]
-    text_ends: list[int]
-
-
-class JoinedLines:
-    """Several pieces of lines as one run; see Cargo."""
-
-    def __init__(self, pieces: list[ArrangedLines]) -> None:
-        self._pieces = pieces
-
-    def parts(self, number: int) -> Iterator[U8]:
-        """Yield the bytes of a slice: of all pieces each column, and the text."""
-        pieces = [
-            (piece, slice(piece.row_ends[number], piece.row_ends[number + 1]))
-            for piece in self._pieces
-        ]
-        for column in range(len(self._pieces[0].columns)):
-            values = [piece.columns[column][rows] for piece, rows in pieces]
-            yield as_bytes(np.concatenate(values))
-        ends = [piece.text_ends[number : number + 2] for piece in self._pieces]
-        yield np.concatenate(
-            [piece.text[at:end] for piece, (at, end) in zip(self._pieces, ends, strict=True)]
-        )
 
 
 class RowCargo:
@@ -378,11 +342,6 @@ def next_window(ends: I64, row: int) -> int:
 def _is_long(ends: I64, row: int, stop: int) -> bool:
     """Whether a window is one row that is longer than windows are."""
     return stop == row + 1 and bool(ends[stop] - ends[row] > WINDOW_BYTES)
-
-
-def as_bytes(array: npt.NDArray[np.generic]) -> U8:
-    """Return the bytes of a contiguous array as uint8, without a copy."""
-    return array.view(np.uint8)
 
 
 def _ends(sizes: npt.NDArray[np.integer]) -> I64:

@@ -164,16 +164,12 @@ def verify_rows(
     times = options.epochs or 1
     ours.repeat(times)
     outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
-    found = _Found()
-    if (differing := ours.differing(theirs)).any():
-        is_pipe = any(one.pipe is not None for one in inputs.plan.inputs)
-        found = _Found(None, None)
-        if not is_pipe:
-            found = _details(inputs, outputs, (ours, theirs), times, reporter)
-            if show_rows:
-                found = found.with_content(inputs, outputs, reporter)
-    order = None
-    if checks_order and not differing.any():
+    found, order = _Found(), None
+    if ours.differing(theirs).any():
+        found = _differences(inputs, outputs, (ours, theirs), times, reporter)
+        if show_rows:
+            found = found.with_content(inputs, outputs, reporter)
+    elif checks_order:
         order = _order(options, inputs, outputs, reporter)
     sizes = [side.plan.survey.text_bytes or 0 for side in (inputs, outputs)]
     return RowsVerified(
@@ -191,6 +187,15 @@ def verify_rows(
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
     )
+
+
+def _differences(
+    inputs: Side, outputs: Side, totals: tuple[Totals, Totals], times: int, reporter: Progress
+) -> "_Found":
+    """Find the rows that differ; of a pipe nobody can tell which."""
+    if any(one.pipe is not None for one in inputs.plan.inputs):
+        return _Found(None, None)
+    return _details(inputs, outputs, totals, times, reporter)
 
 
 def _check_asked(options: Options, *, checks_order: bool) -> None:

@@ -280,7 +280,8 @@ def command_line(found: dict[str, Program], name: str) -> str:
     texts = []
     for command in PEERS[name].commands(program, job):
         env = [f"{key}={value}" for key, value in command.env.items()]
-        words = [*env, *(str(word) for word in command.argv)]
+        argv = map(str, command.argv)  # our own scripts and Python are absolute
+        words = [*env, *(Path(word).name if word.startswith("/") else word for word in argv)]
         if command.stdin.name == "IN":
             words += ["<", "IN", ">", "OUT"]
         texts.append(" ".join(words))

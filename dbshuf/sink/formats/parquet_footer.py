@@ -82,6 +82,10 @@ class Footer:
             self._groups.append(value_bytes(STRUCT, self._last))
         self._last = group
 
+    def leaves(self) -> list[str]:
+        """Return the path of every column that holds values."""
+        return list(leaf_paths(tree(self._file[_SCHEMA][1][1])))
+
     def options_for(self, notes: Sequence[bytes]) -> dict[str, Any]:
         """Return how pyarrow is to write columns of which parquet_types.py knows `notes`."""
         elements = self._file[_SCHEMA][1][1]

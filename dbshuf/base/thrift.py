@@ -16,6 +16,8 @@ _DEEPEST = 64  # structs and lists one in the other; pyarrow (26.0.1) takes no m
 
 Struct = dict[int, tuple[int, Any]]  # field -> (type, value), in the order of the fields
 
+_BYTES = [bytes([value]) for value in range(256)]  # most numbers are small, and most heads one
+
 
 class Reader:
     """Values one after the other: numbers, bytes, structs, and (type, values) for lists."""
@@ -32,13 +34,19 @@ class Reader:
     def struct(self, *, before: int | None = None) -> Struct:
         """Return the next struct; or its first fields, those whose number is below `before`."""
         fields: Struct = {}
-        field = 0
-        while head := self._byte():
+        field, data = 0, self._data
+        while head := data[self._at]:
+            self._at += 1
             kind = head & 15
             field = field + (head >> 4) if head >> 4 else self._signed()
             if before is not None and field >= before:
                 break
-            fields[field] = (kind, kind == TRUE if kind in (TRUE, FALSE) else self._value(kind))
+            if kind in INTEGERS:
+                fields[field] = (kind, self._signed())
+            else:
+                fields[field] = (kind, kind == TRUE if kind in (TRUE, FALSE) else self._value(kind))
+        else:
+            self._at += 1
         return fields
 
     def _value(self, kind: int) -> Any:
@@ -69,11 +77,16 @@ class Reader:
         return (value >> 1) ^ -(value & 1)
 
     def _varint(self) -> int:
-        value = shift = 0
-        while (byte := self._byte()) & 128:
-            value |= (byte & 127) << shift
-            shift += 7
-        return value | byte << shift
+        data, at = self._data, self._at
+        value, shift = data[at], 7
+        if value > 127:
+            value &= 127
+            while (byte := data[at := at + 1]) > 127:
+                value |= (byte & 127) << shift
+                shift += 7
+            value |= byte << shift
+        self._at = at + 1
+        return value
 
     def _byte(self) -> int:
         self._at += 1
@@ -95,7 +108,7 @@ def value_bytes(kind: int, value: Any) -> bytes:
         return value if isinstance(value, bytes) else _struct(value)
     if kind in (LIST, SET):
         of, values = value
-        head = bytes([len(values) << 4 | of]) if len(values) < 15 else _long_head(of, len(values))
+        head = _BYTES[len(values) << 4 | of] if len(values) < 15 else _long_head(of, len(values))
         return head + b"".join([value_bytes(of, one) for one in values])
     return bytes([value]) if kind in (TRUE, FALSE, BYTE) else bytes(value)
 
@@ -103,16 +116,18 @@ def value_bytes(kind: int, value: Any) -> bytes:
 def _struct(fields: Struct) -> bytes:
     parts, last = [], 0
     for field, (kind, value) in sorted(fields.items()):
-        is_flag = kind in (TRUE, FALSE)
         short = 0 < field - last < 16
-        parts.append(bytes([field - last << 4 | kind]) if short else bytes([kind]) + _signed(field))
-        parts.append(b"" if is_flag else value_bytes(kind, value))
+        parts.append(_BYTES[field - last << 4 | kind] if short else _BYTES[kind] + _signed(field))
+        if kind in INTEGERS:
+            parts.append(_signed(value))
+        elif kind not in (TRUE, FALSE):
+            parts.append(value_bytes(kind, value))
         last = field
     return b"".join(parts) + b"\0"
 
 
 def _long_head(of: int, count: int) -> bytes:
-    return bytes([15 << 4 | of]) + _varint(count)
+    return _BYTES[15 << 4 | of] + _varint(count)
 
 
 def _signed(value: int) -> bytes:
@@ -120,6 +135,8 @@ def _signed(value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value < 128:
+        return _BYTES[value]
     parts = bytearray()
     while value >= 128:
         parts.append(value & 127 | 128)

@@ -211,6 +211,7 @@ class PartitionOrder:
     def close(self) -> None:
         """Give back what the rows wait in."""
         self._store.close()
+        self._buffers = []
 
     def _needed(self, partition: Partition, number: int) -> int:
         """The memory (bytes) to order a bucket, beside the worker's buffer."""

@@ -22,6 +22,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import UNMIXED, ids_of
 from dbshuf.base.layout import Layout
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.process_memory import release_unused
 from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.scan import InnerScan, Scan
 from dbshuf.base.window import Window
@@ -60,6 +61,7 @@ class SpreadOrder:
             self._second.fill(slotted)
         self._counts.close()
         self._first.close()
+        release_unused()
         self.read = self._second.read
         before = self._first.read
         if (before.rows, before.key_sum) != (self.read.rows, self.read.key_sum):
@@ -115,6 +117,11 @@ class _SlottedScan(InnerScan):
         self._order, self._slots, self._words, self._counts = order, slots, words, counts
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
+        with contextlib.closing(self._slotted()) as slotted:
+            yield from _runs(slotted, len(buffer))
+
+    def _slotted(self) -> Generator[tuple[LineBatch | RowBatch, int]]:
+        """Yield each window of rows with their slots, and its bytes."""
         windows, ranks_of = self._order.windows(), Ranks()
         try:
             for window in windows:
@@ -125,17 +132,54 @@ class _SlottedScan(InnerScan):
                 ranks, counts = ranks_of.of(values), self._counts.of(values)
                 check_ranks(values, ranks, counts)
                 leads = self._slots.of(values, window.keys, ranks, counts)
-                ids = ids_of(window.keys, self._words)
+                ids, size = ids_of(window.keys, self._words), window.text_bytes
                 batch: LineBatch | RowBatch
                 if window.is_lines:
                     batch = replace(line_batch(window.lines, ids), leads=leads)
                 else:
                     batch = RowBatch(window.batch, ids, leads=leads)
                 del window
-                yield batch
+                yield batch, size
                 del batch
                 if self._is_stopped:
                     raise Stopped
         finally:
             if isinstance(windows, Generator):
                 windows.close()
+
+
+def _runs(
+    batches: Iterator[tuple[LineBatch | RowBatch, int]], most_bytes: int
+) -> Iterator[LineBatch | RowBatch]:
+    """Yield typed rows, so many bytes at once; lines are gathered for a run by what stores them."""
+    rows: list[RowBatch] = []
+    held = 0
+    for batch, size in batches:
+        if isinstance(batch, LineBatch):
+            yield batch
+        else:
+            if rows and held + size > most_bytes:
+                yield _joined(rows)
+                held = 0
+            rows.append(batch)
+            held += size
+        del batch
+        if held >= most_bytes:  # maybe one long row, which nothing is read beside
+            yield _joined(rows)
+            held = 0
+    if rows:
+        yield _joined(rows)
+
+
+def _joined(rows: list[RowBatch]) -> RowBatch:
+    """Return rows that come one after the other as one batch, and empty the list.
+
+    A batch is one run: the more rows it has, the longer are its slices, and each costs a read.
+    """
+    if len(rows) == 1:
+        return rows.pop()
+    batch = pa.concat_batches([one.batch for one in rows])
+    ids = np.concatenate([one.ids for one in rows])
+    leads = np.concatenate([one.leads for one in rows if one.leads is not None])
+    rows.clear()
+    return RowBatch(batch, ids, leads=leads)

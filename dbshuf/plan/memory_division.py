@@ -22,9 +22,12 @@ from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
+from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.order.strata import StrataMemory
+
+_IDLE_SINK_BYTES = 48 * MIB  # of a sink that has written nothing yet: mostly code
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def divided(task: Task, *, reads_only: bool) -> Division:
     is_twice = is_twice or (sample is not None and sample.draws is not None)
     allowed, first = Allowance(cap, base, threads, shape.copies), None
     if is_twice:
-        first, allowed = _first_of_two(allowed, survey)
+        lent = 0 if counts is None else max(sink_bytes_of(target) - _IDLE_SINK_BYTES, 0)
+        first, allowed = _first_of_two(allowed, survey, lent)
     chosen = Ordering.make(order_asked(options), kept, allowed, engine_bytes)
     if sample is not None and counts is None:
         chosen = of_sample(sample, chosen, survey)
@@ -85,11 +89,18 @@ def divided(task: Task, *, reads_only: bool) -> Division:
     return Division(target, chosen, otherwise, first, values, counts)
 
 
-def _first_of_two(allowed: Allowance, survey: Survey) -> tuple[Layout, Allowance]:
-    """Return what a first order has of the memory, and what is left for the second."""
-    half = allowed.base + half_of(allowed.cap, allowed.base, survey, allowed.copies)
-    first = Ordering.make("auto", survey, replace(allowed, cap=half))
-    return first.layout, replace(allowed, base=half)
+def _first_of_two(allowed: Allowance, survey: Survey, lent: int) -> tuple[Layout, Allowance]:
+    """Return what a first order has of the memory, and what is left for the second.
+
+    lent  bytes of the base that nobody takes before the first order is gone: then the second one
+          may have all that is free
+    """
+    free = allowed.cap - allowed.base
+    half = half_of(allowed.cap, allowed.base, survey, allowed.copies)
+    second = min(half + lent // 2, free)
+    lender = replace(allowed, cap=allowed.cap + lent - second)
+    first = Ordering.make("auto", survey, lender)
+    return first.layout, replace(allowed, base=allowed.cap - second)
 
 
 def _with_room(

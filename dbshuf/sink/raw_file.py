@@ -105,7 +105,8 @@ class DiskFile:
         self._hashed = 0  # bytes
         with in_words(shown, 0):
             self._file = BlockFile(path, mode=mode, is_new=had is None)
-        self._stage, self._spare = aligned_buffer(STAGE_BYTES), aligned_buffer(STAGE_BYTES)
+        self._stage = aligned_buffer(STAGE_BYTES)
+        self._spare: U8 | None = None  # a small file has one block
         self._staged = 0
         self._offset = 0
         self._threads = ThreadPoolExecutor(max_workers=2)
@@ -137,6 +138,8 @@ class DiskFile:
         if self._with_sum or self._digest is not None:
             self._working.append(self._threads.submit(self._sum_block, self._stage, self._offset))
         self._working.append(self._threads.submit(self._file.write_at, self._stage, self._offset))
+        if self._spare is None:
+            self._spare = aligned_buffer(STAGE_BYTES)
         self._stage, self._spare = self._spare, self._stage
         self._offset += STAGE_BYTES
         self._staged = 0

@@ -1,6 +1,7 @@
 """Parquet of typed rows: every reader sees the rows, and windows leave no trace."""
 
 import os
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -23,6 +24,8 @@ from sink_windows import (
 from typed_rows import SCHEMA, batches, many_rows
 
 from dbshuf.errors import NotUtf8, RowUnfit
+from dbshuf.sink.formats import parquet
+from dbshuf.sink.formats.parquet import taken_apart
 
 few_files = settings(same_file, max_examples=25)
 
@@ -43,6 +46,28 @@ def test_what_the_user_wrote_into_the_schema_is_kept(tmp_path):
         b"dbshuf.seed": b"42",
         b"dbshuf.order_version": b"1",
     }
+
+
+@pytest.mark.parametrize(("group_bytes", "groups"), [(1 << 20, 1), (1 << 16, 2)])
+def test_a_small_file_is_as_if_it_were_joined_of_groups(group_bytes, groups, tmp_path, monkeypatch):
+    """It keeps the group that pyarrow wrote for it, which is not read and written again."""
+    rows = many_rows(1_000)
+    own = rows.schema.with_metadata({b"own": b"words"})
+    target = target_of(
+        None, "parquet", schema=own, written=own, bloom=("text",), row_group_bytes=group_bytes
+    )
+    found, parsed = [], []
+    monkeypatch.setattr(parquet, "taken_apart", lambda data: parsed.append(1) or taken_apart(data))
+    for small_bytes in (0, parquet._SMALL_BYTES):
+        monkeypatch.setattr(parquet, "_SMALL_BYTES", small_bytes)
+        path = tmp_path / f"{small_bytes}.parquet"
+        parsed.clear()
+        write_all(replace(target, path=path), row_windows_of(rows, [10, 700]))
+        found.append((path.read_bytes(), len(parsed)))
+        assert pq.ParquetFile(path).num_row_groups == groups
+    (joined, of_joined), (whole, of_whole) = found
+    assert whole == joined
+    assert of_joined - of_whole == (groups == 1)
 
 
 @few_files

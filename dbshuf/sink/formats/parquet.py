@@ -19,6 +19,7 @@ from dbshuf.sink.formats.column_file import (
     batches_of,
     file_metadata,
 )
+from dbshuf.sink.formats.parquet_dictionaries import without_dictionary
 from dbshuf.sink.formats.parquet_footer import MAGIC, Footer, chunks_of, only_group
 from dbshuf.sink.formats.parquet_page_index import PageIndex, index_start
 from dbshuf.sink.formats.record_batches import records_of
@@ -27,7 +28,7 @@ from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput, WithHead
 from dbshuf.sink.target import Target
 from dbshuf.sink.written_types import SchemaCast, notes_in, reader_schema, stored_in_parquet
-from dbshuf.units import MIB
+from dbshuf.units import KIB, MIB
 
 # As by default in pyarrow; DuckDB's groups have 122,880 rows, 16 MiB are 114,000 lines of
 # 147 bytes.
@@ -38,6 +39,8 @@ ROW_GROUP_ROWS = 1 << 20
 _FALSE_POSITIVES = 0.01
 
 _LONG_BYTES = 16 * MIB  # a row that is written without statistics
+
+_SMALL_BYTES = 256 * KIB  # of a file that waits as a whole whether there are other groups
 
 _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, and this
 
@@ -58,10 +61,19 @@ class RowGroup:
     footer: bytes
 
 
+@dataclass(frozen=True)
+class SmallFile:
+    """A whole file of one row group with rows, small enough to wait for others."""
+
+    data: bytes
+    rows: int
+
+
 class Form:
     """How rows are written, which is the same for all files of a target.
 
     schema  as pyarrow is told it
+    leaves  the paths of its columns, those within nested ones too
     cast    what makes rows of it; None: they have it
     """
 
@@ -85,6 +97,7 @@ class Form:
             self._options |= self._footer.options_for(notes)
             self._footer = self._empty_footer()
             self._footer.describe(notes, says)
+        self.leaves = self._footer.leaves()
 
     def footer(self) -> Footer:
         """Return the footer of a new file."""
@@ -111,14 +124,15 @@ class Form:
         return made, writer
 
 
-class ParquetEncoder(ColumnFileEncoder[RowGroup]):
-    """One Parquet file, its dictionaries and statistics as pyarrow makes them by default.
+class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
+    """One Parquet file, its statistics as pyarrow makes them by default, and its dictionaries too
+    where they are worth it; see parquet_dictionaries.py.
 
     Groups are encoded by several threads, each as a file in memory; the pages of these,
     one after the other, and a footer for all of them are the file.
 
     Random order leaves little to prune, but values may repeat. For lines of 147 bytes
-    the dictionary that is tried and the statistics cost 3 % of the time and 0.3 % of the
+    a dictionary that is tried and the statistics cost 3 % of the time and 0.3 % of the
     size; of 9 bytes 13 and 1.8 %; of 3 kB 1 and 0.6 %; of 24 kB nothing. A group has 8 kB
     of footer at most a column: pyarrow leaves out what is longer than 4 kB (pyarrow
     26.0.1, 256 MiB of text). DELTA_LENGTH_BYTE_ARRAY made files 0.5-16 % smaller, and
@@ -142,6 +156,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         self._bloom = target.bloom
         self._index = PageIndex(target.temp_dir)
         self._page_bytes = 0  # written so far
+        self._only: SmallFile | None = None  # the first group, while there is no other
+        self._has_groups = False
 
     def _begin(self, group: Group) -> None:
         # A row beyond a piece is held many times while it is encoded, so it is alone then.
@@ -149,7 +165,23 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         begin = self._threads.call_alone if is_long else self._threads.call
         begin(self._encode, group)
 
-    def _put(self, encoded: RowGroup) -> None:
+    def _put(self, encoded: RowGroup | SmallFile) -> None:
+        if isinstance(encoded, SmallFile):
+            if not self._has_groups:
+                self._only, self._has_groups = encoded, True
+                return
+            encoded = taken_apart([encoded.data])
+        self._put_only()
+        self._has_groups = True
+        self._put_group(encoded)
+
+    def _put_only(self) -> None:
+        """Write the first group, if it waits for others."""
+        if self._only is not None:
+            encoded, self._only = self._only, None
+            self._put_group(taken_apart([encoded.data]))
+
+    def _put_group(self, encoded: RowGroup) -> None:
         assert encoded.group is not None
         self._index.add(chunks_of(encoded.group), memoryview(encoded.index), self._page_bytes)
         self._footer.add(encoded.group, self._page_bytes)
@@ -158,13 +190,27 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
             self._page_bytes += len(page)
 
     def _end_bytes(self) -> int:
+        self._put_only()
         return self._index.size_bytes + len(self._footer_bytes())
 
     def _write_end(self) -> None:
-        footer = self._footer_bytes()
-        self._index.write(self._output)
-        self._output.write(footer)
+        if not self._is_only_written():
+            self._put_only()
+            footer = self._footer_bytes()
+            self._index.write(self._output)
+            self._output.write(footer)
         self._index.close()
+
+    def _is_only_written(self) -> bool:
+        """Write the file as pyarrow made it, but for its footer, where that can be."""
+        if self._only is None:
+            return False
+        data = self._only.data
+        begin = footer_start(data)
+        footer = self._footer.of_only(data[begin:-_FOOT_BYTES], self._only.rows)
+        if footer is not None:
+            self._output.write(data[len(MAGIC) : begin] + footer)
+        return footer is not None
 
     def _footer_bytes(self) -> bytes:
         return self._footer.to_bytes(self._index, len(MAGIC) + self._page_bytes)
@@ -173,7 +219,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         super().abort()
         self._index.close()
 
-    def _encode(self, group: Group) -> RowGroup:
+    def _encode(self, group: Group) -> RowGroup | SmallFile:
         try:
             rows = self._table(group)
             made, file = self._form.opened(self._options_for(rows))
@@ -186,7 +232,10 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
             raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
         file.close()
-        return taken_apart(made.take())
+        pieces = made.take()
+        if sum(map(len, pieces)) < _SMALL_BYTES and rows.num_rows:
+            return SmallFile(b"".join(pieces), rows.num_rows)
+        return taken_apart(pieces)
 
     def _table(self, group: Group) -> pa.Table:
         batches = batches_of(group, self._records)
@@ -202,8 +251,15 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup]):
         """
         is_long = rows.num_rows == 1 and rows.nbytes > _LONG_BYTES
         bloom = {"ndv": max(rows.num_rows, 1), "fpp": _FALSE_POSITIVES}
-        filters = {"bloom_filter_options": dict.fromkeys(self._bloom, bloom)}
-        return filters | ({"write_statistics": False} if is_long else {})
+        options: dict[str, Any] = {"bloom_filter_options": dict.fromkeys(self._bloom, bloom)}
+        if plain := without_dictionary(rows):
+            options["use_dictionary"] = [path for path in self._form.leaves if path not in plain]
+        return options | ({"write_statistics": False} if is_long else {})
+
+
+def footer_start(end: bytes) -> int:
+    """Return where the footer begins in the end of a file that holds it."""
+    return len(end) - _FOOT_BYTES - int.from_bytes(end[-_FOOT_BYTES:-4], "little")
 
 
 def taken_apart(pieces: list[bytes]) -> RowGroup:

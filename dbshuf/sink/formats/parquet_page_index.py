@@ -96,6 +96,8 @@ def _waiting(folder: Path | None) -> IO[bytes]:
 
 def _moved(offset_index: bytes, moved_bytes: int) -> bytes:
     """Return an OffsetIndex of pages that now lie farther on."""
+    if not moved_bytes:
+        return offset_index
     fields = Reader(offset_index).struct()
     for page in fields[_PAGE_LOCATIONS][1][1]:
         page[_PAGE_OFFSET] = (I64, page[_PAGE_OFFSET][1] + moved_bytes)

@@ -293,7 +293,8 @@ def verify(
     seed       if it is given, the order is checked too, unless order=False
     order      True without a seed: the seed is that of the manifest, which lies in `output`
                unless `manifest` names another one
-    sample     share of the rows to look at: 0.05 or "5%"; default: all
+    sample     share of the rows to look at: 0.05 or "5%"; default: all. What `shuffle` was given
+               as its sample is `sampled` here, if no manifest says it
     show_rows  whether the content of rows that differ is part of the result
     Returns    what was compared
     Raises     VerifyFailed where something differs, with what was found as its `result`;
@@ -301,6 +302,7 @@ def verify(
     """
     _check_known("verify", options, VerifyOptions)
     others = {**options, "memory": memory, "seed": seed, "threads": threads}
+    others["sample"] = others.pop("sampled", None)
     found = verify_output(
         Options(**_options(inputs, others)),
         os.fspath(output),

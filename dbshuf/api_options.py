@@ -101,6 +101,11 @@ class VerifyOptions(
 
     format: str | None
     stratify: str | None
+    take: int | None
+    skip: int
+    sampled: str | float | None
+    with_replacement: int | None
+    per: str | None
 
 
 class OutputOptions(PartOptions, total=False):

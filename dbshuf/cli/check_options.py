@@ -45,6 +45,25 @@ class Parted:
         str | None,
         value("--stratify", "EXPR", "Expect the same share of each value in every --split."),
     ] = None
+    take: Annotated[
+        int | None,
+        value("--take", "N", "Expect the first N rows of the order.", "as the manifest says"),
+    ] = None
+    skip: Annotated[
+        int, value("--skip", "N", "Expect the first N rows to be left out.", "as the manifest says")
+    ] = 0
+    sampled: Annotated[
+        str | None,
+        value("--sampled", "SHARE", "Expect what --sample SHARE keeps.", "as the manifest says"),
+    ] = None
+    with_replacement: Annotated[
+        int | None,
+        value("--with-replacement", "N", "Expect N draws.", "as the manifest says"),
+    ] = None
+    per: Annotated[
+        str | None,
+        value("--per", "EXPR", "Expect --take of each value of EXPR.", "as the manifest says"),
+    ] = None
 
 
 @group

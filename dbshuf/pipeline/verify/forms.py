@@ -153,6 +153,15 @@ def ids_of_rows(batch: Rows) -> U64:
     return batch.ids() if batch.kept is None else batch.ids()[batch.kept]
 
 
+def rows_of(window: Window, ids: U64) -> Rows:
+    """Return the rows of a window with ids (uint64, shape (rows,)) in place of their keys."""
+    if not window.is_lines:
+        return RowBatch(window.batch, ids)
+    data = window.lines.buffers()[2] or b""
+    offsets = window.bounds.astype(np.int32)
+    return LineBatch(np.frombuffer(data, np.uint8), offsets, (), given=ids)
+
+
 def window_of(batch: Rows, words: tuple[int, int]) -> Window:
     """Return rows as a window, whose keys do not ascend; `words` turn ids into keys."""
     keys = ids_of_rows(batch).copy()

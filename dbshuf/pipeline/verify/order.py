@@ -14,9 +14,7 @@ import numpy as np
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, epoch_seed, id_of
-from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.progress import Progress
-from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.row_hash import Hashes
 from dbshuf.base.value_leads import groups_of
 from dbshuf.base.window import Window
@@ -25,6 +23,7 @@ from dbshuf.options import Options
 from dbshuf.pipeline.ordered import ordered
 from dbshuf.pipeline.scan import open_scan
 from dbshuf.pipeline.shuffle import planned_here
+from dbshuf.pipeline.verify.forms import rows_of
 from dbshuf.pipeline.verify.parts import Part, place_for
 from dbshuf.pipeline.verify.sides import Side, from_store
 from dbshuf.plan.plan import Plan
@@ -66,14 +65,14 @@ def first_misplaced(
     with contextlib.closing(_Written(outputs)) as written:
         for epoch in range(options.epochs or 1):
             seed = epoch_seed(options.seed, epoch)
-            plan = _order_plan(replace(options, seed=seed, epochs=None), inputs)
+            plan = order_plan(replace(options, seed=seed, epochs=None), inputs)
             found = _first_in(plan, inputs, written, reporter)
             if found is not None:
                 return found
         return written.rest()
 
 
-def _order_plan(options: Options, inputs: Side) -> Plan:
+def order_plan(options: Options, inputs: Side) -> Plan:
     """Return how the inputs are ordered, with memory left to read the outputs beside it."""
     parts, kind = inputs.parts, inputs.plan.target.format
     reading = _READING_BYTES + _MORE_BYTES * max(len(parts.split_names) - 1, 0)
@@ -103,7 +102,8 @@ def _first_in(
                 for part, own in (
                     parts.of_window(rows, plan.target.member_of) if parts else [((), rows)]
                 ):
-                    found = written.compare(part, *_hashes(own, inputs), plan.words)
+                    hashes = inputs.hashes(rows_of(own, own.keys))
+                    found = written.compare(part, *hashes, plan.words)
                     if found is not None:
                         return found
             reporter.advance(window.text_bytes)
@@ -201,16 +201,6 @@ class _Rows:
 
     def close(self) -> None:
         self._rows.close()
-
-
-def _hashes(window: Window, side: Side) -> tuple[Hashes, U64]:
-    """Return the hashes and the keys of the rows of a window that are looked at."""
-    if not window.is_lines:
-        return side.hashes(RowBatch(window.batch, window.keys))
-    data = window.lines.buffers()[2] or b""
-    offsets = window.bounds.astype(np.int32)
-    lines = LineBatch(np.frombuffer(data, np.uint8), offsets, (), given=window.keys)
-    return side.hashes(lines)
 
 
 def _in_file_order(side: Side, files: Sequence[Input]) -> Generator[tuple[Hashes, U64]]:

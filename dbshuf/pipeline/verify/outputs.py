@@ -13,9 +13,9 @@ from dbshuf.options import Options, check_options
 from dbshuf.pipeline.verify.epochs import Epochs, epochs_in
 from dbshuf.pipeline.verify.files import known_manifest, manifest_of
 from dbshuf.pipeline.verify.rows import SHOWN_PLACES, RowsVerified, verify_rows
+from dbshuf.pipeline.verify.samples import CHOSEN, is_sampled
 
 _SPLITS = ("split", "split_seed", "split_by", "stratify")
-_CHOSEN = ("take", "skip", "sample", "with_replacement", "per")
 _ARRANGED = ("weight", "group", "within", "spread")
 
 
@@ -74,14 +74,15 @@ def _verified(
 ) -> RowsVerified:
     """Compare inputs with one output, whose manifest `told` is."""
     checks_order = options.seed is not None if order is None else order
-    if (order or options.mix) and options.seed is None:
+    chooses = "a mix" if options.mix else "a sample" if is_sampled(options) else None
+    if (order or chooses) and options.seed is None:
         if told is None:
             raise UsageError(
-                "which rows a mix takes of a source is drawn by its seed, and nobody says it",
+                f"which rows are in {chooses} is drawn by its seed, and nobody says it",
                 hint="add --seed, or --manifest FILE",
             )
         options = replace(options, seed=told.seed)
-    if order and told is not None:
+    if (order or is_sampled(options)) and told is not None:
         _check_arranged(options, told)
     return verify_rows(
         options,
@@ -109,15 +110,12 @@ def _as_told(options: Options, told: Manifest | None) -> Options:
         return options
     found: dict[str, Any] = {}
     given = told.options
-    chosen = next((name for name in _CHOSEN if name in given), None)
-    if chosen is not None:
-        raise UsageError(
-            f"the manifest says --{chosen.replace('_', '-')} {given[chosen]}: the output has a"
-            " sample of the rows, and is compared with all of them",
-            hint="check its files: dbshuf verify OUTPUT",
-        )
+    if not is_sampled(options):
+        found = {name: given[name] for name in CHOSEN if name in given}
+        if found and "stratify" in given:
+            found["stratify"] = given["stratify"]
     if options.split is None and "split" in given:
-        found = {name: given[name] for name in _SPLITS if name in given}
+        found |= {name: given[name] for name in _SPLITS if name in given}
         if "split_by" not in given and "stratify" not in given and "group" in given:
             found["split_by"] = given["group"]
     if not options.partition_by and "partition_by" in given:

@@ -18,8 +18,9 @@ from dbshuf.errors import InputUnreadable, UsageError, VerifyFailed
 from dbshuf.options import Options
 from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.forms import HASHING_BYTES, Rows, ids_of_rows
-from dbshuf.pipeline.verify.order import first_misplaced
+from dbshuf.pipeline.verify.order import first_misplaced, order_plan
 from dbshuf.pipeline.verify.parts import check_mix, check_parts
+from dbshuf.pipeline.verify.samples import is_sampled, sampled_side, without_sample
 from dbshuf.pipeline.verify.sides import Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
 from dbshuf.plan.arrangement import option_of
@@ -153,15 +154,18 @@ def verify_rows(
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    _check_asked(options, checks_order=checks_order)
-    inputs, outputs = open_sides(replace(options, epochs=None), output, sample)
-    if checks_order:
+    has_sample = is_sampled(options)
+    _check_asked(options, checks_order=checks_order or has_sample)
+    inputs, outputs = open_sides(without_sample(replace(options, epochs=None)), output, sample)
+    if has_sample:
+        inputs = sampled_side(inputs, options, order_plan)
+    if checks_order or has_sample:
         _check_orderable(inputs.plan)
     if mix_told is not None and inputs.plan.mix is not None:
         check_mix(inputs.plan.mix, mix_told)
     ours, theirs = Totals(), Totals()
     inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
-    times = options.epochs or 1
+    times = 1 if has_sample else options.epochs or 1
     ours.repeat(times)
     outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
     found, order = _Found(), None

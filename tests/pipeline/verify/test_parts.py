@@ -238,14 +238,6 @@ def test_folders_of_values_in_each_split_are_told_apart(table, tmp_path):
     assert dbshuf.verify(tmp_path / "in.jsonl", tmp_path / "w.jsonl", **told, **TOLD).rows_out == 2
 
 
-def test_a_sample_is_not_compared_with_all_rows(lines, tmp_path):
-    """That is no verdict on the rows; the files can be checked."""
-    dbshuf.shuffle(lines, tmp_path / "out", shards=2, take=10, **TOLD)
-    with pytest.raises(UsageError, match=r"the manifest says --take 10: .* a sample"):
-        dbshuf.verify(lines, tmp_path / "out", **TOLD)
-    assert dbshuf.verify_files(tmp_path / "out").files == 2
-
-
 # --- epochs ----------------------------------------------------------------------------
 
 

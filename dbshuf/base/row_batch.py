@@ -1,6 +1,6 @@
 """Typed rows with their ids: what tables and SQL give, beside the lines of `line_batch.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,6 +71,16 @@ def arrow_numbers(values: npt.NDArray[np.integer[Any]]) -> pa.Array:
     """
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def arrow_texts(values: Sequence[bytes], kind: Any) -> pa.Array:
+    """Return a few values as an Arrow array of binary, or of string if they are UTF-8.
+
+    `pa.array` of a list loads pandas, where there is one, at its first call.
+    """
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def row_bytes(batch: pa.RecordBatch) -> I64:

@@ -17,6 +17,10 @@ _LEAST_HEAP_BYTES, _MOST_HEAP_BYTES = 512 * MIB, 8192 * MIB  # Spark does not st
 _LEAST_TASK_BYTES, _USUAL_TASK_BYTES = 160 * MIB, 512 * MIB
 _IMPORTED_BYTES = 112 * MIB  # of a worker that has read nothing: numpy, pyarrow, DuckDB, pyspark
 _MOST_BUFFER_BYTES, _LEAST_BUFFER_BYTES = 16 * MIB, 2 * MIB
+# Of a local heap, but for 300 MB of it, what sorts and shuffles may take; Spark's own 0.6 has room
+# for cached tables, and there are none. At 2 GB two tasks then sort 128 MB of lines each unspilled.
+_SORTS_SHARE, _USUAL_SHARE = 0.7, 0.6
+_LONG_LINE_BYTES = MIB
 _LINE_COPIES = 6  # of a long line in the heap: as it came, a row, a page of the sort, as it goes
 
 
@@ -47,6 +51,14 @@ class SparkMemory:
         heap = (self.heap_bytes or 1024 * MIB) // self.tasks // _LINE_COPIES
         free = max(self.task_bytes - _IMPORTED_BYTES, 0) // 4
         return max(min(heap, free), self.buffer_bytes)
+
+
+def sorts_share(longest_sampled_bytes: int) -> float:
+    """Return what part of a local heap sorts take before they spill: spark.memory.fraction.
+
+    Of long lines there are copies beside what is sorted, so they keep the room that they have.
+    """
+    return _SORTS_SHARE if longest_sampled_bytes <= _LONG_LINE_BYTES else _USUAL_SHARE
 
 
 def spark_memory(cap: int | None, tasks: int) -> SparkMemory:

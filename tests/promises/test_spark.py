@@ -324,6 +324,17 @@ def test_a_worker_without_the_package_is_told_of(
 
 
 @pytest.mark.any_version
+def test_a_local_master_writes_the_same_shards(home: Path) -> None:
+    """Spark that dbshuf starts itself, with workers that it begins itself."""
+    corpus_of(home, 10_000)
+    dbshuf.shuffle(str(home / "corpus.txt"), f"{home}/want/", seed=5, shards=2, memory="3GB")
+    child = begin(home, None, "--shards=2")
+    _, told = child.communicate(timeout=600)
+    assert child.returncode == 0, told.decode()
+    assert files_below(home / "out") == files_below(home / "want")
+
+
+@pytest.mark.any_version
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_driver_that_is_stopped_leaves_nothing(number: signal.Signals, home: Path) -> None:
     """No output, no temporary file, and no process of Spark."""

@@ -8,5 +8,5 @@
 
 Readers, SQL, keys and encoders are those of any other run. Nothing is random, numbered or
 sampled on the way: a task that is run again gives the same rows to the same bucket. Only
-session.py and run.py import pyspark.
+session.py, run.py and daemon.py import pyspark.
 """

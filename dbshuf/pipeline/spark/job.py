@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dbshuf.base.key import U64, range_start, seed_words
-from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.row_batch import arrow_numbers, arrow_texts
 from dbshuf.base.window import Window
 from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_type
 from dbshuf.plan.row_plan import Shape
@@ -113,9 +113,9 @@ class Carrier:
 
     def pack_note(self, bucket: int, note: bytes) -> pa.RecordBatch:
         """Return a note as the one row of a batch."""
-        arrays = [pa.array([bucket], pa.int32()), pa.array([0], pa.int64())]
+        arrays = [arrow_numbers(np.array([number])) for number in (np.int32(bucket), np.int64(0))]
         arrays += [pa.nulls(1, one.type) for one in list(self.schema)[2:-1]]
-        arrays.append(pa.array([note], pa.binary()))
+        arrays.append(arrow_texts([note], pa.binary()))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def notes(self, batch: pa.RecordBatch) -> list[bytes]:

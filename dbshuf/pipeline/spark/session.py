@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from dbshuf.errors import DbshufError, EngineFailed, ExtraMissing
+from dbshuf.plan.spark_memory import sorts_share
 from dbshuf.plan.spark_plan import SparkPlan, is_local
 from dbshuf.units import MIB
 
 _LEAST_JAVA = 17
+# What fills a heap are pages of rows, which G1 frees at once: from 45 % on, its own default, it
+# would look through the heap for garbage all the time. Other collectors ignore this.
+_MARK_LATE = "-XX:InitiatingHeapOccupancyPercent=85 -XX:-G1UseAdaptiveIHOP"
+_ROWS_CHECKSUM = "spark.sql.shuffle.orderIndependentChecksum"
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 _INSTALL_SPARK = "pip install 'dbshuf[spark]'"
 _INSTALL_JAVA = "apt-get install openjdk-17-jre-headless, or set JAVA_HOME to Java 17 or newer"
@@ -107,8 +112,11 @@ def settings(plan: SparkPlan, folder: Path) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.local.dir": str(folder),
-            _JAVA_OPTIONS: f"-Djava.io.tmpdir={folder}",
+            "spark.memory.fraction": str(sorts_share(plan.survey.longest_line_bytes)),
+            _JAVA_OPTIONS: f"{_MARK_LATE} -Djava.io.tmpdir={folder}",
         }
+        if _tasks_have_this_python(plan):
+            found["spark.python.daemon.module"] = "dbshuf.pipeline.spark.daemon"
     elif memory.heap_bytes is not None and memory.executor_bytes is not None:
         beside = memory.executor_bytes - memory.heap_bytes
         found |= {
@@ -121,9 +129,18 @@ def settings(plan: SparkPlan, folder: Path) -> dict[str, str]:
     return found | asked | {"spark.speculation": "false"}
 
 
+def _tasks_have_this_python(plan: SparkPlan) -> bool:
+    """Whether tasks run in a Python that has dbshuf for sure."""
+    named = dict(plan.conf).get("spark.pyspark.python") or os.environ.get("PYSPARK_PYTHON")
+    return named is None or named == sys.executable
+
+
 def _sql_settings(plan: SparkPlan) -> dict[str, str]:
     return {
         "spark.sql.adaptive.enabled": "false",  # partitions stay what they were planned to be
+        # Whether a task that is run again gives other rows: ours do not, and their keys are summed.
+        f"{_ROWS_CHECKSUM}.enabled": "false",
+        f"{_ROWS_CHECKSUM}.enableFullRetryOnMismatch": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH_ROWS),
         "spark.sql.execution.arrow.maxBytesPerBatch": str(plan.memory.buffer_bytes),
     }

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.row_batch import arrow_numbers, arrow_texts
 from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
@@ -237,5 +237,6 @@ def _check_part(job: Job, part: int, window: Window) -> None:
 
 
 def _results(parts: list[int], told: list[str]) -> pa.RecordBatch:
-    arrays = [pa.array(parts, pa.int32()), pa.array(told, pa.string())]
+    numbers = arrow_numbers(np.array(parts, np.int32))
+    arrays = [numbers, arrow_texts([one.encode() for one in told], pa.string())]
     return pa.RecordBatch.from_arrays(arrays, schema=_RESULT)

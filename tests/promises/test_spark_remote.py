@@ -16,6 +16,7 @@ from remote_fixtures import Bucket
 import dbshuf
 
 spark_cluster.need_spark()
+pytestmark = pytest.mark.any_version
 
 RUN = ("--engine", "spark", "--spark-master", "local[2,4]", "--memory", "1500MB", "--seed", "42")
 QUICK = ("--spark-conf", f"spark.driver.extraJavaOptions={spark_cluster.QUICK}")
@@ -42,7 +43,7 @@ def workers_at(url: str) -> list[int]:
         with contextlib.suppress(OSError):
             above = (folder / "stat").read_text().rpartition(")")[2].split()[1]
             is_forked = all(
-                b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                b"spark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
                 for pid in (folder.name, above)
             )
             if is_forked and url.encode() in (folder / "environ").read_bytes():

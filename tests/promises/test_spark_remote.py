@@ -42,7 +42,7 @@ def workers_at(url: str) -> list[int]:
         with contextlib.suppress(OSError):
             above = (folder / "stat").read_text().rpartition(")")[2].split()[1]
             is_forked = all(
-                b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                b"spark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
                 for pid in (folder.name, above)
             )
             if is_forked and url.encode() in (folder / "environ").read_bytes():

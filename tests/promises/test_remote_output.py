@@ -190,12 +190,14 @@ def of(*marks: str):
     return lambda request: request.method != "GET" and all(one in request.path for one in marks)
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize(
     ("fault", "cut"),
     [({"status": 503}, {}), ({"status": 429}, CUTS[1]), ({"is_reset": True}, CUTS[0])],
 )
-def test_faults_that_pass_change_nothing(fault, cut, bucket, proxy, source):
+def test_faults_that_pass_change_nothing(fault, cut, *, bucket, proxy, source, monkeypatch):
     """Each kind of request may fail twice."""
+    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
     for marks in (("uploads",), ("partNumber",), ("uploadId",)):
         proxy.add(times=2, meets=of(*marks), **fault)
     dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, **cut)
@@ -204,6 +206,7 @@ def test_faults_that_pass_change_nothing(fault, cut, bucket, proxy, source):
     assert sorted(lines) == sorted(LINES.splitlines())
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize("cut", CUTS[:2])
 @pytest.mark.parametrize("mark", ["uploads", "partNumber", "uploadId"])
 def test_faults_that_stay_are_told_and_leave_nothing(
@@ -211,6 +214,7 @@ def test_faults_that_stay_are_told_and_leave_nothing(
 ):
     """With the object's name, the status and the attempts; the uploads are aborted."""
     monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
     proxy.add(meets=lambda r: of(mark)(r) and r.method != "DELETE", status=503)
     with pytest.raises(errors.RemoteFailed, match=rf"`{bucket.url}/out.*503.*2 attempts in"):
         dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, **cut)

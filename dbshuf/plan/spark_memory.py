@@ -21,7 +21,8 @@ _MOST_BUFFER_BYTES, _LEAST_BUFFER_BYTES = 16 * MIB, 2 * MIB
 # for cached tables, and there are none. At 2 GB two tasks then sort 128 MB of lines each unspilled.
 _SORTS_SHARE, _USUAL_SHARE = 0.7, 0.6
 _LONG_LINE_BYTES = MIB
-_LINE_COPIES = 12  # of a long line in the heap: 20 of 45 MB in two tasks were too much for 436 MB each
+# Of a long line in the heap. 20 of 45 MB were too much for two tasks with 436 MB each.
+_LINE_COPIES = 12
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from paths import ROOT
 
 WORKERS = 2
 _START_S = 240
-# A JVM that lives for seconds; to verify the classes of Spark took a twelfth of its CPU time.
+# Of a JVM that lives for seconds, which need not verify the classes of Spark each time.
 QUICK = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"

@@ -190,7 +190,6 @@ def of(*marks: str):
     return lambda request: request.method != "GET" and all(one in request.path for one in marks)
 
 
-@pytest.mark.any_version
 @pytest.mark.parametrize(
     ("fault", "cut"),
     [({"status": 503}, {}), ({"status": 429}, CUTS[1]), ({"is_reset": True}, CUTS[0])],
@@ -206,7 +205,6 @@ def test_faults_that_pass_change_nothing(fault, cut, *, bucket, proxy, source, m
     assert sorted(lines) == sorted(LINES.splitlines())
 
 
-@pytest.mark.any_version
 @pytest.mark.parametrize("cut", CUTS[:2])
 @pytest.mark.parametrize("mark", ["uploads", "partNumber", "uploadId"])
 def test_faults_that_stay_are_told_and_leave_nothing(

@@ -17,7 +17,6 @@ from dbshuf.remote.object_store import ObjectStore
 from dbshuf.remote.opening import open_store
 from dbshuf.remote.retry import RetryingStore
 
-
 ODD_KEYS = [
     "odd/100%",
     "odd/a%20b",

@@ -1,5 +1,6 @@
 """What has been written is on the disk: one file, one folder, or many at once."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -57,19 +58,28 @@ _SYNCFS = _syncfs()
 
 
 class EarlyWriteback:
-    """Has the kernel write a file while it grows, so that the last sync has less to wait for."""
+    """Has the kernel write a file while it grows, so that the last sync has less to wait for.
+
+    It never raises: where it cannot, the last sync waits, and whoever writes tells what is wrong.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._begun = os.fstat(self._fd).st_size
+        self._fd, self._begun = -1, 0
+        with contextlib.suppress(OSError):
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._begun = os.fstat(self._fd).st_size
 
     def look(self) -> None:
         """Begin to write what the file has grown by, where that is much; waits for nothing."""
-        size = os.fstat(self._fd).st_size
-        if size - self._begun >= _BEGUN_BYTES and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._fd, self._begun, size - self._begun, os.POSIX_FADV_DONTNEED)
-            self._begun = size
+        if self._fd < 0 or not hasattr(os, "posix_fadvise"):
+            return
+        with contextlib.suppress(OSError):
+            size = os.fstat(self._fd).st_size
+            if size - self._begun >= _BEGUN_BYTES:
+                os.posix_fadvise(self._fd, self._begun, size - self._begun, os.POSIX_FADV_DONTNEED)
+                self._begun = size
 
     def close(self) -> None:
         """Close; only when nobody else in this process holds a lock on the file, which ends it."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)

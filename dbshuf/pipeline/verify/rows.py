@@ -154,18 +154,12 @@ def verify_rows(
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    has_sample = is_sampled(options)
-    _check_asked(options, checks_order=checks_order or has_sample)
-    inputs, outputs = open_sides(without_sample(replace(options, epochs=None)), output, sample)
-    if has_sample:
-        inputs = sampled_side(inputs, options, order_plan)
-    if checks_order or has_sample:
-        _check_orderable(inputs.plan)
+    inputs, outputs = _opened(options, output, sample, checks_order=checks_order)
     if mix_told is not None and inputs.plan.mix is not None:
         check_mix(inputs.plan.mix, mix_told)
     ours, theirs = Totals(), Totals()
     inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
-    times = 1 if has_sample else options.epochs or 1
+    times = 1 if is_sampled(options) else options.epochs or 1
     ours.repeat(times)
     outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
     found, order = _Found(), None
@@ -191,6 +185,20 @@ def verify_rows(
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
     )
+
+
+def _opened(
+    options: Options, output: str, sample: float | None, *, checks_order: bool
+) -> tuple[Side, Side]:
+    """Return both sides, ready to be compared; a sample is made by an order of the inputs."""
+    has_sample = is_sampled(options)
+    _check_asked(options, checks_order=checks_order or has_sample)
+    inputs, outputs = open_sides(without_sample(replace(options, epochs=None)), output, sample)
+    if has_sample:
+        inputs = sampled_side(inputs, options, order_plan)
+    if checks_order or has_sample:
+        _check_orderable(inputs.plan)
+    return inputs, outputs
 
 
 def _differences(

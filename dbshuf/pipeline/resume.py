@@ -1,7 +1,7 @@
 """A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
 
     scatter   runs of rows, sealed every few seconds             order/run_seals.py
-    gather    finished shards, and the first bytes of plain text  sink/sealed_output.py
+    gather    finished shards, and the first bytes of files       sink/sealed_output.py
     publish   a record before the renames, and one after them     here
 
 The journal is read from its beginning by every process, the first one too; there is no other
@@ -36,14 +36,10 @@ from dbshuf.pipeline.scan import noted_scan
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
-from dbshuf.sink.sealed_output import (
-    END,
-    SealedFile,
-    SealedOutput,
-    SealedShards,
-    can_seal,
-    check_sealed,
-)
+from dbshuf.sink.raw_file import FileDamaged
+from dbshuf.sink.sealed_files import SealedFiles
+from dbshuf.sink.sealed_output import END, SealedOutput, can_seal, check_sealed, forget_sealed
+from dbshuf.sink.sealed_shards import SealedShards
 from dbshuf.sink.single_file import PlacedSink
 from dbshuf.units import human
 
@@ -139,7 +135,10 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             except RunDamaged as damage:
                 tell(reporter, "partitioned rows are not what was sealed: they are read again")
                 _drop(work, state, damage.addresses)
-                written.clear()
+            except FileDamaged:
+                tell(reporter, "the output is not what was sealed: it is made anew")
+                forget_sealed(work, state.output)
+            written.clear()
         work.remove(with_folder=state.is_made)
     finally:
         work.leave()
@@ -298,7 +297,7 @@ class _Rest:
             sink.complete()
             self._publish(sink, written)
         except BaseException:
-            if isinstance(sink, SealedFile | SealedShards):
+            if isinstance(sink, SealedFiles | SealedShards):
                 sink.suspend()
             else:
                 sink.abort()
@@ -310,7 +309,7 @@ class _Rest:
             sink = open_sink(target)
             assert isinstance(sink, PlacedSink)
             return sink
-        kind = SealedShards if target.in_shards else SealedFile
+        kind = SealedShards if target.in_shards else SealedFiles
         sums = None if self._record is None else self._record.sums
         return kind(target, self._work, self._state.output, sums)
 
@@ -325,7 +324,7 @@ class _Rest:
                 rest = self._record.windows(rest)
             for window in rest:
                 bucket = order.bucket_of(int(window.keys[0]))
-                if bucket != last_bucket and isinstance(sink, SealedFile | SealedShards):
+                if bucket != last_bucket and isinstance(sink, SealedFiles | SealedShards):
                     sink.checkpoint(int(window.keys[0]))
                 last_bucket = bucket
                 sink.write(window)
@@ -354,24 +353,34 @@ class _Rest:
 
 
 def _take_back(state: State, *, keep: bool) -> None:
-    """Undo the renames of a publication of shards that was not completed.
+    """Undo the renames of a publication that was not completed.
 
     keep  whether the shards are gone on with; else they are removed, to be made again
     """
+    places = state.output.file_places
+    for (final, file_number), place in zip(state.moves, places, strict=False):
+        if _number_of(final) == file_number and not os.path.lexists(place):
+            os.rename(final, place)
     if not state.shards:
         return
-    final, hidden = state.moves[0][0], state.output.hidden
+    final = state.moves[0][0]
     for name, file_number in reversed(state.marks):  # first what says that all is there
         if _number_of(final / name) == file_number:
             os.unlink(final / name)
-    if not keep:
-        for name, file_number in state.shards:
-            if _number_of(final / name) == file_number:
-                os.unlink(final / name)
-            if folder := os.path.dirname(name):  # of a split; gone with its last shard
-                with contextlib.suppress(OSError):
-                    os.rmdir(final / folder)
+    if keep:
+        _take_back_shards(state, final)
         return
+    for name, file_number in state.shards:
+        if _number_of(final / name) == file_number:
+            os.unlink(final / name)
+        if folder := os.path.dirname(name):  # of a split; gone with its last shard
+            with contextlib.suppress(OSError):
+                os.rmdir(final / folder)
+
+
+def _take_back_shards(state: State, final: Path) -> None:
+    """Have shards be what they were before they were named."""
+    hidden = state.output.hidden
     if hidden is None or not hidden.is_dir():
         return
     for number, (name, file_number) in enumerate(state.shards):

@@ -1,4 +1,4 @@
-"""One file, or one for each split, that a later process goes on with; see sealed_output.py.
+"""One file, and splits, files or shards, that a later process goes on with; see sealed_output.py.
 
 What a file holds lags behind the rows that were written to it: blocks and row groups wait until
 they are full, and those of a small split wait long. So the places from which the rows could be
@@ -18,10 +18,11 @@ from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir, sync_directory
 from dbshuf.sink.begun_file import Position
 from dbshuf.sink.output_path import find
-from dbshuf.sink.publish import HiddenFile, Kept
+from dbshuf.sink.publish import Directory, HiddenDirectory, HiddenFile, Kept
 from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.seal import NamedFile
-from dbshuf.sink.sealed_output import SealedOutput
+from dbshuf.sink.sealed_output import SealedOutput, kept_place
+from dbshuf.sink.sealed_splits import SplitShards
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.splits import SplitSink
 from dbshuf.sink.target import Target
@@ -43,8 +44,16 @@ class _KeptFile(HiddenFile):
         leave(self._hidden)
 
 
+class _KeptDirectory(HiddenDirectory):
+    """A hidden directory that stays when the run fails."""
+
+    def discard(self) -> None:
+        self._close()
+        leave(self._hidden)
+
+
 class SealedFiles(PlacedSink):
-    """The files of a target, sealed as far as they are written."""
+    """The file of a target, or its splits, sealed as far as they are written."""
 
     def __init__(
         self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
@@ -56,7 +65,8 @@ class SealedFiles(PlacedSink):
         self._work, self._kept, self._sums = work, output, sums
         self._counts = Tally(*output.last.counts)
         self._places: list[_KeptFile] = []
-        self._parts: list[FileSink] = []
+        self._parts: list[FileSink | SplitShards] = []
+        self._hidden: Path | None = None  # of shards
         self._all = self._sink_of(target)
         super().__init__(self._all.places)
         self._marks: deque[_Mark] = deque()
@@ -66,9 +76,24 @@ class SealedFiles(PlacedSink):
             sync_directory(place.move[0].parent)
 
     def _sink_of(self, target: Target) -> FileSink | SplitSink:
-        if target.split_names:
+        if not target.split_names:
+            return self._open(target)
+        if not target.in_shards:
             return SplitSink(target, open_file=self._open)
-        return self._open(target)
+        assert isinstance(target.path, Path)
+        kept = kept_place(self._work, self._kept)
+        place = _KeptDirectory(target.path, force=target.force, kept=kept)
+        self._hidden = place.move[0]
+        sync_directory(place.place)
+
+        def open_shards(target: Target, *, directory: Directory, folder: str) -> SplitShards:
+            assert directory is place
+            begun = self._kept.begun_file(len(self._parts), self._work)
+            part = SplitShards(target, directory=place, folder=folder, begun=begun)
+            self._parts.append(part)
+            return part
+
+        return SplitSink(target, directory=place, open_shards=open_shards)
 
     def _open(self, target: Target) -> FileSink:
         assert isinstance(target.path, Path)
@@ -89,6 +114,10 @@ class SealedFiles(PlacedSink):
         self._places.append(place)
         self._parts.append(part)
         return part
+
+    @property
+    def directory(self) -> Directory | None:
+        return self._all.directory
 
     @property
     def files(self) -> list[NamedFile]:
@@ -117,7 +146,8 @@ class SealedFiles(PlacedSink):
         counts = self._counts
         totals = (counts.rows, counts.text_bytes, counts.key_sum)
         row_sum = 0 if self._sums is None else self._sums.so_far()
-        self._marks.append(_Mark(next_key, totals, row_sum, positions))
+        bare = [position._replace(parts=()) for position in positions]
+        self._marks.append(_Mark(next_key, totals, row_sum, bare))
         while len(self._marks) > 1 and _is_held(self._marks[1], positions):
             self._marks.popleft()
         mark = self._marks[0]
@@ -126,10 +156,18 @@ class SealedFiles(PlacedSink):
             self._seal(mark, positions)
 
     def _seal(self, mark: _Mark, positions: list[Position]) -> None:
-        files = []
-        for place, given, now in zip(self._places, mark.positions, positions, strict=True):
-            size, crc32 = place.output.seal()
-            files.append([size, crc32, given.rows, given.taken, now.written])
+        if self._hidden is not None:  # finished shards are on disk, and need no seal of their own
+            sync_directory(self._hidden)
+        sealed = [place.output.seal() for place in self._places]
+        files = [
+            [*seal, given.rows, given.taken, now.written]
+            for seal, given, now in zip(
+                sealed or [SealedBytes(0, 0)] * len(positions),
+                mark.positions,
+                positions,
+                strict=True,
+            )
+        ]
         self._work.note(
             "files",
             next_key=mark.next_key,

@@ -1,12 +1,11 @@
 """Output that a later process goes on with: what is on disk is sealed in a journal.
 
     SealedShards   shards that are finished; of plain text also the first bytes of the open one
-    SealedFiles    the first bytes of one file, or of one for each split; see sealed_files.py
+    SealedFiles    the first bytes of one file, and splits; see sealed_files.py
 
 Every seal comes after a sync, and has the key of the first row that is not in it, so that the
 order goes on from there. What is sealed is summed again before it is used: from the first flaw
-on it is made anew. Shards in splits have no such places, so what makes them is begun anew from
-the rows that are partitioned already.
+on it is made anew.
 """
 
 import contextlib
@@ -110,7 +109,8 @@ class SealedOutput:
             self.hidden_files[record["file"]] = Path(record["hidden"])
             self.forget_files()
         elif record["kind"] == "output":
-            self.hidden, self.files, self.begun = Path(record["hidden"]), [], None
+            self.hidden, self.files = Path(record["hidden"]), []
+            self.forget_files()
         elif record["kind"] == "files":
             self._seals += 1
             rows, text_bytes, key_sum = record["counts"]
@@ -155,21 +155,22 @@ class SealedOutput:
         """Return what the encoder of a file that is no shard goes on from."""
         if not self.sealed_files:
             return Begun()
-        one, path = self.sealed_files[number], self.hidden_files[number]
-        parts = self._parts_of(number, work)
+        one, path = self.sealed_files[number], self.hidden_files.get(number, Path())
+        parts = self.parts_of(number, work)
         size, crc32 = one.sealed
         return Begun(size, crc32, one.rows, one.hash, path, one.taken, one.written, parts)
 
-    def _parts_of(self, number: int, work: WorkDir) -> Iterator[Any]:
+    def finished_shards(self, work: WorkDir) -> Iterator[tuple[int, int, int]]:
+        """Yield the shards of splits that are finished: number, bytes, their CRC-32."""
+        if self.hidden is not None:
+            for split in range(len(self.sealed_files)):
+                yield from (shard[:3] for shard in self.parts_of(split, work))
+
+    def parts_of(self, number: int, work: WorkDir) -> Iterator[Any]:
         """Yield what the journal has of a file, which may be more than is to be held."""
         seals = (record for record in work.journal.records() if record["kind"] == "files")
         for record in islice(seals, self._first_seal, None):
             yield from record["parts"][number]
-
-
-def can_seal(target: Target) -> bool:
-    """Whether an output is sealed while it grows."""
-    return not (target.split_names and target.in_shards)
 
 
 def is_plain(target: Target) -> bool:
@@ -179,13 +180,11 @@ def is_plain(target: Target) -> bool:
 
 def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
     """Sum what is sealed, and forget it from the first flaw on; return what to tell of that."""
-    flaw = _flaw_in_shards(target, work, output) if target.in_shards else None
-    for number, one in enumerate(output.sealed_files):
-        one.hash = hashlib.sha256() if target.is_noted else None
-        if not _is_sound(output.hidden_files[number], one.sealed, one.hash):
-            flaw = output.hidden_files[number]
-            forget_sealed(work, output)
-            break
+    if target.in_shards:
+        look = _flaw_in_splits if target.split_names else _flaw_in_shards
+        flaw = look(target, work, output)
+    else:
+        flaw = _flaw_in_files(target, work, output)
     return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
 
 
@@ -193,6 +192,30 @@ def forget_sealed(work: WorkDir, output: SealedOutput) -> None:
     """Have all of an output made anew."""
     work.note("kept", files=0)
     output.add({"kind": "kept", "files": 0})
+
+
+def _flaw_in_files(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
+    """Return the first file that is not what was sealed; then all are forgotten."""
+    for number, one in enumerate(output.sealed_files):
+        one.hash = hashlib.sha256() if target.is_noted else None
+        if not _is_sound(output.hidden_files[number], one.sealed, one.hash):
+            forget_sealed(work, output)
+            return output.hidden_files[number]
+    return None
+
+
+def _flaw_in_splits(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
+    """Return the first shard of a split that is not what was sealed; then all are forgotten."""
+    hidden, flaw = output.hidden, None
+    if hidden is None:
+        return None
+    for number, size, crc32 in output.finished_shards(work):
+        if not _is_sound(hidden / str(number), SealedBytes(size, crc32), None, is_whole=True):
+            flaw = hidden / str(number)
+            forget_sealed(work, output)
+            break
+    _remove_rest(hidden, {number for number, _, _ in output.finished_shards(work)})
+    return flaw
 
 
 def _flaw_in_shards(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
@@ -212,14 +235,14 @@ def _flaw_in_shards(target: Target, work: WorkDir, output: SealedOutput) -> Path
             output.begun = None
             work.note("kept", files=number)
             break
-    _remove_rest(hidden, len(output.files) + (output.begun is not None))
+    _remove_rest(hidden, set(range(len(output.files) + (output.begun is not None))))
     return flaw
 
 
-def _remove_rest(hidden: Path, keep: int) -> None:
+def _remove_rest(hidden: Path, keep: set[int]) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(hidden):
-            if not name.isdigit() or int(name) >= keep:
+            if not name.isdigit() or int(name) not in keep:
                 with contextlib.suppress(OSError):
                     os.unlink(hidden / name)
 
@@ -252,4 +275,7 @@ def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
     def note(hidden: Path) -> None:
         work.note("output", hidden=str(hidden))
 
-    return Kept(work.path, output.hidden, note, len(output.files))
+    numbers = {number for number, _, _ in output.finished_shards(work)}
+    files = max(numbers) + 1 if numbers else len(output.files)
+    free = tuple(sorted(set(range(files)) - numbers)) if numbers else ()
+    return Kept(work.path, output.hidden, note, files, free)

@@ -35,15 +35,18 @@ class SplitSink(PartsSink):
         directory: Directory | None = None,
         folder: str = "",
         open_file: Callable[[Target], FileSink] = FileSink,
+        open_shards: Callable[..., PlacedSink] = shards_of,
     ) -> None:
         """Write to the target, or to a `folder` of a directory that others write to too.
 
-        open_file  opens the file of a split, where each is a file of its own
+        open_file    opens the file of a split, where each is a file of its own
+        open_shards  opens the shards of a split, as `shards_of` does
         """
         assert target.member_of is not None
         self._member_of = target.member_of
         self._check = _OneSplit(target) if target.in_groups else None
         self._shared, self._folder, self._open_file = directory, folder, open_file
+        self._open_shards = open_shards
         super().__init__(target)
 
     def _open(self, target: Target) -> None:
@@ -57,7 +60,7 @@ class SplitSink(PartsSink):
             part: PlacedSink
             if target.in_shards:
                 folder = posixpath.join(self._folder, name)
-                part = shards_of(target, directory=shared, folder=folder)
+                part = self._open_shards(target, directory=shared, folder=folder)
             elif is_together:
                 path = split_path(target.path, name)
                 part = FileSink(replace(target, path=path), FileOf(shared, path.name))

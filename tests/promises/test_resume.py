@@ -140,6 +140,37 @@ def test_what_is_sealed_is_neither_read_nor_made_again(folder):
         assert (folder / f"out/part-0000{number}-of-00003.txt").stat().st_ino == made[str(number)]
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("more", [{"shards": 5}, {"shard_rows": 300, "format": "parquet"}])
+def test_finished_shards_of_splits_are_not_made_again(more, is_damaged, folder):
+    """The same files before and after, whatever numbers those had that were open between them."""
+    options = {"inputs": LINE_INPUTS, "output": "out", "split": "a=0.8,b=0.2", "manifest": "m.json"}
+    options |= more
+    run(**options)
+    wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
+    shutil.rmtree("out")
+    records = died(folder, 2, "files", **{"shards": None, **options})
+    sealed = [
+        shard
+        for one in records
+        if one["kind"] == "files"
+        for part in one["parts"]
+        for shard in part
+    ]
+    (hidden,) = folder.glob(".out.dbshuf-????????")
+    made = {(hidden / str(number)).stat().st_ino for number, *_ in sealed}
+    assert made
+    if is_damaged:
+        spoil(hidden / str(sealed[-1][0]), 100)
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
+    if is_damaged:
+        assert any("made anew" in text for text in told.texts)
+    else:
+        assert made <= {path.stat().st_ino for path in folder.glob("out/*/part-*")}
+
+
 @pytest.mark.parametrize("what", ["slice", "index", "rows", "shard", "begun", "journal"])
 def test_a_flipped_byte_is_found_and_its_part_done_again(what, folder):
     """A sum is checked before anything is used again, and one line says what was found."""
@@ -400,7 +431,7 @@ def test_plan_says_what_would_stay(folder):
     assert "reading starts over until all is read; what is written stays" in shown
     options = {**SHARDS, "split": "a=0.5,b=0.5"}
     shown = plan_of(Options(**options, work_dir="work", memory="3GB")).describe()
-    assert "rows are not read again; writing starts over" in shown
+    assert "rows are not read again; finished shards stay" in shown
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ class VerifyOptions(
     sampled: str | float | None
     with_replacement: int | None
     per: str | None
+    number: str | None
 
 
 class OutputOptions(PartOptions, total=False):

@@ -64,6 +64,10 @@ class Parted:
         str | None,
         value("--per", "EXPR", "Expect --take of each value of EXPR.", "as the manifest says"),
     ] = None
+    number: Annotated[
+        str | None,
+        value("--number", "NAME", "Expect the places of rows in NAME.", "as the manifest says"),
+    ] = None
 
 
 @group

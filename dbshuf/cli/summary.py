@@ -66,6 +66,7 @@ def verify_summary(result: "RowsVerified | FilesVerified") -> str:
     if result.sample is not None:
         rows += f", a sample of {100 * result.sample:.3g}%,"
     order = ", in the order of the seed" if result.order else ""
+    order += ", numbered in their order" if result.places else ""
     peak = human(result.peak_rss_bytes)
     return f"dbshuf: {rows} in inputs and outputs{order}, {size}, peak memory {peak}"
 

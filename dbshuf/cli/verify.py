@@ -26,7 +26,7 @@ _FOR_ROWS = (
     *("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows"),
     *("weight", "group", "within", "spread", "partition_by", "epochs", "stratify"),
     *("split", "split_seed", "split_by", "mix", "mix_by", "mix_size"),
-    *("take", "skip", "sampled", "with_replacement", "per"),
+    *("take", "skip", "sampled", "with_replacement", "per", "number"),
 )
 
 

@@ -78,6 +78,7 @@ def order_plan(options: Options, inputs: Side) -> Plan:
     reading = _READING_BYTES + _MORE_BYTES * max(len(parts.split_names) - 1, 0)
     memory = memory_cap(options) - reading
     options = replace(from_store(options), memory=memory, format=kind, partition_by=parts.columns)
+    options = replace(options, number=None)  # which rows are compared without
     try:
         return planned_here(replace(options, output=place_for(options)), reads_only=bool(parts))
     except MemoryTooSmall as error:

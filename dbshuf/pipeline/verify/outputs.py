@@ -120,6 +120,8 @@ def _as_told(options: Options, told: Manifest | None) -> Options:
             found["split_by"] = given["group"]
     if not options.partition_by and "partition_by" in given:
         found["partition_by"] = tuple(given["partition_by"])
+    if options.number is None and "number" in given:
+        found["number"] = given["number"]
     if options.epochs is None and told.epoch_seeds is not None:
         found["epochs"] = len(told.epoch_seeds)
     try:
@@ -147,7 +149,7 @@ def _check_complete(epochs: Epochs, output: str) -> None:
 
 def _merged(found: Sequence[RowsVerified]) -> RowsVerified:
     """Return what was found of several epochs as one."""
-    orders = [one.order for one in found]
+    orders, places = [one.order for one in found], [one.places for one in found]
     missing, added = [one.missing for one in found], [one.added for one in found]
     return replace(
         found[0],
@@ -160,6 +162,7 @@ def _merged(found: Sequence[RowsVerified]) -> RowsVerified:
         sum_in=_summed(one.sum_in for one in found),
         sum_out=_summed(one.sum_out for one in found),
         order=next((one for one in orders if one not in (None, "same")), orders[0]),
+        places=next((one for one in places if one not in (None, "same")), places[0]),
         text_bytes=sum(one.text_bytes for one in found),
         elapsed_s=sum(one.elapsed_s for one in found),
         peak_rss_bytes=max(one.peak_rss_bytes for one in found),

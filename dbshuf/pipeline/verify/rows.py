@@ -20,6 +20,7 @@ from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.forms import HASHING_BYTES, Rows, ids_of_rows
 from dbshuf.pipeline.verify.order import first_misplaced, order_plan
 from dbshuf.pipeline.verify.parts import check_mix, check_parts
+from dbshuf.pipeline.verify.places import Places
 from dbshuf.pipeline.verify.samples import is_sampled, sampled_side, without_sample
 from dbshuf.pipeline.verify.sides import Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
@@ -64,6 +65,7 @@ class RowsVerified:
     sum_in, sum_out    sums of the hashes of all rows, 32 hex digits
     sample             share of the rows that was looked at; None: all
     order              None: not checked; "same"; or what is wrong first
+    places             the same, of the column of --number
     """
 
     rows_in: int
@@ -79,18 +81,21 @@ class RowsVerified:
     text_bytes: int
     elapsed_s: float
     peak_rss_bytes: int
+    places: str | None = None
 
     @property
     def is_same(self) -> bool:
         """Whether nothing differs."""
         is_equal = self.sum_in == self.sum_out and self.missing == 0 and self.added == 0
-        return is_equal and self.order in (None, "same")
+        return is_equal and {self.order, self.places} <= {None, "same"}
 
     @property
     def verdict(self) -> str:
         """What differs, in one sentence."""
         if self.order not in (None, "same"):
             return f"the order is not that of the seed: {self.order}"
+        if self.places not in (None, "same"):
+            return f"the rows are not numbered as --number does it: {self.places}"
         of = f"of {self.rows_in:,} in the inputs and {self.rows_out:,} in the outputs"
         if self.missing is None:
             return f"the outputs are not the rows of the inputs, {of}"
@@ -113,6 +118,8 @@ class RowsVerified:
                 "check the seed, --weight, --group or --spread, and that inputs are named in the"
                 " order of the shuffle"
             )
+        if self.places not in (None, "same"):
+            return "check --number and --skip; or the output was edited, or its files are renamed"
         if self.missing is None:
             return "the inputs are a pipe: write it to a file to be told which rows differ"
         return "check that --where, --select, --split and the like are those of the shuffle"
@@ -161,14 +168,17 @@ def verify_rows(
     inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
     times = 1 if is_sampled(options) else options.epochs or 1
     ours.repeat(times)
-    outputs.scan(lambda batch: theirs.add(*outputs.hash_(batch)), reporter)
-    found, order = _Found(), None
+    outputs.scan(partial(_count, outputs, theirs), reporter)
+    found, order, places = _Found(), None, None
     if ours.differing(theirs).any():
         found = _differences(inputs, outputs, (ours, theirs), times, reporter)
         if show_rows:
             found = found.with_content(inputs, outputs, reporter)
-    elif checks_order:
-        order = _order(options, inputs, outputs, reporter)
+    else:
+        if outputs.places is not None:
+            places = outputs.places.wrong(outputs)
+        if checks_order:
+            order = _order(options, inputs, outputs, reporter)
     sizes = [side.plan.survey.text_bytes or 0 for side in (inputs, outputs)]
     return RowsVerified(
         rows_in=ours.row_count,
@@ -184,7 +194,14 @@ def verify_rows(
         text_bytes=sum(sizes),
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
+        places=places,
     )
+
+
+def _count(outputs: Side, totals: Totals, batch: Rows) -> None:
+    if outputs.places is not None:
+        outputs.places.look(batch)
+    totals.add(*outputs.hash_(batch))
 
 
 def _opened(
@@ -193,7 +210,9 @@ def _opened(
     """Return both sides, ready to be compared; a sample is made by an order of the inputs."""
     has_sample = is_sampled(options)
     _check_asked(options, checks_order=checks_order or has_sample)
-    inputs, outputs = open_sides(without_sample(replace(options, epochs=None)), output, sample)
+    places = None if options.number is None else Places(options)
+    plain = without_sample(replace(options, epochs=None, number=None))
+    inputs, outputs = open_sides(plain, output, sample, places)
     if has_sample:
         inputs = sampled_side(inputs, options, order_plan)
     if checks_order or has_sample:

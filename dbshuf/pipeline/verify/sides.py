@@ -47,11 +47,13 @@ from dbshuf.pipeline.verify.parts import (
     parts_of,
     place_for,
 )
+from dbshuf.pipeline.verify.places import AsLines, Places, before_end
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.plan import Plan
 from dbshuf.query.relation import place_of
 from dbshuf.sink import format_of, output_path
 from dbshuf.sink.formats.csv import value_texts
+from dbshuf.sink.numbered import check_numbered
 from dbshuf.source.formats import DATABASES, kind_of_inputs, one_of
 from dbshuf.source.inputs import STDIN, resolve_inputs
 from dbshuf.store.opening import is_store
@@ -70,6 +72,7 @@ class Side:
     hash_  some rows -> hashes and ids of them, or of the share of them that is looked at
     plain  the same, of rows whose parts are known, so that hashes say nothing of these
     parts  of the output
+    places of its rows, where it has a column for them
     """
 
     name: str
@@ -77,6 +80,7 @@ class Side:
     hash_: Callable[[Rows], tuple[Hashes, U64]]
     plain: Callable[[Rows], tuple[Hashes, U64]] | None = None  # None: hash_
     parts: Parts = field(default_factory=Parts)
+    places: Places | None = None
 
     def scan(self, take: Callable[[Rows], None], reporter: Progress) -> None:
         """Give all that is read to `take`, which several threads call, in pieces to hash.
@@ -149,11 +153,14 @@ def _folder(plan: Plan) -> Any:
     return private_folder(plan.temp_dir)
 
 
-def open_sides(options: Options, output: str, share: float | None) -> tuple[Side, Side]:
+def open_sides(
+    options: Options, output: str, share: float | None, places: Places | None = None
+) -> tuple[Side, Side]:
     """Return the inputs and the outputs of a shuffle, ready to be compared.
 
     options  of the shuffle, as far as rows depend on them; `format` may say what is in `output`
     share    of the rows to look at; None: all
+    places   what --number wrote, which `options` do not say; None: nothing
     Raises   VerifyFailed if the rows cannot be the same; what planning a shuffle raises
     """
     names = files_of(output, options)
@@ -172,18 +179,32 @@ def open_sides(options: Options, output: str, share: float | None) -> tuple[Side
         target = replace(plan.target, partition_by=parts.columns).of_files
         plan = replace(plan, target=target)
     if is_text:
-        forms = [partial(as_lines, lines=one, share=share) for one in (encoder(plan), as_read)]
+        forms = _text_forms(plan, kind, places, share)
     else:
         schema = written.schema
         assert schema is not None
+        if places is not None:
+            schema = places.schema_without(schema)
         is_of_text = kind in ("csv", "tsv")
         ours = plan.schema
         if ours is not None:
             ours = pa.schema([field for field in ours if field.name not in parts.columns])
         _check_columns(ours, schema, has_types=not is_of_text)
         plain = value_texts if is_of_text else partial(as_types, schema=schema)
-        forms = [partial(as_columns, plain=plain, share=share)] * 2
-    return _sides(options, plan, written, parts, forms)
+        ours_as = partial(as_columns, plain=plain, share=share)
+        forms = [ours_as, ours_as if places is None else places.unseen_by(ours_as)]
+    inputs, outputs = _sides(options, plan, written, parts, forms)
+    return inputs, replace(outputs, places=places)
+
+
+def _text_forms(plan: Plan, kind: str, places: Places | None, share: float | None) -> list[Hashed]:
+    """Return what hashes the lines of both sides."""
+    ours: AsLines = encoder(plan)
+    theirs: AsLines = as_read
+    if places is not None:
+        check_numbered(kind)
+        ours, theirs = before_end(ours), places.lines_without
+    return [partial(as_lines, lines=one, share=share) for one in (ours, theirs)]
 
 
 def _written(

@@ -25,7 +25,7 @@ from dbshuf.api_options import (
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
-from dbshuf.options import REPEATED, Names, Options, names_of
+from dbshuf.options import REPEATED, Names, Options, check_kinds, check_path, name_of, names_of
 from dbshuf.pipeline.ingest import IngestResult
 from dbshuf.pipeline.ingest import ingest as add_to_store
 from dbshuf.pipeline.query import answered, plan_answer
@@ -106,8 +106,8 @@ def export(
               `shuffle` of the store's inputs writes
     """
     others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
-    chosen = _options((), others) | {"store": os.fspath(store)}
-    return _shuffled(Options(**chosen, output=os.fspath(output)), progress)
+    chosen = _options((), others) | {"store": name_of(store)}
+    return _shuffled(Options(**chosen, output=name_of(output)), progress)
 
 
 def ingest(
@@ -141,7 +141,7 @@ def ingest(
     """
     _check_known("ingest", options, IngestOptions)
     chosen = _options(inputs, {**options, "memory": memory, "threads": threads})
-    asked = Options(**chosen, store=os.fspath(store))
+    asked = Options(**chosen, store=name_of(store))
     return add_to_store(asked, pack=pack, engine=engine, progress=progress)
 
 
@@ -203,9 +203,10 @@ def report(
     from dbshuf.reporting.report import make_report
 
     chosen = Options(**_options(inputs, {**options, "memory": memory, "seed": seed}))
-    remove_leftovers(folders_written(os.fspath(page), chosen.temp_dir))
+    check_path("the page", name_of(page))
+    remove_leftovers(folders_written(name_of(page), chosen.temp_dir))
     known = _path_of(manifest)
-    asked = Asked(os.fspath(output), chosen, os.fspath(page), sample_rows, known)
+    asked = Asked(name_of(output), chosen, name_of(page), sample_rows, known)
     return make_report(asked, progress)
 
 
@@ -305,7 +306,7 @@ def verify(
     others["sample"] = others.pop("sampled", None)
     found = verify_output(
         Options(**_options(inputs, others)),
-        os.fspath(output),
+        name_of(output),
         progress,
         manifest=_path_of(manifest),
         order=order,
@@ -353,12 +354,14 @@ def verify_files(
 
 
 def _path_of(given: str | os.PathLike[str] | None) -> str | None:
-    return None if given is None else os.fspath(given)
+    return None if given is None else name_of(given)
 
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
     more = options.more_outputs
+    for one in (options.output, *more):
+        check_path("--output", one)
     remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
     return run(planned(options, progress), progress)
 
@@ -376,11 +379,14 @@ def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
     paths = {
-        name: os.fspath(others[name])
+        name: name_of(others[name])
         for name in ("temp_dir", "work_dir", "manifest")
         if others.get(name) is not None
     }
+    for name, path in paths.items():
+        check_path(f"--{name.replace('_', '-')}", path)
     seed = others.get("seed")
+    check_kinds({**others, **paths, "seed": None})
     for name in REPEATED:
         if name in others:
             others = {**others, name: names_of(others[name])}

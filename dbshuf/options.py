@@ -1,8 +1,12 @@
 """What the user asked for, and what is wrong with it whatever the inputs are."""
 
+import errno
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, get_args
 
 from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url, why_not_written
 from dbshuf.errors import OutputUnwritable, UsageError
@@ -193,6 +197,10 @@ def _check_output_names(options: Options) -> None:
     if options.output == "":
         raise UsageError("--output is empty", hint="name a file or a directory, or - for stdout")
     for one in (options.output, *options.more_outputs):
+        check_path("--output", one)
+    check_path("--temp-dir", options.temp_dir)
+    check_path("--work-dir", options.work_dir)
+    for one in (options.output, *options.more_outputs):
         check_output_name(one)
     if options.more_outputs and not options.paired:
         raise UsageError(
@@ -282,6 +290,54 @@ def terminator_of(options: Options) -> bytes:
 
 
 def names_of(given: Names) -> tuple[str, ...]:
-    """Return one name or several as the library keeps them."""
-    names = [given] if isinstance(given, (str, os.PathLike)) else given
-    return tuple(os.fspath(name) for name in names)
+    """Return one name or several as the library keeps them. Raises UsageError for what is none."""
+    if isinstance(given, (str, os.PathLike)):
+        return (name_of(given),)
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise _no_name(given)
+    return tuple(name_of(name) for name in given)
+
+
+def name_of(given: str | os.PathLike[str]) -> str:
+    """Return a name as the library keeps it. Raises UsageError for what is none."""
+    name = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise _no_name(given)
+    return name
+
+
+def _no_name(given: object) -> UsageError:
+    return UsageError(f"`{given!r:.60}` is no name", hint="give a text, or a pathlib.Path")
+
+
+def check_kinds(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option whose value is no text where it must be one.
+
+    given  fields of Options, as a program may name them
+    """
+    for field in fields(Options):
+        kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+        value = given.get(field.name)
+        if value is None or str not in kinds or isinstance(value, str):
+            continue
+        if isinstance(value, bool) or not any(
+            kind in kinds and isinstance(value, number)
+            for kind, number in ((int, Integral), (float, Real))
+        ):
+            raise UsageError(f"{field.name} `{value!r:.60}` is no text")
+
+
+def check_path(option: str, name: str | None) -> None:
+    """Raise UsageError for a name that no file here can have."""
+    if name is None or is_remote_output(name):
+        return
+    try:
+        os.lstat(name)
+    except ValueError as error:
+        raise UsageError(f"{option}: no file can have this name: {error}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{option}: the name is too long for a file, with {len(name):,} characters",
+                hint="name a shorter one",
+            ) from None

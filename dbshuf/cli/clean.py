@@ -30,7 +30,7 @@ def clean(given: CleanArguments) -> None:
     buckets = [name for name in given.folders if is_remote_output(name)]
     folders = [Path(name) for name in given.folders if name not in buckets]
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputMissing(f"no such directory: `{folder}`", hint="check the path")
     need_stdout()
     sent = _cleaned_uploads(buckets, is_dry=given.dry_run)

@@ -34,6 +34,7 @@ from dbshuf.options import (
     Options,
     check_local_name,
     check_numbers,
+    check_path,
     check_schema_option,
     check_texts,
 )
@@ -117,6 +118,8 @@ def ingest(
     path = Path(asked.store)
     check_texts(**{"--from": asked.input_format, "--table": asked.table})
     check_local_name(asked.store)
+    check_path("the store", asked.store)
+    check_path("--temp-dir", asked.temp_dir)
     check_schema_option(asked.schema)
     check_numbers(asked)
     threads = asked.threads or usable_cores()

@@ -302,15 +302,20 @@ def _differs(name: str, before: object, now: object) -> RunDiffers:
 
 def _check_form(state: Mapping[str, Any]) -> None:
     """Raise UsageError unless it has all that `state_dict` gives."""
+    hint = "pass what state_dict() gave"
+    if not isinstance(state, Mapping):
+        raise UsageError("this is no state of a stream: it has no names", hint=hint)
     missing = [name for name in _STATE if name not in state]
     given = None if missing else state["given"]
+    for name in () if missing else ("given", "options"):
+        is_absent = name == "given" and given is None
+        if not is_absent and not isinstance(state[name], Mapping):
+            raise UsageError(f"this is no state of a stream: `{name}` has no names", hint=hint)
     numbers = [] if missing else [state["epoch"], state["rows"]]
     numbers += [] if given is None else [given.get("key"), given.get("rows")]
     if missing or not all(isinstance(number, int) and number >= 0 for number in numbers):
         what = f"it lacks `{missing[0]}`" if missing else "it has no whole numbers from 0 on"
-        raise UsageError(
-            f"this is no state of a stream: {what}", hint="pass what state_dict() gave"
-        )
+        raise UsageError(f"this is no state of a stream: {what}", hint=hint)
 
 
 def _row_options(options: Options) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a manifest says of the run that wrote an output, and whether its inputs are still there."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def run_of(output: str, manifest: str | None, options: Options) -> KnownRun | No
     Raises    InputMissing, InputUnreadable, ManifestInvalid
     """
     path = Path(output, MANIFEST_NAME) if manifest is None else Path(manifest)
-    if manifest is None and not path.is_file():
+    if manifest is None and not os.path.isfile(path):
         return None
     found = Manifest.read(path)
     why = _why_unreadable(found)

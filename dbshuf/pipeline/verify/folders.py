@@ -70,7 +70,7 @@ class LocalFolder:
         return found
 
     def has(self, name: str) -> bool:
-        return (self.path / name).exists()
+        return os.path.exists(self.path / name)
 
     def pieces(self, name: str) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(MIB))

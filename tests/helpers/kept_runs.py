@@ -137,3 +137,9 @@ def died(folder: Path, at: int = 3, kind: str = "runs", **options: object) -> li
 
 def lines_of(work: Path) -> list[bytes]:
     return (work / "dbshuf-journal").read_bytes().splitlines(keepends=True)
+
+
+def spans_in(records: list[dict]) -> list[tuple[int, int]]:
+    """Return the ranges of rows that sealed runs were made of, as the journal has them."""
+    runs = [one for record in records if record["kind"] == "runs" for one in record["runs"]]
+    return sorted((begin, end) for *_, spans in runs for begin, end in spans)

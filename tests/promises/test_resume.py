@@ -25,6 +25,7 @@ from kept_runs import (
     kept_inputs,
     lines_of,
     run,
+    spans_in,
 )
 from output_files import MARKS
 from recorded_writes import Recorder, clear, disks, lay_out
@@ -100,12 +101,6 @@ def manifest_of(options: dict) -> Manifest | None:
     found.options.pop("work_dir", None)
     assert all(one.sha256 for one in found.inputs), found.inputs
     return found
-
-
-def spans_in(records: list[dict]) -> list[tuple[int, int]]:
-    """Return the ranges of rows that sealed runs were made of, as the journal has them."""
-    runs = [one for record in records if record["kind"] == "runs" for one in record["runs"]]
-    return sorted((begin, end) for *_, spans in runs for begin, end in spans)
 
 
 def test_what_is_sealed_is_neither_read_nor_made_again(folder):

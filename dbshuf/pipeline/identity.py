@@ -15,7 +15,7 @@ from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 4  # of the journal and of what it seals
+_FORMAT = 5  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 

@@ -1,7 +1,7 @@
 """A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
 
     scatter   runs of rows, sealed every few seconds             order/run_seals.py
-    gather    finished shards, and the first bytes of plain text  sink/sealed_output.py
+    gather    finished shards, and the first bytes of files       sink/sealed_output.py
     publish   a record before the renames, and one after them     here
 
 The journal is read from its beginning by every process, the first one too; there is no other
@@ -35,19 +35,17 @@ from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
-from dbshuf.sink.sealed_output import (
-    END,
-    SealedFile,
-    SealedShards,
-    can_seal,
-    check_sealed,
-)
+from dbshuf.sink.raw_file import FileDamaged
+from dbshuf.sink.sealed_files import SealedFiles
+from dbshuf.sink.sealed_output import END, check_sealed, forget_sealed
+from dbshuf.sink.sealed_shards import SealedShards
 from dbshuf.sink.single_file import PlacedSink
 from dbshuf.source.hashing import with_sums
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.units import human
+
+SealedSink = SealedFiles | SealedShards
 
 
 def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
@@ -82,7 +80,10 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             except RunDamaged as damage:
                 tell(reporter, "partitioned rows are not what was sealed: they are read again")
                 _drop(work, state, damage.addresses)
-                written.clear()
+            except FileDamaged:
+                tell(reporter, "the output is not what was sealed: it is made anew")
+                forget_sealed(work, state.output)
+            written.clear()
         work.remove(with_folder=state.is_made)
     finally:
         work.leave()
@@ -154,16 +155,14 @@ class _Rest:
         self._reporter, self._work, self._state = reporter, work, state
         self._record = record
         self._words = seed_words(plan.seed)
-        self._seals_output = can_seal(plan.target)
 
     def run(self, written: Tally) -> None:
         """Scatter, gather and publish; `written` counts all rows of the output."""
         plan, work, state = self._plan, self._work, self._state
-        _take_back(state, keep=self._seals_output)
-        if self._seals_output:
-            flaw = check_sealed(plan.target, work, state.output)
-            if flaw is not None:
-                tell(self._reporter, flaw)
+        _take_back(state)
+        flaw = check_sealed(plan.target, work, state.output)
+        if flaw is not None:
+            tell(self._reporter, flaw)
         done = state.output.last
         self._restore_notes()
         if state.rows.runs or done.next_key:
@@ -231,34 +230,25 @@ class _Rest:
             sink.complete()
             self._publish(sink, written)
         except BaseException:
-            if isinstance(sink, SealedFile | SealedShards):
-                sink.suspend()
-            else:
-                sink.abort()
+            sink.suspend()
             raise
 
-    def _open_sink(self) -> PlacedSink:
+    def _open_sink(self) -> SealedSink:
         target = self._plan.target
-        if not self._seals_output:
-            sink = open_sink(target)
-            assert isinstance(sink, PlacedSink)
-            return sink
-        kind = SealedShards if target.in_shards else SealedFile
+        kind = SealedShards if target.in_shards and not target.split_names else SealedFiles
         sums = None if self._record is None else self._record.sums
         return kind(target, self._work, self._state.output, sums)
 
-    def _write(self, order: PartitionOrder, sink: PlacedSink, written: Tally) -> None:
+    def _write(self, order: PartitionOrder, sink: SealedSink, written: Tally) -> None:
         first_key, last_bucket = self._state.output.last.next_key, -1
         plan, words = self._plan, self._words
         given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
         windows = order.windows(order.bucket_of(first_key))
         with contextlib.closing(windows):
             rest = checked(_from(windows, first_key), written, given_id)
-            if self._record is not None and not self._seals_output:
-                rest = self._record.windows(rest)
             for window in rest:
                 bucket = order.bucket_of(int(window.keys[0]))
-                if bucket != last_bucket and isinstance(sink, SealedFile | SealedShards):
+                if bucket != last_bucket:
                     sink.checkpoint(int(window.keys[0]))
                 last_bucket = bucket
                 sink.write(window)
@@ -286,31 +276,28 @@ class _Rest:
         self._work.note("published")
 
 
-def _take_back(state: State, *, keep: bool) -> None:
-    """Undo the renames of a publication of shards that was not completed.
-
-    keep  whether the shards are gone on with; else they are removed, to be made again
-    """
+def _take_back(state: State) -> None:
+    """Undo the renames of a publication that was not completed."""
+    places = state.output.file_places
+    for (final, file_number), place in zip(state.moves, places, strict=False):
+        if _number_of(final) == file_number and not os.path.lexists(place):
+            os.rename(final, place)
     if not state.shards:
         return
     final, hidden = state.moves[0][0], state.output.hidden
     for name, file_number in reversed(state.marks):  # first what says that all is there
         if _number_of(final / name) == file_number:
             os.unlink(final / name)
-    if not keep:
-        for name, file_number in state.shards:
-            if _number_of(final / name) == file_number:
-                os.unlink(final / name)
-            if folder := os.path.dirname(name):  # of a split; gone with its last shard
-                with contextlib.suppress(OSError):
-                    os.rmdir(final / folder)
-        return
     if hidden is None or not hidden.is_dir():
         return
     for number, (name, file_number) in enumerate(state.shards):
         for path in (hidden / name, final / name):
             if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:
                 os.rename(path, hidden / str(number))
+        for folder in {os.path.dirname(name)} - {""}:  # of a split; gone with its last shard
+            for place in (hidden, final):
+                with contextlib.suppress(OSError):
+                    os.rmdir(place / folder)
 
 
 def _from(windows: Iterator[Window], key: int) -> Iterator[Window]:

@@ -89,7 +89,8 @@ class Kept:
     work_dir  where the journal is
     hidden    its name, if there is one already
     note      is told of a new name before anything is made under it
-    files     of a directory: how many are in it to stay
+    files     of a directory: how many are in it to stay, or the number of the last that is
+    free      of those, the numbers of which there are no files
     had       of a file: what is in it to stay
     """
 
@@ -97,6 +98,7 @@ class Kept:
     hidden: Path | None
     note: Callable[[Path], None]
     files: int = 0
+    free: tuple[int, ...] = ()
     had: SealedBytes | None = None
 
 
@@ -232,6 +234,7 @@ class HiddenDirectory:
         self._force = force
         self._with_sums = kept is not None
         self._files = 0 if kept is None else kept.files  # that were created
+        self._free = [] if kept is None else list(kept.free)
         self._names: dict[int, str] = {}
         self._marks: list[str] = []
         with in_words(self._shown):
@@ -262,8 +265,10 @@ class HiddenDirectory:
 
     def _next(self) -> tuple[int, Path]:
         """Return the number of the next file, and where it is."""
-        number = self._files
-        self._files += 1
+        if self._free:
+            number = self._free.pop(0)
+        else:
+            number, self._files = self._files, self._files + 1
         return number, self._hidden / str(number)
 
     def named(self) -> list[tuple[Path, str]]:

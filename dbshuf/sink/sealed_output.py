@@ -1,36 +1,28 @@
 """Output that a later process goes on with: what is on disk is sealed in a journal.
 
     SealedShards   shards that are finished; of plain text also the first bytes of the open one
-    SealedFile     the first bytes of one file of plain text
+    SealedFiles    the first bytes of one file, and splits; see sealed_files.py
 
 Every seal comes after a sync, and has the key of the first row that is not in it, so that the
 order goes on from there. What is sealed is summed again before it is used: from the first flaw
-on it is made anew. Other outputs (compressed or columnar single files, splits) have no such
-places, so what makes them is begun anew from the rows that are partitioned already.
+on it is made anew.
 """
 
 import contextlib
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dbshuf.base.counters import Tally
 from dbshuf.base.journal import Record
-from dbshuf.base.row_notes import WindowSum
-from dbshuf.base.temporary import leave
-from dbshuf.base.window import Window
-from dbshuf.base.work_dir import WorkDir, sync_directory
-from dbshuf.sink.cut_points import KeyCut, SizeCut
-from dbshuf.sink.hashed_output import Begun, written_by
-from dbshuf.sink.output_path import find
-from dbshuf.sink.publish import HiddenDirectory, HiddenFile, Kept
-from dbshuf.sink.raw_file import DiskFile, SealedBytes
-from dbshuf.sink.seal import WrittenFile
-from dbshuf.sink.shards import ShardSink
-from dbshuf.sink.single_file import FileSink, open_encoder
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.sink.begun_file import Begun
+from dbshuf.sink.publish import Kept
+from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
@@ -77,24 +69,57 @@ class Seal:
 
 
 @dataclass
+class SealedFile:
+    """What is sealed of one of the files of an output that is no directory; see Begun.
+
+    hash  of its bytes, where a manifest wants it; `check_sealed` makes it
+    """
+
+    sealed: SealedBytes
+    rows: int
+    taken: int
+    written: int
+    hash: Any = None
+
+
+@dataclass
 class SealedOutput:
     """What earlier processes have sealed of the output, as the journal has it.
 
-    hidden   its name while it is not published; None if there is none
+    hidden   the name of a directory while it is not published; None if there is none
     files    the shards that are finished, in their order
-    begun    what is sealed of the file behind them
-    hash     of that, where a manifest wants it; `check_sealed` makes it
+    begun    what is sealed of the file behind them, or up to which row files are sealed
+    hash     of that file, where a manifest wants it; `check_sealed` makes it
+    hidden_files  the names of files that are no shards, while they are not published
+    sealed_files  what is sealed of each of these; empty: nothing
     """
 
     hidden: Path | None = None
     files: list[Seal] = field(default_factory=list)
     begun: Seal | None = None
     hash: Any = None
+    hidden_files: dict[int, Path] = field(default_factory=dict)
+    sealed_files: list[SealedFile] = field(default_factory=list)
+    _seals: int = 0  # of files that are no shards, in the journal
+    _first_seal: int = 0  # that counts
 
     def add(self, record: Record) -> None:
-        """Take in a record of the kinds that this module writes."""
-        if record["kind"] == "output":
-            self.hidden, self.files, self.begun = Path(record["hidden"]), [], None
+        """Take in a record of the kinds that are written for outputs."""
+        if record["kind"] == "output" and "file" in record:
+            self.hidden_files[record["file"]] = Path(record["hidden"])
+            self.forget_files()
+        elif record["kind"] == "output":
+            self.hidden, self.files = Path(record["hidden"]), []
+            self.forget_files()
+        elif record["kind"] == "files":
+            self._seals += 1
+            rows, text_bytes, key_sum = record["counts"]
+            counts = (rows, text_bytes, key_sum)
+            self.begun = Seal(record["next_key"], counts, row_sum=record["row_sum"])
+            self.sealed_files = [
+                SealedFile(SealedBytes(size, crc32), rows, taken, written)
+                for size, crc32, rows, taken, written in record["files"]
+            ]
         elif record["kind"] == "file":
             self.files.append(Seal.parse(record))
             self.begun = None
@@ -102,7 +127,11 @@ class SealedOutput:
             self.begun = Seal.parse(record)
         elif record["kind"] == "kept":
             del self.files[record["files"] :]
-            self.begun = None
+            self.forget_files()
+
+    def forget_files(self) -> None:
+        """Have what is no finished shard made anew."""
+        self.begun, self.sealed_files, self._first_seal = None, [], self._seals
 
     @property
     def last(self) -> Seal:
@@ -110,17 +139,38 @@ class SealedOutput:
         return self.begun or (self.files[-1] if self.files else Seal())
 
     @property
-    def in_file(self) -> Begun | None:
-        """What the encoder of the file that is begun goes on from; None if it is empty."""
+    def file_places(self) -> list[Path]:
+        """The names of files that are no shards, in their order."""
+        return [self.hidden_files[number] for number in sorted(self.hidden_files)]
+
+    @property
+    def in_shard(self) -> Begun | None:
+        """What the encoder of the shard that is begun goes on from; None if it is empty."""
         begun = self.begun
         if begun is None or not begun.sealed.size:
             return None
-        return Begun(begun.rows, begun.sealed.size, self.hash)
+        return Begun(begun.sealed.size, begun.sealed.crc32, begun.rows, self.hash)
 
+    def begun_file(self, number: int, work: WorkDir) -> Begun:
+        """Return what the encoder of a file that is no shard goes on from."""
+        if not self.sealed_files:
+            return Begun()
+        one, path = self.sealed_files[number], self.hidden_files.get(number, Path())
+        parts = self.parts_of(number, work)
+        size, crc32 = one.sealed
+        return Begun(size, crc32, one.rows, one.hash, path, one.taken, one.written, parts)
 
-def can_seal(target: Target) -> bool:
-    """Whether an output is sealed while it grows."""
-    return not target.split_names and (target.in_shards or is_plain(target))
+    def finished_shards(self, work: WorkDir) -> Iterator[tuple[int, int, int]]:
+        """Yield the shards of splits that are finished: number, bytes, their CRC-32."""
+        if self.hidden is not None:
+            for split in range(len(self.sealed_files)):
+                yield from (shard[:3] for shard in self.parts_of(split, work))
+
+    def parts_of(self, number: int, work: WorkDir) -> Iterator[Any]:
+        """Yield what the journal has of a file, which may be more than is to be held."""
+        seals = (record for record in work.journal.records() if record["kind"] == "files")
+        for record in islice(seals, self._first_seal, None):
+            yield from record["parts"][number]
 
 
 def is_plain(target: Target) -> bool:
@@ -130,35 +180,69 @@ def is_plain(target: Target) -> bool:
 
 def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
     """Sum what is sealed, and forget it from the first flaw on; return what to tell of that."""
-    hidden = output.hidden
-    if hidden is None:
-        return None
-    flaw = None
-    output.hash = hashlib.sha256() if target.is_noted else None
-    if not target.in_shards:
-        if output.begun is not None and not _is_sound(hidden, output.begun.sealed, output.hash):
-            flaw, output.begun = hidden, None
-            work.note("kept", files=0)
+    if target.in_shards:
+        look = _flaw_in_splits if target.split_names else _flaw_in_shards
+        flaw = look(target, work, output)
     else:
-        places = [hidden / str(number) for number in range(len(output.files) + 1)]
-        seals = [*output.files, *([output.begun] if output.begun else [])]
-        for number, seal in enumerate(seals):
-            is_whole = number < len(output.files)
-            digest = None if is_whole else output.hash
-            if not _is_sound(places[number], seal.sealed, digest, is_whole=is_whole):
-                flaw = places[number]
-                del output.files[number:]
-                output.begun = None
-                work.note("kept", files=number)
-                break
-        _remove_rest(hidden, len(output.files) + (output.begun is not None))
+        flaw = _flaw_in_files(target, work, output)
     return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
 
 
-def _remove_rest(hidden: Path, keep: int) -> None:
+def forget_sealed(work: WorkDir, output: SealedOutput) -> None:
+    """Have all of an output made anew."""
+    work.note("kept", files=0)
+    output.add({"kind": "kept", "files": 0})
+
+
+def _flaw_in_files(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
+    """Return the first file that is not what was sealed; then all are forgotten."""
+    for number, one in enumerate(output.sealed_files):
+        one.hash = hashlib.sha256() if target.is_noted else None
+        if not _is_sound(output.hidden_files[number], one.sealed, one.hash):
+            forget_sealed(work, output)
+            return output.hidden_files[number]
+    return None
+
+
+def _flaw_in_splits(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
+    """Return the first shard of a split that is not what was sealed; then all are forgotten."""
+    hidden, flaw = output.hidden, None
+    if hidden is None:
+        return None
+    for number, size, crc32 in output.finished_shards(work):
+        if not _is_sound(hidden / str(number), SealedBytes(size, crc32), None, is_whole=True):
+            flaw = hidden / str(number)
+            forget_sealed(work, output)
+            break
+    _remove_rest(hidden, {number for number, _, _ in output.finished_shards(work)})
+    return flaw
+
+
+def _flaw_in_shards(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
+    """Return the first shard that is not what was sealed; it and those behind are forgotten."""
+    hidden, flaw = output.hidden, None
+    if hidden is None:
+        return None
+    output.hash = hashlib.sha256() if target.is_noted else None
+    places = [hidden / str(number) for number in range(len(output.files) + 1)]
+    seals = [*output.files, *([output.begun] if output.begun else [])]
+    for number, seal in enumerate(seals):
+        is_whole = number < len(output.files)
+        digest = None if is_whole else output.hash
+        if not _is_sound(places[number], seal.sealed, digest, is_whole=is_whole):
+            flaw = places[number]
+            del output.files[number:]
+            output.begun = None
+            work.note("kept", files=number)
+            break
+    _remove_rest(hidden, set(range(len(output.files) + (output.begun is not None))))
+    return flaw
+
+
+def _remove_rest(hidden: Path, keep: set[int]) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(hidden):
-            if not name.isdigit() or int(name) >= keep:
+            if not name.isdigit() or int(name) not in keep:
                 with contextlib.suppress(OSError):
                     os.unlink(hidden / name)
 
@@ -185,163 +269,13 @@ def _is_sound(path: Path, sealed: SealedBytes, digest: Any, *, is_whole: bool = 
     return not left and crc32 == sealed.crc32
 
 
-def _kept(work: WorkDir, output: SealedOutput, had: SealedBytes | None = None) -> Kept:
+def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
+    """Return how the directory of an output is kept."""
+
     def note(hidden: Path) -> None:
         work.note("output", hidden=str(hidden))
 
-    return Kept(work.path, output.hidden, note, len(output.files), had)
-
-
-class SealedShards(ShardSink):
-    """Shards, each sealed once it is finished; see ShardSink."""
-
-    def __init__(
-        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
-    ) -> None:
-        """Go on from what is sealed; `sums` gets the rows that are written."""
-        assert isinstance(target.path, Path)
-        self._sums = sums
-        place = HiddenDirectory(target.path, force=target.force, kept=_kept(work, output))
-        self._work, self._window, self._next = work, None, 0
-        super().__init__(target, directory=place)
-        sync_directory(place.place)
-        self._hidden = place.move[0]
-        self._counts = Tally(*output.last.counts)
-        self._shard = len(output.files) - 1
-        self._files = list(range(len(output.files)))
-        self._written = [
-            WrittenFile(seal.rows, seal.sealed.size, seal.sha256)
-            for seal in output.files
-            if seal.sha256 is not None
-        ]
-        self._rows_before = self._counts.rows - (output.begun.rows if output.begun else 0)
-        if output.last.cut is not None:
-            self._cut.go_on(output.last.cut)
-        is_read = output.last.next_key == END
-        self._is_complete = is_read and len(self._files) == self._cut.parts
-        if output.begun is not None:
-            self._begin_again(target, place, output.begun.sealed, output.in_file)
-
-    _window: Window | None
-
-    def _begin_again(
-        self, target: Target, place: HiddenDirectory, had: SealedBytes, begun: Begun | None
-    ) -> None:
-        number, self._output = place.reopen(had)
-        self._files.append(number)
-        self._shard += 1
-        self._encoder = open_encoder(self._output, target, begun)
-
-    def encode(self, window: Window) -> None:
-        self._window, self._next = window, 0
-        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
-            part = window.slice(first, last)
-            self._open(shard).write(part)
-            self._counts.add_window(part)
-            if self._sums is not None:
-                self._sums.add(part)
-            self._next = last
-
-    def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the open shard, if its format and the cut allow it."""
-        is_between = isinstance(self._cut, (KeyCut, SizeCut)) and is_plain(self._target)
-        if not is_between or self._encoder is None:
-            return
-        assert isinstance(self._cut, (KeyCut, SizeCut))
-        self._encoder.flush()
-        assert isinstance(self._output, DiskFile)
-        self._note("begun", next_key, self._output.seal(), self._cut.within())
-
-    def complete(self) -> None:
-        self._window = None
-        if not self._is_complete:
-            super().complete()
-            return
-        self._name_files()
-
-    def _close(self) -> None:
-        encoder, output = self._encoder, self._output
-        super()._close()
-        if encoder is None:
-            return
-        assert isinstance(output, DiskFile)
-        sync_directory(self._hidden)
-        sealed = SealedBytes(output.written_bytes, output.sum())
-        window, written = self._window, written_by(encoder)
-        sha256 = None if written is None else written.sha256
-        next_key = END if window is None else int(window.keys[self._next])  # None: the last one
-        self._note("file", next_key, sealed, self._cut.begun(), sha256)
-        self._rows_before = self._counts.rows
-
-    def _note(
-        self,
-        kind: str,
-        next_key: int,
-        sealed: SealedBytes,
-        cut: dict[str, Any],
-        sha256: str | None = None,
-    ) -> None:
-        counts = self._counts
-        self._work.note(
-            kind,
-            next_key=next_key,
-            sealed=sealed,
-            counts=[counts.rows, counts.text_bytes, counts.key_sum],
-            cut=cut,
-            rows=counts.rows - self._rows_before,
-            row_sum=0 if self._sums is None else self._sums.so_far(),
-            sha256=sha256,
-        )
-
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.stop()
-        leave(self._hidden)
-
-
-class SealedFile(FileSink):
-    """One file of plain text, sealed as far as it is written; see FileSink."""
-
-    def __init__(
-        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
-    ) -> None:
-        """Go on from what is sealed; `sums` gets the rows that are written."""
-        assert isinstance(target.path, Path)
-        self._sums = sums
-        found = find(target.path)
-        self._work, self._counts = work, Tally(*output.last.counts)
-        had = None if output.begun is None else output.begun.sealed
-        if had is None and output.hidden is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(output.hidden)
-        place = HiddenFile(found, shown=str(target.path), kept=_kept(work, output, had))
-        super().__init__(target, place, output.in_file)
-        self._hidden = place.move[0]
-        self._output = place.output
-        sync_directory(self._hidden.parent)
-
-    def encode(self, window: Window) -> None:
-        super().encode(window)
-        self._counts.add_window(window)
-        if self._sums is not None:
-            self._sums.add(window)
-
-    def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the file."""
-        self._encoder.flush()
-        sealed, counts = self._output.seal(), self._counts
-        self._work.note(
-            "begun",
-            next_key=next_key,
-            sealed=sealed,
-            counts=[counts.rows, counts.text_bytes, counts.key_sum],
-            cut=None,
-            rows=counts.rows,
-            row_sum=0 if self._sums is None else self._sums.so_far(),
-            sha256=None,
-        )
-
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.stop()
-        leave(self._hidden)
+    numbers = {number for number, _, _ in output.finished_shards(work)}
+    files = max(numbers) + 1 if numbers else len(output.files)
+    free = tuple(sorted(set(range(files)) - numbers)) if numbers else ()
+    return Kept(work.path, output.hidden, note, files, free)

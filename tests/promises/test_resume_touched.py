@@ -147,7 +147,7 @@ def test_all_that_was_sealed_of_plain_files_has_a_checksum(folder):
 
 def test_a_change_of_what_was_not_read_is_read(folder):
     """The rows that are kept are those of the file as it is now."""
-    records = died(folder, 1, "runs", inputs=("a.txt",))
+    records = died(folder, 1, "runs", inputs=("a.txt",), workers=1)
     end = max(one[END] for one in sums_in(records))
     path = folder / "a.txt"
     assert end + 100 < path.stat().st_size

@@ -1,7 +1,7 @@
 """A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
 
     scatter   runs of rows, sealed every few seconds             order/run_seals.py
-    gather    finished shards, and the first bytes of files       sink/sealed_output.py
+    gather    finished shards, and the first bytes of files       sink/sealed_sink.py
     publish   a record before the renames, and one after them     here
 
 The journal is read from its beginning by every process, the first one too; there is no other
@@ -37,15 +37,12 @@ from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
-from dbshuf.sink.sealed_files import SealedFiles
-from dbshuf.sink.sealed_output import END, check_sealed, forget_sealed
-from dbshuf.sink.sealed_shards import SealedShards
+from dbshuf.sink.sealed_output import END, check_sealed, keep_seals
+from dbshuf.sink.sealed_sink import SealedSink
 from dbshuf.sink.single_file import PlacedSink
 from dbshuf.source.hashing import with_sums
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.units import human
-
-SealedSink = SealedFiles | SealedShards
 
 
 def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
@@ -82,7 +79,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
                 _drop(work, state, damage.addresses)
             except FileDamaged:
                 tell(reporter, "the output is not what was sealed: it is made anew")
-                forget_sealed(work, state.output)
+                keep_seals(work, state.output, 0)
             written.clear()
         work.remove(with_folder=state.is_made)
     finally:
@@ -136,7 +133,7 @@ def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
     is_known = all(state.rows.runs[address][1] for address in addresses)
     work.note("drop", runs=[~address for address in addresses] if is_known else None)
     if not is_known:
-        work.note("kept", files=0)
+        work.note("kept", seals=0)
 
 
 class _Rest:
@@ -234,10 +231,8 @@ class _Rest:
             raise
 
     def _open_sink(self) -> SealedSink:
-        target = self._plan.target
-        kind = SealedShards if target.in_shards and not target.split_names else SealedFiles
         sums = None if self._record is None else self._record.sums
-        return kind(target, self._work, self._state.output, sums)
+        return SealedSink(self._plan.target, self._work, self._state.output, sums)
 
     def _write(self, order: PartitionOrder, sink: SealedSink, written: Tally) -> None:
         first_key, last_bucket = self._state.output.last.next_key, -1

@@ -78,5 +78,5 @@ class State:
         self.sums.drop(ordinals)
         is_any = self.rows.drop_inputs(ordinals)
         if is_any:
-            self.output.add({"kind": "kept", "files": 0})
+            self.output.add({"kind": "kept", "seals": 0})
         return is_any

@@ -160,12 +160,12 @@ def test_a_change_of_what_was_not_read_is_read(folder):
     assert digest(folder / "kept") == digest(folder / "out")
 
 
-@pytest.mark.parametrize("name", ["t.arrow", "t.sqlite"])
-def test_inputs_without_checksums_are_read_again(name, folder):
+@pytest.mark.parametrize(("name", "kind"), [("t.arrow", "sealed"), ("t.sqlite", "runs")])
+def test_inputs_without_checksums_are_read_again(name, kind, folder):
     """Databases and mapped files: what was made of them is made anew, and a line says so."""
     options = {**SHARDS, "inputs": (name,), "format": "csv"}
     digest_wanted = wanted(folder, options)
-    died(folder, 1, "runs", **options)
+    died(folder, 1, kind, **options)
     (folder / name).chmod(0o600)
     told = Told()
     run(told, work_dir="work", **options)

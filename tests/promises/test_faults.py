@@ -155,7 +155,7 @@ def test_of_two_ingests_into_one_store_the_second_is_refused(start, wait_for, wo
 
 
 def test_a_run_killed_at_any_moment_leaves_the_old_output_or_the_new(work, cli):
-    """Forty kills of runs at work: a reader never sees half, and the last run leaves nothing."""
+    """Fifty kills of runs at work: a reader never sees half, and the last run leaves nothing."""
     line = ("shuffle", "in.txt", "-o", "out.txt", *LIMITS)
     cli("--help", fresh=False)  # a run is a fork of what this loads
     begin_s = time.monotonic()
@@ -165,7 +165,7 @@ def test_a_run_killed_at_any_moment_leaves_the_old_output_or_the_new(work, cli):
     out = work / "out.txt"
     chance = random.Random(7)
     seen = set()
-    for _ in range(40):
+    for _ in range(50):
         out.write_bytes(b"old")
         with contextlib.suppress(subprocess.TimeoutExpired):  # SIGKILL
             cli(*line, timeout_s=chance.uniform(0, 1.1 * took_s), fresh=False)

@@ -414,6 +414,7 @@ def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(f
     assert hidden
     shuffle(["a.txt"], "out", shards=2, seed=1, memory="3GB")
     assert set(folder.glob(".out.dbshuf-*")) == hidden
+    os.symlink("loop", "loop")  # which is no folder, and no bug
     clean(CleanArguments(folders=["."]))
     listed = capsys.readouterr()
     assert listed.out.count("can be gone on with") == 2

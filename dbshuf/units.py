@@ -15,7 +15,7 @@ for _power, _prefix in enumerate("kmgt", start=1):
     _FACTORS |= {_prefix: 1000**_power, f"{_prefix}b": 1000**_power, f"{_prefix}ib": 1024**_power}
 
 _DIGITS = r"\d{1,20}"  # of more Python makes no number, or one that no float holds
-_SIZE = re.compile(rf"\s*({_DIGITS}(?:\.{_DIGITS})?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(rf"\s*({_DIGITS}(?:\.{_DIGITS})?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
 
 
 def parse_bytes(text: str | int, option: str = "size") -> int:

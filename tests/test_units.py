@@ -26,7 +26,7 @@ def test_si_and_iec_units_are_told_apart(text, size):
     assert parse_bytes(text) == size
 
 
-NO_SIZES = ["", "GB", "1XB", "-1GB", "1e9", "0", "1 G B", "one", 0, -5]
+NO_SIZES = ["", "GB", "1XB", "-1GB", "1e9", "0", "1 G B", "one", "١GB", 0, -5]
 TOO_MUCH = ["1048577TiB", "99999999999999999999", 2**60 + 1]  # for the 64 bits of an engine
 TOO_LONG = ["9" * 400, "9" * 400 + ".5", "9" * 5000]  # for a float, or for an int of Python
 

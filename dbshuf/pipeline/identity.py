@@ -14,7 +14,7 @@ from dbshuf.plan.plan import Plan
 from dbshuf.source.input import Input
 from dbshuf.units import KIB
 
-_FORMAT = 3  # of the journal and of what it seals
+_FORMAT = 4  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 

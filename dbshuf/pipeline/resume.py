@@ -1,7 +1,7 @@
 """A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
 
     scatter   runs of rows, sealed every few seconds             order/run_seals.py
-    gather    finished shards, and the first bytes of plain text  sink/sealed_output.py
+    gather    finished shards, and the first bytes of files       sink/sealed_sink.py
     publish   a record before the renames, and one after them     here
 
 The journal is read from its beginning by every process, the first one too; there is no other
@@ -34,16 +34,10 @@ from dbshuf.pipeline.ordered import sums_rows
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.plan.plan import Plan
-from dbshuf.sink import open_sink
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
-from dbshuf.sink.sealed_output import (
-    END,
-    SealedFile,
-    SealedOutput,
-    SealedShards,
-    can_seal,
-    check_sealed,
-)
+from dbshuf.sink.raw_file import FileDamaged
+from dbshuf.sink.sealed_output import END, SealedOutput, check_sealed, keep_seals
+from dbshuf.sink.sealed_sink import SealedSink
 from dbshuf.sink.single_file import PlacedSink
 from dbshuf.units import human
 
@@ -103,7 +97,7 @@ class State:
             self.inputs[ordinal] = changed_ns
         is_any = self.rows.drop_inputs({ordinal for ordinal, _ in record["inputs"]})
         if is_any:
-            self.output.add({"kind": "kept", "files": 0})
+            self.output.add({"kind": "kept", "seals": 0})
         return is_any
 
 
@@ -139,7 +133,10 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             except RunDamaged as damage:
                 tell(reporter, "partitioned rows are not what was sealed: they are read again")
                 _drop(work, state, damage.addresses)
-                written.clear()
+            except FileDamaged:
+                tell(reporter, "the output is not what was sealed: it is made anew")
+                keep_seals(work, state.output, 0)
+            written.clear()
         work.remove(with_folder=state.is_made)
     finally:
         work.leave()
@@ -206,7 +203,7 @@ def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
     is_known = all(state.rows.runs[address][1] for address in addresses)
     work.note("drop", runs=[~address for address in addresses] if is_known else None)
     if not is_known:
-        work.note("kept", files=0)
+        work.note("kept", seals=0)
 
 
 class _Rest:
@@ -223,16 +220,14 @@ class _Rest:
         self._plan, self._reporter, self._work, self._state = plan, reporter, work, state
         self._record = record
         self._words = seed_words(plan.seed)
-        self._seals_output = can_seal(plan.target)
 
     def run(self, written: Tally) -> None:
         """Scatter, gather and publish; `written` counts all rows of the output."""
         plan, work, state = self._plan, self._work, self._state
-        _take_back(state, keep=self._seals_output)
-        if self._seals_output:
-            flaw = check_sealed(plan.target, work, state.output)
-            if flaw is not None:
-                tell(self._reporter, flaw)
+        _take_back(state)
+        flaw = check_sealed(plan.target, work, state.output)
+        if flaw is not None:
+            tell(self._reporter, flaw)
         done = state.output.last
         self._restore_notes()
         if state.rows.runs or done.next_key:
@@ -298,34 +293,23 @@ class _Rest:
             sink.complete()
             self._publish(sink, written)
         except BaseException:
-            if isinstance(sink, SealedFile | SealedShards):
-                sink.suspend()
-            else:
-                sink.abort()
+            sink.suspend()
             raise
 
-    def _open_sink(self) -> PlacedSink:
-        target = self._plan.target
-        if not self._seals_output:
-            sink = open_sink(target)
-            assert isinstance(sink, PlacedSink)
-            return sink
-        kind = SealedShards if target.in_shards else SealedFile
+    def _open_sink(self) -> SealedSink:
         sums = None if self._record is None else self._record.sums
-        return kind(target, self._work, self._state.output, sums)
+        return SealedSink(self._plan.target, self._work, self._state.output, sums)
 
-    def _write(self, order: PartitionOrder, sink: PlacedSink, written: Tally) -> None:
+    def _write(self, order: PartitionOrder, sink: SealedSink, written: Tally) -> None:
         first_key, last_bucket = self._state.output.last.next_key, -1
         plan, words = self._plan, self._words
         given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
         windows = order.windows(order.bucket_of(first_key))
         with contextlib.closing(windows):
             rest = checked(_from(windows, first_key), written, given_id)
-            if self._record is not None and not self._seals_output:
-                rest = self._record.windows(rest)
             for window in rest:
                 bucket = order.bucket_of(int(window.keys[0]))
-                if bucket != last_bucket and isinstance(sink, SealedFile | SealedShards):
+                if bucket != last_bucket:
                     sink.checkpoint(int(window.keys[0]))
                 last_bucket = bucket
                 sink.write(window)
@@ -353,31 +337,28 @@ class _Rest:
         self._work.note("published")
 
 
-def _take_back(state: State, *, keep: bool) -> None:
-    """Undo the renames of a publication of shards that was not completed.
-
-    keep  whether the shards are gone on with; else they are removed, to be made again
-    """
+def _take_back(state: State) -> None:
+    """Undo the renames of a publication that was not completed."""
+    places = state.output.file_places
+    for (final, file_number), place in zip(state.moves, places, strict=False):
+        if _number_of(final) == file_number and not os.path.lexists(place):
+            os.rename(final, place)
     if not state.shards:
         return
     final, hidden = state.moves[0][0], state.output.hidden
     for name, file_number in reversed(state.marks):  # first what says that all is there
         if _number_of(final / name) == file_number:
             os.unlink(final / name)
-    if not keep:
-        for name, file_number in state.shards:
-            if _number_of(final / name) == file_number:
-                os.unlink(final / name)
-            if folder := os.path.dirname(name):  # of a split; gone with its last shard
-                with contextlib.suppress(OSError):
-                    os.rmdir(final / folder)
-        return
     if hidden is None or not hidden.is_dir():
         return
     for number, (name, file_number) in enumerate(state.shards):
         for path in (hidden / name, final / name):
             if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:
                 os.rename(path, hidden / str(number))
+        for folder in {os.path.dirname(name)} - {""}:  # of a split; gone with its last shard
+            for place in (hidden, final):
+                with contextlib.suppress(OSError):
+                    os.rmdir(place / folder)
 
 
 def _from(windows: Iterator[Window], key: int) -> Iterator[Window]:

@@ -102,9 +102,5 @@ def _stays(read: ReadPlan, target: Target) -> str:
     columns = shape.row_query.columns if shape.row_query is not None else frozenset()
     is_whole = shape.whole_query is not None or read.store is not None or "line_number" in columns
     reading = "reading starts over until all is read" if is_whole else "rows are not read again"
-    from dbshuf.sink.sealed_output import can_seal
-
-    writing = "writing starts over"
-    if can_seal(target):
-        writing = "finished shards stay" if target.in_shards else "what is written stays"
+    writing = "finished shards stay" if target.in_shards else "what is written stays"
     return f"{reading}; {writing}"

@@ -2,22 +2,15 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 from dbshuf.base.window import Window
+from dbshuf.sink.begun_file import Begun, Position
 from dbshuf.sink.raw_file import ByteOutput, DiskFile
 from dbshuf.sink.seal import WrittenFile
 from dbshuf.units import KIB
 
 _BESIDE_BYTES = 64 * KIB  # from here on a hash takes longer than to have a thread make it
-
-
-class Begun(NamedTuple):
-    """What an earlier process has written of a file: rows, bytes, and a SHA-256 to go on with."""
-
-    rows: int
-    bytes: int
-    hash: Any
 
 
 class HashedOutput:
@@ -28,7 +21,8 @@ class HashedOutput:
 
     def __init__(self, output: ByteOutput, begun: Begun | None = None) -> None:
         self._output = output
-        self._hash = hashlib.sha256() if begun is None else begun.hash
+        had = None if begun is None else begun.hash
+        self._hash = hashlib.sha256() if had is None else had
         self._thread: ThreadPoolExecutor | None = None
         self.written_bytes = 0 if begun is None else begun.bytes
         self._hashes_itself = isinstance(output, DiskFile)
@@ -85,6 +79,9 @@ class Encoder(Protocol):
         Returns  the bytes that `finish` would add to the output
         """
 
+    def position(self) -> Position:
+        """Return how far it is; of a file that is sealed while it grows, between two windows."""
+
     def finish(self) -> None:
         """Write what is left and finish the output."""
 
@@ -107,6 +104,9 @@ class NotingEncoder:
 
     def flush(self) -> int:
         return self._encoder.flush()
+
+    def position(self) -> Position:
+        return self._encoder.position()._replace(rows=self._rows)
 
     def finish(self) -> None:
         self._encoder.finish()

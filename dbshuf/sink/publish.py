@@ -89,14 +89,14 @@ class Kept:
     work_dir  where the journal is
     hidden    its name, if there is one already
     note      is told of a new name before anything is made under it
-    files     of a directory: how many are in it to stay
+    numbers   of a directory: of the files in it that are to stay
     had       of a file: what is in it to stay
     """
 
     work_dir: Path
     hidden: Path | None
     note: Callable[[Path], None]
-    files: int = 0
+    numbers: frozenset[int] = frozenset()
     had: SealedBytes | None = None
 
 
@@ -226,7 +226,8 @@ class HiddenDirectory:
         self._shown = str(path)
         self._force = force
         self._with_sums = kept is not None
-        self._files = 0 if kept is None else kept.files  # that were created
+        self._files = 0  # that were created
+        self._kept = frozenset() if kept is None else kept.numbers
         self._names: dict[int, str] = {}
         self._marks: list[str] = []
         with in_words(self._shown):
@@ -257,9 +258,14 @@ class HiddenDirectory:
 
     def _next(self) -> tuple[int, Path]:
         """Return the number of the next file, and where it is."""
+        self._skip_kept()
         number = self._files
         self._files += 1
         return number, self._hidden / str(number)
+
+    def _skip_kept(self) -> None:
+        while self._files in self._kept:
+            self._files += 1
 
     def named(self) -> list[tuple[Path, str]]:
         """Return all files that were given names: where each is, and its name."""
@@ -270,10 +276,9 @@ class HiddenDirectory:
         """All files that `mark` made: where each is, and its name."""
         return [(self._hidden / name, name) for name in self._marks]
 
-    def reopen(self, had: SealedBytes) -> tuple[int, DiskFile]:
-        """Return the number of the file behind those to stay, and that file, to go on with."""
-        number, path = self._next()
-        return number, DiskFile(path, shown=self._shown, with_sum=True, had=had)
+    def reopen(self, number: int, had: SealedBytes) -> DiskFile:
+        """Open one of the files to stay, to go on with it."""
+        return DiskFile(self._hidden / str(number), shown=self._shown, with_sum=True, had=had)
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -300,7 +305,9 @@ class HiddenDirectory:
 
     def publish(self) -> None:
         """Put the files under their names, all of them at once where that can be."""
+        self._skip_kept()
         names = [self._names[number] for number in range(self._files)]
+        assert self._kept <= set(range(self._files)), "all that was begun was begun again"
         folders = folders_of(names)
         with in_words(self._shown):
             for folder in folders:

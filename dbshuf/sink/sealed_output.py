@@ -1,43 +1,63 @@
-"""Output that a later process goes on with: what is on disk is sealed in a journal.
+"""What is sealed of an output while it grows, so that a later process goes on with it.
 
-    SealedShards   shards that are finished; of plain text also the first bytes of the open one
-    SealedFile     the first bytes of one file of plain text
-
-Every seal comes after a sync, and has the key of the first row that is not in it, so that the
-order goes on from there. What is sealed is summed again before it is used: from the first flaw
-on it is made anew. Other outputs (compressed or columnar single files, splits) have no such
-places, so what makes them is begun anew from the rows that are partitioned already.
+A seal is a record in the journal: up to which row all is on disk, and what the files are by then.
+It comes after a sync, and has the key of the first row that is not in it, so that the order goes
+on from there. What is sealed is summed again before it is used: seals from the first flaw on are
+forgotten, and what they had is made anew.
 """
 
 import contextlib
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from dbshuf.base.counters import Tally
 from dbshuf.base.journal import Record
-from dbshuf.base.row_notes import WindowSum
-from dbshuf.base.temporary import leave
-from dbshuf.base.window import Window
-from dbshuf.base.work_dir import WorkDir, sync_directory
-from dbshuf.sink.cut_points import KeyCut, SizeCut
-from dbshuf.sink.hashed_output import Begun, written_by
-from dbshuf.sink.output_path import find
-from dbshuf.sink.publish import HiddenDirectory, HiddenFile, Kept
-from dbshuf.sink.raw_file import DiskFile, SealedBytes
-from dbshuf.sink.seal import WrittenFile
-from dbshuf.sink.shards import ShardSink
-from dbshuf.sink.single_file import FileSink, open_encoder
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.sink.begun_file import Begun
+from dbshuf.sink.publish import Kept
+from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
 END = 1 << 64  # the key behind all keys
-_PLAIN = frozenset({"txt", "csv", "tsv", "jsonl"})  # whose first bytes are those of fewer rows
 _READ_BYTES = 4 * MIB
-_NOTHING = SealedBytes(0, 0)
+
+OpenShard = tuple[int, dict[str, Any]]  # number of its file, and the state of what cuts shards
+
+
+class FinishedShard(NamedTuple):
+    """A shard that stays; as JSON has it.
+
+    number  of its file
+    cut     the state of what cuts shards behind it
+    """
+
+    number: int
+    size: int
+    crc32: int
+    sha256: str | None
+    rows: int
+    cut: dict[str, Any]
+
+
+class SealedPart(NamedTuple):
+    """What is sealed of the one file of an output, or of one of its splits; as JSON has it.
+
+    sealed   the first bytes of the file, or of the shard that is open
+    rows     that it was given
+    taken, written  see Position
+    shard    the one that is open, if it can be gone on with
+    """
+
+    sealed: SealedBytes
+    rows: int
+    taken: int
+    written: int
+    shard: OpenShard | None
 
 
 @dataclass
@@ -46,302 +66,197 @@ class Seal:
 
     next_key  of the first row that is not in it
     counts    all rows before: how many, their bytes, the sum of their keys
-    cut       the state of what cuts shards, as `Cut.go_on` takes it
-    sealed    of a file: all of a shard, or the first bytes of what is open
-    rows      of that shard
-    row_sum   the checksum of all rows before, where a manifest wants it
-    sha256    of a finished shard, where a manifest wants it
+    row_sum   their checksum, where a manifest wants it
+    parts     of the output, in their order
+    ordinal   of the seals in the journal
     """
 
     next_key: int = 0
     counts: tuple[int, int, int] = (0, 0, 0)
-    cut: dict[str, Any] | None = None
-    sealed: SealedBytes = _NOTHING
-    rows: int = 0
     row_sum: int = 0
-    sha256: str | None = None
-
-    @classmethod
-    def parse(cls, record: Record) -> "Seal":
-        rows, text_bytes, key_sum = record["counts"]
-        size, crc32 = record["sealed"]
-        return cls(
-            record["next_key"],
-            (rows, text_bytes, key_sum),
-            record["cut"],
-            SealedBytes(size, crc32),
-            record["rows"],
-            record["row_sum"],
-            record["sha256"],
-        )
+    parts: list[SealedPart] = field(default_factory=list)
+    ordinal: int = -1
 
 
 @dataclass
 class SealedOutput:
     """What earlier processes have sealed of the output, as the journal has it.
 
-    hidden   its name while it is not published; None if there is none
-    files    the shards that are finished, in their order
-    begun    what is sealed of the file behind them
-    hash     of that, where a manifest wants it; `check_sealed` makes it
+    hidden        the name of a directory while it is not published; None if there is none
+    hidden_files  the names of files that are no shards, likewise
+    seals         those that count, in their order; what is new in each is in the journal
+    hashes        of what `sealed` is of each part, where a manifest wants it; `check_sealed` makes
+                  them
     """
 
     hidden: Path | None = None
-    files: list[Seal] = field(default_factory=list)
-    begun: Seal | None = None
-    hash: Any = None
+    hidden_files: dict[int, Path] = field(default_factory=dict)
+    seals: list[Seal] = field(default_factory=list)
+    hashes: list[Any] = field(default_factory=list)
+    _seals_made: int = 0
 
     def add(self, record: Record) -> None:
-        """Take in a record of the kinds that this module writes."""
+        """Take in a record of the kinds that are written for outputs."""
         if record["kind"] == "output":
-            self.hidden, self.files, self.begun = Path(record["hidden"]), [], None
-        elif record["kind"] == "file":
-            self.files.append(Seal.parse(record))
-            self.begun = None
-        elif record["kind"] == "begun":
-            self.begun = Seal.parse(record)
+            if "file" in record:
+                self.hidden_files[record["file"]] = Path(record["hidden"])
+            else:
+                self.hidden = Path(record["hidden"])
+            self.seals = []
+        elif record["kind"] == "sealed":
+            rows, text_bytes, key_sum = record["counts"]
+            parts = [SealedPart(SealedBytes(*sealed), *rest) for sealed, *rest in record["parts"]]
+            counts, row_sum = (rows, text_bytes, key_sum), record["row_sum"]
+            seal = Seal(record["next_key"], counts, row_sum, parts, self._seals_made)
+            self.seals.append(seal)
+            self._seals_made += 1
         elif record["kind"] == "kept":
-            del self.files[record["files"] :]
-            self.begun = None
+            del self.seals[record["seals"] :]
 
     @property
     def last(self) -> Seal:
         """What the run goes on from."""
-        return self.begun or (self.files[-1] if self.files else Seal())
+        return self.seals[-1] if self.seals else Seal()
 
     @property
-    def in_file(self) -> Begun | None:
-        """What the encoder of the file that is begun goes on from; None if it is empty."""
-        begun = self.begun
-        if begun is None or not begun.sealed.size:
-            return None
-        return Begun(begun.rows, begun.sealed.size, self.hash)
+    def file_places(self) -> list[Path]:
+        """The names of files that are no shards, in their order."""
+        return [self.hidden_files[number] for number in sorted(self.hidden_files)]
+
+    def begun(self, number: int, work: WorkDir) -> Begun:
+        """Return what a part goes on from."""
+        if not self.seals:
+            return Begun()
+        part = self.last.parts[number]
+        digest = self.hashes[number] if self.hashes else None
+        path = self.hidden_files.get(number, Path())
+        new = (one for _, parts in self.with_news(work) for one in parts[number])
+        return Begun(*part.sealed, part.rows, digest, path, part.taken, part.written, new)
+
+    def open_shard(self, number: int) -> OpenShard | None:
+        """Return the shard that is open of a part."""
+        return self.last.parts[number].shard if self.seals else None
+
+    def with_news(self, work: WorkDir) -> Iterator[tuple[Seal, list[list[Any]]]]:
+        """Yield all seals that count, each with what is new of every part; see Position."""
+        seals = iter(self.seals)
+        seal, ordinal = next(seals, None), -1
+        for record in work.journal.records():
+            if record["kind"] == "sealed":
+                ordinal += 1
+                if seal is not None and seal.ordinal == ordinal:
+                    yield seal, record["news"]
+                    seal = next(seals, None)
+
+    def numbers(self, work: WorkDir) -> set[int]:
+        """Return the numbers of the files of shards, those that are open too."""
+        if self.hidden is None:
+            return set()
+        found = {one.shard[0] for one in self.last.parts if one.shard is not None}
+        for _, news in self.with_news(work):
+            found.update(FinishedShard(*one).number for part in news for one in part)
+        return found
 
 
-def can_seal(target: Target) -> bool:
-    """Whether an output is sealed while it grows."""
-    return not target.split_names and (target.in_shards or is_plain(target))
+def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
+    """Return how the directory of an output is kept."""
 
-
-def is_plain(target: Target) -> bool:
-    """Whether the first bytes of a file of the target can be gone on with."""
-    return target.format in _PLAIN
-
-
-def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
-    """Sum what is sealed, and forget it from the first flaw on; return what to tell of that."""
-    hidden = output.hidden
-    if hidden is None:
-        return None
-    flaw = None
-    output.hash = hashlib.sha256() if target.is_noted else None
-    if not target.in_shards:
-        if output.begun is not None and not _is_sound(hidden, output.begun.sealed, output.hash):
-            flaw, output.begun = hidden, None
-            work.note("kept", files=0)
-    else:
-        places = [hidden / str(number) for number in range(len(output.files) + 1)]
-        seals = [*output.files, *([output.begun] if output.begun else [])]
-        for number, seal in enumerate(seals):
-            is_whole = number < len(output.files)
-            digest = None if is_whole else output.hash
-            if not _is_sound(places[number], seal.sealed, digest, is_whole=is_whole):
-                flaw = places[number]
-                del output.files[number:]
-                output.begun = None
-                work.note("kept", files=number)
-                break
-        _remove_rest(hidden, len(output.files) + (output.begun is not None))
-    return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
-
-
-def _remove_rest(hidden: Path, keep: int) -> None:
-    with contextlib.suppress(OSError):
-        for name in os.listdir(hidden):
-            if not name.isdigit() or int(name) >= keep:
-                with contextlib.suppress(OSError):
-                    os.unlink(hidden / name)
-
-
-def _is_sound(path: Path, sealed: SealedBytes, digest: Any, *, is_whole: bool = False) -> bool:
-    """Whether a file begins with what was sealed, and has no more if that is all of it.
-
-    digest  is told what it begins with; or None
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    left, crc32 = sealed.size, 0
-    with open(fd, "rb", buffering=0) as file:
-        if is_whole and os.fstat(fd).st_size != sealed.size:
-            return False
-        buffer = memoryview(bytearray(_READ_BYTES))
-        while left and (count := file.readinto(buffer[: min(left, _READ_BYTES)])):
-            crc32 = zlib.crc32(buffer[:count], crc32)
-            if digest is not None:
-                digest.update(buffer[:count])
-            left -= count
-    return not left and crc32 == sealed.crc32
-
-
-def _kept(work: WorkDir, output: SealedOutput, had: SealedBytes | None = None) -> Kept:
     def note(hidden: Path) -> None:
         work.note("output", hidden=str(hidden))
 
-    return Kept(work.path, output.hidden, note, len(output.files), had)
+    return Kept(work.path, output.hidden, note, frozenset(output.numbers(work)))
 
 
-class SealedShards(ShardSink):
-    """Shards, each sealed once it is finished; see ShardSink."""
-
-    def __init__(
-        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
-    ) -> None:
-        """Go on from what is sealed; `sums` gets the rows that are written."""
-        assert isinstance(target.path, Path)
-        self._sums = sums
-        place = HiddenDirectory(target.path, force=target.force, kept=_kept(work, output))
-        self._work, self._window, self._next = work, None, 0
-        super().__init__(target, directory=place)
-        sync_directory(place.place)
-        self._hidden = place.move[0]
-        self._counts = Tally(*output.last.counts)
-        self._shard = len(output.files) - 1
-        self._files = list(range(len(output.files)))
-        self._written = [
-            WrittenFile(seal.rows, seal.sealed.size, seal.sha256)
-            for seal in output.files
-            if seal.sha256 is not None
-        ]
-        self._rows_before = self._counts.rows - (output.begun.rows if output.begun else 0)
-        if output.last.cut is not None:
-            self._cut.go_on(output.last.cut)
-        is_read = output.last.next_key == END
-        self._is_complete = is_read and len(self._files) == self._cut.parts
-        if output.begun is not None:
-            self._begin_again(target, place, output.begun.sealed, output.in_file)
-
-    _window: Window | None
-
-    def _begin_again(
-        self, target: Target, place: HiddenDirectory, had: SealedBytes, begun: Begun | None
-    ) -> None:
-        number, self._output = place.reopen(had)
-        self._files.append(number)
-        self._shard += 1
-        self._encoder = open_encoder(self._output, target, begun)
-
-    def encode(self, window: Window) -> None:
-        self._window, self._next = window, 0
-        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
-            part = window.slice(first, last)
-            self._open(shard).write(part)
-            self._counts.add_window(part)
-            if self._sums is not None:
-                self._sums.add(part)
-            self._next = last
-
-    def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the open shard, if its format and the cut allow it."""
-        is_between = isinstance(self._cut, (KeyCut, SizeCut)) and is_plain(self._target)
-        if not is_between or self._encoder is None:
-            return
-        assert isinstance(self._cut, (KeyCut, SizeCut))
-        self._encoder.flush()
-        assert isinstance(self._output, DiskFile)
-        self._note("begun", next_key, self._output.seal(), self._cut.within())
-
-    def complete(self) -> None:
-        self._window = None
-        if not self._is_complete:
-            super().complete()
-            return
-        self._name_files()
-
-    def _close(self) -> None:
-        encoder, output = self._encoder, self._output
-        super()._close()
-        if encoder is None:
-            return
-        assert isinstance(output, DiskFile)
-        sync_directory(self._hidden)
-        sealed = SealedBytes(output.written_bytes, output.sum())
-        window, written = self._window, written_by(encoder)
-        sha256 = None if written is None else written.sha256
-        next_key = END if window is None else int(window.keys[self._next])  # None: the last one
-        self._note("file", next_key, sealed, self._cut.begun(), sha256)
-        self._rows_before = self._counts.rows
-
-    def _note(
-        self,
-        kind: str,
-        next_key: int,
-        sealed: SealedBytes,
-        cut: dict[str, Any],
-        sha256: str | None = None,
-    ) -> None:
-        counts = self._counts
-        self._work.note(
-            kind,
-            next_key=next_key,
-            sealed=sealed,
-            counts=[counts.rows, counts.text_bytes, counts.key_sum],
-            cut=cut,
-            rows=counts.rows - self._rows_before,
-            row_sum=0 if self._sums is None else self._sums.so_far(),
-            sha256=sha256,
-        )
-
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.stop()
-        leave(self._hidden)
+def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
+    """Sum what is sealed, and forget the seals from the first flaw on; return what to tell."""
+    flaw, kept = None, 0
+    with contextlib.ExitStack() as files:
+        sums: dict[Path, _Sum] = {}
+        for seal, news in output.with_news(work):
+            for path, sealed, is_whole in _places(output, seal, news):
+                if path not in sums:
+                    sums[path] = files.enter_context(_Sum(path, with_hash=target.is_noted))
+                if not sums[path].holds(sealed, is_whole=is_whole):
+                    flaw = path
+                    break
+            if flaw is not None:
+                break
+            kept += 1
+            opened = [_place_of(output, number, part) for number, part in enumerate(seal.parts)]
+            output.hashes = [sums[path].hash() if path in sums else None for path in opened]
+    if flaw is not None:
+        keep_seals(work, output, kept)
+    if output.hidden is not None:
+        _remove_rest(output.hidden, output.numbers(work))
+    return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
 
 
-class SealedFile(FileSink):
-    """One file of plain text, sealed as far as it is written; see FileSink."""
+def keep_seals(work: WorkDir, output: SealedOutput, count: int) -> None:
+    """Have all that came after the first seals made anew."""
+    work.note("kept", seals=count)
+    output.add({"kind": "kept", "seals": count})
 
-    def __init__(
-        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
-    ) -> None:
-        """Go on from what is sealed; `sums` gets the rows that are written."""
-        assert isinstance(target.path, Path)
-        self._sums = sums
-        found = find(target.path)
-        self._work, self._counts = work, Tally(*output.last.counts)
-        had = None if output.begun is None else output.begun.sealed
-        if had is None and output.hidden is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(output.hidden)
-        place = HiddenFile(found, shown=str(target.path), kept=_kept(work, output, had))
-        super().__init__(target, place, output.in_file)
-        self._hidden = place.move[0]
-        self._output = place.output
-        sync_directory(self._hidden.parent)
 
-    def encode(self, window: Window) -> None:
-        super().encode(window)
-        self._counts.add_window(window)
-        if self._sums is not None:
-            self._sums.add(window)
+def _places(
+    output: SealedOutput, seal: Seal, news: list[list[Any]]
+) -> Iterator[tuple[Path, SealedBytes, bool]]:
+    """Yield what a seal has of files: where, what, and whether it is all of the file."""
+    for number, part in enumerate(seal.parts):
+        if output.hidden is not None:
+            for one in news[number]:
+                shard = FinishedShard(*one)
+                yield output.hidden / str(shard.number), SealedBytes(shard.size, shard.crc32), True
+        if part.sealed.size:
+            yield _place_of(output, number, part), part.sealed, False
 
-    def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the file."""
-        self._encoder.flush()
-        sealed, counts = self._output.seal(), self._counts
-        self._work.note(
-            "begun",
-            next_key=next_key,
-            sealed=sealed,
-            counts=[counts.rows, counts.text_bytes, counts.key_sum],
-            cut=None,
-            rows=counts.rows,
-            row_sum=0 if self._sums is None else self._sums.so_far(),
-            sha256=None,
-        )
 
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.stop()
-        leave(self._hidden)
+def _place_of(output: SealedOutput, number: int, part: SealedPart) -> Path:
+    """Return where the file of a part is, or the shard of it that is open."""
+    if output.hidden is None:
+        return output.hidden_files[number]
+    return output.hidden / ("" if part.shard is None else str(part.shard[0]))
+
+
+class _Sum:
+    """Sums the first bytes of a file, ever more of them."""
+
+    def __init__(self, path: Path, *, with_hash: bool) -> None:
+        self._path, self._fd = path, -1
+        self._size = self._crc32 = 0
+        self._hash = hashlib.sha256() if with_hash else None
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+
+    def __enter__(self) -> "_Sum":
+        with contextlib.suppress(OSError):
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def holds(self, sealed: SealedBytes, *, is_whole: bool) -> bool:
+        """Whether the file begins with what was sealed, and has no more if that is all of it."""
+        if self._fd < 0 or (is_whole and os.fstat(self._fd).st_size != sealed.size):
+            return False
+        while left := sealed.size - self._size:
+            count = os.readv(self._fd, [self._buffer[: min(left, _READ_BYTES)]])
+            if not count:
+                return False
+            self._crc32 = zlib.crc32(self._buffer[:count], self._crc32)
+            if self._hash is not None:
+                self._hash.update(self._buffer[:count])
+            self._size += count
+        return self._crc32 == sealed.crc32
+
+    def hash(self) -> Any:
+        """Return the SHA-256 of what was summed, to go on with."""
+        return None if self._hash is None else self._hash.copy()
+
+
+def _remove_rest(hidden: Path, keep: set[int]) -> None:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(hidden):
+            if not name.isdigit() or int(name) not in keep:
+                with contextlib.suppress(OSError):
+                    os.unlink(hidden / name)

@@ -7,13 +7,8 @@ from functools import partial
 from typing import Any
 
 from dbshuf.base.window import Window
-from dbshuf.sink.hashed_output import (
-    Begun,
-    Encoder,
-    HashedOutput,
-    NotingEncoder,
-    written_by,
-)
+from dbshuf.sink.begun_file import Begun, Position
+from dbshuf.sink.hashed_output import Encoder, HashedOutput, NotingEncoder, written_by
 from dbshuf.sink.publish import Directory, FilePlace, Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.seal import NamedFile, Seal
@@ -24,37 +19,40 @@ def open_encoder(output: ByteOutput, target: Target, begun: Begun | None = None)
     """Return the encoder of the target's format; only its own libraries are loaded.
 
     Where the target is noted, `written_by` tells of it once it is finished.
-    begun  what the output, of plain text, has already, its head included
+    begun  what the output has already, if it is sealed while it grows
     """
-    is_begun = begun is not None
-    if is_begun:
+    if begun is not None and begun.bytes:
         target = replace(target, header=b"")
     if not target.is_noted:
-        return _encoder(output, target, is_begun=is_begun)
+        return _encoder(output, target, begun)
     hashed = HashedOutput(output, begun)
     rows = 0 if begun is None else begun.rows
-    return NotingEncoder(_encoder(hashed, target, is_begun=is_begun), hashed, rows)
+    return NotingEncoder(_encoder(hashed, target, begun), hashed, rows)
 
 
-def _encoder(output: ByteOutput, target: Target, *, is_begun: bool) -> Encoder:
+def _encoder(output: ByteOutput, target: Target, begun: Begun | None) -> Encoder:
     kind = target.format.partition(".")[0]
     if kind == "parquet":
         from dbshuf.sink.formats.parquet import ParquetEncoder
 
-        return ParquetEncoder(output, target)
+        return ParquetEncoder(output, target, begun)
     if kind == "arrow":
         from dbshuf.sink.formats.arrow import ArrowEncoder
 
-        return ArrowEncoder(output, target)
+        return ArrowEncoder(output, target, begun)
+    from dbshuf.sink.formats.compression import compressed
+
+    stream = compressed(output, target, begun)
     if kind == "txt" and target.schema is None:
         from dbshuf.sink.formats.text import LineEncoder
 
-        return LineEncoder(output, target)
+        return LineEncoder(stream, target)
     from dbshuf.sink.formats.row_text import RowTextEncoder
 
     encode, head = row_text(target)
-    head = b"" if is_begun else head
-    return RowTextEncoder(output, target, encode, head=head, encode_long=_in_pieces(target))
+    if begun is not None and begun.bytes:
+        head = b""
+    return RowTextEncoder(stream, target, encode, head=head, encode_long=_in_pieces(target))
 
 
 def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
@@ -176,6 +174,10 @@ class FileSink(PlacedSink):
 
     def flush(self) -> None:
         self._encoder.flush()
+
+    def position(self) -> Position:
+        """Return how far the file is; see there."""
+        return self._encoder.position()
 
     def complete(self) -> None:
         self._encoder.finish()

@@ -1,6 +1,7 @@
 """Rows to several outputs at once, each its split of them: train, valid, test."""
 
 import posixpath
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,24 @@ class SplitSink(PartsSink):
     """
 
     def __init__(
-        self, target: Target, *, directory: Directory | None = None, folder: str = ""
+        self,
+        target: Target,
+        *,
+        directory: Directory | None = None,
+        folder: str = "",
+        open_file: Callable[[Target], FileSink] = FileSink,
+        open_shards: Callable[..., PlacedSink] = shards_of,
     ) -> None:
-        """Write to the target, or to a `folder` of a directory that others write to too."""
+        """Write to the target, or to a `folder` of a directory that others write to too.
+
+        open_file    opens the file of a split, where each is a file of its own
+        open_shards  opens the shards of a split, as `shards_of` does
+        """
         assert target.member_of is not None
         self._member_of = target.member_of
         self._check = _OneSplit(target) if target.in_groups else None
-        self._shared, self._folder = directory, folder
+        self._shared, self._folder, self._open_file = directory, folder, open_file
+        self._open_shards = open_shards
         super().__init__(target)
 
     def _open(self, target: Target) -> None:
@@ -48,12 +60,12 @@ class SplitSink(PartsSink):
             part: PlacedSink
             if target.in_shards:
                 folder = posixpath.join(self._folder, name)
-                part = shards_of(target, directory=shared, folder=folder)
+                part = self._open_shards(target, directory=shared, folder=folder)
             elif is_together:
                 path = split_path(target.path, name)
                 part = FileSink(replace(target, path=path), FileOf(shared, path.name))
             else:
-                part = FileSink(replace(target, path=split_path(target.path, name)))
+                part = self._open_file(replace(target, path=split_path(target.path, name)))
                 self._places.extend(part.places)
             self._parts.append(part)
 

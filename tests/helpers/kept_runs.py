@@ -20,6 +20,7 @@ from dbshuf.order import run_seals
 from dbshuf.pipeline import shuffle
 from dbshuf.pipeline.shuffle import Result
 from dbshuf.plan.make_plan import make_plan
+from dbshuf.sink.formats import arrow, compression, parquet
 
 LINES = [b"%d %s\n" % (number, b"x" * (number * 37 % 120)) for number in range(9000)]
 LINE_INPUTS = ("a.txt", "b.txt.gz", "small")
@@ -64,8 +65,11 @@ def run(told: Told | None = None, *, ranges: int = 8, **options: Any) -> Result:
 
 
 def seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every run sealed at once, and no time lost by waiting for a disk."""
+    """Have every run sealed at once, in small pieces, and no time lost by waiting for a disk."""
     monkeypatch.setattr(run_seals, "_SEAL_BYTES", 1)
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 5_000)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 300)
+    monkeypatch.setattr(arrow, "BATCH_ROWS", 300)
     for name in ("fsync", "fdatasync"):  # a process that dies loses nothing that was written
         monkeypatch.setattr(os, name, _unsynced)
 

@@ -30,6 +30,7 @@ from output_files import MARKS
 from recorded_writes import Recorder, clear, disks, lay_out
 
 from dbshuf.api import shuffle, verify_files
+from dbshuf.base.journal import encoded
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.cli.clean import clean
 from dbshuf.cli.options import CleanArguments
@@ -57,6 +58,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"inputs": ("t.parquet",), "output": "out.csv", "select": "n, upper(text) as text"},
         {"inputs": LINE_INPUTS, "output": "out", "shards": 2, "split": "a=0.5,b=0.5"},
         {"inputs": LINE_INPUTS, "output": "o.parquet", "where": "line_number % 2", "manifest": "m"},
+        {"inputs": ("t.parquet",), "output": "out.parquet", "split": "a=0.7,b=0.3"},
+        {"inputs": ("t.parquet",), "output": "out.arrow"},
+        {"inputs": LINE_INPUTS, "output": "out.txt.gz", "manifest": "m.json"},
         {"inputs": LINE_INPUTS, "output": "out.txt", "sql": "select id, line from lines"},
     ],
     ids=lambda options: "-".join(str(one) for one in options.values()),
@@ -66,25 +70,36 @@ def test_a_run_that_dies_again_and_again_ends_with_the_same_bytes(options, folde
 
     What the run says of itself is the same too.
     """
-    out, step, runs = folder / options["output"], 3, 0
+    step, runs = 3, 0
     if options.get("header"):
         for name in ("a.txt", "small/0.txt", "small/1.txt", "small/2.txt"):
             (folder / name).write_bytes(b"head\n" + (folder / name).read_bytes())
         (folder / "b.txt.gz").write_bytes(gzip.compress(b"head\n" + b"".join(LINES[4500:])))
     run(**options)
-    wanted, wanted_manifest = digest(out), manifest_of(options)
-    os.rename(out, folder / "old")
+    made = outputs_of(options)
+    wanted, wanted_manifest = [digest(out) for out in made], manifest_of(options)
+    (folder / "old").mkdir()
+    for out in made:
+        os.rename(out, folder / "old" / out.name)
     while die_at(step, work_dir="work", **options):
         runs += 1
         step += runs > 8  # what starts over needs a life that is long enough
         assert runs < 60
     assert runs
-    assert digest(out) == wanted
+    assert [digest(out) for out in made] == wanted
     assert manifest_of(options) == wanted_manifest
-    if out.is_dir():
-        assert set(os.listdir(out)) == set(os.listdir(folder / "old"))
-    left = {"a.txt", "b.txt.gz", "small", "t.parquet", "old", options["output"]}
+    for out in filter(Path.is_dir, made):
+        assert set(os.listdir(out)) == set(os.listdir(folder / "old" / out.name))
+    left = {"a.txt", "b.txt.gz", "small", "t.parquet", "old", *(out.name for out in made)}
     assert set(os.listdir(folder)) == left | {options.get("manifest", "old")}
+
+
+def outputs_of(options: dict) -> list[Path]:
+    """Return the files, or the directory, that a run makes."""
+    out = Path(options["output"]).absolute()
+    if "split" not in options or not out.suffix:
+        return [out]
+    return [out.with_suffix(f".{name}{out.suffix}") for name in ("a", "b")]
 
 
 def manifest_of(options: dict) -> Manifest | None:
@@ -108,21 +123,58 @@ def spans_in(records: list[dict]) -> list[tuple[int, int]]:
     return sorted((begin, end) for *_, spans in runs for begin, end in spans)
 
 
+def finished_shards(records: list[dict]) -> list[int]:
+    """Return the numbers of the files of shards that are finished, as the journal has them."""
+    news = [part for record in records if record["kind"] == "sealed" for part in record["news"]]
+    return [number for part in news for number, *_ in part]
+
+
+def open_shard(records: list[dict]) -> int | None:
+    """Return the number of the file of the one that is open."""
+    seals = [record for record in records if record["kind"] == "sealed"]
+    return seals[-1]["parts"][0][-1][0] if seals else None
+
+
 def test_what_is_sealed_is_neither_read_nor_made_again(folder):
     """Two lives seal every row once; a finished shard is the same file before and after."""
     before = spans_in(died(folder))
     assert before
-    records = died(folder, 2, "file", memory="3GB", threads=1)
+    records = died(folder, 5, "sealed", memory="3GB", threads=1)
     spans = spans_in(records)
     assert set(before) <= set(spans)
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
     (hidden,) = folder.glob(".out.dbshuf-????????")
     made = {path.name: path.stat().st_ino for path in hidden.iterdir()}
-    finished = [record for record in records if record["kind"] == "file"]
+    finished = finished_shards(records)
     assert finished
     run(work_dir="work", **SHARDS)
     for number in range(len(finished)):
         assert (folder / f"out/part-0000{number}-of-00003.txt").stat().st_ino == made[str(number)]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("more", [{"shards": 5}, {"shard_rows": 300, "format": "parquet"}])
+def test_finished_shards_of_splits_are_not_made_again(more, is_damaged, folder):
+    """The same files before and after, whatever numbers those had that were open between them."""
+    options = {"inputs": LINE_INPUTS, "output": "out", "split": "a=0.8,b=0.2", "manifest": "m.json"}
+    options |= more
+    run(**options)
+    wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
+    shutil.rmtree("out")
+    records = died(folder, 2, "sealed", **{"shards": None, **options})
+    sealed = finished_shards(records)
+    (hidden,) = folder.glob(".out.dbshuf-????????")
+    made = {(hidden / str(number)).stat().st_ino for number in sealed}
+    assert made
+    if is_damaged:
+        spoil(hidden / str(sealed[-1]), 100)
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
+    if is_damaged:
+        assert any("made anew" in text for text in told.texts)
+    else:
+        assert made <= {path.stat().st_ino for path in folder.glob("out/*/part-*")}
 
 
 @pytest.mark.parametrize("what", ["slice", "index", "rows", "shard", "begun", "journal"])
@@ -132,7 +184,7 @@ def test_a_flipped_byte_is_found_and_its_part_done_again(what, folder):
     wanted = digest(folder / "out")
     os.rename(folder / "out", folder / "old")
     is_written = what in ("shard", "begun")
-    records = died(folder, *((4, "begun") if is_written else (1, "output")))
+    records = died(folder, *((6, "sealed") if is_written else (1, "output")))
     work = folder / "work"
     first = next(one for record in records if record["kind"] == "runs" for one in record["runs"])
     (hidden,) = list(folder.glob(".out.dbshuf-????????")) or [None]
@@ -140,7 +192,7 @@ def test_a_flipped_byte_is_found_and_its_part_done_again(what, folder):
         "slice": (work / "dbshuf-rows", first[0] + first[1] // 2),
         "index": (work / "dbshuf-rows", first[0] + first[1] + 2),
         "shard": (hidden and hidden / "0", 1000),
-        "begun": (hidden and hidden / str(sum(one["kind"] == "file" for one in records)), 10),
+        "begun": (hidden and hidden / str(open_shard(records)), 10),
         "journal": (work / "dbshuf-journal", sum(map(len, lines_of(work)[:4])) + 20),
         "rows": (work / "dbshuf-rows", None),
     }[what]
@@ -158,7 +210,7 @@ def test_damage_where_reading_starts_over_has_all_rows_read_again(folder):
     run(**options)
     wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
     os.rename("out", "old")
-    records = died(folder, 1, "file", **options)
+    records = died(folder, 5, "sealed", **options)
     first = next(one for record in records if record["kind"] == "runs" for one in record["runs"])
     spoil(folder / "work" / "dbshuf-rows", first[0] + first[1] + 2)
     run(work_dir="work", **options)
@@ -175,6 +227,98 @@ def spoil(path: Path, at: int | None) -> None:
         byte = file.read(1)
         file.seek(at)
         file.write(bytes([byte[0] ^ 1]))
+
+
+SINGLE = [
+    {"inputs": LINE_INPUTS, "output": "out.txt"},
+    {"inputs": LINE_INPUTS, "output": "out.txt.gz"},
+    {"inputs": LINE_INPUTS, "output": "out.parquet"},
+    {"inputs": ("t.parquet",), "output": "out.arrow"},
+    {"inputs": LINE_INPUTS, "output": "out.csv", "split": "a=0.5,b=0.5"},
+    {"inputs": LINE_INPUTS, "output": "out.parquet", "split": "a=0.5,b=0.5"},
+]
+
+
+@pytest.mark.parametrize(
+    "options", SINGLE, ids=lambda options: "-".join(map(str, options.values()))
+)
+@pytest.mark.parametrize("flaw", ["none", "file", "journal"])
+def test_files_are_gone_on_with_and_made_anew_where_they_are_not_what_was_sealed(
+    flaw, options, folder
+):
+    """What was written before is said, and the hidden files become the output."""
+    run(**options)
+    made = outputs_of(options)
+    wanted = [digest(out) for out in made]
+    for out in made:
+        os.remove(out)
+    records = died(folder, 3, "sealed", **{"shards": None, **options})
+    seal = next(one for one in reversed(records) if one["kind"] == "sealed")
+    assert all(size for (size, _), *_ in seal["parts"])
+    hidden = [Path(one["hidden"]) for one in records if one["kind"] == "output"]
+    before = [os.stat(path).st_ino for path in hidden]
+    if flaw == "file":
+        spoil(hidden[-1], seal["parts"][-1][0][0] - 1)
+    elif flaw == "journal":
+        lie(folder / "work" / "dbshuf-journal")
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert [digest(out) for out in made] == wanted
+    said = " ".join(told.texts)
+    if flaw == "none":
+        assert [os.stat(out).st_ino for out in made] == before
+    if flaw != "journal":  # what lies before a flaw stays
+        assert re.search(r" and [1-9]\S* \w+ written before", said)
+    if flaw == "file" or (flaw == "journal" and not is_text(options)):
+        assert "made anew" in said
+
+
+def is_text(options: dict) -> bool:
+    """Whether what is in a file is all that its encoder knows."""
+    return str(options["output"]).endswith((".txt", ".csv"))
+
+
+def lie(journal: Path) -> None:
+    """Have a whole journal say of files what they are not."""
+    lines = []
+    for line in journal.read_bytes().splitlines():
+        record = json.loads(line)
+        del record["crc32"]
+        if record["kind"] == "sealed":
+            for part in record["parts"]:
+                part[2:4] = [part[2] + 1_000_000, part[3] + 1_000_001]
+        lines.append(encoded(record))
+    journal.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_death_between_the_renames_of_two_files_has_none_of_them_made_again(
+    deaths, folder, monkeypatch
+):
+    """The one that has its name already is the same file afterwards."""
+    options = {"inputs": LINE_INPUTS, "output": "out.csv", "split": "a=0.5,b=0.5"}
+    run(**options)
+    first, second = outputs_of(options)
+    wanted = digest(first), digest(second)
+    os.remove(first)
+    os.remove(second)
+    replace = os.replace
+
+    def replaced(source: Path, place: Path) -> None:
+        if Path(place) == second:
+            raise Death
+        replace(source, place)
+
+    for _ in range(deaths):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replaced)
+            with pytest.raises(Death):
+                run(work_dir="work", **options)
+        made = first.stat().st_ino
+        assert not second.exists()
+    run(work_dir="work", **options)
+    assert (digest(first), digest(second)) == wanted
+    assert first.stat().st_ino == made
 
 
 def test_a_drawn_seed_is_kept(folder):
@@ -270,7 +414,7 @@ def test_an_output_that_waits_is_private_until_it_is_shown(output, shards, folde
 
 def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(folder, capsys):
     """Nothing removes it by the way: neither another run nor `clean` of the folder above."""
-    died(folder, 1, "begun")
+    died(folder, 1, "sealed")
     hidden = set(folder.glob(".out.dbshuf-*"))
     assert hidden
     shuffle(["a.txt"], "out", shards=2, seed=1, memory="3GB")
@@ -292,15 +436,22 @@ def test_plan_says_what_would_stay(folder):
     assert re.search(r"work dir: .*/work: rows are not read again; finished shards stay", shown)
     options = {"inputs": LINE_INPUTS, "output": "o.parquet", "sql": "select line from lines"}
     shown = plan_of(Options(**options, work_dir="work", memory="3GB")).describe()
-    assert "reading starts over until all is read; writing starts over" in shown
+    assert "reading starts over until all is read; what is written stays" in shown
+    options = {**SHARDS, "split": "a=0.5,b=0.5"}
+    shown = plan_of(Options(**options, work_dir="work", memory="3GB")).describe()
+    assert "rows are not read again; finished shards stay" in shown
 
 
 @pytest.mark.parametrize(
-    "options",
-    [SHARDS, {"inputs": LINE_INPUTS, "output": "out.txt"}],
-    ids=["shards", "one-file"],
+    ("loss", "options"),
+    [
+        ("none", SHARDS),
+        ("torn", SHARDS),
+        ("none", {"output": "out.txt"}),
+        ("torn", {"output": "out.parquet"}),
+    ],
+    ids=["none-shards", "torn-shards", "none-text", "torn-parquet"],
 )
-@pytest.mark.parametrize("loss", ["none", "torn"])
 def test_every_disk_that_a_power_cut_could_leave_is_gone_on_from(
     loss, options, folder, monkeypatch
 ):
@@ -337,7 +488,7 @@ def content_mark(path: Path) -> int | None:
     return zlib.crc32(path.read_bytes()) if path.exists() else None
 
 
-@pytest.mark.parametrize("kind", ["runs", "begun", "file"])
+@pytest.mark.parametrize("kind", ["runs", "sealed", "publishing"])
 def test_the_command_goes_on_after_kill_9(kind, home, cli, monkeypatch):
     """The real signal, at a record of each kind: nothing in the process has a say."""
     (home / "in.txt").write_bytes(b"".join(LINES) * 20)
@@ -363,6 +514,7 @@ def test_the_command_goes_on_after_kill_9(kind, home, cli, monkeypatch):
 
 KILLED = """
 import os, signal
+from dbshuf.base.journal import encoded
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.order import run_seals
 from dbshuf.cli import main

@@ -64,13 +64,13 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with monkeypatch.context() as patched:
         patched.setattr(identity, "_FORMAT", 99)
-        with pytest.raises(RunDiffers, match="the version of journal was `3`, and is `99`"):
+        with pytest.raises(RunDiffers, match="the version of journal was `4`, and is `99`"):
             run(work_dir="work", **SHARDS)
     run(work_dir="work", **SHARDS)
 
 
 @pytest.mark.parametrize("output", ["out", "out.txt"])
-@pytest.mark.parametrize("at", [(2, "runs"), (1, "output"), (2, "begun"), (1, "publishing")])
+@pytest.mark.parametrize("at", [(2, "runs"), (1, "output"), (2, "sealed"), (1, "publishing")])
 def test_a_change_that_nothing_shows_is_read(folder, output, at):
     """In the middle of a file, of the same size and time: what was read of it is read again."""
     options = {**SHARDS, "output": output, "shards": 3 if output == "out" else None}

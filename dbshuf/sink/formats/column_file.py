@@ -5,14 +5,16 @@ file is the same, byte for byte, however the rows come in windows. A thread that
 group first gathers it, so the caller's only cuts, and writes what is made.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
 from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.window import Window
+from dbshuf.sink.begun_file import Begun, Position
 from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import EncoderThreads
 from dbshuf.sink.formats.record_batches import Records, arrays_in
@@ -35,9 +37,14 @@ Encoded = TypeVar("Encoded")
 class ColumnFileEncoder(ABC, Generic[Encoded]):
     """One file of groups of rows: the format says how one is encoded, and how a file ends."""
 
-    def __init__(self, output: ByteOutput, groups: "Groups", *, threads: int) -> None:
+    def __init__(
+        self, output: ByteOutput, groups: "Groups", *, threads: int, begun: Begun | None
+    ) -> None:
         self._output = output
         self._groups = groups
+        begun = begun or Begun()
+        self._taken, self._had = begun.taken, begun.written - begun.taken
+        self._written = begun.written
         self._threads = EncoderThreads[Encoded](threads, depth=threads, write=self._put)
 
     @abstractmethod
@@ -48,6 +55,10 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
     def _put(self, encoded: Encoded) -> None:
         """Write what a group became; on the caller's thread, in order."""
 
+    def _parts(self) -> tuple[Any, ...]:
+        """Return what is to be kept of the groups that were written since the last call."""
+        return ()
+
     @abstractmethod
     def _end_bytes(self) -> int:
         """Return how many bytes `_write_end` would write now, when no group is encoded."""
@@ -56,11 +67,28 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
     def _write_end(self) -> None:
         """Write what a file has behind its groups."""
 
+    def _go_on_with(self, begun: Begun | None) -> None:
+        """Go on with what the output has, if there is any; else end. Raises FileDamaged."""
+        if begun is not None and begun.bytes:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self.abort)
+                self._go_on(begun)
+                undo.pop_all()
+
+    @abstractmethod
+    def _go_on(self, begun: Begun) -> None:
+        """Be behind what the output has. Raises FileDamaged if it cannot be."""
+
     def _begin(self, group: Group) -> None:
         """Have a group encoded."""
         self._threads.call(self._encode, group)
 
     def write(self, window: Window) -> None:
+        self._taken += window.rows
+        if self._had:
+            had = min(self._had, window.rows)
+            self._had -= had
+            window = window.slice(had, window.rows)
         for group in self._groups.add(window):
             self._begin(group)
 
@@ -69,6 +97,10 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
             self._begin(group)
         self._threads.drain()
         return self._end_bytes() + self._output.flush()
+
+    def position(self) -> Position:
+        """Return how far it is, in rows; groups that are open, and those encoded now, wait."""
+        return Position(self._taken, self._written, self._parts())
 
     def finish(self) -> None:
         if group := self._groups.rest():

@@ -1,15 +1,16 @@
 """Rows to a Parquet file; lines are its one column `line`."""
 
 import contextlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dbshuf.base.thrift import Struct
+from dbshuf.base.thrift import STRUCT, Reader, Struct, value_bytes
 from dbshuf.errors import RowUnfit
+from dbshuf.sink.begun_file import Begun
 from dbshuf.sink.encoder_threads import MemoryFile
 from dbshuf.sink.formats.column_file import (
     PIECE_BYTES,
@@ -25,7 +26,7 @@ from dbshuf.sink.formats.parquet_page_index import PageIndex, index_start
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
-from dbshuf.sink.raw_file import ByteOutput, WithHead
+from dbshuf.sink.raw_file import ByteOutput, FileDamaged, WithHead
 from dbshuf.sink.target import Target
 from dbshuf.sink.written_types import SchemaCast, notes_in, reader_schema, stored_in_parquet
 from dbshuf.units import KIB, MIB
@@ -41,6 +42,8 @@ _FALSE_POSITIVES = 0.01
 _LONG_BYTES = 16 * MIB  # a row that is written without statistics
 
 _SMALL_BYTES = 256 * KIB  # of a file that waits as a whole whether there are other groups
+
+KeptGroup = tuple[int, str, str]  # bytes of its pages; base64 of what a footer says, and its index
 
 _FOOT_BYTES = 4 + len(MAGIC)  # at the end of a file: the length of the footer, and this
 
@@ -139,7 +142,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
     3 % more work.
     """
 
-    def __init__(self, output: ByteOutput, target: Target) -> None:
+    def __init__(self, output: ByteOutput, target: Target, begun: Begun | None = None) -> None:
         self._records = records = records_of(target)
         groups = Groups(
             records.schema,
@@ -148,7 +151,8 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
             piece_bytes=PIECE_BYTES,
         )
         threads = grouping_threads(target)
-        super().__init__(WithHead(output, MAGIC), groups, threads=threads)
+        head = b"" if begun is not None and begun.bytes else MAGIC
+        super().__init__(WithHead(output, head), groups, threads=threads, begun=begun)
         if "parquet" not in target.shared:
             target.shared["parquet"] = Form(target, records.schema)
         self._form: Form = target.shared["parquet"]
@@ -158,6 +162,20 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
         self._page_bytes = 0  # written so far
         self._only: SmallFile | None = None  # the first group, while there is no other
         self._has_groups = False
+        self._kept: list[KeptGroup] | None = None if begun is None else []
+        self._go_on_with(begun)
+
+    def _go_on(self, begun: Begun) -> None:
+        """Know of the groups that the output has; Raises FileDamaged if there are others."""
+        for page_bytes, encoded, index in begun.parts:
+            self._add(Reader(b64decode(encoded)).struct(), b64decode(index), page_bytes)
+            self._has_groups = True
+        if (len(MAGIC) + self._page_bytes, self._footer.rows) != (begun.bytes, begun.written):
+            raise FileDamaged
+
+    def _parts(self) -> tuple[KeptGroup, ...]:
+        kept, self._kept = self._kept or [], None if self._kept is None else []
+        return tuple(kept)
 
     def _begin(self, group: Group) -> None:
         # A row beyond a piece is held many times while it is encoded, so it is alone then.
@@ -183,11 +201,20 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
 
     def _put_group(self, encoded: RowGroup) -> None:
         assert encoded.group is not None
-        self._index.add(chunks_of(encoded.group), memoryview(encoded.index), self._page_bytes)
-        self._footer.add(encoded.group, self._page_bytes)
+        page_bytes = sum(map(len, encoded.pages))
+        if self._kept is not None:
+            group, index = value_bytes(STRUCT, encoded.group), encoded.index
+            self._kept.append((page_bytes, b64encode(group).decode(), b64encode(index).decode()))
+        self._add(encoded.group, encoded.index, page_bytes)
         for page in encoded.pages:
             self._output.write(page)
-            self._page_bytes += len(page)
+        self._written = self._footer.rows
+
+    def _add(self, group: Struct, index: bytes, page_bytes: int) -> None:
+        """Add a group behind all others to what is said of them."""
+        self._index.add(chunks_of(group), memoryview(index), self._page_bytes)
+        self._footer.add(group, self._page_bytes)
+        self._page_bytes += page_bytes
 
     def _end_bytes(self) -> int:
         self._put_only()

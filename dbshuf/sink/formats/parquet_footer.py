@@ -57,7 +57,7 @@ class Footer:
         self._before, self._after = _around(empty)
         self._groups: list[bytes] = []  # all but the last one
         self._last: Struct | None = None  # many files have no other
-        self._rows = 0
+        self.rows = 0  # of all groups
 
     def anew(self) -> "Footer":
         """Return a footer of another file that says the same, and has no group yet."""
@@ -77,7 +77,7 @@ class Footer:
                 _move(chunk, (_CHUNK_OFFSET,), moved_bytes)
                 _move(chunk[_CHUNK_META][1], _META_OFFSETS, moved_bytes)
         group.pop(_GROUP_ORDINAL, None)  # pyarrow writes none, and readers need none
-        self._rows += group[_GROUP_ROWS][1]
+        self.rows += group[_GROUP_ROWS][1]
         if self._last is not None:
             self._groups.append(value_bytes(STRUCT, self._last))
         self._last = group
@@ -114,7 +114,7 @@ class Footer:
         groups = [_placed(Reader(group).struct(), index, first) for group in self._groups]
         if self._last is not None:
             groups.append(_placed(self._last, index, first))
-        return self._end(self._rows, groups)
+        return self._end(self.rows, groups)
 
     def of_only(self, encoded: bytes, rows: int) -> bytes | None:
         """Return the footer of a whole file that has one group, for that file, as `to_bytes`.

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import RowUnfit
+from dbshuf.sink.begun_file import Position
 from dbshuf.sink.cut_points import SizeCut
 from dbshuf.sink.encoder_threads import Encoded, EncoderThreads
-from dbshuf.sink.formats.compression import compressed
+from dbshuf.sink.formats.compression import TextStream
 from dbshuf.sink.formats.record_batches import arrays_in, first_bad, records_of
 from dbshuf.sink.memory import stepping_threads
-from dbshuf.sink.raw_file import ByteOutput, WithHead
+from dbshuf.sink.raw_file import WithHead
 from dbshuf.sink.target import Target
 from dbshuf.units import KIB, MIB
 
@@ -109,14 +110,14 @@ class RowTextEncoder:
 
     def __init__(
         self,
-        output: ByteOutput,
+        stream: TextStream,
         target: Target,
         encode: Callable[[pa.RecordBatch], Encoded],
         head: bytes = b"",
         encode_long: Callable[[pa.RecordBatch], Iterator[Encoded]] | None = None,
     ) -> None:
         threads = stepping_threads(target)
-        self._output = WithHead(compressed(output, target), head)
+        self._stream, self._output = stream, WithHead(stream, head)
         self._locate = target.locate
         self._records = records_of(target)
         self._encode, self._encode_long = encode, encode_long
@@ -148,6 +149,10 @@ class RowTextEncoder:
     def flush(self) -> int:
         self._threads.drain()
         return self._output.flush()
+
+    def position(self) -> Position:
+        self._threads.drain()
+        return self._stream.position()
 
     def finish(self) -> None:
         self._threads.finish()

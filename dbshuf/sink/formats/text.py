@@ -1,5 +1,6 @@
 """Lines as they are, and typed rows of one column as lines."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.window import text_of
-from dbshuf.sink.formats.compression import compressed
+from dbshuf.sink.begun_file import Position
+from dbshuf.sink.formats.compression import TextStream
 from dbshuf.sink.formats.row_text import ValueUnfit, bytes_of
-from dbshuf.sink.raw_file import ByteOutput, WithHead
+from dbshuf.sink.raw_file import WithHead
 from dbshuf.sink.target import Target
 
 
 class LineEncoder:
     """Lines: one write for every window, straight from its buffer."""
 
-    def __init__(self, output: ByteOutput, target: Target) -> None:
-        self._output = WithHead(compressed(output, target), target.header)
+    def __init__(self, stream: TextStream, target: Target) -> None:
+        self._output = WithHead(stream, target.header)
+        self.position: Callable[[], Position] = stream.position
         self.flush, self.finish = self._output.flush, self._output.finish
         self.abort = self._output.abort
 

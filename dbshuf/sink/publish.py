@@ -32,7 +32,7 @@ from dbshuf.base.durable import sync_all
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.base.work_dir import sync_directory
-from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
+from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES, is_our_card
 from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
 from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
 from dbshuf.sink.raw_file import (
@@ -45,7 +45,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
-from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops
+from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops, summed_folders
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -130,8 +130,7 @@ def directory_of(target: "Target") -> Directory:
         from dbshuf.sink.remote_place import RemoteDirectory
 
         return RemoteDirectory(target)
-    has_folders = bool(target.partition_by) or target.epochs > 1
-    return HiddenDirectory(target.path, force=target.force, has_folders=has_folders)
+    return HiddenDirectory(target.path, force=target.force)
 
 
 def place_of(target: "Target") -> FilePlace:
@@ -223,11 +222,7 @@ class HiddenDirectory:
     place   where it lies; what is beside it is in the same file system
     """
 
-    def __init__(
-        self, path: Path, *, force: bool, kept: Kept | None = None, has_folders: bool = False
-    ) -> None:
-        """Begin one; `has_folders`: of values or epochs, though there may be no rows for any."""
-        self._has_folders = has_folders
+    def __init__(self, path: Path, *, force: bool, kept: Kept | None = None) -> None:
         self._shown = str(path)
         self._force = force
         self._with_sums = kept is not None
@@ -340,14 +335,14 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        older = _older_folders(self._final, folders) if folders or self._has_folders else []
+        older = _older_folders(self._final, folders)
         for folder in ["", *older, *folders_of(self._marks)]:
             _remove_marks(self._final / folder)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
-        for folder in [*older, *folders] or [""]:
+        for folder in [*older, *folders]:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
@@ -372,18 +367,26 @@ class HiddenDirectory:
 
 
 def _older_folders(final: Path, folders: list[str]) -> list[str]:
-    """Return folders with rows of an older run that one of epochs or values leaves nowhere.
+    """Return the folders with shards of an older run to which this one writes none itself.
 
-    The directory itself may hold shards, and so may other epochs and values, in splits too.
+    The directory may be one, and those of epochs and values are, in splits too, and all others
+    that its list of sums names, such as splits of other names.
     """
     tops = row_tops(folders)
-    if folders and not tops:
-        return []
-    older = [""]
+    older = {"", *filter(lambda folder: (final / folder).is_dir(), summed_folders(_sums(final)))}
     for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
         for folder, _, _ in os.walk(final / top):
-            older.append(os.path.relpath(folder, final))
-    return sorted(set(older).difference(folders))
+            older.add(os.path.relpath(folder, final))
+    return sorted(older.difference(folders))
+
+
+def _sums(folder: Path) -> bytes:
+    """Return what an older run summed in a folder."""
+    found = b""
+    for name in SUMS_NAMES:
+        with contextlib.suppress(OSError):
+            found += (folder / name).read_bytes()
+    return found
 
 
 def _remove_marks(folder: Path) -> None:

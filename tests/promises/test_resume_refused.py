@@ -98,6 +98,17 @@ def test_what_cannot_be_gone_on_with_is_refused(options, why, folder):
     assert not (folder / "work").exists()
 
 
+def test_plan_refuses_the_work_dir_that_a_run_would_and_changes_none(folder):
+    """A plan that says nothing of it would promise a run that cannot be."""
+    (folder / "link").symlink_to("nowhere")
+    for name, why in (("link", "symbolic link"), ("small", "holds other"), ("a.txt", "is no dir")):
+        with pytest.raises(WorkDirUnfit, match=why):
+            plan_of(Options(**{**SHARDS, "work_dir": name}))
+    (folder / "there").mkdir(0o755)
+    plan_of(Options(**{**SHARDS, "work_dir": "there"}))
+    assert (folder / "there").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_work_dir_is_one_runs_alone(folder):
     """It is private, locked while in use, and no link; a directory that was there stays."""
     died(folder)

@@ -152,9 +152,13 @@ def check_numbers(options: Options) -> None:
         ("--epochs", options.epochs, 1),
     ):
         if value is not None and not hasattr(value, "__index__"):
-            raise UsageError(f"{name} `{value}` is no whole number")
+            raise UsageError(
+                f"{name} `{value}` is no whole number", hint=f"as in {name} {max(least, 4)}"
+            )
         if value is not None and value < least:
-            raise UsageError(f"{name} {value} must be at least {least}")
+            raise UsageError(
+                f"{name} {value} must be at least {least}", hint=f"as in {name} {max(least, 4)}"
+            )
 
 
 def _check_places(options: Options) -> None:
@@ -166,12 +170,20 @@ def _check_places(options: Options) -> None:
     has_folders = has_split or options.epochs is not None or bool(options.partition_by)
     is_folder = str(options.output).endswith("/")
     check_rules(
-        (count > 1, "--shards, --shard-bytes and --shard-rows exclude each other", ""),
-        ((options.shards or 0) > 99_999, f"--shards {options.shards or 0:,} is over 99,999", ""),
+        (
+            count > 1,
+            "--shards, --shard-bytes and --shard-rows exclude each other",
+            "keep one of them",
+        ),
+        (
+            (options.shards or 0) > 99_999,
+            f"--shards {options.shards or 0:,} is over 99,999",
+            "ask for fewer, or cut by --shard-rows or --shard-bytes",
+        ),
         (
             not has_split and by_split != (None, None),
             "--split-seed and --split-by are for --split, and there is none",
-            "",
+            "leave them out, or add --split, as in --split train=0.9,valid=0.1",
         ),
         (
             has_split and is_stdout,

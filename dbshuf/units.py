@@ -7,12 +7,15 @@ from dbshuf.errors import UsageError
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 KB, MB, GB = 10**3, 10**6, 10**9
 
+_MOST_BYTES = 1 << 60  # engines hold sizes in 64 bits, and add some
+_SIZE_HINT = "write it as 800MB, 1.5GB, 512MiB or 2GiB"
+
 _FACTORS = {"": 1, "b": 1}
 for _power, _prefix in enumerate("kmgt", start=1):
     _FACTORS |= {_prefix: 1000**_power, f"{_prefix}b": 1000**_power, f"{_prefix}ib": 1024**_power}
 
 _DIGITS = r"\d{1,20}"  # of more Python makes no number, or one that no float holds
-_SIZE = re.compile(rf"\s*({_DIGITS}(?:\.{_DIGITS})?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(rf"\s*({_DIGITS}(?:\.{_DIGITS})?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
 
 
 def parse_bytes(text: str | int, option: str = "size") -> int:
@@ -20,7 +23,7 @@ def parse_bytes(text: str | int, option: str = "size") -> int:
 
     text     "1GB" and "1G" are SI (10^9), "1GiB" is IEC (2^30), "512" is bytes
     option   name of the option, for the message
-    Raises   UsageError for an unknown unit, no number, or nothing above zero
+    Raises   UsageError for an unknown unit, no number, nothing above zero, or over 2^60
     """
     if isinstance(text, int):
         size = text
@@ -28,12 +31,12 @@ def parse_bytes(text: str | int, option: str = "size") -> int:
         match = _SIZE.fullmatch(text)
         factor = _FACTORS.get(match[2].lower()) if match else None
         if match is None or factor is None:
-            raise UsageError(
-                f"{option} `{text}` is no size", hint="write it as 800MB, 1.5GB, 512MiB or 2GiB"
-            )
+            raise UsageError(f"{option} `{text}` is no size", hint=_SIZE_HINT)
         size = int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
     if size <= 0:
-        raise UsageError(f"{option} `{text}` must be above zero")
+        raise UsageError(f"{option} `{text}` must be above zero", hint=_SIZE_HINT)
+    if size > _MOST_BYTES:
+        raise UsageError(f"{option} `{text}` is over 1048576TiB", hint=_SIZE_HINT)
     return size
 
 

@@ -24,6 +24,7 @@ from hypothesis import settings
 from remote_fixtures import (  # noqa: F401
     bucket,
     clean_settings,
+    clients,
     gs_bucket,
     moto,
     new_bucket,

@@ -26,11 +26,12 @@ def test_si_and_iec_units_are_told_apart(text, size):
     assert parse_bytes(text) == size
 
 
-NO_SIZES = ["", "GB", "1XB", "-1GB", "1e9", "0", "1 G B", "one", 0, -5]
+NO_SIZES = ["", "GB", "1XB", "-1GB", "1e9", "0", "1 G B", "one", "١GB", 0, -5]
+TOO_MUCH = ["1048577TiB", "99999999999999999999", 2**60 + 1]  # for the 64 bits of an engine
 TOO_LONG = ["9" * 400, "9" * 400 + ".5", "9" * 5000]  # for a float, or for an int of Python
 
 
-@pytest.mark.parametrize("text", [*NO_SIZES, *TOO_LONG], ids=lambda text: str(text)[:9])
+@pytest.mark.parametrize("text", [*NO_SIZES, *TOO_MUCH, *TOO_LONG], ids=lambda text: str(text)[:9])
 def test_a_size_that_is_none_is_an_error_that_quotes_it(text):
     """A typing error must not become a default."""
     with pytest.raises(UsageError) as error:

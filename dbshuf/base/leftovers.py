@@ -90,7 +90,7 @@ def remove_leftover(one: Leftover) -> bool:
 def find_work_dirs(folder: Path) -> list[Leftover]:
     """Return the --work-dirs of this user: a folder itself, or those in it, by name."""
     try:
-        below = sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir())
+        below = sorted(Path(entry) for entry in os.scandir(folder) if os.path.isdir(entry))
     except OSError:
         return []
     paths = [Path(os.path.abspath(path)) for path in (folder, *below)]

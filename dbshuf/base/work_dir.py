@@ -61,6 +61,7 @@ class WorkDir:
         with in_words(self.path):
             self.is_made = _make(self.path)
             _check(self.path)
+            _close_to_others(self.path)
             self._lock = _lock(self.path / WORK_OWNER, self.path)
             try:
                 _remove_hidden(self.path)
@@ -99,6 +100,13 @@ class WorkDir:
         if with_folder:
             with contextlib.suppress(OSError):
                 os.rmdir(self.path)
+
+
+def check_place(path: Path) -> None:
+    """Raise WorkDirUnfit for what is there and can be no work directory; nothing is changed."""
+    with in_words(path):
+        if os.path.lexists(path):
+            _check(path)
 
 
 def first_record(path: Path) -> Record | None:
@@ -181,7 +189,10 @@ def _check(path: Path) -> None:
                 why = f"holds a `{name}` that no run has made there"
     if why:
         raise WorkDirUnfit(f"--work-dir `{path}` {why}", hint="name a new or an empty directory")
-    if stat.S_IMODE(found.st_mode) & 0o077:
+
+
+def _close_to_others(path: Path) -> None:
+    if stat.S_IMODE(os.lstat(path).st_mode) & 0o077:
         os.chmod(path, 0o700)
 
 

@@ -78,7 +78,9 @@ def sql_text(name: str | None, inputs: Sequence[str]) -> str | None:
         return None
     if name == "-":
         if sys.stdin is None or not inputs or "-" in inputs:
-            raise UsageError("--sql - and the inputs cannot both be standard input")
+            raise UsageError(
+                "--sql - and the inputs cannot both be standard input", hint="name a file for one"
+            )
         try:
             return sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:

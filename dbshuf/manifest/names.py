@@ -1,5 +1,6 @@
 """The names of what a run leaves beside its shards, and which of them are data to nobody."""
 
+import os
 from collections.abc import Container
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def is_our_card(path: Path) -> bool:
             return file.read(len(CARD_HEAD)) == CARD_HEAD
     except OSError:
         return False
+
+
+def names_in_sums(text: bytes) -> list[str]:
+    """Return the names in a list of sums, but for those that point out of its folder."""
+    names = (os.fsdecode(line.partition(b"  ")[2]) for line in text.splitlines())
+    return [name for name in names if not {"", ".."} & set(name.split("/"))]
 
 
 def is_mark(name: str, beside: Container[str]) -> bool:

@@ -3,7 +3,8 @@
     workers -> RunSeals.add -> every _SEAL_BYTES or _SEAL_S: sync the file, append a `runs` record
 
 A `runs` record has of each run where it is, its checksum, what it counts, what a manifest will say
-of it, and which rows of the inputs it was made of. So a later process reads no row of those again,
+of it, and which rows of the inputs it was made of; and checksums of all bytes of inputs that were
+read for them (source/read_sums.py). So a later process reads no row of those again,
 and what a death costs of reading is what was not sealed yet.
 """
 
@@ -25,6 +26,7 @@ from dbshuf.base.spans import Span, Spans
 from dbshuf.base.work_dir import WorkDir, in_words
 from dbshuf.order.run_index import RunDamaged, RunIndex, StoredRun, read_index
 from dbshuf.order.runs import Store
+from dbshuf.source.read_sums import ReadSums
 from dbshuf.units import MIB
 
 _SEAL_BYTES = 256 * MIB  # of stored rows that may not be sealed yet; a sync took 3-20 ms
@@ -157,13 +159,16 @@ class RunSeals:
         sealed: Sealed,
         *,
         ranges: int,
+        sums: ReadSums,
         notes: ReadNotes | None = None,
     ) -> None:
         """Seal in the journal of `work` what lies in `store`, and know what is `sealed`.
 
+        sums   of the bytes that this process reads
         notes  for a manifest, those of earlier processes included
         """
         self._work, self._store, self._sealed, self._notes = work, store, sealed, notes
+        self._sums = sums
         self._untold = None if notes is None else -notes.read  # rows of inputs, but for `_notes`
         self._ranges, self._feed = ranges, None
         self._waiting: list[list[Any]] = []
@@ -239,4 +244,5 @@ class RunSeals:
         ended = [[begin, end] for begin, end in ends.items() if begin not in self._told_ends]
         self._told_ends.update(begin for begin, _ in ended)
         self._store.sync()
-        self._work.note("runs", runs=runs, ended=ended, is_whole=is_whole, is_all=is_all)
+        facts = {"is_whole": is_whole, "is_all": is_all}
+        self._work.note("runs", runs=runs, ended=ended, sums=self._sums.take(), **facts)

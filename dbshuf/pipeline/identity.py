@@ -12,9 +12,10 @@ from dbshuf.base.work_dir import WorkDir, cleaning
 from dbshuf.errors import RunDiffers
 from dbshuf.plan.plan import Plan
 from dbshuf.source.input import Input
+from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 4  # of the journal and of what it seals
+_FORMAT = 5  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
@@ -76,6 +77,11 @@ class Identity:
         first, before = record["first"], record["inputs"]
         self._compare(before, self._plan.inputs[first : first + len(before)])
 
+    def check_sum(self, one: Input, read: Stretch, now: int) -> None:
+        """Compare the checksum of some bytes of an input with that of those that were read."""
+        field = f"the checksum of bytes {read.begin:,} to {read.end:,} of input `{one.name}`"
+        self._same(field, f"{read.checksum:08x}", f"{now:08x}")
+
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
         names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")
         for old, one in zip(before, now, strict=True):
@@ -113,7 +119,7 @@ def status_changed_ns(one: Input) -> int | None:
     """Return when a file, or what the system notes of it, was changed last (ns).
 
     Whoever writes to it changes that, even if the time of change is set back; but so do chmod,
-    a link and a copy. So rows of a file are read again where it is another one, and no more.
+    a link and a copy. So what was read of a file is looked at where it is another one, and no more.
     """
     if one.remote is not None or one.path is None:
         return None

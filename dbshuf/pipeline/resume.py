@@ -1,7 +1,7 @@
 """A shuffle that outlives its process: what is done is sealed in a --work-dir, and not done again.
 
     scatter   runs of rows, sealed every few seconds             order/run_seals.py
-    gather    finished shards, and the first bytes of files       sink/sealed_output.py
+    gather    finished shards, and the first bytes of files       sink/sealed_sink.py
     publish   a record before the renames, and one after them     here
 
 The journal is read from its beginning by every process, the first one too; there is no other
@@ -12,13 +12,12 @@ dropped in the journal, and the same way is gone again.
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dbshuf.base.counters import Tally
-from dbshuf.base.journal import Record
 from dbshuf.base.key import id_of, seed_words
 from dbshuf.base.process_memory import relieve
 from dbshuf.base.progress import Progress, tell
@@ -27,81 +26,23 @@ from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
-from dbshuf.order.run_seals import KeptRows, RunSeals, Sealed
-from dbshuf.pipeline.identity import Identity, status_changed_ns, write_identity
+from dbshuf.order.run_seals import KeptRows, RunSeals
+from dbshuf.pipeline.identity import Identity, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.ordered import sums_rows
 from dbshuf.pipeline.run_checks import check_totals, checked
+from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
+from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
-from dbshuf.sink.sealed_files import SealedFiles
-from dbshuf.sink.sealed_output import END, SealedOutput, check_sealed, forget_sealed
-from dbshuf.sink.sealed_shards import SealedShards
+from dbshuf.sink.sealed_output import END, check_sealed, keep_seals
+from dbshuf.sink.sealed_sink import SealedSink
 from dbshuf.sink.single_file import PlacedSink
+from dbshuf.source.hashing import with_sums
+from dbshuf.source.read_sums import ReadSums
 from dbshuf.units import human
-
-SealedSink = SealedFiles | SealedShards
-
-
-@dataclass
-class State:
-    """What the journal says is done.
-
-    is_made  whether the work directory was made for the run
-    inputs   of those that the journal knows, when the system noted a change last (ns)
-    ranges   buckets
-    moves    final names, and the number (inode) of the file that is about to have each
-    shards   of a directory: the name of each shard, and its number
-    marks    of a directory: the same of what it says of itself, in the order in which it comes
-    counts   of what was published: rows, their bytes, the sum of their keys
-    """
-
-    is_made: bool = True
-    inputs: list[int | None] = field(default_factory=list)
-    ranges: int = 0
-    rows: Sealed = field(default_factory=Sealed)
-    output: SealedOutput = field(default_factory=SealedOutput)
-    moves: list[tuple[Path, int]] = field(default_factory=list)
-    shards: list[tuple[str, int]] = field(default_factory=list)
-    marks: list[tuple[str, int]] = field(default_factory=list)
-    counts: tuple[int, int, int] = (0, 0, 0)
-    is_published: bool = False
-
-    def add(self, record: Record) -> None:
-        """Take in a record; those of inputs are for `Identity`."""
-        match record["kind"]:
-            case "begin":
-                self.is_made, self.ranges = record["made"], record["ranges"]
-            case "inputs":
-                self.inputs += [facts[-1] for facts in record["inputs"]]
-            case "touched":
-                self.touch(record)
-            case "runs":
-                self.rows.add(record, self.ranges)
-            case "drop":
-                at = record["runs"]
-                self.rows.drop(None if at is None else [~one for one in at])
-            case "publishing":
-                self.moves = [(Path(final), number) for final, number in record["moves"]]
-                self.shards = [(name, number) for name, number in record["shards"]]
-                self.marks = [(name, number) for name, number in record["marks"]]
-                rows, text_bytes, key_sum = record["counts"]
-                self.counts = rows, text_bytes, key_sum
-            case "published":
-                self.is_published = True
-            case _:
-                self.output.add(record)
-
-    def touch(self, record: Record) -> bool:
-        """Forget what was made of inputs that may be others by now; return if there was any."""
-        for ordinal, changed_ns in record["inputs"]:
-            self.inputs[ordinal] = changed_ns
-        is_any = self.rows.drop_inputs({ordinal for ordinal, _ in record["inputs"]})
-        if is_any:
-            self.output.add({"kind": "kept", "files": 0})
-        return is_any
 
 
 def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
@@ -123,7 +64,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
                     publish_kept(work.manifest, plan.wanted, plan.target)
                     work.note("published")
                 break
-            _read_touched_again(plan, reporter, work, state)
+            hold_touched(plan, reporter, work, state)
             try:
                 if plan.wanted is None:
                     _Rest(plan, reporter, work, state).run(written)
@@ -138,7 +79,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
                 _drop(work, state, damage.addresses)
             except FileDamaged:
                 tell(reporter, "the output is not what was sealed: it is made anew")
-                forget_sealed(work, state.output)
+                keep_seals(work, state.output, 0)
             written.clear()
         work.remove(with_folder=state.is_made)
     finally:
@@ -162,20 +103,6 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
         if record["kind"] == "inputs":
             identity.check_inputs(record)
     return state
-
-
-def _read_touched_again(plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
-    """Drop what was made of files that may have been written to, though nothing shows it."""
-    now = [status_changed_ns(one) for one in plan.inputs]
-    touched = [number for number, old in enumerate(state.inputs) if old != now[number]]
-    if not touched:
-        return
-    record = {"inputs": [[number, now[number]] for number in touched]}
-    work.note("touched", **record)
-    if state.touch(record):
-        first, more = plan.inputs[touched[0]].name, len(touched) - 1
-        others = f" and {more:,} other input{'s'[: more > 1]}" if more else ""
-        tell(reporter, f"`{first}`{others} may have been written to: what was read is read again")
 
 
 def _is_published(state: State) -> bool:
@@ -206,7 +133,7 @@ def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
     is_known = all(state.rows.runs[address][1] for address in addresses)
     work.note("drop", runs=[~address for address in addresses] if is_known else None)
     if not is_known:
-        work.note("kept", files=0)
+        work.note("kept", seals=0)
 
 
 class _Rest:
@@ -220,7 +147,9 @@ class _Rest:
         state: State,
         record: RunRecord | None = None,
     ) -> None:
-        self._plan, self._reporter, self._work, self._state = plan, reporter, work, state
+        self._sums = ReadSums()
+        self._plan = replace(plan, inputs=with_sums(plan.inputs, self._sums))
+        self._reporter, self._work, self._state = reporter, work, state
         self._record = record
         self._words = seed_words(plan.seed)
 
@@ -241,7 +170,9 @@ class _Rest:
         written.merge(Tally(*done.counts))
         with private_folder(work.path) as folder:
             store = KeptRows(work.rows, state.rows.used_bytes)
-            seals = RunSeals(work, store, state.rows, ranges=state.ranges, notes=plan.notes)
+            seals = RunSeals(
+                work, store, state.rows, ranges=state.ranges, sums=self._sums, notes=plan.notes
+            )
             sums = sums_rows(plan)
             with contextlib.closing(
                 PartitionOrder(layout, self._words, store, plan.schema, seals=seals, sums_rows=sums)
@@ -300,10 +231,8 @@ class _Rest:
             raise
 
     def _open_sink(self) -> SealedSink:
-        target = self._plan.target
-        kind = SealedShards if target.in_shards and not target.split_names else SealedFiles
         sums = None if self._record is None else self._record.sums
-        return kind(target, self._work, self._state.output, sums)
+        return SealedSink(self._plan.target, self._work, self._state.output, sums)
 
     def _write(self, order: PartitionOrder, sink: SealedSink, written: Tally) -> None:
         first_key, last_bucket = self._state.output.last.next_key, -1

@@ -49,7 +49,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     target = target_of(options, read, seed, cap)
     check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target)
+    wanted = wanted_of(given, target, read.inputs)
     target = replace(target, is_noted=wanted is not None)
     plan = make_spark_plan(options, read, target, survey_of(read), sample)
     return replace(plan, wanted=wanted)

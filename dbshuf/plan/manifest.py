@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from dbshuf.errors import OutputExists, UsageError
 from dbshuf.manifest.names import CARD_NAME, MANIFEST_NAME, is_our_card
 from dbshuf.options import Options
 from dbshuf.sink import OutputPath, RemotePath, Target, check_target, output_path
+from dbshuf.source.input import Input
 
 _SECRET = re.compile(r"secret|passw|token|credential|key", re.IGNORECASE)
 REDACTED = "(redacted)"
@@ -31,7 +32,7 @@ class Wanted:
     card: bool
 
 
-def wanted_of(options: Options, target: Target) -> Wanted | None:
+def wanted_of(options: Options, target: Target, inputs: Iterable[Input]) -> Wanted | None:
     """Return what is to be written about a target; None: nothing.
 
     Raises  UsageError, OutputUnwritable, OutputExists; nothing is created
@@ -41,6 +42,7 @@ def wanted_of(options: Options, target: Target) -> Wanted | None:
     path = None if options.manifest is None else output_path(options.manifest)
     if path is not None:
         _check_apart(target, path)
+        _check_no_input(path, [options.store, *(one.path for one in inputs)])
         check_target(manifest_target(target, path))
     if options.is_answer or (path is None and not target.in_shards):
         return None
@@ -69,6 +71,19 @@ def _check_apart(target: Target, path: OutputPath) -> None:
             )
     elif own in [os.path.realpath(str(file)) for file in target.files]:
         raise UsageError(f"--manifest and the output are both `{path}`", hint="name two files")
+
+
+def _check_no_input(path: OutputPath, inputs: Iterable[str | None]) -> None:
+    """Raise UsageError for a manifest that would replace an input."""
+    if isinstance(path, RemotePath) or not os.path.exists(path):
+        return
+    names = {path.name, os.path.basename(os.path.realpath(path))}
+    for one in inputs:
+        if one is not None and os.path.basename(one) in names and os.path.samefile(one, path):
+            raise UsageError(
+                f"--manifest and an input are both `{path}`",
+                hint="name another file with --manifest",
+            )
 
 
 def _check_card(target: Target) -> None:

@@ -162,7 +162,8 @@ def _workers(budget: int, survey: Survey, threads: int, copies: float) -> tuple[
     row_share = _piece_row_bytes(survey) * _DENSER / survey.mean_line_bytes  # per byte of a piece
     wanted = _piece_bytes(survey)
     enough = min(_COMFORTABLE_BUFFER_BYTES, wanted, int(_COMFORTABLE_ROWS * survey.mean_line_bytes))
-    workers = threads + 1  # one waits for the disk
+    most = max(budget // _SCRATCH_BYTES, 1)  # more would have nothing to read with
+    workers = min(threads + 1, most)  # one waits for the disk
     while True:
         share = _reading_share(budget, survey, workers)
         ordering = (budget - _AHEAD_BYTES) // workers - _SCRATCH_BYTES

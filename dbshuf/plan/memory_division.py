@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _IDLE_SINK_BYTES = 48 * MIB  # of a sink that has written nothing yet: mostly code
 
 
+_GAIN_OF_TWO = 0.4  # of each of two orders; counts of values take an eighth of all before
+
+_GAIN_BESIDE_VALUES = 0.8  # which take a sixteenth, and their records an eighth
+
+
 @dataclass(frozen=True)
 class Division:
     """How memory is divided, and what orders.
@@ -75,10 +80,11 @@ def divided(task: Task, *, reads_only: bool) -> Division:
     else:
         target, engine_bytes, base = _with_room(target, shape, kept, cap, held)
     is_twice = is_twice or (sample is not None and sample.draws is not None)
-    allowed, first = Allowance(cap, base, threads, shape.copies), None
+    gain = 1 if values is None else _GAIN_BESIDE_VALUES
+    allowed, first = Allowance(cap, base, threads, shape.copies, gain=gain), None
     if is_twice:
-        lent = 0 if counts is None else max(sink_bytes_of(target) - _IDLE_SINK_BYTES, 0)
-        first, allowed = _first_of_two(allowed, survey, lent)
+        lent = 0 if counts is None else lent_bytes(target)
+        first, allowed = first_of_two(allowed, survey, lent)
     chosen = Ordering.make(order_asked(options), kept, allowed, engine_bytes)
     if sample is not None and counts is None:
         chosen = of_sample(sample, chosen, survey)
@@ -89,18 +95,26 @@ def divided(task: Task, *, reads_only: bool) -> Division:
     return Division(target, chosen, otherwise, first, values, counts)
 
 
-def _first_of_two(allowed: Allowance, survey: Survey, lent: int) -> tuple[Layout, Allowance]:
+def lent_bytes(target: Target) -> int:
+    """Return what the sinks of a target lend to a first order, before they write anything."""
+    return max(sink_bytes_of(target) - _IDLE_SINK_BYTES, 0)
+
+
+def first_of_two(
+    allowed: Allowance, survey: Survey, lent: int, asked: str = "auto"
+) -> tuple[Layout, Allowance]:
     """Return what a first order has of the memory, and what is left for the second.
 
-    lent  bytes of the base that nobody takes before the first order is gone: then the second one
-          may have all that is free
+    lent   bytes of the base that nobody takes before the first order is gone: then the second one
+           may have all that is free
+    asked  strategy of the first order
     """
     free = allowed.cap - allowed.base
     half = half_of(allowed.cap, allowed.base, survey, allowed.copies)
     second = min(half + lent // 2, free)
     lender = replace(allowed, cap=allowed.cap + lent - second)
-    first = Ordering.make("auto", survey, lender)
-    return first.layout, replace(allowed, base=allowed.cap - second)
+    first = Ordering.make(asked, survey, lender)
+    return first.layout, replace(allowed, base=allowed.cap - second, gain=_GAIN_OF_TWO)
 
 
 def _with_room(

@@ -9,7 +9,9 @@ from dataclasses import replace
 from dbshuf.base.layout import Layout
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.memory import stored_bytes
+from dbshuf.plan.memory_division import first_of_two, lent_bytes
 from dbshuf.plan.plan import Plan
+from dbshuf.plan.strata import records_memory, strata_memory
 from dbshuf.plan.strategy import READING_SHARE, Allowance, choose_strategy, statement_share
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import fitting_row_group_bytes
@@ -53,9 +55,12 @@ def narrower(plan: Plan) -> Plan | None:
 
 
 def _by_one_worker(plan: Plan) -> Plan | None:
-    strategy, reason, layout = _roomiest_at(plan, plan.memory_bytes, plan.layout.base_bytes)
+    first, (strategy, reason, layout) = _roomiest_at(
+        plan, plan.memory_bytes, plan.layout.base_bytes
+    )
     found = replace(
         plan,
+        first=first,
         strategy=strategy,
         reason=reason,
         layout=layout,
@@ -108,19 +113,31 @@ def _longest_at(plan: Plan, cap: int, base: int) -> int:
     try:
         if not (_may_begin_anew(plan) or _may_go_on(plan)):
             return plan.longest_with(_layout_at(plan, cap, base))
-        return plan.longest_with(_roomiest_at(plan, cap, base)[2])
+        first, (_, _, layout) = _roomiest_at(plan, cap, base)
+        return plan.longest_with(first or layout)
     except (MemoryTooSmall, StrategyUnfit):  # row groups take more there
         return 0
 
 
-def _roomiest_at(plan: Plan, cap: int, base: int) -> tuple[str, str, Layout]:
-    """Return how one worker does this with some memory.
+def _roomiest_at(plan: Plan, cap: int, base: int) -> tuple[Layout | None, tuple[str, str, Layout]]:
+    """Return how one worker does this with some memory, after a first order if there is one.
 
     A long row is encoded alone, so of the sink's threads there is only one beside it.
     """
-    base += _growth(plan, cap, replace(_target_at(plan, cap), memory_bytes=0))
+    target = replace(_target_at(plan, cap), memory_bytes=0)
+    first, allowed = None, Allowance(cap, base + _growth(plan, cap, target), 0, plan.shape.copies)
     asked = "partition" if plan.is_auto else plan.strategy
-    return choose_strategy(asked, plan.survey, Allowance(cap, base, 0, plan.shape.copies))
+    if plan.first is not None:
+        first, allowed = _two_at(plan, replace(allowed, base=0), target, "partition")
+    return first, choose_strategy(asked, plan.survey, allowed)
+
+
+def _two_at(plan: Plan, allowed: Allowance, target: Target, asked: str) -> tuple[Layout, Allowance]:
+    """Return a first order with some memory, and what is left for the last; its base is ours."""
+    assert plan.first is not None
+    base = plan.first.base_bytes + _growth(plan, allowed.cap, target)
+    lent = 0 if plan.counts is None else lent_bytes(target)
+    return first_of_two(replace(allowed, base=base), plan.survey, lent, asked)
 
 
 def _target_at(plan: Plan, cap: int) -> Target:
@@ -138,19 +155,27 @@ def _growth(plan: Plan, cap: int, target: Target) -> int:
     """Return what the base is larger (bytes) under another --memory, with another target."""
     more = sink_memory_bytes(target) - sink_memory_bytes(plan.target)
     more *= max(len(plan.target.split_names), 1)
+    if plan.counts is not None:
+        more += records_memory(cap)[1] - records_memory(plan.memory_bytes)[1]
+    if plan.strata is not None:
+        more += strata_memory(cap)[1] - strata_memory(plan.memory_bytes)[1]
     if plan.shape.whole_query is None or plan.is_one_statement:
         return more
     return more + max(cap - plan.memory_bytes - more, 0) // 2  # to DuckDB
 
 
 def _layout_at(plan: Plan, cap: int, base: int | None = None) -> Layout:
+    """Return the layout that reads, with some memory."""
     asked = "auto" if plan.is_auto and not plan.is_one_statement else plan.strategy
     base = plan.layout.base_bytes if base is None else base
-    base += _growth(plan, cap, _target_at(plan, cap))
+    target = _target_at(plan, cap)
+    base += _growth(plan, cap, target)
     share = (
         statement_share(is_fed=plan.shape.whole_query is not None)
         if plan.is_one_statement
         else READING_SHARE
     )
     allowed = Allowance(cap, base, plan.threads, plan.shape.copies, share)
+    if plan.first is not None:
+        return _two_at(plan, allowed, target, "auto")[0]
     return choose_strategy(asked, plan.survey, allowed)[2]

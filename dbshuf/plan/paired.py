@@ -60,7 +60,10 @@ def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
 def paired_where(options: Options) -> "RowQuery | None":
     """Return what --where asks for. Raises QueryInvalid, UsageError."""
     if options.allow_files:
-        raise UsageError("--allow-files is for --sql, and there is none")
+        raise UsageError(
+            "--allow-files is for --sql, and there is none",
+            hint="leave it out, or name an --sql FILE",
+        )
     if options.where is None:
         return None
     from dbshuf.query.relation import with_sides

@@ -115,7 +115,7 @@ class Plan:
     @property
     def longest_line_bytes(self) -> int:
         """The longest line that fits in the memory of this plan."""
-        return self.longest_with(self.layout)
+        return self.longest_with(self.first or self.layout)
 
     @property
     def spare_bytes(self) -> int:

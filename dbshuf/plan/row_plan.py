@@ -149,7 +149,10 @@ def make_shape(
             "--sql excludes --where and --select", hint="put their text into the SQL of --sql"
         )
     if options.allow_files and options.sql is None:
-        raise UsageError("--allow-files is for --sql, and there is none")
+        raise UsageError(
+            "--allow-files is for --sql, and there is none",
+            hint="leave it out, or name an --sql FILE",
+        )
     if columns is not None:
         return _queried(options, inputs, "store", columns)
     if kind == "lines" and not _has_sql(options) and not any(also):

@@ -230,4 +230,7 @@ def _check_draws(options: Options, sample: Sample) -> None:
             hint="split first, and draw from a split",
         )
     if sample.draws >= POSITION_LIMIT:
-        raise UsageError(f"--with-replacement {sample.draws:,} is more rows than ids can name")
+        raise UsageError(
+            f"--with-replacement {sample.draws:,} is more rows than ids can name",
+            hint=f"the most is {POSITION_LIMIT - 1:,}",
+        )

@@ -24,8 +24,8 @@ def temp_folder(asked: str | None, target: Target) -> Path:
         folder = Path(asked)
     else:
         beside = None if target.path is None else grows_in(target.path)
-        folder = beside if beside is not None and beside.is_dir() else _system_folder()
-    if asked == "" or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        folder = beside if beside is not None and os.path.isdir(beside) else _system_folder()
+    if asked == "" or not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
             f"--temp-dir `{folder if asked is None else asked}` is no directory"
             " that can be written",
@@ -39,8 +39,8 @@ def work_folder(path: Path) -> Path:
 
     Raises  UsageError if there is none, or it cannot be written
     """
-    folder = path if path.is_dir() else path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    folder = path if os.path.isdir(path) else path.parent
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
             f"--work-dir `{path}` cannot be made: `{folder}` is no directory that can be written",
             hint="name a directory that is there, or a new one in such a directory",
@@ -90,7 +90,9 @@ def free_near(path: OutputPath) -> int | None:
     for existing in (folder, *folder.parents):
         if existing.is_dir():
             return _free_bytes(existing)
-    raise OutputUnwritable(f"no directory above `{path}`")
+    raise OutputUnwritable(
+        f"no directory above `{path}`", hint="name a place in a directory that is there"
+    )
 
 
 def _free_bytes(folder: Path) -> int | None:

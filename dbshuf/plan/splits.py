@@ -137,7 +137,7 @@ class _ByValue:
 
 def _share(name: str, text: str) -> float:
     try:
-        share = float(text)
+        share = float(text) if text.isascii() and "_" not in text else -1  # float() takes more
     except ValueError:
         share = -1
     if not 0 < share <= 1:

@@ -31,6 +31,7 @@ class Allowance:
     threads        that may work
     copies         how often a worker holds what it reads
     reading_share  of what is free, for the thread that reads beside another engine
+    gain           what this order has of every byte more of --memory
     """
 
     cap: int
@@ -38,6 +39,7 @@ class Allowance:
     threads: int
     copies: float = 1
     reading_share: float = READING_SHARE
+    gain: float = 1
 
 
 def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str, str, Layout]:
@@ -49,7 +51,7 @@ def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str
         least = needed = max(least, base + _LEAST_SQLITE_BYTES + survey.reader_bytes)
     if asked == "spill":
         needed = max(least, _least_spill_cap(base, survey))
-    named = _mib(needed + _VARIES_BYTES)
+    named = _mib(cap + int((needed - cap) / allowed.gain) + _VARIES_BYTES)
     if cap < least:
         raise MemoryTooSmall(
             f"--memory {human(cap)} is too small: this run needs at least {named}",

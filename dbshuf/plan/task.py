@@ -91,7 +91,7 @@ def task_of(options: Options) -> Task:
     if work is None or not is_publishing(options):
         check_target(target)
     check_schema(target)
-    wanted = wanted_of(given, target)
+    wanted = wanted_of(given, target, read.inputs)
     survey, kept = _surveys(read, sample, arrangement)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     size = object_bytes(kept, target)

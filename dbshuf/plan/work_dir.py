@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dbshuf.base.work_dir import first_record, last_record
+from dbshuf.base.work_dir import check_place, first_record, last_record
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.plan import WorkPlan
@@ -41,7 +41,7 @@ def check_work_options(options: Options) -> None:
 
 
 def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | None:
-    """Return where a run is kept; None if it is not. Raises UsageError if it cannot be."""
+    """Return where a run is kept; None if it is not. Raises UsageError, WorkDirUnfit."""
     if options.work_dir is None:
         return None
     pipe = closed_pipe(read.inputs)
@@ -64,8 +64,12 @@ def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | No
     for path in (*target.files, *([] if manifest is None else [manifest])):
         assert isinstance(path, Path)
         if find(path).is_special:
-            raise UsageError(f"--work-dir is for files, and `{path}` is none")
+            raise UsageError(
+                f"--work-dir is for files, and `{path}` is none",
+                hint="name a file, or leave out --work-dir",
+            )
     path = Path(os.path.abspath(options.work_dir))
+    check_place(path)
     is_begun = first_record(path) is not None
     return WorkPlan(path, _asked(options), is_begun, _stays(read, target))
 

@@ -219,11 +219,15 @@ def _check_names(relation: pa.Schema, option: str) -> None:
     seen: dict[str, str] = {}
     for name in relation.names:
         if not name:
-            raise QueryInvalid(f"{option}: a column of the input has no name")
+            raise QueryInvalid(
+                f"{option}: a column of the input has no name",
+                hint="name it in the input, or shuffle without SQL",
+            )
         other = seen.setdefault(name.lower(), name)
         if other is not name:
             raise QueryInvalid(
-                f"{option}: SQL takes the columns `{other}` and `{name}` of the input for one"
+                f"{option}: SQL takes the columns `{other}` and `{name}` of the input for one",
+                hint="rename one in the input, or shuffle without SQL",
             )
 
 

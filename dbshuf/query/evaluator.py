@@ -24,6 +24,7 @@ _LARGEST = 10**38 - 1  # that a decimal128 may hold; HUGEINT goes beyond
 
 # What DuckDB takes to evaluate one row, by the byte of it: 4 for upper(line), 39 for an array
 # of digits out of JSON (rows of 5 and 20 MB, duckdb 2.0.1).
+_FAILED_HINT = "leave such rows out with --where, or use try_cast(), which makes them NULL"
 _MOST_COPIES = 40
 _HELD_COPIES = 4  # of a row, beside what DuckDB has: read, seen by SQL, its result, arranged
 
@@ -195,7 +196,9 @@ class ChunkRunner:
             raise self._too_large(batch.slice(row, 1), place(row)) from None
         except (*ENGINE_ERRORS, pa.ArrowException, OSError) as error:
             text = first_sentence(error)
-            raise QueryFailed(f"{place(row)}: {self.step.option}: {text}") from None
+            raise QueryFailed(
+                f"{place(row)}: {self.step.option}: {text}", hint=_FAILED_HINT
+            ) from None
         finally:
             self._connection, self._is_ready = shared, is_ready
 
@@ -217,7 +220,8 @@ class ChunkRunner:
             first, count = (first, half) if found else (first + half, count - half)
             error = found or error
         alone = self._error_of(batch, first, count) if count else None
-        return QueryFailed(f"{place(first)}: {self.step.option}: {first_sentence(alone or error)}")
+        said = first_sentence(alone or error)
+        return QueryFailed(f"{place(first)}: {self.step.option}: {said}", hint=_FAILED_HINT)
 
     def _error_of(self, batch: pa.RecordBatch, first: int, count: int) -> Exception | None:
         try:

@@ -41,7 +41,10 @@ class Allowed:
         """Resolve what --allow-files names. Raises InputMissing."""
         for name in names:
             if not os.path.exists(name):
-                raise InputMissing(f"--allow-files `{name}` does not exist")
+                raise InputMissing(
+                    f"--allow-files `{name}` does not exist",
+                    hint="name the file or directory that the SELECT reads",
+                )
         real = [os.path.realpath(name) for name in names]
         return cls(
             tuple(path for path in real if not os.path.isdir(path)),

@@ -138,8 +138,11 @@ def codec_of(format_: str, compression: str | None) -> tuple[str, int | None]:
     if not colon:
         return name, 1 if name == "zstd" else None
     if allowed is None:
-        raise UsageError(f"--compression `{compression}`: {name} has no levels")
-    if not level.isdecimal() or int(level) not in allowed:
+        raise UsageError(
+            f"--compression `{compression}`: {name} has no levels",
+            hint=f"as in --compression {name}",
+        )
+    if not (level.isascii() and level.isdecimal()) or int(level) not in allowed:
         raise UsageError(
             f"--compression `{compression}`: {level or 'nothing'} is no level of {name}",
             hint=f"from {allowed[0]} to {allowed[-1]}",

@@ -195,7 +195,9 @@ def _check_directory(path: Path, *, force: bool) -> None:
         _check_room_for_names(found.final.parent)
         return
     if not found.is_directory:
-        raise OutputUnwritable(f"`{path}` is no directory, and shards need one")
+        raise OutputUnwritable(
+            f"`{path}` is no directory, and shards need one", hint="name another place with -o DIR"
+        )
     refuse_content(found.final, force=force)
     _check_room_for_names(found.final)
     for name in shards_in(found.final):
@@ -216,7 +218,10 @@ def _check_room_for_names(directory: Path) -> None:
         )
     if not os.access(directory, os.W_OK | os.X_OK):
         why = "read-only file system" if _is_read_only(directory) else "permission denied"
-        raise OutputUnwritable(f"no file can be made in `{directory}`: {why}")
+        raise OutputUnwritable(
+            f"no file can be made in `{directory}`: {why}",
+            hint="name a place that this user may write to",
+        )
 
 
 def _is_read_only(directory: Path) -> bool:
@@ -227,9 +232,11 @@ def _check_descriptor(fd: int, shown: str) -> None:
     try:
         way = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError as error:
-        raise OutputUnwritable(f"`{shown}` is closed") from error
+        raise OutputUnwritable(f"`{shown}` is closed", hint="name a file with -o PATH") from error
     if way == os.O_RDONLY:
-        raise OutputUnwritable(f"`{shown}` is not open for writing")
+        raise OutputUnwritable(
+            f"`{shown}` is not open for writing", hint="name a file with -o PATH"
+        )
 
 
 def refuse_content(directory: Path, *, force: bool) -> None:

@@ -33,7 +33,9 @@ def check_partition_columns(names: tuple[str, ...], schema: pa.Schema | None) ->
         )
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise UsageError(f"--partition-by `{name}` is given twice")
+            raise UsageError(
+                f"--partition-by `{name}` is given twice", hint="name each column once"
+            )
         if [one.lower() for one in schema.names].count(name.lower()) > 1:
             raise UsageError(
                 f"--partition-by `{name}`: several columns have that name, and readers would take"

@@ -32,7 +32,7 @@ from dbshuf.base.durable import sync_all
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import claim, release, remove
 from dbshuf.base.work_dir import sync_directory
-from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, is_our_card
+from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES, is_our_card
 from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
 from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
 from dbshuf.sink.raw_file import (
@@ -45,7 +45,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
-from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops
+from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops, summed_folders
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -89,16 +89,14 @@ class Kept:
     work_dir  where the journal is
     hidden    its name, if there is one already
     note      is told of a new name before anything is made under it
-    files     of a directory: how many are in it to stay, or the number of the last that is
-    free      of those, the numbers of which there are no files
+    numbers   of a directory: of the files in it that are to stay
     had       of a file: what is in it to stay
     """
 
     work_dir: Path
     hidden: Path | None
     note: Callable[[Path], None]
-    files: int = 0
-    free: tuple[int, ...] = ()
+    numbers: frozenset[int] = frozenset()
     had: SealedBytes | None = None
 
 
@@ -132,8 +130,7 @@ def directory_of(target: "Target") -> Directory:
         from dbshuf.sink.remote_place import RemoteDirectory
 
         return RemoteDirectory(target)
-    has_folders = bool(target.partition_by) or target.epochs > 1
-    return HiddenDirectory(target.path, force=target.force, has_folders=has_folders)
+    return HiddenDirectory(target.path, force=target.force)
 
 
 def place_of(target: "Target") -> FilePlace:
@@ -225,16 +222,12 @@ class HiddenDirectory:
     place   where it lies; what is beside it is in the same file system
     """
 
-    def __init__(
-        self, path: Path, *, force: bool, kept: Kept | None = None, has_folders: bool = False
-    ) -> None:
-        """Begin one; `has_folders`: of values or epochs, though there may be no rows for any."""
-        self._has_folders = has_folders
+    def __init__(self, path: Path, *, force: bool, kept: Kept | None = None) -> None:
         self._shown = str(path)
         self._force = force
         self._with_sums = kept is not None
-        self._files = 0 if kept is None else kept.files  # that were created
-        self._free = [] if kept is None else list(kept.free)
+        self._files = 0  # that were created
+        self._kept = frozenset() if kept is None else kept.numbers
         self._names: dict[int, str] = {}
         self._marks: list[str] = []
         with in_words(self._shown):
@@ -265,11 +258,14 @@ class HiddenDirectory:
 
     def _next(self) -> tuple[int, Path]:
         """Return the number of the next file, and where it is."""
-        if self._free:
-            number = self._free.pop(0)
-        else:
-            number, self._files = self._files, self._files + 1
+        self._skip_kept()
+        number = self._files
+        self._files += 1
         return number, self._hidden / str(number)
+
+    def _skip_kept(self) -> None:
+        while self._files in self._kept:
+            self._files += 1
 
     def named(self) -> list[tuple[Path, str]]:
         """Return all files that were given names: where each is, and its name."""
@@ -280,10 +276,9 @@ class HiddenDirectory:
         """All files that `mark` made: where each is, and its name."""
         return [(self._hidden / name, name) for name in self._marks]
 
-    def reopen(self, had: SealedBytes) -> tuple[int, DiskFile]:
-        """Return the number of the file behind those to stay, and that file, to go on with."""
-        number, path = self._next()
-        return number, DiskFile(path, shown=self._shown, with_sum=True, had=had)
+    def reopen(self, number: int, had: SealedBytes) -> DiskFile:
+        """Open one of the files to stay, to go on with it."""
+        return DiskFile(self._hidden / str(number), shown=self._shown, with_sum=True, had=had)
 
     @property
     def move(self) -> tuple[Path, Path]:
@@ -310,7 +305,9 @@ class HiddenDirectory:
 
     def publish(self) -> None:
         """Put the files under their names, all of them at once where that can be."""
+        self._skip_kept()
         names = [self._names[number] for number in range(self._files)]
+        assert self._kept <= set(range(self._files)), "all that was begun was begun again"
         folders = folders_of(names)
         with in_words(self._shown):
             for folder in folders:
@@ -338,14 +335,14 @@ class HiddenDirectory:
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
         commit()
-        older = _older_folders(self._final, folders) if folders or self._has_folders else []
+        older = _older_folders(self._final, folders)
         for folder in ["", *older, *folders_of(self._marks)]:
             _remove_marks(self._final / folder)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
             os.replace(self._hidden / name, self._final / name)
-        for folder in [*older, *folders] or [""]:
+        for folder in [*older, *folders]:
             old = {os.path.join(folder, name) for name in shards_in(self._final / folder)}
             for name in old.difference(names):
                 os.unlink(self._final / name)
@@ -370,18 +367,26 @@ class HiddenDirectory:
 
 
 def _older_folders(final: Path, folders: list[str]) -> list[str]:
-    """Return folders with rows of an older run that one of epochs or values leaves nowhere.
+    """Return the folders with shards of an older run to which this one writes none itself.
 
-    The directory itself may hold shards, and so may other epochs and values, in splits too.
+    The directory may be one, and those of epochs and values are, in splits too, and all others
+    that its list of sums names, such as splits of other names.
     """
     tops = row_tops(folders)
-    if folders and not tops:
-        return []
-    older = [""]
+    older = {"", *filter(lambda folder: (final / folder).is_dir(), summed_folders(_sums(final)))}
     for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
         for folder, _, _ in os.walk(final / top):
-            older.append(os.path.relpath(folder, final))
-    return sorted(set(older).difference(folders))
+            older.add(os.path.relpath(folder, final))
+    return sorted(older.difference(folders))
+
+
+def _sums(folder: Path) -> bytes:
+    """Return what an older run summed in a folder."""
+    found = b""
+    for name in SUMS_NAMES:
+        with contextlib.suppress(OSError):
+            found += (folder / name).read_bytes()
+    return found
 
 
 def _remove_marks(folder: Path) -> None:

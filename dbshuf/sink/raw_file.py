@@ -61,7 +61,9 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
                 f"`{shown}`: disk full{after} ({error.strerror})",
                 hint="make room there, or write to another disk",
             ) from error
-        raise OutputUnwritable(f"`{shown}` cannot be written: {error.strerror}") from error
+        raise OutputUnwritable(
+            f"`{shown}` cannot be written: {error.strerror}", hint="name another place for it"
+        ) from error
 
 
 class FileDamaged(Exception):

@@ -26,7 +26,7 @@ import numpy as np
 from dbshuf.base.filenames import HIDDEN_PREFIX, hidden_in
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, InputMissing, OutputExists, OutputUnwritable
-from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME
+from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
@@ -34,7 +34,13 @@ from dbshuf.sink.memory import UploadSizes, upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import PartSender, RemoteFile, in_parallel
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.shard_names import folders_of, is_row_folder, is_shard_name, row_tops
+from dbshuf.sink.shard_names import (
+    folders_of,
+    is_row_folder,
+    is_shard_name,
+    row_tops,
+    summed_folders,
+)
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -190,7 +196,6 @@ class RemoteDirectory:
         assert isinstance(path, RemotePath)
         self._path, self._force = path, target.force
         self._has_all = target.in_shards  # that may be there
-        self._has_folders = bool(target.partition_by) or target.epochs > 1
         self._prefix = path.prefix if self._has_all else path.parent_prefix
         self._names: dict[int, str] = {}
         self._files = 0
@@ -332,25 +337,29 @@ class RemoteDirectory:
         in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
 
     def _old_shards(self) -> Iterable[str]:
-        """Yield the names of shards in the folders that are written; of epochs and values, in all.
+        """Yield the names of shards of an older run, and of this; see `publish._older_folders`."""
+        written = {posixpath.dirname(name) for name in self._shown}
+        folders = {"", *written, *summed_folders(self._sums())}
+        tops = row_tops(written)
+        for info in self._uploads.store.list(self._prefix):
+            name = info.key[len(self._prefix) :]
+            folder, shard = posixpath.split(name)
+            top = name.partition("/")[0]
+            is_ours = folder in folders or top in tops or is_row_folder(top)
+            if is_ours and is_shard_name(shard):
+                yield name
 
-        See `publish._older_folders`.
-        """
-        folders = {posixpath.dirname(name) for name in self._shown}
-        tops = row_tops(folders)
-        if tops or (self._has_folders and folders <= {""}):
-            for info in self._uploads.store.list(self._prefix):
-                name = info.key[len(self._prefix) :]
-                top, _, below = name.partition("/")
-                is_ours = not below or top in tops or is_row_folder(top)
-                if is_ours and is_shard_name(posixpath.basename(name)):
-                    yield name
-            return
-        for folder in folders:
-            start = posixpath.join(self._prefix, folder, "") if folder else self._prefix
-            for info in self._uploads.store.list(start):
-                if is_shard_name(info.key[len(start) :]):
-                    yield info.key[len(self._prefix) :]
+    def _sums(self) -> bytes:
+        """Return what an older run summed below the prefix."""
+        store, found = self._uploads.store, b""
+        for name in SUMS_NAMES:
+            with contextlib.suppress(InputMissing):
+                info = store.stat(self._prefix + name)
+                sums = np.empty(info.size_bytes or 0, np.uint8)
+                if len(sums):
+                    store.read_range(info, 0, sums)
+                found += sums.tobytes()
+        return found
 
     def _is_there(self, name: str) -> bool:
         try:

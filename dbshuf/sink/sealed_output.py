@@ -1,11 +1,9 @@
-"""Output that a later process goes on with: what is on disk is sealed in a journal.
+"""What is sealed of an output while it grows, so that a later process goes on with it.
 
-    SealedShards   shards that are finished; of plain text also the first bytes of the open one
-    SealedFiles    the first bytes of one file, and splits; see sealed_files.py
-
-Every seal comes after a sync, and has the key of the first row that is not in it, so that the
-order goes on from there. What is sealed is summed again before it is used: from the first flaw
-on it is made anew.
+A seal is a record in the journal: up to which row all is on disk, and what the files are by then.
+It comes after a sync, and has the key of the first row that is not in it, so that the order goes
+on from there. What is sealed is summed again before it is used: seals from the first flaw on are
+forgotten, and what they had is made anew.
 """
 
 import contextlib
@@ -14,9 +12,8 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbshuf.base.journal import Record
 from dbshuf.base.work_dir import WorkDir
@@ -27,9 +24,40 @@ from dbshuf.sink.target import Target
 from dbshuf.units import MIB
 
 END = 1 << 64  # the key behind all keys
-_PLAIN = frozenset({"txt", "csv", "tsv", "jsonl"})  # whose first bytes are those of fewer rows
 _READ_BYTES = 4 * MIB
-_NOTHING = SealedBytes(0, 0)
+
+OpenShard = tuple[int, dict[str, Any]]  # number of its file, and the state of what cuts shards
+
+
+class FinishedShard(NamedTuple):
+    """A shard that stays; as JSON has it.
+
+    number  of its file
+    cut     the state of what cuts shards behind it
+    """
+
+    number: int
+    size: int
+    crc32: int
+    sha256: str | None
+    rows: int
+    cut: dict[str, Any]
+
+
+class SealedPart(NamedTuple):
+    """What is sealed of the one file of an output, or of one of its splits; as JSON has it.
+
+    sealed   the first bytes of the file, or of the shard that is open
+    rows     that it was given
+    taken, written  see Position
+    shard    the one that is open, if it can be gone on with
+    """
+
+    sealed: SealedBytes
+    rows: int
+    taken: int
+    written: int
+    shard: OpenShard | None
 
 
 @dataclass
@@ -38,235 +66,96 @@ class Seal:
 
     next_key  of the first row that is not in it
     counts    all rows before: how many, their bytes, the sum of their keys
-    cut       the state of what cuts shards, as `Cut.go_on` takes it
-    sealed    of a file: all of a shard, or the first bytes of what is open
-    rows      of that shard
-    row_sum   the checksum of all rows before, where a manifest wants it
-    sha256    of a finished shard, where a manifest wants it
+    row_sum   their checksum, where a manifest wants it
+    parts     of the output, in their order
+    ordinal   of the seals in the journal
     """
 
     next_key: int = 0
     counts: tuple[int, int, int] = (0, 0, 0)
-    cut: dict[str, Any] | None = None
-    sealed: SealedBytes = _NOTHING
-    rows: int = 0
     row_sum: int = 0
-    sha256: str | None = None
-
-    @classmethod
-    def parse(cls, record: Record) -> "Seal":
-        rows, text_bytes, key_sum = record["counts"]
-        size, crc32 = record["sealed"]
-        return cls(
-            record["next_key"],
-            (rows, text_bytes, key_sum),
-            record["cut"],
-            SealedBytes(size, crc32),
-            record["rows"],
-            record["row_sum"],
-            record["sha256"],
-        )
-
-
-@dataclass
-class SealedFile:
-    """What is sealed of one of the files of an output that is no directory; see Begun.
-
-    hash  of its bytes, where a manifest wants it; `check_sealed` makes it
-    """
-
-    sealed: SealedBytes
-    rows: int
-    taken: int
-    written: int
-    hash: Any = None
+    parts: list[SealedPart] = field(default_factory=list)
+    ordinal: int = -1
 
 
 @dataclass
 class SealedOutput:
     """What earlier processes have sealed of the output, as the journal has it.
 
-    hidden   the name of a directory while it is not published; None if there is none
-    files    the shards that are finished, in their order
-    begun    what is sealed of the file behind them, or up to which row files are sealed
-    hash     of that file, where a manifest wants it; `check_sealed` makes it
-    hidden_files  the names of files that are no shards, while they are not published
-    sealed_files  what is sealed of each of these; empty: nothing
+    hidden        the name of a directory while it is not published; None if there is none
+    hidden_files  the names of files that are no shards, likewise
+    seals         those that count, in their order; what is new in each is in the journal
+    hashes        of what `sealed` is of each part, where a manifest wants it; `check_sealed` makes
+                  them
     """
 
     hidden: Path | None = None
-    files: list[Seal] = field(default_factory=list)
-    begun: Seal | None = None
-    hash: Any = None
     hidden_files: dict[int, Path] = field(default_factory=dict)
-    sealed_files: list[SealedFile] = field(default_factory=list)
-    _seals: int = 0  # of files that are no shards, in the journal
-    _first_seal: int = 0  # that counts
+    seals: list[Seal] = field(default_factory=list)
+    hashes: list[Any] = field(default_factory=list)
+    _seals_made: int = 0
 
     def add(self, record: Record) -> None:
         """Take in a record of the kinds that are written for outputs."""
-        if record["kind"] == "output" and "file" in record:
-            self.hidden_files[record["file"]] = Path(record["hidden"])
-            self.forget_files()
-        elif record["kind"] == "output":
-            self.hidden, self.files = Path(record["hidden"]), []
-            self.forget_files()
-        elif record["kind"] == "files":
-            self._seals += 1
+        if record["kind"] == "output":
+            if "file" in record:
+                self.hidden_files[record["file"]] = Path(record["hidden"])
+            else:
+                self.hidden = Path(record["hidden"])
+            self.seals = []
+        elif record["kind"] == "sealed":
             rows, text_bytes, key_sum = record["counts"]
-            counts = (rows, text_bytes, key_sum)
-            self.begun = Seal(record["next_key"], counts, row_sum=record["row_sum"])
-            self.sealed_files = [
-                SealedFile(SealedBytes(size, crc32), rows, taken, written)
-                for size, crc32, rows, taken, written in record["files"]
-            ]
-        elif record["kind"] == "file":
-            self.files.append(Seal.parse(record))
-            self.begun = None
-        elif record["kind"] == "begun":
-            self.begun = Seal.parse(record)
+            parts = [SealedPart(SealedBytes(*sealed), *rest) for sealed, *rest in record["parts"]]
+            counts, row_sum = (rows, text_bytes, key_sum), record["row_sum"]
+            seal = Seal(record["next_key"], counts, row_sum, parts, self._seals_made)
+            self.seals.append(seal)
+            self._seals_made += 1
         elif record["kind"] == "kept":
-            del self.files[record["files"] :]
-            self.forget_files()
-
-    def forget_files(self) -> None:
-        """Have what is no finished shard made anew."""
-        self.begun, self.sealed_files, self._first_seal = None, [], self._seals
+            del self.seals[record["seals"] :]
 
     @property
     def last(self) -> Seal:
         """What the run goes on from."""
-        return self.begun or (self.files[-1] if self.files else Seal())
+        return self.seals[-1] if self.seals else Seal()
 
     @property
     def file_places(self) -> list[Path]:
         """The names of files that are no shards, in their order."""
         return [self.hidden_files[number] for number in sorted(self.hidden_files)]
 
-    @property
-    def in_shard(self) -> Begun | None:
-        """What the encoder of the shard that is begun goes on from; None if it is empty."""
-        begun = self.begun
-        if begun is None or not begun.sealed.size:
-            return None
-        return Begun(begun.sealed.size, begun.sealed.crc32, begun.rows, self.hash)
-
-    def begun_file(self, number: int, work: WorkDir) -> Begun:
-        """Return what the encoder of a file that is no shard goes on from."""
-        if not self.sealed_files:
+    def begun(self, number: int, work: WorkDir) -> Begun:
+        """Return what a part goes on from."""
+        if not self.seals:
             return Begun()
-        one, path = self.sealed_files[number], self.hidden_files.get(number, Path())
-        parts = self.parts_of(number, work)
-        size, crc32 = one.sealed
-        return Begun(size, crc32, one.rows, one.hash, path, one.taken, one.written, parts)
+        part = self.last.parts[number]
+        digest = self.hashes[number] if self.hashes else None
+        path = self.hidden_files.get(number, Path())
+        new = (one for _, parts in self.with_news(work) for one in parts[number])
+        return Begun(*part.sealed, part.rows, digest, path, part.taken, part.written, new)
 
-    def finished_shards(self, work: WorkDir) -> Iterator[tuple[int, int, int]]:
-        """Yield the shards of splits that are finished: number, bytes, their CRC-32."""
-        if self.hidden is not None:
-            for split in range(len(self.sealed_files)):
-                yield from (shard[:3] for shard in self.parts_of(split, work))
+    def open_shard(self, number: int) -> OpenShard | None:
+        """Return the shard that is open of a part."""
+        return self.last.parts[number].shard if self.seals else None
 
-    def parts_of(self, number: int, work: WorkDir) -> Iterator[Any]:
-        """Yield what the journal has of a file, which may be more than is to be held."""
-        seals = (record for record in work.journal.records() if record["kind"] == "files")
-        for record in islice(seals, self._first_seal, None):
-            yield from record["parts"][number]
+    def with_news(self, work: WorkDir) -> Iterator[tuple[Seal, list[list[Any]]]]:
+        """Yield all seals that count, each with what is new of every part; see Position."""
+        seals = iter(self.seals)
+        seal, ordinal = next(seals, None), -1
+        for record in work.journal.records():
+            if record["kind"] == "sealed":
+                ordinal += 1
+                if seal is not None and seal.ordinal == ordinal:
+                    yield seal, record["news"]
+                    seal = next(seals, None)
 
-
-def is_plain(target: Target) -> bool:
-    """Whether the first bytes of a file of the target can be gone on with."""
-    return target.format in _PLAIN
-
-
-def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
-    """Sum what is sealed, and forget it from the first flaw on; return what to tell of that."""
-    if target.in_shards:
-        look = _flaw_in_splits if target.split_names else _flaw_in_shards
-        flaw = look(target, work, output)
-    else:
-        flaw = _flaw_in_files(target, work, output)
-    return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
-
-
-def forget_sealed(work: WorkDir, output: SealedOutput) -> None:
-    """Have all of an output made anew."""
-    work.note("kept", files=0)
-    output.add({"kind": "kept", "files": 0})
-
-
-def _flaw_in_files(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
-    """Return the first file that is not what was sealed; then all are forgotten."""
-    for number, one in enumerate(output.sealed_files):
-        one.hash = hashlib.sha256() if target.is_noted else None
-        if not _is_sound(output.hidden_files[number], one.sealed, one.hash):
-            forget_sealed(work, output)
-            return output.hidden_files[number]
-    return None
-
-
-def _flaw_in_splits(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
-    """Return the first shard of a split that is not what was sealed; then all are forgotten."""
-    hidden, flaw = output.hidden, None
-    if hidden is None:
-        return None
-    for number, size, crc32 in output.finished_shards(work):
-        if not _is_sound(hidden / str(number), SealedBytes(size, crc32), None, is_whole=True):
-            flaw = hidden / str(number)
-            forget_sealed(work, output)
-            break
-    _remove_rest(hidden, {number for number, _, _ in output.finished_shards(work)})
-    return flaw
-
-
-def _flaw_in_shards(target: Target, work: WorkDir, output: SealedOutput) -> Path | None:
-    """Return the first shard that is not what was sealed; it and those behind are forgotten."""
-    hidden, flaw = output.hidden, None
-    if hidden is None:
-        return None
-    output.hash = hashlib.sha256() if target.is_noted else None
-    places = [hidden / str(number) for number in range(len(output.files) + 1)]
-    seals = [*output.files, *([output.begun] if output.begun else [])]
-    for number, seal in enumerate(seals):
-        is_whole = number < len(output.files)
-        digest = None if is_whole else output.hash
-        if not _is_sound(places[number], seal.sealed, digest, is_whole=is_whole):
-            flaw = places[number]
-            del output.files[number:]
-            output.begun = None
-            work.note("kept", files=number)
-            break
-    _remove_rest(hidden, set(range(len(output.files) + (output.begun is not None))))
-    return flaw
-
-
-def _remove_rest(hidden: Path, keep: set[int]) -> None:
-    with contextlib.suppress(OSError):
-        for name in os.listdir(hidden):
-            if not name.isdigit() or int(name) not in keep:
-                with contextlib.suppress(OSError):
-                    os.unlink(hidden / name)
-
-
-def _is_sound(path: Path, sealed: SealedBytes, digest: Any, *, is_whole: bool = False) -> bool:
-    """Whether a file begins with what was sealed, and has no more if that is all of it.
-
-    digest  is told what it begins with; or None
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    left, crc32 = sealed.size, 0
-    with open(fd, "rb", buffering=0) as file:
-        if is_whole and os.fstat(fd).st_size != sealed.size:
-            return False
-        buffer = memoryview(bytearray(_READ_BYTES))
-        while left and (count := file.readinto(buffer[: min(left, _READ_BYTES)])):
-            crc32 = zlib.crc32(buffer[:count], crc32)
-            if digest is not None:
-                digest.update(buffer[:count])
-            left -= count
-    return not left and crc32 == sealed.crc32
+    def numbers(self, work: WorkDir) -> set[int]:
+        """Return the numbers of the files of shards, those that are open too."""
+        if self.hidden is None:
+            return set()
+        found = {one.shard[0] for one in self.last.parts if one.shard is not None}
+        for _, news in self.with_news(work):
+            found.update(FinishedShard(*one).number for part in news for one in part)
+        return found
 
 
 def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
@@ -275,7 +164,99 @@ def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
     def note(hidden: Path) -> None:
         work.note("output", hidden=str(hidden))
 
-    numbers = {number for number, _, _ in output.finished_shards(work)}
-    files = max(numbers) + 1 if numbers else len(output.files)
-    free = tuple(sorted(set(range(files)) - numbers)) if numbers else ()
-    return Kept(work.path, output.hidden, note, files, free)
+    return Kept(work.path, output.hidden, note, frozenset(output.numbers(work)))
+
+
+def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
+    """Sum what is sealed, and forget the seals from the first flaw on; return what to tell."""
+    flaw, kept = None, 0
+    with contextlib.ExitStack() as files:
+        sums: dict[Path, _Sum] = {}
+        for seal, news in output.with_news(work):
+            for path, sealed, is_whole in _places(output, seal, news):
+                if path not in sums:
+                    sums[path] = files.enter_context(_Sum(path, with_hash=target.is_noted))
+                if not sums[path].holds(sealed, is_whole=is_whole):
+                    flaw = path
+                    break
+            if flaw is not None:
+                break
+            kept += 1
+            opened = [_place_of(output, number, part) for number, part in enumerate(seal.parts)]
+            output.hashes = [sums[path].hash() if path in sums else None for path in opened]
+    if flaw is not None:
+        keep_seals(work, output, kept)
+    if output.hidden is not None:
+        _remove_rest(output.hidden, output.numbers(work))
+    return None if flaw is None else f"`{flaw}` is not what was sealed: it is made anew"
+
+
+def keep_seals(work: WorkDir, output: SealedOutput, count: int) -> None:
+    """Have all that came after the first seals made anew."""
+    work.note("kept", seals=count)
+    output.add({"kind": "kept", "seals": count})
+
+
+def _places(
+    output: SealedOutput, seal: Seal, news: list[list[Any]]
+) -> Iterator[tuple[Path, SealedBytes, bool]]:
+    """Yield what a seal has of files: where, what, and whether it is all of the file."""
+    for number, part in enumerate(seal.parts):
+        if output.hidden is not None:
+            for one in news[number]:
+                shard = FinishedShard(*one)
+                yield output.hidden / str(shard.number), SealedBytes(shard.size, shard.crc32), True
+        if part.sealed.size:
+            yield _place_of(output, number, part), part.sealed, False
+
+
+def _place_of(output: SealedOutput, number: int, part: SealedPart) -> Path:
+    """Return where the file of a part is, or the shard of it that is open."""
+    if output.hidden is None:
+        return output.hidden_files[number]
+    return output.hidden / ("" if part.shard is None else str(part.shard[0]))
+
+
+class _Sum:
+    """Sums the first bytes of a file, ever more of them."""
+
+    def __init__(self, path: Path, *, with_hash: bool) -> None:
+        self._path, self._fd = path, -1
+        self._size = self._crc32 = 0
+        self._hash = hashlib.sha256() if with_hash else None
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+
+    def __enter__(self) -> "_Sum":
+        with contextlib.suppress(OSError):
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def holds(self, sealed: SealedBytes, *, is_whole: bool) -> bool:
+        """Whether the file begins with what was sealed, and has no more if that is all of it."""
+        if self._fd < 0 or (is_whole and os.fstat(self._fd).st_size != sealed.size):
+            return False
+        while left := sealed.size - self._size:
+            count = os.readv(self._fd, [self._buffer[: min(left, _READ_BYTES)]])
+            if not count:
+                return False
+            self._crc32 = zlib.crc32(self._buffer[:count], self._crc32)
+            if self._hash is not None:
+                self._hash.update(self._buffer[:count])
+            self._size += count
+        return self._crc32 == sealed.crc32
+
+    def hash(self) -> Any:
+        """Return the SHA-256 of what was summed, to go on with."""
+        return None if self._hash is None else self._hash.copy()
+
+
+def _remove_rest(hidden: Path, keep: set[int]) -> None:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(hidden):
+            if not name.isdigit() or int(name) not in keep:
+                with contextlib.suppress(OSError):
+                    os.unlink(hidden / name)

@@ -1,91 +1,95 @@
-"""Shards that a later process goes on with; see sealed_output.py."""
+"""Shards that a later process goes on with: those of an output, or of one of its splits.
 
-from pathlib import Path
-from typing import Any
+The finished ones stay; of plain text also the first bytes of the one that is open.
+"""
 
-from dbshuf.base.counters import Tally
-from dbshuf.base.row_notes import WindowSum
-from dbshuf.base.temporary import leave
 from dbshuf.base.window import Window
-from dbshuf.base.work_dir import WorkDir, sync_directory
-from dbshuf.sink.begun_file import Begun
+from dbshuf.sink.begun_file import Begun, Position
 from dbshuf.sink.cut_points import KeyCut, SizeCut
 from dbshuf.sink.hashed_output import written_by
 from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.raw_file import DiskFile, SealedBytes
 from dbshuf.sink.seal import WrittenFile
-from dbshuf.sink.sealed_output import END, SealedOutput, is_plain, kept_place
+from dbshuf.sink.sealed_output import FinishedShard, OpenShard
 from dbshuf.sink.shards import ShardSink
 from dbshuf.sink.single_file import open_encoder
 from dbshuf.sink.target import Target
 
+_PLAIN = frozenset({"txt", "csv", "tsv", "jsonl"})  # whose first bytes are those of fewer rows
+
 
 class SealedShards(ShardSink):
-    """Shards, each sealed once it is finished; see ShardSink."""
+    """Shards that go on behind those that are finished; a position counts rows."""
 
     def __init__(
-        self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
+        self,
+        target: Target,
+        *,
+        directory: HiddenDirectory,
+        folder: str,
+        begun: Begun,
+        shard: OpenShard | None,
     ) -> None:
-        """Go on from what is sealed; `sums` gets the rows that are written."""
-        assert isinstance(target.path, Path)
-        self._sums = sums
-        place = HiddenDirectory(target.path, force=target.force, kept=kept_place(work, output))
-        self._work, self._window, self._next = work, None, 0
-        super().__init__(target, directory=place)
-        sync_directory(place.place)
-        self._hidden = place.move[0]
-        self._counts = Tally(*output.last.counts)
-        self._shard = len(output.files) - 1
-        self._files = list(range(len(output.files)))
-        self._written = [
-            WrittenFile(seal.rows, seal.sealed.size, seal.sha256)
-            for seal in output.files
-            if seal.sha256 is not None
-        ]
-        self._rows_before = self._counts.rows - (output.begun.rows if output.begun else 0)
-        if output.last.cut is not None:
-            self._cut.go_on(output.last.cut)
-        is_read = output.last.next_key == END
-        self._is_complete = is_read and len(self._files) == self._cut.parts
-        if output.begun is not None:
-            self._begin_again(target, place, output.begun.sealed, output.in_shard)
+        """Write to a directory, or to a `folder` of one that other splits write to too.
 
-    _window: Window | None
-
-    def _begin_again(
-        self, target: Target, place: HiddenDirectory, had: SealedBytes, begun: Begun | None
-    ) -> None:
-        number, self._output = place.reopen(had)
-        self._files.append(number)
-        self._shard += 1
-        self._encoder = open_encoder(self._output, target, begun)
+        shard  the one that is open, of which there are the bytes of `begun`
+        """
+        super().__init__(target, directory=directory, folder=folder)
+        self._taken, self._had = begun.taken, begun.written - begun.taken
+        self._given = self._finished_rows = begun.written
+        self._finished: list[FinishedShard] = []
+        for one in begun.parts:
+            found = FinishedShard(*one)
+            self._files.append(found.number)
+            self._shard += 1
+            if found.sha256 is not None:
+                self._written.append(WrittenFile(found.rows, found.size, found.sha256))
+            self._cut.go_on(found.cut)
+        if shard is not None:
+            number, cut = shard
+            self._cut.go_on(cut)
+            self._files.append(number)
+            self._shard += 1
+            self._finished_rows -= begun.rows
+            self._output = directory.reopen(number, SealedBytes(begun.bytes, begun.crc32))
+            self._encoder = open_encoder(self._output, target, begun)
 
     def encode(self, window: Window) -> None:
-        self._window, self._next = window, 0
-        for shard, first, last in self._cut.runs(window.counted_bounds, window.keys):
-            part = window.slice(first, last)
-            self._open(shard).write(part)
-            self._counts.add_window(part)
-            if self._sums is not None:
-                self._sums.add(part)
-            self._next = last
+        self._taken += window.rows
+        had = min(self._had, window.rows)
+        self._had -= had
+        rest = window.slice(had, window.rows) if had else window
+        for shard, first, last in self._cut.runs(rest.counted_bounds, rest.first_words):
+            self._open(shard).write(rest.slice(first, last))
+            self._given += last - first
 
-    def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the open shard, if its format and the cut allow it."""
-        is_between = isinstance(self._cut, (KeyCut, SizeCut)) and is_plain(self._target)
-        if not is_between or self._encoder is None:
-            return
+    def position(self) -> Position:
+        """Return how far it is. What is open is made anew, if it is not plain."""
+        news, self._finished = tuple(self._finished), []
+        written = self._given if self._can_go_on else self._finished_rows
+        return Position(self._taken, written, news, self._given - self._finished_rows)
+
+    def seal(self) -> tuple[SealedBytes, OpenShard | None]:
+        """Wait until all is on disk; return what there is of the shard that is open."""
+        if not self._can_go_on:
+            return SealedBytes(0, 0), None
+        assert self._encoder is not None
+        assert isinstance(self._output, DiskFile)
         assert isinstance(self._cut, (KeyCut, SizeCut))
         self._encoder.flush()
-        assert isinstance(self._output, DiskFile)
-        self._note("begun", next_key, self._output.seal(), self._cut.within())
+        return self._output.seal(), (self._files[-1], self._cut.within())
+
+    @property
+    def _can_go_on(self) -> bool:
+        """Whether the shard that is open can be gone on with."""
+        is_between = isinstance(self._cut, (KeyCut, SizeCut)) and self._target.format in _PLAIN
+        return is_between and self._encoder is not None
 
     def complete(self) -> None:
-        self._window = None
-        if not self._is_complete:
+        if self._encoder is None and len(self._files) == self._cut.parts:
+            self._name_files()
+        else:
             super().complete()
-            return
-        self._name_files()
 
     def _close(self) -> None:
         encoder, output = self._encoder, self._output
@@ -93,35 +97,8 @@ class SealedShards(ShardSink):
         if encoder is None:
             return
         assert isinstance(output, DiskFile)
-        sync_directory(self._hidden)
-        sealed = SealedBytes(output.written_bytes, output.sum())
-        window, written = self._window, written_by(encoder)
+        written, rows = written_by(encoder), self._given - self._finished_rows
         sha256 = None if written is None else written.sha256
-        next_key = END if window is None else int(window.keys[self._next])  # None: the last one
-        self._note("file", next_key, sealed, self._cut.begun(), sha256)
-        self._rows_before = self._counts.rows
-
-    def _note(
-        self,
-        kind: str,
-        next_key: int,
-        sealed: SealedBytes,
-        cut: dict[str, Any],
-        sha256: str | None = None,
-    ) -> None:
-        counts = self._counts
-        self._work.note(
-            kind,
-            next_key=next_key,
-            sealed=sealed,
-            counts=[counts.rows, counts.text_bytes, counts.key_sum],
-            cut=cut,
-            rows=counts.rows - self._rows_before,
-            row_sum=0 if self._sums is None else self._sums.so_far(),
-            sha256=sha256,
-        )
-
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.stop()
-        leave(self._hidden)
+        place = self._files[-1], output.written_bytes, output.sum()
+        self._finished.append(FinishedShard(*place, sha256, rows, self._cut.begun()))
+        self._finished_rows = self._given

@@ -4,6 +4,8 @@ import posixpath
 import re
 from collections.abc import Iterable
 
+from dbshuf.manifest.names import names_in_sums
+
 _SHARD_NAME = re.compile(r"part-\d{5,}-of-\d{5,}\.((txt|csv|tsv|jsonl)(\.gz|\.zst)?|parquet|arrow)")
 
 _EPOCH_FOLDER = re.compile(r"epoch-\d+")
@@ -46,3 +48,9 @@ def folders_of(names: Iterable[str]) -> list[str]:
             found.add(folder)
             folder = posixpath.dirname(folder)
     return sorted(found)
+
+
+def summed_folders(sums: bytes) -> list[str]:
+    """Return the folders with shards that a list of sums names, those above them too."""
+    names = names_in_sums(sums)
+    return folders_of(name for name in names if is_shard_name(posixpath.basename(name)))

@@ -215,7 +215,10 @@ def _check_options(target: Target, kind: str) -> None:
     }
     for option, is_asked in asked.items():
         if is_asked and kind != "parquet":
-            raise UsageError(f"{option} is for Parquet, and the output is {NAMES[kind]}")
+            raise UsageError(
+                f"{option} is for Parquet, and the output is {NAMES[kind]}",
+                hint="leave it out, or write Parquet with --format parquet",
+            )
 
 
 def split_path(path: OutputPath, name: str) -> OutputPath:

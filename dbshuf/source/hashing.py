@@ -8,6 +8,7 @@ from dataclasses import replace
 from dbshuf.errors import InputChanged
 from dbshuf.source.digest import InputDigest
 from dbshuf.source.input import Input, check_unchanged, unreadable
+from dbshuf.source.read_sums import ReadSums
 
 
 def with_digests(inputs: Sequence[Input], *, in_columns: str | None) -> tuple[Input, ...]:
@@ -24,6 +25,11 @@ def _digest_of(source: Input, in_columns: str | None) -> InputDigest:
     if in_columns == "" and not source.is_mappable and source.is_plain_file:
         unhashed = "an object that is read in columns"
     return InputDigest(source.size_bytes if source.is_plain_file else None, unhashed)
+
+
+def with_sums(inputs: Sequence[Input], sums: ReadSums) -> tuple[Input, ...]:
+    """Return inputs of which files are summed while they are read; objects have a version."""
+    return tuple(one if one.remote is not None else replace(one, sums=sums) for one in inputs)
 
 
 class CatchUp:

@@ -19,6 +19,7 @@ from dbshuf.source.byte_reader import (
 )
 from dbshuf.source.compression.readers import Decompressor
 from dbshuf.source.digest import InputDigest
+from dbshuf.source.read_sums import ReadSums
 from dbshuf.source.remote_object import RemoteObject, at_once
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Input:
     found_in    the directory or glob that it was found in; empty if it was named itself
     keys        columns that its folders give to its rows
     digest      takes the hash of its bytes as they are read; None: nobody asks for it
+    sums        takes checksums of its bytes as they are read; None: nobody asks for them
     copy        of an object that only a file of this machine can be read as
     """
 
@@ -111,6 +113,7 @@ class Input:
     version: str = ""
     remote: RemoteObject | None = field(default=None, compare=False)
     digest: InputDigest | None = field(default=None, compare=False, repr=False)
+    sums: ReadSums | None = field(default=None, compare=False, repr=False)
     copy: LocalCopy | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -166,6 +169,8 @@ class Input:
         with closed_on_error(raw):
             if self.digest is not None:
                 raw = self.digest.stream(raw, head)
+            if self.sums is not None:
+                raw = self.sums.stream(self.ordinal, raw)
             if self.codec is None:
                 return PlainReader(raw, head)
             return Decompressor(raw, self.codec, self.name, head)

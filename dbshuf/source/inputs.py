@@ -39,7 +39,10 @@ def counted_inputs(
 ) -> tuple[tuple[Input, ...], list[int]]:
     """As `resolve_inputs`; return also how many inputs each of the names stands for."""
     if list(names).count(STDIN) > 1:
-        raise UsageError("`-` is given twice, but standard input can be read only once")
+        raise UsageError(
+            "`-` is given twice, but standard input can be read only once",
+            hint="name it once, or write it to a file first",
+        )
     chosen = path_filter(include, exclude)
     found = [list(_expand(os.fspath(name), chosen)) for name in (names or [STDIN])]
     places = [place for some in found for place in some]

@@ -67,7 +67,7 @@ class Listing:
                 raise unreadable(str(error.filename or folder), error) from error
             names = {entry.name for entry in inside}
             for entry in inside:
-                is_folder = entry.is_dir()
+                is_folder = os.path.isdir(entry)  # a link to itself is none
                 if is_hidden(entry.name, is_folder=is_folder) or is_mark(entry.name, names):
                     self._left_out["hidden"] += 1
                 elif not is_folder:

@@ -13,15 +13,14 @@ import pyarrow as pa
 from dbshuf.base.durable import EarlyWriteback
 from dbshuf.base.statements import filled, identifier, quoted, shuffle_key, statement
 from dbshuf.errors import SchemaMismatch
+from dbshuf.store.description import described, has_tables
 from dbshuf.store.engine import SqlWriter
 from dbshuf.store.schema import (
     BESIDE_BYTES,
     StoreInfo,
     attached,
     check_storable,
-    described,
     explained,
-    has_tables,
     no_store,
 )
 from dbshuf.units import MIB

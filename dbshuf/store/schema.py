@@ -13,7 +13,7 @@ that would end the engine's lock on it.
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from dbshuf.base.json_values import marked
-from dbshuf.base.key import ORDER_VERSION
 from dbshuf.base.statements import filled, quoted, statement
 from dbshuf.errors import (
     DbshufError,
@@ -35,17 +33,11 @@ from dbshuf.errors import (
     TempSpaceShort,
 )
 from dbshuf.source.input import Input
-from dbshuf.source.schema.plain import plain_schema
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB
 
 FORMAT = 1  # of the tables; a store of a later one is refused
 VECTOR_ROWS = 2048  # rows that DuckDB decodes at a time, whatever is asked for
-_TABLES = {
-    "store": {"format", "kind", "arrow_schema"},
-    "sources": {"ordinal", "path", "digest", "rows"},
-    "lines": set[str](),
-}
 NAMES = {"duckdb": "DuckDB", "sqlite": "SQLite"}
 
 # DuckDB decodes strings of 24 kB and of 1 MB into 2.4 to 2.7 times the bytes of a vector;
@@ -219,68 +211,6 @@ def _connected(memory_bytes: int, threads: int, folder: Path | None) -> duckdb.D
             "autoload_known_extensions": False,
         },
     )
-
-
-def described(
-    path: Path,
-    engine: str,
-    header: Sequence[Any],
-    columns: Mapping[str, set[str]],
-    sources: Sequence[Sequence[Any]],
-) -> StoreInfo:
-    """Return what a store holds by what its tables say.
-
-    header   the row of `store`, in the order of its columns
-    columns  table -> the names of its columns
-    sources  the rows of `sources`, in the order of its columns but the time
-    Raises   StoreInvalid
-    """
-    version, order_version, kind, is_binary, terminator, header_lines, first_lines, *rest = header
-    id_column, source_column, row_group_rows, arrow_schema, json_structure = rest
-    _check_version(path, version, order_version)
-    if not {id_column, source_column} <= columns["lines"]:
-        raise no_store(path, engine)
-    written = None if arrow_schema is None else pa.ipc.read_schema(pa.py_buffer(arrow_schema))
-    if written is not None and json_structure is not None:
-        written = marked(written, json_structure)
-    return StoreInfo(
-        path=path,
-        engine=engine,
-        kind=kind,
-        is_binary=bool(is_binary),
-        terminator=terminator,
-        header_lines=header_lines,
-        header=first_lines,
-        id_column=id_column,
-        source_column=source_column,
-        row_group_rows=row_group_rows,
-        schema=None if written is None else plain_schema(written, str(path)),
-        written=written,
-        json_structure=json_structure,
-        sources=_sources(path, sources),
-    )
-
-
-def _check_version(path: Path, version: int, order_version: int) -> None:
-    """Raise StoreInvalid for a store that another dbshuf made."""
-    if version != FORMAT or order_version != ORDER_VERSION:
-        raise StoreInvalid(
-            f"`{path}` is a store of format {version} and order version {order_version},"
-            f" not {FORMAT} and {ORDER_VERSION}",
-            hint="use the dbshuf that made it",
-        )
-
-
-def _sources(path: Path, rows: Sequence[Sequence[Any]]) -> tuple[SourceInfo, ...]:
-    inputs = tuple(SourceInfo(*row) for row in rows)
-    if [one.ordinal for one in inputs] != list(range(len(inputs))):
-        raise StoreInvalid(f"`{path}`: the ordinals in `sources` have gaps", hint=MADE_ANEW)
-    return inputs
-
-
-def has_tables(columns: Mapping[str, set[str]]) -> bool:
-    """Whether a database has the tables of a store; table -> the names of its columns."""
-    return all(names <= columns.get(table, {""}) for table, names in _TABLES.items())
 
 
 MADE_ANEW = "something else than dbshuf changed it: make a new store"

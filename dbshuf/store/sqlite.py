@@ -27,8 +27,9 @@ from dbshuf.errors import (
     SchemaMismatch,
     StoreInvalid,
 )
+from dbshuf.store.description import described, has_tables
 from dbshuf.store.engine import SqlWriter
-from dbshuf.store.schema import MADE_ANEW, StoreInfo, described, has_tables, no_store
+from dbshuf.store.schema import MADE_ANEW, StoreInfo, no_store
 from dbshuf.store.sqlite_values import Value, declared_type, of_values, to_values
 from dbshuf.units import KIB, MIB
 
@@ -124,7 +125,7 @@ def _opened(
             for setting in _settings("store_settings", cache_kib=str(cache_bytes // KIB)):
                 connection.execute(setting).fetchall()
             yield connection
-    except (sqlite3.Error, MemoryError) as error:
+    except (sqlite3.Error, MemoryError, UnicodeError) as error:
         raise _explained(error, path, is_written=is_written) from error
 
 
@@ -158,10 +159,7 @@ def _describe(connection: Connection, path: Path) -> StoreInfo:
         raise
     if len(rows) != 1:
         raise no_store(path, "sqlite")
-    try:
-        return described(path, "sqlite", rows[0], columns, sources)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise StoreInvalid(f"`{path}`: the table `store` is changed", hint=MADE_ANEW) from error
+    return described(path, "sqlite", rows[0], columns, sources)
 
 
 class _SqliteReader:
@@ -265,6 +263,8 @@ def _code(error: Exception) -> int:
 def _explained(error: Exception, path: Path, *, is_written: bool) -> DbshufError:
     """Return what to tell the user for an error of SQLite that opens, reads or writes a store."""
     code, words = _code(error), str(error).strip() or type(error).__name__
+    if isinstance(error, UnicodeError):
+        return StoreInvalid(f"`{path}`: a name in it is no UTF-8", hint=MADE_ANEW)
     if code == sqlite3.SQLITE_FULL:
         return OutputSpaceShort(
             f"`{path}`: the disk is full: {words}",

@@ -104,7 +104,7 @@ def _read(inputs: list, kind: str) -> list[dict] | None:
         found = resolve_inputs(inputs, (), ()) if isinstance(inputs[0], str) else inputs
         if kind == "parquet":
             has_checksum(found[0], kind)
-        source = open_tables(found, kind, batch_bytes=1 << 16, threads=1)
+        source = open_tables(found, kind, batch_bytes=1 << 16)
         try:
             rows: list[dict] = []
             for batch in source.batches():

@@ -120,7 +120,7 @@ def _check_json(line: bytes) -> bool:
         text = line.decode()
     except UnicodeDecodeError:
         return False
-    if not text.strip(" \t\r\n"):
+    if not text.removeprefix("\ufeff").strip(" \t\r\n"):
         return False
     try:
         json_objects([text.removeprefix("\ufeff")])

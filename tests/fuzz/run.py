@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = ("of_records", "of_words", "of_codecs", "of_text", "of_sql", "of_tables")
+MODULES = ("of_records", "of_words", "of_codecs", "of_text", "of_sql", "of_tables", "of_databases")
 MOST_CPU_S = 20  # of 64 inputs
 _MOST_FINDS = 5  # of a target that are shown
 
@@ -74,7 +74,11 @@ def _run(module: str, name: str, state: State, folder: str) -> tuple[int, float]
     while state.at < state.end:
         child = os.fork()
         if not child:
-            _child(module, name, state, folder)
+            try:
+                _child(module, name, state, folder)
+            except BaseException:  # the folder is the parent's to remove
+                traceback.print_exc()
+            os._exit(1)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status):
             deaths += 1

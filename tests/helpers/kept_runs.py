@@ -50,13 +50,13 @@ class Told:
         pass
 
 
-def run(told: Told | None = None, *, ranges: int = 8, **options: Any) -> Result:
+def run(told: Told | None = None, *, ranges: int = 8, workers: int = 2, **options: Any) -> Result:
     """Shuffle with options of `Options`, in small pieces."""
     plan = make_plan(Options(**{"seed": "1", "memory": "3GB", **options}))
     layout = replace(
         plan.layout,
         store_bytes=0,
-        workers=2,
+        workers=workers,
         buffer_bytes=64 << 10,
         bucket_bytes=64 << 10,
         ranges=ranges,
@@ -141,3 +141,9 @@ def died(folder: Path, at: int = 3, kind: str = "runs", **options: object) -> li
 
 def lines_of(work: Path) -> list[bytes]:
     return (work / "dbshuf-journal").read_bytes().splitlines(keepends=True)
+
+
+def spans_in(records: list[dict]) -> list[tuple[int, int]]:
+    """Return the ranges of rows that sealed runs were made of, as the journal has them."""
+    runs = [one for record in records if record["kind"] == "runs" for one in record["runs"]]
+    return sorted((begin, end) for *_, spans in runs for begin, end in spans)

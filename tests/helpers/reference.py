@@ -4,6 +4,7 @@ Nothing here imports dbshuf: what the tests compare with must not share its mist
 """
 
 import decimal
+import functools
 import hashlib
 import math
 import os
@@ -28,6 +29,7 @@ def mix(z: int) -> int:
     return z ^ z >> 31
 
 
+@functools.cache
 def seed_words(seed: str) -> tuple[int, int]:
     """Return s1 and s2, the first two little-endian words of the seed's SHA-256."""
     digest = hashlib.sha256(f"dbshuf-order-1:{seed}".encode()).digest()

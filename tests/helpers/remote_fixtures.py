@@ -1,5 +1,6 @@
 """Fixtures of servers that hold objects; each runs once in a test process, if a test asks."""
 
+import functools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy, fault_proxy
+from fork_server import share_botocore_files
 from remote_servers import S3Server, moto_server, seaweed_server
 from web_server import WebServer, web_server
 
@@ -76,14 +78,21 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def clients() -> Callable[[S3Server], Any]:
+    """botocore's client of a server, which all tests look at it with."""
+    share_botocore_files()
+    return functools.cache(S3Server.client)
+
+
 @pytest.fixture
 def new_bucket(
-    clean_settings: None, monkeypatch: pytest.MonkeyPatch
+    clean_settings: None, clients: Callable[[S3Server], Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[S3Server], Bucket]:
     """Make a bucket on a server; the environment of the test is set to find it."""
 
     def make(server: S3Server) -> Bucket:
-        name, client = f"t{secrets.token_hex(8)}", server.client()
+        name, client = f"t{secrets.token_hex(8)}", clients(server)
         client.create_bucket(Bucket=name)
         for variable, value in server.environment().items():
             monkeypatch.setenv(variable, value)

@@ -63,3 +63,15 @@ def test_an_average_bucket_is_ordered_in_one_go_unless_the_plan_says_otherwise(
     if not layout.is_split and layout.ranges < 1 << 14:
         assert bucket <= layout.bucket_bytes
         assert rows * SORT_BYTES <= layout.sort_bytes
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(surveys, st.integers(0, GIB), st.sampled_from([1, 4]))
+def test_any_number_of_threads_is_planned_at_once(survey, above, copies):
+    """The largest that the command line takes; memory decides how many may work."""
+    cap = least_cap(BASE, survey, copies) + above
+    many, all_ = (
+        lay_out(cap, BASE, survey, threads=threads, store_bytes=0, copies=copies)
+        for threads in (20_000, 10**19)
+    )
+    assert many == all_

@@ -1,7 +1,10 @@
 """The --memory that a refusal of a long line names: a plan with it has room for that line."""
 
+import re
+
 import pytest
 
+from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.options import Options
 from dbshuf.plan.make_plan import make_plan
 from dbshuf.plan.memory_needed import cap_for_line, cap_for_spare, roomier
@@ -21,10 +24,15 @@ def longest(plan):
     return max(plan.longest_line_bytes, 0 if other is None else other.longest_line_bytes)
 
 
+HOW = [
+    *({}, {"where": "bytes > 1"}, {"engine": "sqlite"}, {"sql": SQL}, {"compressed": True}),
+    *({"spread": "bytes"}, {"with_replacement": 9}, {"sql": SQL, "spread": "line"}),
+    *({"take": 1, "per": "bytes"}, {"group": "bytes"}),
+]
+
+
 @pytest.mark.parametrize("output", ["o.parquet", "o.jsonl", "o.txt"])
-@pytest.mark.parametrize(
-    "how", [{}, {"where": "bytes > 1"}, {"engine": "sqlite"}, {"sql": SQL}, {"compressed": True}]
-)
+@pytest.mark.parametrize("how", HOW)
 def test_the_cap_that_is_named_for_a_line_will_do(output, how, tmp_path, pack):
     """Also where row groups, threads and DuckDB take more as there is more."""
     how = dict(how)
@@ -37,6 +45,24 @@ def test_the_cap_that_is_named_for_a_line_will_do(output, how, tmp_path, pack):
         return
     cap = f"{-(-cap_for_line(plan, LINE_BYTES) // MIB)}MiB"
     assert longest(planned(source, cap, **options)) >= LINE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("cap", "how"),
+    [
+        ("640MiB", {"spread": "bytes", "strategy": "spill"}),
+        ("300MiB", {"take": 1, "per": "bytes", "engine": "sqlite"}),
+        ("300MiB", {"take": 1, "per": "bytes"}),
+    ],
+)
+def test_the_cap_that_is_named_where_an_order_has_only_a_part_of_it_will_do(cap, how, tmp_path):
+    """What is added is shared with another order, or with the values of strata."""
+    source = tmp_path / "in.txt"
+    source.write_bytes((b"a" * 5000 + b"\n") * 1000)
+    with pytest.raises((MemoryTooSmall, StrategyUnfit)) as error:
+        planned(source, cap, output=str(tmp_path / "o.txt"), **how)
+    named = re.findall(r"\d+MiB", error.value.hint)[0]
+    planned(source, named, output=str(tmp_path / "o.txt"), **how)
 
 
 def test_the_cap_that_is_named_for_a_row_of_sql_will_do(tmp_path):

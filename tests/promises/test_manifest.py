@@ -176,6 +176,20 @@ def test_a_failed_run_leaves_no_manifest_and_an_old_one_as_it_was(inputs):
         dbshuf.shuffle(inputs, "out/", memory=MEMORY, shards=2, manifest="out/m.json")
 
 
+def test_a_manifest_never_replaces_an_input(inputs):
+    """Under another name, or as a store, either; nothing could bring the rows back."""
+    first = sorted(Path("in").iterdir())[0]
+    Path("link").symlink_to(first)
+    dbshuf.ingest("s.duckdb", first, memory=MEMORY)
+    before = first.read_bytes(), Path("s.duckdb").read_bytes()
+    for name in (first, "link", f"in/../{first}"):
+        with pytest.raises(UsageError, match="--manifest and an input are both"):
+            dbshuf.shuffle(inputs, "out.txt", memory=MEMORY, manifest=name)
+    with pytest.raises(UsageError, match="--manifest and an input are both"):
+        dbshuf.export("s.duckdb", "out.txt", memory=MEMORY, manifest="s.duckdb")
+    assert (first.read_bytes(), Path("s.duckdb").read_bytes()) == before
+
+
 @pytest.mark.parametrize("options", [{"shards": 2}, {"format": "parquet"}])
 def test_a_card_is_for_directories_of_parquet(options, inputs):
     with pytest.raises(UsageError, match="--card describes a directory of Parquet"):

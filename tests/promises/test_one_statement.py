@@ -174,6 +174,7 @@ CHANGES = {
     "delete from lines where id = 0": "holds 5,999 rows",
     "update lines set id = null where id = 0": "holds 5,999 rows",
     "update lines set line = line || 'x' where id = 0": "of 176,231 bytes",
+    "update store set json_structure = 'source'": "the table `store` is changed",
 }
 
 

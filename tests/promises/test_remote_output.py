@@ -86,6 +86,17 @@ def test_epochs_have_the_names_and_bytes_of_local_files(cut, bucket, source, hom
     assert objects_of(bucket) == files_of(home / "local")
 
 
+def test_force_leaves_no_shards_of_splits_and_epochs_that_are_gone(bucket, source, home):
+    """As in a directory; what nobody listed stays."""
+    (home / "local").mkdir()
+    layouts = ({"split": "a=0.5,b=0.5"}, {"split": "a=0.5,c=0.5"}, {"epochs": 2}, {})
+    for place in (home / "local", bucket.url):
+        for layout in layouts:
+            dbshuf.shuffle(source, f"{place}/out/", seed=7, shards=2, force=True, **layout)
+    assert objects_of(bucket) == files_of(home / "local")
+    assert len(files_of(home / "local")) == 2 + len(MARKS)
+
+
 def test_a_store_is_exported_and_a_query_answered_into_a_bucket(bucket, source, cli, home):
     """What shuffle can write to, they can."""
     assert cli("ingest", "s.duckdb", source, "-q").code == 0

@@ -44,6 +44,15 @@ def sources(tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without pictures, which take three quarters of the time, for tests of all else."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda self, out, **_: out.write("<svg ></svg>"))
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("kind", "output", "options", "rows"),
     [
@@ -119,6 +128,7 @@ def _manifest(files, options, later_ns=0):
     return made.dump()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
     """Facts of the run are shown, and its inputs read as it did, if they are as it found them."""
     top, page = sources / "lines", home / "page.html"
@@ -145,6 +155,7 @@ def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
         dbshuf.report(home / "out", page)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -158,6 +169,7 @@ def test_an_order_that_is_not_meant_to_be_uniform_is_not_tested_for_it(options, 
     assert why in (home / "page.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_rows_that_have_no_one_place_are_left_out_and_counted(home):
     """Lines that the inputs hold twice, one that the output holds twice, and one that is edited."""
     lines = [f"line {row}\n" for row in range(3000)]

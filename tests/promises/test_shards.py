@@ -9,6 +9,8 @@ import pytest
 import reference
 from output_files import data_files
 
+import dbshuf
+
 LINES = b"".join(b"%d %s\n" % (i, b"x" * (i % 50)) for i in range(3000)) + b"\nlast"
 ROWS = reference.keyed([LINES], "42")
 WANT = reference.shuffled([LINES], "42")
@@ -168,6 +170,33 @@ def test_force_leaves_no_shards_of_an_earlier_run_to_be_read_as_these(cli, corpu
     assert ran.code == 0, ran.err
     found = sorted((home / "out").glob("part-*"))
     assert b"".join(map(read_text, found)) == WANT
+
+
+LAYOUTS = [
+    {"shards": 2},
+    {"shards": 1, "split": "train=0.5,test=0.5"},
+    {"shards": 1, "split": "train=0.5,valid=0.5"},
+    {"partition_by": "n"},
+    {"shards": 1, "split": "train=0.5,test=0.5"},
+    {"shards": 1, "epochs": 2},
+    {"shards": 3},
+]
+
+
+def test_force_leaves_no_rows_of_an_older_run_whatever_its_folders_were(home):
+    """Of splits, epochs and values, too; what no run wrote stays."""
+    (home / "in.csv").write_text("n,x\n" + "".join(f"{i % 3},{i}\n" for i in range(40)))
+    (home / "out/mine").mkdir(parents=True)
+    (home / "out/mine/part-00000-of-00001.csv").touch()
+
+    def made(out, **told):
+        told |= {"input_format": "csv", "format": "csv", "seed": 42, "memory": "2GB"}
+        dbshuf.shuffle(home / "in.csv", f"{home}/{out}/", **told)
+        return {str(path.relative_to(home / out)) for path in (home / out).rglob("*.*")}
+
+    for number, layout in enumerate(LAYOUTS):
+        new = made(f"new-{number}", **layout)
+        assert made("out", **layout, force=True) == {*new, "mine/part-00000-of-00001.csv"}
 
 
 def test_a_failed_forced_run_leaves_the_earlier_shards_as_they_were(cli, corpus, home, snapshot):

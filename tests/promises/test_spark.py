@@ -315,7 +315,8 @@ def test_a_worker_without_the_package_is_told_of(
     bare = home / "bare"
     bare.write_text(f"#!{sys.executable}\n{WITHOUT}")
     bare.chmod(0o755)
-    child = begin(home, cluster, "--shards=2", f"--spark-conf=spark.pyspark.python={bare}")
+    once = "--spark-conf=spark.task.maxFailures=1"
+    child = begin(home, cluster, "--shards=2", f"--spark-conf=spark.pyspark.python={bare}", once)
     _, told = child.communicate(timeout=600)
     assert child.returncode == 27, told.decode()
     assert b"dbshuf" in told

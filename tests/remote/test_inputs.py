@@ -38,7 +38,7 @@ class Elsewhere:
 
 
 def lines(count: int, salt: str = "") -> bytes:
-    return b"".join(f"{salt}{n} {'x' * (n % 97)}\n".encode() for n in range(count))
+    return "".join([f"{salt}{n} {'x' * (n % 97)}\n" for n in range(count)]).encode()
 
 
 def zstd(text: bytes) -> bytes:

@@ -41,6 +41,17 @@ def test_a_link_to_a_folder_above_it_is_no_endless_input(tmp_path):
     assert names(resolve_inputs(["set"])) == ["set/a.txt"]
 
 
+def test_a_link_to_itself_is_told_as_one_to_nothing(tmp_path):
+    """Its name says which it is, and it can be left out."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.txt").write_bytes(b"a\n")
+    (tmp_path / "set" / "loop").symlink_to("loop")
+    for given in ("set", "set/*", "set/loop"):
+        with pytest.raises(InputMissing, match="`set/loop`"):
+            resolve_inputs([given])
+    assert names(resolve_inputs(["set"], exclude=["loop"])) == ["set/a.txt"]
+
+
 def test_a_folder_goes_by_path_bytes(tmp_path):
     """The order of inputs is part of every row id, so no locale may change it."""
     for name in ("b", "B", "a/z", "a.txt", "ä", "10", "9"):

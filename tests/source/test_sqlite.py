@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from unittest import mock
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from typed_sources import check_stop_ends, expected, read, read_rows
 
 from dbshuf.errors import (
     InputBroken,
+    InputChanged,
     InputUnreadable,
     NotUtf8,
     QueryInvalid,
@@ -178,6 +180,26 @@ def test_a_file_that_is_no_database_or_damaged_is_named(tmp_path):
     path.unlink()
     with pytest.raises(InputUnreadable, match="cannot read"):
         read(inputs, "sqlite", table="t")
+
+
+def test_a_length_for_which_there_is_no_memory_is_told(tmp_path, monkeypatch):
+    """As SQLite says it, through Python, of a length that is damaged."""
+    path = made(tmp_path / "a", "CREATE TABLE t(a)", [(1,)])
+    monkeypatch.setattr(sqlite, "_types", mock.Mock(side_effect=MemoryError))
+    with pytest.raises(InputBroken, match="a`: SQLite has no memory for a value"):
+        read([path], "sqlite", table="t")
+
+
+def test_an_index_that_is_not_of_its_table_is_told(tmp_path):
+    """The first pass reads one, and the second the other."""
+    script = """CREATE TABLE t(a, b); CREATE INDEX of_t ON t(a); CREATE TABLE u(a);
+    CREATE INDEX of_u ON u(a); INSERT INTO u VALUES (1), (2); PRAGMA writable_schema = on;
+    UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'of_u')
+    WHERE name = 'of_t'"""
+    path = made(tmp_path / "a", "CREATE TABLE t(a, b)", [(1, 2), ("x", 2)])
+    made(path, script.partition(";")[2])
+    with pytest.raises(InputChanged, match="column `a` has values of another type"):
+        read([path], "sqlite", table="t")
 
 
 def test_a_database_that_someone_writes_to_is_read_or_refused_in_words(tmp_path):

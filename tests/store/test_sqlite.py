@@ -296,6 +296,13 @@ def test_a_killed_ingest_changes_nothing_and_can_be_repeated(start, wait_for, ho
         "UPDATE lines SET line = NULL WHERE id = 0",
         "UPDATE lines SET line = x'ff' WHERE id = 0",
         "UPDATE sources SET ordinal = 7 WHERE ordinal = 0",
+        "UPDATE sources SET text_bytes = x'00' WHERE ordinal = 0",
+        "UPDATE sources SET rows = -1 WHERE ordinal = 0",
+        "UPDATE sources SET digest = x'07' WHERE ordinal = 0",
+        "UPDATE store SET terminator = 'x'",
+        "UPDATE store SET kind = 'x'",
+        "UPDATE store SET header_lines = 'x'",
+        "UPDATE store SET json_structure = 'source'",
     ],
 )
 def test_what_something_else_changed_is_no_store(change, store, tmp_path):
@@ -317,6 +324,15 @@ def test_a_damaged_file_is_no_store(store, tmp_path):
         dbshuf.export(store, tmp_path / "out.txt", seed="42", memory="2GB")
     (tmp_path / "other.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 200)
     assert not is_store(tmp_path / "other.sqlite")
+
+
+def test_names_in_a_store_that_are_no_utf8_are_told(store):
+    """Python's sqlite3 ends its own message with a UnicodeDecodeError."""
+    data = store.read_bytes()
+    at = data.index(b"lineslines")
+    store.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+    with pytest.raises(StoreInvalid, match="no UTF-8"):
+        open_store(store)
 
 
 def test_a_store_that_another_program_writes_is_told(store, tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """Rows to an Arrow IPC file; lines are its one column `line`."""
 
-import contextlib
-
 import numpy as np
 import pyarrow as pa
 
@@ -59,11 +57,7 @@ class ArrowEncoder(ColumnFileEncoder[EncodedRows]):
         self._writer = pa.ipc.new_file(
             pa.PythonFile(self._file, "w"), self._cast.schema, options=options
         )
-        if begun is not None and begun.bytes:
-            with contextlib.ExitStack() as undo:
-                undo.callback(self.abort)
-                self._go_on(begun)
-                undo.pop_all()
+        self._go_on_with(begun)
 
     def _go_on(self, begun: Begun) -> None:
         """Write once more what the output has: where batches lie, only their writer knows."""

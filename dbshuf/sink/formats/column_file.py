@@ -5,6 +5,7 @@ file is the same, byte for byte, however the rows come in windows. A thread that
 group first gathers it, so the caller's only cuts, and writes what is made.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -65,6 +66,18 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
     @abstractmethod
     def _write_end(self) -> None:
         """Write what a file has behind its groups."""
+
+    def _go_on_with(self, begun: Begun | None) -> None:
+        """Go on with what the output has, if there is any; else end. Raises FileDamaged."""
+        if begun is not None and begun.bytes:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self.abort)
+                self._go_on(begun)
+                undo.pop_all()
+
+    @abstractmethod
+    def _go_on(self, begun: Begun) -> None:
+        """Be behind what the output has. Raises FileDamaged if it cannot be."""
 
     def _begin(self, group: Group) -> None:
         """Have a group encoded."""

@@ -163,11 +163,7 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
         self._only: SmallFile | None = None  # the first group, while there is no other
         self._has_groups = False
         self._kept: list[KeptGroup] | None = None if begun is None else []
-        if begun is not None and begun.bytes:
-            with contextlib.ExitStack() as undo:
-                undo.callback(self.abort)
-                self._go_on(begun)
-                undo.pop_all()
+        self._go_on_with(begun)
 
     def _go_on(self, begun: Begun) -> None:
         """Know of the groups that the output has; Raises FileDamaged if there are others."""

@@ -112,6 +112,8 @@ def read_whole(part: FileRange, buffer: U8, begin: int) -> int:
             raise unreadable(part.input.name, error) from error
         check_unchanged(part.input, file.fileno(), is_whole=end - begin == size)
         hash_whole(part, buffer[begin:end])
+    if part.input.sums is not None:
+        part.input.sums.add(part.input.ordinal, part.start, buffer[begin:end])
     return end
 
 
@@ -237,7 +239,7 @@ class RangeReader:
             if place < 0:
                 place = arena.last_terminator(begin, end, self._terminator)
             if place >= 0:
-                return begin, place + 1
+                return self._found(position, arena.buffer[: place + 1], begin)
         return None
 
     def long_line(
@@ -255,7 +257,7 @@ class RangeReader:
             end = self._fill(arena, base, wanted // ALIGN * ALIGN)
             place = arena.first_terminator(begin, end, self._terminator)
             if place >= 0:
-                return begin, place + 1
+                return self._found(position, arena.buffer[: place + 1], begin)
         return None
 
     def line_bytes(self, position: int) -> int:
@@ -268,6 +270,14 @@ class RangeReader:
                 return at + place + 1 - position
             at += count
         return at + 1 - position
+
+    def _found(self, position: int, text: U8, begin: int) -> tuple[int, int]:
+        """Return where in a buffer the lines lie that were read; `text` ends where they do."""
+        source = self._range.input
+        if source.sums is not None:  # the terminator that the file lacks left out
+            lines = text[begin : begin + self._file.size_bytes - position]
+            source.sums.add(source.ordinal, position, lines)
+        return begin, len(text)
 
     def _fill(self, arena: Arena, base: int, wanted: int) -> int:
         """Read up to `wanted` bytes; the file's last line gets a terminator if it has none."""

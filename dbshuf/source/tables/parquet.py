@@ -59,6 +59,7 @@ class ParquetInput:
         self.schema = self._footer.schema
         self.rows: int | None = sum(self._footer.group_rows)
         self.least_bytes = self._footer.encoded_bytes
+        self._is_footer_summed = False
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         columns: list[int] = []
@@ -88,6 +89,8 @@ class ParquetInput:
         batch_size: BatchSize,
     ) -> RecordBatches:
         rows = 0
+        if self.input.sums is not None:
+            self._sum(group, columns)
         with _opened(self.input) as (file, remote):
             metadata = _metadata(self.input)
             found = metadata.row_group(group)
@@ -112,6 +115,17 @@ class ParquetInput:
                 f" {self._footer.group_rows[group]:,}",
                 hint="the file is damaged: fetch it or write it again",
             )
+
+    def _sum(self, group: int, columns: Sequence[int]) -> None:
+        """Sum what will be read of a row group, and what lies behind the last one."""
+        source, groups = self.input, _chunks(self.input)
+        assert source.sums is not None
+        places = [groups[group][leaf].place for leaf in columns]
+        if not self._is_footer_summed:
+            self._is_footer_summed = True
+            ends = [chunk.place[1] for found in groups for chunk in found]
+            places.append((max(ends, default=0), source.size_bytes or 0))
+        source.sums.add_read(source.ordinal, source.name, places)
 
     def _bounds(self, group: int, name: str) -> Bounds | None:
         """Return what a row group's statistics say of a column that is no group of others."""

@@ -74,7 +74,7 @@ Connection = sqlite3.Connection
 class SqliteDatabase(Database):
     """One SQLite file."""
 
-    errors: ClassVar = (sqlite3.Error, sqlite3.Warning, UnicodeError)
+    errors: ClassVar = (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError)
     log_suffix: ClassVar = "-wal"
 
     def connect(self) -> Connection:
@@ -111,11 +111,7 @@ class SqliteDatabase(Database):
         for at, name in enumerate(names):
             kind = _TYPES.get(bits[at])
             if bits[at] and kind is None:
-                raise SchemaMismatch(
-                    f"`{self.source.name}`: {_mixed(connection, sql, names, at)}",
-                    hint="rows count from 0; cast it in a query given to --table:"
-                    f" cast({identifier(name)} as text)",
-                )
+                raise _mixed(self.source.name, connection, sql, names, at)
             fields.append((name, kind[1] if kind else declared.get(name, pa.string())))
         return Profile(sql, pa.schema(fields), rows)
 
@@ -140,6 +136,8 @@ class SqliteDatabase(Database):
         name = self.source.name
         if isinstance(error, UnicodeError):
             return InputBroken(f"`{name}`: a name in it is no UTF-8", hint=_DAMAGED[1])
+        if isinstance(error, MemoryError):  # of a length that is damaged, as a rule
+            return InputBroken(f"`{name}`: SQLite has no memory for a value", hint=_DAMAGED[1])
         words = first_line(error)
         code = sqlite3.SQLITE_AUTH if "not authorized" in words else _code(error)
         kind, hint = _ERRORS.get(code, (QueryFailed, "check the query or the view"))
@@ -152,11 +150,16 @@ def _array(name: str, values: Sequence[Any], field: pa.Field) -> pa.Array:
     try:
         found = pa.array(values, pa.binary() if is_text else field.type)
     except (pa.ArrowException, TypeError, OverflowError):
-        raise InputChanged(
-            f"`{name}`: column `{field.name}` has values of another type than at the first pass",
-            hint="shuffle a copy that no one writes to, or a query without random()",
-        ) from None
+        raise _other_types(name, field.name) from None
     return found.view(pa.string()) if is_text else found
+
+
+def _other_types(name: str, column: str) -> InputChanged:
+    """The error for values that are other ones whenever they are asked for."""
+    return InputChanged(
+        f"`{name}`: column `{column}` has values of another type than at the first pass",
+        hint="shuffle a copy that no one writes to, or a query without random(); or it is damaged",
+    )
 
 
 def _code(error: Exception) -> int:
@@ -229,8 +232,8 @@ def _types(connection: Connection, sql: str, count: int) -> tuple[list[int], int
     return bits, int(rows)
 
 
-def _mixed(connection: Connection, sql: str, names: list[str], at: int) -> str:
-    """Return which types column number `at` has, and where, for a message."""
+def _mixed(name: str, connection: Connection, sql: str, names: list[str], at: int) -> DbshufError:
+    """Return the error for column number `at`: which types it has, and where."""
     columns = _columns(len(names))
     misfit = filled(
         "sqlite", "table_misfit", rows=sql, columns=", ".join(columns), column=columns[at]
@@ -240,8 +243,14 @@ def _mixed(connection: Connection, sql: str, names: list[str], at: int) -> str:
         (row,) = connection.execute(misfit.text, {"type": kind}).fetchone()
         if row is not None:
             places.append((int(row), kind))
+    if len(places) < 2:
+        return _other_types(name, names[at])
     (_, first), (row, other) = sorted(places)[:2]
-    return f"column `{names[at]}` mixes types: {first} at first, {other} in row {row}"
+    return SchemaMismatch(
+        f"`{name}`: column `{names[at]}` mixes types: {first} at first, {other} in row {row}",
+        hint="rows count from 0; cast it in a query given to --table:"
+        f" cast({identifier(names[at])} as text)",
+    )
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:

@@ -1,4 +1,4 @@
-"""One file, and splits, files or shards, that a later process goes on with; see sealed_output.py.
+"""A sink that a later process goes on with; see sealed_output.py.
 
 What a file holds lags behind the rows that were written to it: blocks and row groups wait until
 they are full, and those of a small split wait long. So the places from which the rows could be
@@ -16,13 +16,13 @@ from dbshuf.base.row_notes import WindowSum
 from dbshuf.base.temporary import leave
 from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir, sync_directory
-from dbshuf.sink.begun_file import Position
+from dbshuf.sink.begun_file import Begun, Position
 from dbshuf.sink.output_path import find
 from dbshuf.sink.publish import Directory, HiddenDirectory, HiddenFile, Kept
 from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.seal import NamedFile
-from dbshuf.sink.sealed_output import SealedOutput, kept_place
-from dbshuf.sink.sealed_splits import SplitShards
+from dbshuf.sink.sealed_output import END, SealedOutput, SealedPart, kept_place
+from dbshuf.sink.sealed_shards import SealedShards
 from dbshuf.sink.single_file import FileSink, PlacedSink
 from dbshuf.sink.splits import SplitSink
 from dbshuf.sink.target import Target
@@ -52,8 +52,20 @@ class _KeptDirectory(HiddenDirectory):
         leave(self._hidden)
 
 
-class SealedFiles(PlacedSink):
-    """The file of a target, or its splits, sealed as far as they are written."""
+class _SealedFile(FileSink):
+    """A file that is sealed as far as it is written."""
+
+    def __init__(self, target: Target, place: _KeptFile, begun: Begun) -> None:
+        super().__init__(target, place, begun)
+        self._output = place.output
+
+    def seal(self) -> tuple[SealedBytes, None]:
+        """Wait until all is on disk; return what there is of the file."""
+        return self._output.seal(), None
+
+
+class SealedSink(PlacedSink):
+    """The file or the shards of a target, or its splits, sealed as far as they are written."""
 
     def __init__(
         self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
@@ -62,44 +74,52 @@ class SealedFiles(PlacedSink):
 
         Raises  FileDamaged if what is sealed cannot be gone on with
         """
-        self._work, self._kept, self._sums = work, output, sums
+        self._work, self._sealed, self._sums = work, output, sums
         self._counts = Tally(*output.last.counts)
-        self._places: list[_KeptFile] = []
-        self._parts: list[FileSink | SplitShards] = []
-        self._hidden: Path | None = None  # of shards
+        self._parts: list[_SealedFile | SealedShards] = []
+        self._place: _KeptDirectory | None = None
+        if target.in_shards:
+            assert isinstance(target.path, Path)
+            kept = kept_place(work, output)
+            self._place = _KeptDirectory(target.path, force=target.force, kept=kept)
+            sync_directory(self._place.place)
         self._all = self._sink_of(target)
         super().__init__(self._all.places)
         self._marks: deque[_Mark] = deque()
-        self._new_parts: list[list[object]] = [[] for _ in self._parts]  # see Position
+        self._news: list[list[object]] = [[] for _ in self._parts]  # see Position
         self._sealed_key = output.last.next_key
-        for place in self._places:
-            sync_directory(place.move[0].parent)
 
-    def _sink_of(self, target: Target) -> FileSink | SplitSink:
+    def _sink_of(self, target: Target) -> PlacedSink:
         if not target.split_names:
-            return self._open(target)
-        if not target.in_shards:
-            return SplitSink(target, open_file=self._open)
-        assert isinstance(target.path, Path)
-        kept = kept_place(self._work, self._kept)
-        place = _KeptDirectory(target.path, force=target.force, kept=kept)
-        self._hidden = place.move[0]
-        sync_directory(place.place)
+            return self._open_file(target) if self._place is None else self._open_shards(target)
+        return SplitSink(
+            target,
+            directory=self._place,
+            open_file=self._open_file,
+            open_shards=self._open_shards,
+        )
 
-        def open_shards(target: Target, *, directory: Directory, folder: str) -> SplitShards:
-            assert directory is place
-            begun = self._kept.begun_file(len(self._parts), self._work)
-            part = SplitShards(target, directory=place, folder=folder, begun=begun)
-            self._parts.append(part)
-            return part
+    def _open_shards(
+        self, target: Target, *, directory: Directory | None = None, folder: str = ""
+    ) -> SealedShards:
+        assert self._place is not None
+        assert directory in (None, self._place)
+        number = len(self._parts)
+        part = SealedShards(
+            target,
+            directory=self._place,
+            folder=folder,
+            begun=self._sealed.begun(number, self._work),
+            shard=self._sealed.open_shard(number),
+        )
+        self._parts.append(part)
+        return part
 
-        return SplitSink(target, directory=place, open_shards=open_shards)
-
-    def _open(self, target: Target) -> FileSink:
+    def _open_file(self, target: Target) -> FileSink:
         assert isinstance(target.path, Path)
         number, work = len(self._parts), self._work
-        begun = self._kept.begun_file(number, work)
-        hidden = self._kept.hidden_files.get(number)
+        begun = self._sealed.begun(number, work)
+        hidden = self._sealed.hidden_files.get(number)
         had = SealedBytes(begun.bytes, begun.crc32) if begun.bytes else None
         if had is None and hidden is not None:
             with contextlib.suppress(OSError):
@@ -110,8 +130,8 @@ class SealedFiles(PlacedSink):
 
         kept = Kept(work.path, hidden, note, had=had)
         place = _KeptFile(find(target.path), shown=str(target.path), kept=kept)
-        part = FileSink(target, place, begun)
-        self._places.append(place)
+        part = _SealedFile(target, place, begun)
+        sync_directory(place.move[0].parent)
         self._parts.append(part)
         return part
 
@@ -134,15 +154,17 @@ class SealedFiles(PlacedSink):
 
     def complete(self) -> None:
         self._all.complete()
+        if self._place is not None:
+            self.checkpoint(END)
 
     def stop(self) -> None:
         self._all.stop()
 
     def checkpoint(self, next_key: int) -> None:
-        """Seal what there is of the files, if it is more than what is sealed."""
+        """Seal what there is of the output, if it is more than what is sealed."""
         positions = [part.position() for part in self._parts]
-        for new, position in zip(self._new_parts, positions, strict=True):
-            new.extend(position.parts)
+        for news, position in zip(self._news, positions, strict=True):
+            news.extend(position.parts)
         counts = self._counts
         totals = (counts.rows, counts.text_bytes, counts.key_sum)
         row_sum = 0 if self._sums is None else self._sums.so_far()
@@ -156,28 +178,22 @@ class SealedFiles(PlacedSink):
             self._seal(mark, positions)
 
     def _seal(self, mark: _Mark, positions: list[Position]) -> None:
-        if self._hidden is not None:  # finished shards are on disk, and need no seal of their own
-            sync_directory(self._hidden)
-        sealed = [place.output.seal() for place in self._places]
-        files = [
-            [*seal, given.rows, given.taken, now.written]
-            for seal, given, now in zip(
-                sealed or [SealedBytes(0, 0)] * len(positions),
-                mark.positions,
-                positions,
-                strict=True,
-            )
-        ]
+        parts = []
+        for part, given, now in zip(self._parts, mark.positions, positions, strict=True):
+            sealed, shard = part.seal()
+            parts.append(SealedPart(sealed, given.rows, given.taken, now.written, shard))
+        if self._place is not None:
+            sync_directory(self._place.move[0])
         self._work.note(
-            "files",
+            "sealed",
             next_key=mark.next_key,
             counts=mark.counts,
             row_sum=mark.row_sum,
-            files=files,
-            parts=self._new_parts,
+            parts=parts,
+            news=self._news,
         )
         self._sealed_key = mark.next_key
-        self._new_parts = [[] for _ in self._parts]
+        self._news = [[] for _ in self._parts]
 
     def suspend(self) -> None:
         """Let go of the output; what is sealed stays. Never raises."""

@@ -1,0 +1,82 @@
+"""What the journal of a --work-dir says is done of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbshuf.base.journal import Record
+from dbshuf.order.run_seals import Sealed
+from dbshuf.sink.sealed_output import SealedOutput
+from dbshuf.source.read_sums import SealedSums
+
+Changes = Sequence[tuple[int, int | None]]  # ordinals of inputs, and when each was changed (ns)
+
+
+@dataclass
+class State:
+    """What the journal says is done.
+
+    is_made  whether the work directory was made for the run
+    inputs   of those that the journal knows, when the system noted a change last (ns)
+    sums     of the bytes that were read of them
+    ranges   buckets
+    moves    final names, and the number (inode) of the file that is about to have each
+    shards   of a directory: the name of each shard, and its number
+    marks    of a directory: the same of what it says of itself, in the order in which it comes
+    counts   of what was published: rows, their bytes, the sum of their keys
+    """
+
+    is_made: bool = True
+    inputs: list[int | None] = field(default_factory=list)
+    sums: SealedSums = field(default_factory=SealedSums)
+    ranges: int = 0
+    rows: Sealed = field(default_factory=Sealed)
+    output: SealedOutput = field(default_factory=SealedOutput)
+    moves: list[tuple[Path, int]] = field(default_factory=list)
+    shards: list[tuple[str, int]] = field(default_factory=list)
+    marks: list[tuple[str, int]] = field(default_factory=list)
+    counts: tuple[int, int, int] = (0, 0, 0)
+    is_published: bool = False
+
+    def add(self, record: Record) -> None:
+        """Take in a record; those of inputs are for `Identity`."""
+        match record["kind"]:
+            case "begin":
+                self.is_made, self.ranges = record["made"], record["ranges"]
+            case "inputs":
+                self.inputs += [facts[-1] for facts in record["inputs"]]
+            case "touched":
+                self.forget(record["inputs"])
+            case "same":
+                self.note_changes(record["inputs"])
+            case "runs":
+                self.rows.add(record, self.ranges)
+                self.sums.add(record["sums"])
+            case "drop":
+                at = record["runs"]
+                self.rows.drop(None if at is None else [~one for one in at])
+            case "publishing":
+                self.moves = [(Path(final), number) for final, number in record["moves"]]
+                self.shards = [(name, number) for name, number in record["shards"]]
+                self.marks = [(name, number) for name, number in record["marks"]]
+                rows, text_bytes, key_sum = record["counts"]
+                self.counts = rows, text_bytes, key_sum
+            case "published":
+                self.is_published = True
+            case _:
+                self.output.add(record)
+
+    def note_changes(self, changes: Changes) -> None:
+        """Take in when inputs were changed last."""
+        for ordinal, changed_ns in changes:
+            self.inputs[ordinal] = changed_ns
+
+    def forget(self, changes: Changes) -> bool:
+        """Forget what was made of inputs that may be others by now; return if there was any."""
+        self.note_changes(changes)
+        ordinals = {ordinal for ordinal, _ in changes}
+        self.sums.drop(ordinals)
+        is_any = self.rows.drop_inputs(ordinals)
+        if is_any:
+            self.output.add({"kind": "kept", "seals": 0})
+        return is_any

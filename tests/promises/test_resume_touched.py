@@ -1,0 +1,174 @@
+"""--work-dir: inputs that the system says may have been written to, of the same size and time."""
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from kept_runs import SHARDS, Death, Told, died, digest, dying, kept_inputs, lines_of, run, spans_in
+
+from dbshuf.base.key import POSITION_BITS
+from dbshuf.base.spans import Spans
+from dbshuf.errors import RunDiffers
+from dbshuf.pipeline import identity
+
+ORDINAL, BEGIN, END = range(3)  # of a stretch in the journal
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with inputs of every kind, where all is sealed at once and ends are short."""
+    monkeypatch.setattr(identity, "_SUMMED_BYTES", 2)
+    kept_inputs(tmp_path, monkeypatch)
+    table = [f"{n},{'x' * (n % 50)}" for n in range(6000)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,text", *table]))
+    (tmp_path / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
+    schema = pa.schema([("n", pa.int64())])
+    with pa.OSFile("t.arrow", "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for first in range(0, 6000, 500):
+            writer.write_batch(pa.record_batch([range(first, first + 500)], schema=schema))
+    with contextlib.closing(sqlite3.connect("t.sqlite")) as base, base:
+        base.execute("create table t (n integer)")
+        base.executemany("insert into t values (?)", [(n,) for n in range(5000)])
+    return tmp_path
+
+
+def sums_in(records: list[dict]) -> list[list[int]]:
+    """Return the stretches that were read, as the journal has them."""
+    return [one for record in records if record["kind"] == "runs" for one in record["sums"]]
+
+
+def write_unseen(path: Path, at: int) -> None:
+    """Change one byte of a file and leave it the size and the time that it has."""
+    found = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def wanted(folder: Path, options: dict) -> str:
+    """Return what a run that nothing ends writes."""
+    run(**options)
+    os.rename(folder / options["output"], folder / "old")
+    return digest(folder / "old")
+
+
+TABLE = {"format": "csv"}
+CASES = [
+    ("a.txt", {"inputs": ("a.txt",)}, (2, "runs")),
+    ("small/1.txt", {}, (1, "output")),
+    ("b.txt.gz", {"inputs": ("b.txt.gz",)}, (2, "runs")),
+    ("t.parquet", {**TABLE, "inputs": ("t.parquet",)}, (2, "runs")),
+    ("t.parquet", {**TABLE, "inputs": ("t.parquet",), "select": "text"}, (2, "runs")),
+    ("t.csv", {**TABLE, "inputs": ("t.csv",), "input_format": "csv"}, (1, "runs")),
+    ("t.jsonl", {**TABLE, "inputs": ("t.jsonl",), "input_format": "json"}, (2, "runs")),
+    ("a.txt", {"where": "line_number % 2"}, (1, "output")),
+    ("a.txt", {"output": "out.txt", "shards": None}, (1, "publishing")),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "at"), CASES, ids=[f"{one[0]}-{one[2][1]}" for one in CASES]
+)
+def test_a_byte_that_changed_behind_a_run_is_found(name, change, at, folder):
+    """In what was read; the input and the place are named. Changed back, all of it is kept."""
+    options = {**SHARDS, **change}
+    digest_wanted = wanted(folder, options)
+    records = died(folder, *at, **options)
+    names = [one[0] for record in records if record["kind"] == "inputs" for one in record["inputs"]]
+    ordinal = [os.path.relpath(one, folder) for one in names].index(name)
+    read = [one for one in sums_in(records) if one[ORDINAL] == ordinal]
+    _, begin, end, *_ = max(read, key=lambda one: one[END] - one[BEGIN])
+    place = (begin + end) // 2
+    if name.endswith(".gz"):  # the time in its header: who looks at its first lines sees no damage
+        place = 5
+    elif name.endswith(".jsonl"):  # the last digit of a number
+        place = (folder / name).read_bytes().index(b"}", place) - 1
+    write_unseen(folder / name, place)
+    before = lines_of(folder / "work")
+    with pytest.raises(RunDiffers, match=rf"checksum of bytes .* of input `{name}` was .*, and is"):
+        run(work_dir="work", **options)
+    assert lines_of(folder / "work") == before
+    write_unseen(folder / name, place)
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert [text for text in told.texts if text.startswith(f"`{name}` may have been written to")]
+    assert not [text for text in told.texts if "again" in text]
+    assert digest(folder / options["output"]) == digest_wanted
+
+
+def test_a_corpus_that_was_copied_is_read_no_further_than_to_see_that_it_is_the_same(folder):
+    """What is sealed stays, and the next process has nothing to look at."""
+    digest_wanted = wanted(folder, SHARDS)
+    before = died(folder, 2, "runs")
+    for path in [folder / "a.txt", folder / "b.txt.gz", *(folder / "small").iterdir()]:
+        shutil.copy2(path, folder / "copy")
+        os.replace(folder / "copy", path)
+    told = Told()
+    with contextlib.suppress(Death), dying(2):
+        run(told, work_dir="work", **SHARDS)
+    (said,) = [text for text in told.texts if "may have been" in text]
+    assert said.endswith("read are the same")
+    assert "again" not in said
+    after = [json.loads(line) for line in lines_of(folder / "work")]
+    assert after[: len(before)] == before
+    assert {one["kind"] for one in after[len(before) :]} <= {"same", "touched", "runs"}
+    assert not [one for one in after if one["kind"] == "touched" and one["inputs"] == [[0]]]
+    told = Told()
+    run(told, work_dir="work", **SHARDS)
+    assert not [text for text in told.texts if "may have been" in text]
+    assert digest(folder / "out") == digest_wanted
+
+
+def test_all_that_was_sealed_of_plain_files_has_a_checksum(folder):
+    """No row is gone on with of which nobody could tell whether it still is what it was."""
+    records = died(folder, 4, "runs")
+    names = ("a.txt", "b.txt.gz", *(f"small/{number}.txt" for number in range(3)))
+    sizes = [os.path.getsize(name) for name in names]
+    summed = Spans(
+        (one[ORDINAL] << POSITION_BITS | one[BEGIN], one[ORDINAL] << POSITION_BITS | one[END])
+        for one in sums_in(records)
+    )
+    for begin, end in spans_in(records):
+        ordinal = begin >> POSITION_BITS
+        if ordinal != 1:  # of a compressed file they are bytes of something else
+            file_end = (
+                ordinal << POSITION_BITS | sizes[ordinal]
+            )  # a last terminator may be behind it
+            assert not summed.gaps(begin, min(end, file_end))
+
+
+def test_a_change_of_what_was_not_read_is_read(folder):
+    """The rows that are kept are those of the file as it is now."""
+    records = died(folder, 1, "runs", inputs=("a.txt",), workers=1)
+    end = max(one[END] for one in sums_in(records))
+    path = folder / "a.txt"
+    assert end + 100 < path.stat().st_size
+    text = path.read_bytes()
+    write_unseen(path, text.index(b"xx", end + 50))
+    options = {**SHARDS, "inputs": ("a.txt",)}
+    run(work_dir="work", **options)
+    os.rename("out", "kept")
+    run(**options)
+    assert digest(folder / "kept") == digest(folder / "out")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("t.arrow", "sealed"), ("t.sqlite", "runs")])
+def test_inputs_without_checksums_are_read_again(name, kind, folder):
+    """Databases and mapped files: what was made of them is made anew, and a line says so."""
+    options = {**SHARDS, "inputs": (name,), "format": "csv"}
+    digest_wanted = wanted(folder, options)
+    died(folder, 1, kind, **options)
+    (folder / name).chmod(0o600)
+    told = Told()
+    run(told, work_dir="work", **options)
+    text = f"`{name}` may have been written to: what was read is read again"
+    assert text in told.texts
+    assert digest(folder / "out") == digest_wanted

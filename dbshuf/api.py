@@ -25,7 +25,16 @@ from dbshuf.api_options import (
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
-from dbshuf.options import REPEATED, Names, Options, check_kinds, check_path, name_of, names_of
+from dbshuf.options import (
+    REPEATED,
+    Names,
+    Options,
+    check_kinds,
+    check_numbers,
+    check_path,
+    name_of,
+    names_of,
+)
 from dbshuf.pipeline.ingest import IngestResult
 from dbshuf.pipeline.ingest import ingest as add_to_store
 from dbshuf.pipeline.query import answered, plan_answer
@@ -340,6 +349,7 @@ def verify_files(
     """
     if output is None and manifest is None:
         raise UsageError("no output is named, and no manifest", hint="name a directory of shards")
+    check_numbers(Options(threads=threads))
     found = check_files(
         _path_of(output),
         progress,

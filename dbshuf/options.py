@@ -16,6 +16,7 @@ STRATEGIES = ("auto", "memory", "spill", "partition")
 ALIASES = {"duckdb": "spill"}  # other names of strategies
 ENGINES = ("duckdb", "sqlite", "spark")  # what orders the rows
 WITHIN = ("shuffle", "keep")  # how rows stand inside a group
+MOST = (1 << 64) - 1  # of a count
 SIDE_NAME = "{name}"  # of a paired file, in the name of an output
 # Options that may be given several times.
 REPEATED = (
@@ -140,7 +141,7 @@ def _check_all_texts(options: Options) -> None:
 
 
 def check_numbers(options: Options) -> None:
-    """Raise UsageError for a count under its least."""
+    """Raise UsageError for a count under its least, or over all that can be counted."""
     for name, value, least in (
         ("--threads", options.threads, 1),
         ("--header", options.header, 0),
@@ -159,6 +160,8 @@ def check_numbers(options: Options) -> None:
             raise UsageError(
                 f"{name} {value} must be at least {least}", hint=f"as in {name} {max(least, 4)}"
             )
+        if value is not None and value > MOST:
+            raise UsageError(f"{name} {value:,} is over {MOST:,}", hint=f"as in {name} 4")
 
 
 def _check_places(options: Options) -> None:
@@ -323,13 +326,17 @@ def _no_name(given: object) -> UsageError:
 
 
 def check_kinds(given: Mapping[str, Any]) -> None:
-    """Raise UsageError for an option whose value is no text where it must be one.
+    """Raise UsageError for an option whose value is no text where it must be one, or is one where
+    it must be true or false.
 
     given  fields of Options, as a program may name them
     """
     for field in fields(Options):
         kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
         value = given.get(field.name)
+        if bool in kinds and isinstance(value, str):
+            told = f"{field.name} `{value!r:.60}` is neither True nor False"
+            raise UsageError(told, hint="give one of them, without quotes")
         if value is None or str not in kinds or isinstance(value, str):
             continue
         if isinstance(value, bool) or not any(

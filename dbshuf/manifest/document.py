@@ -9,6 +9,7 @@ one run of the same inputs, options and versions has one manifest.
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
@@ -136,6 +137,8 @@ class Manifest:
         """
         try:
             with open(path, "rb") as file:
+                if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):  # of which some never end
+                    raise InputUnreadable(f"`{path}` is a device", hint="name a file")
                 data = file.read()
         except FileNotFoundError as error:
             raise InputMissing(f"there is no manifest `{path}`") from error

@@ -313,7 +313,7 @@ def _check_form(state: Mapping[str, Any]) -> None:
             raise UsageError(f"this is no state of a stream: `{name}` has no names", hint=hint)
     numbers = [] if missing else [state["epoch"], state["rows"]]
     numbers += [] if given is None else [given.get("key"), given.get("rows")]
-    if missing or not all(isinstance(number, int) and number >= 0 for number in numbers):
+    if missing or not all(type(number) is int and 0 <= number < 1 << 64 for number in numbers):
         what = f"it lacks `{missing[0]}`" if missing else "it has no whole numbers from 0 on"
         raise UsageError(f"this is no state of a stream: {what}", hint=hint)
 

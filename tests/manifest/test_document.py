@@ -7,7 +7,8 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from dbshuf.errors import InputMissing, ManifestInvalid
+import dbshuf
+from dbshuf.errors import InputMissing, InputUnreadable, ManifestInvalid
 from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
 
 pytestmark = pytest.mark.any_version
@@ -83,6 +84,13 @@ def test_a_value_of_another_type_is_refused_though_the_sum_is_right(entries, nam
     end = f'  "manifest_sha256": "{hashlib.sha256(body).hexdigest()}"\n}}\n'
     with pytest.raises(ManifestInvalid, match="is no manifest of dbshuf: "):
         Manifest.parse(body + end.encode(), "m")
+
+
+def test_a_device_is_refused_rather_than_read_without_end():
+    with pytest.raises(InputUnreadable, match="`/dev/zero` is a device"):
+        Manifest.read("/dev/zero")
+    with pytest.raises(InputUnreadable, match="is a device"):
+        dbshuf.verify_files(manifest="/dev/zero")
 
 
 def test_another_version_and_a_missing_file_are_told_apart(tmp_path):

@@ -75,6 +75,8 @@ class LocalFolder:
     def pieces(self, name: str) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(MIB))
         with _told(self.path / name), open(self.path / name, "rb", buffering=0) as file:
+            if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):  # of which some never end
+                raise InputUnreadable("is a device")
             while count := file.readinto(buffer):
                 yield buffer[:count]
 

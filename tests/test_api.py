@@ -53,7 +53,6 @@ def test_streams_leave_nothing_to_do_at_exit(tmp_path):
         (lambda name, **given: api.shuffle(name, "a\0b", **given), {}),
         (lambda name, **given: api.verify(name, 7, **given), {}),
     ],
-    ids=str,
 )
 def test_a_value_of_another_kind_is_refused_in_one_sentence(tmp_path, function, given):
     (tmp_path / "in.txt").write_bytes(b"a\nb\n")

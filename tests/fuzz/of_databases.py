@@ -32,7 +32,7 @@ from dbshuf.source.tables.reader import open_tables
 Edit = tuple[str, int, bytes]  # what is done, where, with what
 Given = tuple[str, list[Edit]]  # name of a database, what is done to it
 
-_MEMORY = "600MB"
+_MEMORY = "3GB"
 _ROWS = 60
 _TABLE = pa.table(
     {

@@ -50,19 +50,22 @@ def test_the_cap_that_is_named_for_a_line_will_do(output, how, tmp_path, pack):
 @pytest.mark.parametrize(
     ("cap", "how"),
     [
-        ("640MiB", {"spread": "bytes", "strategy": "spill"}),
-        ("300MiB", {"take": 1, "per": "bytes", "engine": "sqlite"}),
-        ("300MiB", {"take": 1, "per": "bytes"}),
+        ("640MiB", ["--spread", "bytes", "--strategy", "spill"]),
+        ("300MiB", ["--take", "1", "--per", "bytes", "--engine", "sqlite"]),
+        ("300MiB", ["--take", "1", "--per", "bytes"]),
     ],
 )
-def test_the_cap_that_is_named_where_an_order_has_only_a_part_of_it_will_do(cap, how, tmp_path):
-    """What is added is shared with another order, or with the values of strata."""
-    source = tmp_path / "in.txt"
-    source.write_bytes((b"a" * 5000 + b"\n") * 1000)
-    with pytest.raises((MemoryTooSmall, StrategyUnfit)) as error:
-        planned(source, cap, output=str(tmp_path / "o.txt"), **how)
-    named = re.findall(r"\d+MiB", error.value.hint)[0]
-    planned(source, named, output=str(tmp_path / "o.txt"), **how)
+def test_the_cap_that_is_named_where_an_order_has_only_a_part_of_it_will_do(cap, how, home, cli):
+    """What is added is shared with another order, or with the values of strata.
+
+    In a process of its own, as what it holds already counts too.
+    """
+    (home / "in.txt").write_bytes((b"a" * 5000 + b"\n") * 1000)
+    line = ["plan", "in.txt", "-o", "o.txt", *how, "--memory"]
+    refused = cli(*line, cap, fresh=True)
+    assert refused.code in (MemoryTooSmall.exit_code, StrategyUnfit.exit_code)
+    named = re.findall(r"\d+MiB", refused.err.partition("hint: ")[2])[0]
+    assert cli(*line, named, fresh=True).code == 0
 
 
 def test_the_cap_that_is_named_for_a_row_of_sql_will_do(tmp_path):

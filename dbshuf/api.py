@@ -7,7 +7,6 @@ report   how well an output is shuffled, as a page
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -21,15 +20,15 @@ from dbshuf.api_options import (
     ShuffleOptions,
     StreamOptions,
     VerifyOptions,
+    check_known,
+    options_of,
 )
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError, VerifyFailed
 from dbshuf.options import (
-    REPEATED,
     Names,
     Options,
-    check_kinds,
     check_numbers,
     check_path,
     name_of,
@@ -87,7 +86,7 @@ def shuffle(
     Returns   rows, bytes, seed, strategy, seconds and peak RSS
     Raises    DbshufError; then the output is as it was before
     """
-    chosen = _options(
+    chosen = options_of(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
     )
@@ -115,7 +114,7 @@ def export(
               `shuffle` of the store's inputs writes
     """
     others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
-    chosen = _options((), others) | {"store": name_of(store)}
+    chosen = options_of((), others) | {"store": name_of(store)}
     return _shuffled(Options(**chosen, output=name_of(output)), progress)
 
 
@@ -148,8 +147,8 @@ def ingest(
     Raises    DbshufError; then the inputs before the one that it names are in the store,
               whole, and of that one and those behind it nothing
     """
-    _check_known("ingest", options, IngestOptions)
-    chosen = _options(inputs, {**options, "memory": memory, "threads": threads})
+    check_known("ingest", options, IngestOptions)
+    chosen = options_of(inputs, {**options, "memory": memory, "threads": threads})
     asked = Options(**chosen, store=name_of(store))
     return add_to_store(asked, pack=pack, engine=engine, progress=progress)
 
@@ -172,8 +171,8 @@ def query(
               early ends it and removes all temporary data
     Raises    DbshufError, here or while it is read
     """
-    _check_known("query", options, QueryOptions)
-    chosen = _options(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
+    check_known("query", options, QueryOptions)
+    chosen = options_of(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
     assert plan.schema is not None
@@ -207,11 +206,11 @@ def report(
     Returns   p-values by the name of what was tested, and what was read
     Raises    DbshufError, ExtraMissing where the extra `report` is not installed
     """
-    _check_known("report", options, ReportOptions)
+    check_known("report", options, ReportOptions)
     from dbshuf.reporting.report import ReportOptions as Asked
     from dbshuf.reporting.report import make_report
 
-    chosen = Options(**_options(inputs, {**options, "memory": memory, "seed": seed}))
+    chosen = Options(**options_of(inputs, {**options, "memory": memory, "seed": seed}))
     check_path("the page", name_of(page))
     remove_leftovers(folders_written(name_of(page), chosen.temp_dir))
     known = _path_of(manifest)
@@ -269,8 +268,8 @@ def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream
     drop_last         leave out the last rows, so that every rank gets as many full batches
     """
     sharing = {name: options.pop(name) for name in _SHARING if name in options}
-    _check_known("stream", options, StreamOptions, "memory", "seed", "strategy", "threads")
-    chosen = _options(inputs, options)
+    check_known("stream", options, StreamOptions, "memory", "seed", "strategy", "threads")
+    chosen = options_of(inputs, options)
     # Its rows go to no file: the null device is the output that is always there and needs
     # no room, where a process may well have closed its standard output.
     form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
@@ -310,11 +309,11 @@ def verify(
     Raises     VerifyFailed where something differs, with what was found as its `result`;
                DbshufError where something cannot be read
     """
-    _check_known("verify", options, VerifyOptions)
+    check_known("verify", options, VerifyOptions)
     others = {**options, "memory": memory, "seed": seed, "threads": threads}
     others["sample"] = others.pop("sampled", None)
     found = verify_output(
-        Options(**_options(inputs, others)),
+        Options(**options_of(inputs, others)),
         name_of(output),
         progress,
         manifest=_path_of(manifest),
@@ -374,35 +373,3 @@ def _shuffled(options: Options, progress: Progress) -> Result:
         check_path("--output", one)
     remove_leftovers(folders_written(options.output, options.temp_dir, options.manifest, more))
     return run(planned(options, progress), progress)
-
-
-def _check_known(function: str, given: Iterable[str], kind: type, *named: str) -> None:
-    """Raise UsageError for a keyword that is none of a function's options."""
-    unknown = set(given) - set(kind.__annotations__) - set(named)
-    if unknown:
-        raise UsageError(f"{function} takes no `{sorted(unknown)[0]}`")
-
-
-def _options(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of Options but the output; Raises UsageError for an unknown one."""
-    unknown = set(others) - set(Options.__dataclass_fields__)
-    if unknown:
-        raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
-    paths = {
-        name: name_of(others[name])
-        for name in ("temp_dir", "work_dir", "manifest")
-        if others.get(name) is not None
-    }
-    for name, path in paths.items():
-        check_path(f"--{name.replace('_', '-')}", path)
-    seed = others.get("seed")
-    check_kinds({**others, **paths, "seed": None})
-    for name in REPEATED:
-        if name in others:
-            others = {**others, name: names_of(others[name])}
-    return {
-        **others,
-        **paths,
-        "inputs": names_of(inputs),
-        "seed": None if seed is None else str(seed),
-    }

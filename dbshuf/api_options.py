@@ -1,10 +1,11 @@
 """The options that the public functions take beyond those they name, by their keywords."""
 
 import os
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
 
-from dbshuf.options import Names
+from dbshuf.errors import UsageError
+from dbshuf.options import REPEATED, Names, Options, check_kinds, check_path, name_of, names_of
 
 
 class InputOptions(TypedDict, total=False):
@@ -148,3 +149,35 @@ class ReportOptions(IngestOptions, total=False):
     where: str | None
     select: str | None
     format: str | None
+
+
+def check_known(function: str, given: Iterable[str], kind: type, *named: str) -> None:
+    """Raise UsageError for a keyword that is none of a function's options."""
+    unknown = set(given) - set(kind.__annotations__) - set(named)
+    if unknown:
+        raise UsageError(f"{function} takes no `{sorted(unknown)[0]}`")
+
+
+def options_of(inputs: Names, others: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of Options but the output; Raises UsageError for an unknown one."""
+    unknown = set(others) - set(Options.__dataclass_fields__)
+    if unknown:
+        raise UsageError(f"unknown option `{sorted(unknown)[0]}`")
+    paths = {
+        name: name_of(others[name])
+        for name in ("temp_dir", "work_dir", "manifest")
+        if others.get(name) is not None
+    }
+    for name, path in paths.items():
+        check_path(f"--{name.replace('_', '-')}", path)
+    seed = others.get("seed")
+    check_kinds({**others, **paths, "seed": None})
+    for name in REPEATED:
+        if name in others:
+            others = {**others, name: names_of(others[name])}
+    return {
+        **others,
+        **paths,
+        "inputs": names_of(inputs),
+        "seed": None if seed is None else str(seed),
+    }

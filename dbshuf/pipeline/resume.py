@@ -227,7 +227,7 @@ class _Rest:
             sink.complete()
             self._publish(sink, written)
         except BaseException:
-            sink.suspend()
+            sink.abort()
             raise
 
     def _open_sink(self) -> SealedSink:

@@ -21,8 +21,7 @@ hidden name behind, and the next run here removes it (`base/leftovers.py`).
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,10 +29,11 @@ from dbshuf.base.block_io import write_file
 from dbshuf.base.commit import commit
 from dbshuf.base.durable import sync_all
 from dbshuf.base.filenames import hidden_beside, hidden_in
-from dbshuf.base.temporary import claim, release, remove
+from dbshuf.base.temporary import release, remove
 from dbshuf.base.work_dir import sync_directory
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES, is_our_card
 from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
+from dbshuf.sink.kept import Kept, claimed
 from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
 from dbshuf.sink.raw_file import (
     ByteOutput,
@@ -80,33 +80,6 @@ class Directory(Place, Marked, Protocol):
 
     def name(self, number: int, name: str) -> None:
         """Say what a file is to be called, maybe in a folder: `train/part-00000-of-00001.txt`."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """How a hidden output is one that a later process goes on with.
-
-    work_dir  where the journal is
-    hidden    its name, if there is one already
-    note      is told of a new name before anything is made under it
-    numbers   of a directory: of the files in it that are to stay
-    had       of a file: what is in it to stay
-    """
-
-    work_dir: Path
-    hidden: Path | None
-    note: Callable[[Path], None]
-    numbers: frozenset[int] = frozenset()
-    had: SealedBytes | None = None
-
-
-def claimed(hidden: Path, kept: Kept | None) -> Path:
-    """Claim a hidden name, or the one that there was, and return it."""
-    if kept is None:
-        return claim(hidden)
-    if kept.hidden is None:
-        kept.note(hidden)
-    return claim(kept.hidden or hidden, kept.work_dir)
 
 
 class FileOf:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dbshuf.base.journal import Record
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.sink.begun_file import Begun
-from dbshuf.sink.publish import Kept
+from dbshuf.sink.kept import Kept
 from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.target import Target
 from dbshuf.units import MIB

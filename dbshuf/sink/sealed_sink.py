@@ -17,8 +17,9 @@ from dbshuf.base.temporary import leave
 from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir, sync_directory
 from dbshuf.sink.begun_file import Begun, Position
+from dbshuf.sink.kept import Kept
 from dbshuf.sink.output_path import find
-from dbshuf.sink.publish import Directory, HiddenDirectory, HiddenFile, Kept
+from dbshuf.sink.publish import Directory, HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import SealedBytes
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.sealed_output import END, SealedOutput, SealedPart, kept_place
@@ -65,7 +66,10 @@ class _SealedFile(FileSink):
 
 
 class SealedSink(PlacedSink):
-    """The file or the shards of a target, or its splits, sealed as far as they are written."""
+    """The file or the shards of a target, or its splits, sealed as far as they are written.
+
+    What is sealed stays when it is aborted.
+    """
 
     def __init__(
         self, target: Target, work: WorkDir, output: SealedOutput, sums: WindowSum | None
@@ -83,7 +87,12 @@ class SealedSink(PlacedSink):
             kept = kept_place(work, output)
             self._place = _KeptDirectory(target.path, force=target.force, kept=kept)
             sync_directory(self._place.place)
-        self._all = self._sink_of(target)
+        try:
+            self._all = self._sink_of(target)
+        except BaseException:
+            if self._place is not None:
+                self._place.discard()
+            raise
         super().__init__(self._all.places)
         self._marks: deque[_Mark] = deque()
         self._news: list[list[object]] = [[] for _ in self._parts]  # see Position
@@ -194,10 +203,6 @@ class SealedSink(PlacedSink):
         )
         self._sealed_key = mark.next_key
         self._news = [[] for _ in self._parts]
-
-    def suspend(self) -> None:
-        """Let go of the output; what is sealed stays. Never raises."""
-        self.abort()
 
 
 def _is_held(mark: _Mark, now: list[Position]) -> bool:

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dbshuf.api import verify_files
 from dbshuf.base.work_dir import WorkDir
+from dbshuf.manifest.document import Manifest
 from dbshuf.options import Options
 from dbshuf.order import run_seals
 from dbshuf.pipeline import shuffle
@@ -147,3 +149,44 @@ def spans_in(records: list[dict]) -> list[tuple[int, int]]:
     """Return the ranges of rows that sealed runs were made of, as the journal has them."""
     runs = [one for record in records if record["kind"] == "runs" for one in record["runs"]]
     return sorted((begin, end) for *_, spans in runs for begin, end in spans)
+
+
+def outputs_of(options: dict) -> list[Path]:
+    """Return the files, or the directory, that a run makes."""
+    out = Path(options["output"]).absolute()
+    if "split" not in options or not out.suffix:
+        return [out]
+    return [out.with_suffix(f".{name}{out.suffix}") for name in ("a", "b")]
+
+
+def manifest_of(options: dict) -> Manifest | None:
+    """Return what a run said of itself, all but where it was kept; what lies there is that."""
+    path = options.get("manifest")
+    if Path(options["output"]).is_dir():
+        path = Path(options["output"], "_manifest.json")
+        verify_files(str(path.parent))
+        assert (path.parent / "_SUCCESS").exists()
+    if path is None:
+        return None
+    found = Manifest.read(path)
+    found.options.pop("work_dir", None)
+    assert all(one.sha256 for one in found.inputs), found.inputs
+    return found
+
+
+def finished_shards(records: list[dict]) -> list[int]:
+    """Return the numbers of the files of shards that are finished, as the journal has them."""
+    news = [part for record in records if record["kind"] == "sealed" for part in record["news"]]
+    return [number for part in news for number, *_ in part]
+
+
+def spoil(path: Path, at: int | None) -> None:
+    """Change one byte of a file; None: remove it."""
+    if at is None:
+        path.unlink()
+        return
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))

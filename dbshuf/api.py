@@ -48,7 +48,7 @@ from dbshuf.pipeline.stream import (
 from dbshuf.pipeline.verify.files import FilesVerified
 from dbshuf.pipeline.verify.files import verify_files as check_files
 from dbshuf.pipeline.verify.outputs import verify_output
-from dbshuf.pipeline.verify.rows import RowsVerified
+from dbshuf.pipeline.verify.result import RowsVerified
 from dbshuf.plan.space import folders_written
 from dbshuf.units import parse_share
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dbshuf.pipeline.ingest import IngestResult
     from dbshuf.pipeline.shuffle import Result
     from dbshuf.pipeline.verify.files import FilesVerified
-    from dbshuf.pipeline.verify.rows import RowsVerified
+    from dbshuf.pipeline.verify.result import RowsVerified
 
 
 def summary(result: "Result") -> str:

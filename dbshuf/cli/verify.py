@@ -20,7 +20,7 @@ from dbshuf.errors import UsageError, VerifyFailed
 
 if TYPE_CHECKING:
     from dbshuf.pipeline.verify.files import FilesVerified
-    from dbshuf.pipeline.verify.rows import RowsVerified
+    from dbshuf.pipeline.verify.result import RowsVerified
 
 _FOR_ROWS = (
     *("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows"),

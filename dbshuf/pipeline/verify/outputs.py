@@ -12,7 +12,8 @@ from dbshuf.manifest.document import Manifest
 from dbshuf.options import Options, check_options
 from dbshuf.pipeline.verify.epochs import Epochs, epochs_in
 from dbshuf.pipeline.verify.files import known_manifest, manifest_of
-from dbshuf.pipeline.verify.rows import SHOWN_PLACES, RowsVerified, verify_rows
+from dbshuf.pipeline.verify.result import RowsVerified
+from dbshuf.pipeline.verify.rows import SHOWN_PLACES, verify_rows
 from dbshuf.pipeline.verify.samples import CHOSEN, is_sampled
 
 _SPLITS = ("split", "split_seed", "split_by", "stratify")

@@ -133,7 +133,7 @@ def shuf(arguments: Sequence[str], name: str) -> int:
         request = request_of(arguments)
         if request.shows is not None:
             text = _HELP.format(name) if request.shows == "help" else _version(name)
-            _write(lambda output: output.write(text.encode()), request)
+            _write(lambda output: output.write(text.encode()), Request())  # not where -o says
         else:
             _run(request)
     except (ShufFailed, DbshufError) as error:

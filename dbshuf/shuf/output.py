@@ -121,7 +121,8 @@ def open_output(name: str | None) -> Output:
 def _can_be_replaced(name: str, old: os.stat_result | None) -> bool:
     """Whether a new file in the place of what is there takes nothing from anybody."""
     if old is None:
-        return not name.endswith("/")
+        parent, last = os.path.split(name)
+        return last not in ("", ".", "..") and os.path.isdir(parent or ".")
     if not stat.S_ISREG(old.st_mode) or old.st_nlink != 1 or not os.access(name, os.W_OK):
         return False
     final = os.path.realpath(name)

@@ -90,11 +90,23 @@ def test_a_run_that_fails_leaves_what_was_there(kind, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["f"]
 
 
+def test_help_and_version_leave_the_output_alone(tmp_path):
+    (tmp_path / "f").write_bytes(TEXT)
+    for shows in ("--help", "--version"):
+        found = call("-o", tmp_path / "f", shows)
+        assert (found.code, found.err) == (0, "")
+        assert found.out
+    assert (tmp_path / "f").read_bytes() == TEXT
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
         ("/nowhere/x", "/nowhere/x: No such file or directory"),
         ("/", "/: Is a directory"),
+        ("", "'': No such file or directory"),
+        ("/nowhere/..", "/nowhere/..: No such file or directory"),
+        ("/nowhere/../x", "/nowhere/../x: No such file or directory"),
         ("/dev/full", "write error: No space left on device"),
     ],
 )

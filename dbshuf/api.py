@@ -22,6 +22,9 @@ from dbshuf.api_options import (
     VerifyOptions,
     check_known,
     options_of,
+    text_of,
+    truth,
+    whole_number,
 )
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
@@ -114,7 +117,7 @@ def export(
               `shuffle` of the store's inputs writes
     """
     others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
-    chosen = options_of((), others) | {"store": name_of(store)}
+    chosen = options_of((), others) | {"store": _path_of("the store", store)}
     return _shuffled(Options(**chosen, output=name_of(output)), progress)
 
 
@@ -150,7 +153,8 @@ def ingest(
     check_known("ingest", options, IngestOptions)
     chosen = options_of(inputs, {**options, "memory": memory, "threads": threads})
     asked = Options(**chosen, store=name_of(store))
-    return add_to_store(asked, pack=pack, engine=engine, progress=progress)
+    kind = None if engine is None else text_of("--engine", engine)
+    return add_to_store(asked, pack=truth("pack", pack), engine=kind, progress=progress)
 
 
 def query(
@@ -174,7 +178,9 @@ def query(
     check_known("query", options, QueryOptions)
     chosen = options_of(inputs, {**options, "memory": memory, "seed": seed, "threads": threads})
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
-    plan = plan_answer(Options(**chosen, output=os.devnull, format="arrow"), sql)
+    plan = plan_answer(
+        Options(**chosen, output=os.devnull, format="arrow"), text_of("the SELECT", sql)
+    )
     assert plan.schema is not None
     rows = answered(plan, NO_PROGRESS)
     closed_at_exit(rows)
@@ -213,8 +219,9 @@ def report(
     chosen = Options(**options_of(inputs, {**options, "memory": memory, "seed": seed}))
     check_path("the page", name_of(page))
     remove_leftovers(folders_written(name_of(page), chosen.temp_dir))
-    known = _path_of(manifest)
-    asked = Asked(name_of(output), chosen, name_of(page), sample_rows, known)
+    known = _path_of("--manifest", manifest)
+    most_rows = whole_number("--sample-rows", sample_rows)
+    asked = Asked(name_of(output), chosen, name_of(page), most_rows, known)
     return make_report(asked, progress)
 
 
@@ -276,8 +283,15 @@ def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     asked = Options(**chosen, output=os.devnull, format=form)
     if sharing:
-        return Stream(asked, Sharing(**sharing))
+        return Stream(asked, _sharing_of(sharing))
     return pa.RecordBatchReader.from_batches(*all_batches(planned_here(asked)))
+
+
+def _sharing_of(given: dict[str, Any]) -> Sharing:
+    """Return a program's part of the rows. Raises UsageError for values of another kind."""
+    drop_last = truth("drop_last", given.pop("drop_last", False))
+    numbers: dict[str, Any] = {name: whole_number(name, value) for name, value in given.items()}
+    return Sharing(**numbers, drop_last=drop_last)
 
 
 def verify(
@@ -316,10 +330,10 @@ def verify(
         Options(**options_of(inputs, others)),
         name_of(output),
         progress,
-        manifest=_path_of(manifest),
-        order=order,
+        manifest=_path_of("--manifest", manifest),
+        order=None if order is None else truth("order", order),
         sample=None if sample is None else parse_share(sample, "--sample"),
-        show_rows=show_rows,
+        show_rows=truth("show_rows", show_rows),
     )
     if not found.is_same:
         raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
@@ -348,22 +362,27 @@ def verify_files(
     """
     if output is None and manifest is None:
         raise UsageError("no output is named, and no manifest", hint="name a directory of shards")
-    check_numbers(Options(threads=threads))
+    chosen = Options(**options_of((), {"threads": threads, "memory": memory}))
+    check_numbers(chosen)
     found = check_files(
-        _path_of(output),
+        _path_of("the output", output),
         progress,
-        manifest=_path_of(manifest),
+        manifest=_path_of("--manifest", manifest),
         sample=None if sample is None else parse_share(sample, "--sample"),
-        threads=threads,
-        memory=memory,
+        threads=chosen.threads,
+        memory=chosen.memory,
     )
     if not found.is_same:
         raise VerifyFailed(found.verdict, details=found.details, hint=found.hint, result=found)
     return found
 
 
-def _path_of(given: str | os.PathLike[str] | None) -> str | None:
-    return None if given is None else name_of(given)
+def _path_of(option: str, given: str | os.PathLike[str] | None) -> str | None:
+    if given is None:
+        return None
+    path = name_of(given)
+    check_path(option, path)
+    return path
 
 
 def _shuffled(options: Options, progress: Progress) -> Result:

@@ -2,11 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from types import UnionType
-from typing import Any, get_args
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url, why_not_written
 from dbshuf.errors import OutputUnwritable, UsageError
@@ -152,10 +149,6 @@ def check_numbers(options: Options) -> None:
         ("--with-replacement", options.with_replacement, 0),
         ("--epochs", options.epochs, 1),
     ):
-        if value is not None and not hasattr(value, "__index__"):
-            raise UsageError(
-                f"{name} `{value}` is no whole number", hint=f"as in {name} {max(least, 4)}"
-            )
         if value is not None and value < least:
             raise UsageError(
                 f"{name} {value} must be at least {least}", hint=f"as in {name} {max(least, 4)}"
@@ -310,7 +303,11 @@ def names_of(given: Names) -> tuple[str, ...]:
         return (name_of(given),)
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise _no_name(given)
-    return tuple(name_of(name) for name in given)
+    try:
+        names = iter(given)
+    except TypeError:  # an array of numpy without a dimension
+        raise _no_name(given) from None
+    return tuple(name_of(name) for name in names)
 
 
 def name_of(given: str | os.PathLike[str]) -> str:
@@ -322,28 +319,12 @@ def name_of(given: str | os.PathLike[str]) -> str:
 
 
 def _no_name(given: object) -> UsageError:
-    return UsageError(f"`{given!r:.60}` is no name", hint="give a text, or a pathlib.Path")
+    return UsageError(f"`{shown(given)}` is no name", hint="give a text, or a pathlib.Path")
 
 
-def check_kinds(given: Mapping[str, Any]) -> None:
-    """Raise UsageError for an option whose value is no text where it must be one, or is one where
-    it must be true or false.
-
-    given  fields of Options, as a program may name them
-    """
-    for field in fields(Options):
-        kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
-        value = given.get(field.name)
-        if bool in kinds and isinstance(value, str):
-            told = f"{field.name} `{value!r:.60}` is neither True nor False"
-            raise UsageError(told, hint="give one of them, without quotes")
-        if value is None or str not in kinds or isinstance(value, str):
-            continue
-        if isinstance(value, bool) or not any(
-            kind in kinds and isinstance(value, number)
-            for kind, number in ((int, Integral), (float, Real))
-        ):
-            raise UsageError(f"{field.name} `{value!r:.60}` is no text")
+def shown(given: object) -> str:
+    """Return what a program gave as a message names it: in one line, cut off if it is long."""
+    return " ".join(repr(given).split())[:60]
 
 
 def check_path(option: str, name: str | None) -> None:
@@ -353,7 +334,9 @@ def check_path(option: str, name: str | None) -> None:
     try:
         os.lstat(name)
     except ValueError as error:
-        raise UsageError(f"{option}: no file can have this name: {error}") from None
+        raise UsageError(
+            f"{option}: no file can have this name: {error}", hint="name another one"
+        ) from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UsageError(

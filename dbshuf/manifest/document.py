@@ -141,9 +141,11 @@ class Manifest:
                     raise InputUnreadable(f"`{path}` is a device", hint="name a file")
                 data = file.read()
         except FileNotFoundError as error:
-            raise InputMissing(f"there is no manifest `{path}`") from error
+            raise InputMissing(f"there is no manifest `{path}`", hint="check the path") from error
         except OSError as error:
-            raise InputUnreadable(f"`{path}` cannot be read: {error.strerror}") from error
+            raise InputUnreadable(
+                f"`{path}` cannot be read: {error.strerror}", hint="name the file of a manifest"
+            ) from error
         return cls.parse(data, str(path))
 
     @classmethod

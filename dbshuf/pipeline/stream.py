@@ -101,10 +101,10 @@ class Sharing:
         least = {"rank": 0, "world_size": 1, "epoch": 0, "batch_rows": 1}
         for name, bound in least.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise UsageError(f"{name} {value!r} is no whole number")
             if value < bound:
-                raise UsageError(f"{name} {value} must be at least {bound}")
+                raise UsageError(
+                    f"{name} {value} must be at least {bound}", hint=f"as in {name}={bound}"
+                )
         if self.rank >= self.world_size:
             raise UsageError(
                 f"rank {self.rank} is not below world_size {self.world_size}",

@@ -167,7 +167,9 @@ def _target_of(asked: ReportOptions) -> Target:
             hint="write it beside the output, or call it _report.html: names with _ are not read",
         )
     if asked.sample_rows < 1:
-        raise UsageError(f"--sample-rows {asked.sample_rows} must be at least 1")
+        raise UsageError(
+            f"--sample-rows {asked.sample_rows} must be at least 1", hint="as in --sample-rows 4"
+        )
     target = Target(
         path=None if asked.page in (None, "-") else Path(str(asked.page)),
         format="txt",

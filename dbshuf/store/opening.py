@@ -46,7 +46,9 @@ def engine_of(path: Path) -> StoreEngine:
     except FileNotFoundError:
         raise InputMissing(f"no such file: `{path}`", hint="make it with dbshuf ingest") from None
     except OSError as error:
-        raise InputUnreadable(f"cannot read `{path}`: {error.strerror}") from error
+        raise InputUnreadable(
+            f"cannot read `{path}`: {error.strerror}", hint="name the file of a store"
+        ) from error
     if head == _SQLITE_MAGIC:
         return engine_named("sqlite")
     if head[_DUCKDB_AT:][: len(_DUCKDB_MAGIC)] == _DUCKDB_MAGIC:

@@ -167,7 +167,7 @@ def test_a_drawn_seed_is_in_the_state(opened):
         ({"rank": -1}, "rank -1"),
         ({"world_size": 0}, "world_size 0"),
         ({"batch_rows": 0}, "batch_rows 0"),
-        ({"epoch": "1"}, "epoch '1' is no whole number"),
+        ({"epoch": "1"}, "epoch `1` is no whole number"),
         ({"seed": None, "world_size": 2}, "a seed of its own"),
         ({"sql": "select line from lines"}, "numbered otherwise"),
         ({"ranks": 2}, "stream takes no `ranks`"),

@@ -202,7 +202,7 @@ def read_whole(folder: Folder, name: str) -> bytes:
     except InputMissing as error:
         raise InputMissing(f"there is no `{shown}`", hint="check the path") from error
     except InputUnreadable as error:
-        raise InputUnreadable(f"`{shown}` {error.message}", hint=error.hint) from error
+        raise InputUnreadable(f"`{shown}` {error.message}", hint="check the path") from error
 
 
 def readers_of(folder: Folder, threads: int, cap: int) -> int:

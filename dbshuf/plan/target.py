@@ -1,5 +1,6 @@
 """What is written, as the options ask for it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,8 +15,9 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.splits import Splits, member_of, parse_splits
-from dbshuf.sink import OutputPath, SideOutput, Target, format_of, output_path
+from dbshuf.sink import OutputPath, RemotePath, SideOutput, Target, format_of, output_path
 from dbshuf.sink.memory import ROW_GROUP_BYTES
+from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.units import parse_bytes
 
@@ -62,7 +64,24 @@ def target_of(
         partition_by=options.partition_by,
         sides=sides,
     )
-    return _parted(target, options, read, splits, strata)
+    target = _parted(target, options, read, splits, strata)
+    _check_databases_stay(target, options, read)
+    return target
+
+
+def _check_databases_stay(target: Target, options: Options, read: ReadPlan) -> None:
+    """Raise UsageError for an output that would replace a database, of which it holds a part."""
+    inputs = read.inputs if read.shape.kind in DATABASES else ()
+    names = [options.store, *(one.path for one in inputs)]
+    for path in target.files:
+        for name in names:
+            if isinstance(path, RemotePath) or not (name and os.path.exists(path)):
+                continue
+            if os.path.exists(name) and os.path.samefile(name, path):
+                raise UsageError(
+                    f"the output would replace the database `{name}`, which it is read from",
+                    hint="name another file with --output",
+                )
 
 
 def _parted(

@@ -18,7 +18,7 @@ from dbshuf.options import Options, check_output_name
 from dbshuf.pipeline.verify.sides import from_store
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.reporting.known_run import KnownRun, run_of
-from dbshuf.reporting.reading import read_inputs, read_output, sides_of
+from dbshuf.reporting.reading import Sides, read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import publish_whole
 from dbshuf.sink.target import Target
@@ -95,6 +95,7 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
         options = run.options
     _check_inputs(options, run)
     sides = sides_of(options, asked.output)
+    _check_apart(asked, sides)
     found = read_output(sides, asked.sample_rows, progress)
     moved = None if sides.inputs is None else read_inputs(sides, found, progress)
     release_unused()
@@ -194,3 +195,17 @@ def _is_among_rows(asked: ReportOptions) -> bool:
     page = Path(os.path.realpath(str(asked.page)))
     is_below = page.is_relative_to(os.path.realpath(asked.output))
     return is_below and not page.name.startswith(("_", "."))
+
+
+def _check_apart(asked: ReportOptions, sides: Sides) -> None:
+    """Raise UsageError for a page that would replace what it is about."""
+    if asked.page in (None, "-") or not os.path.exists(str(asked.page)):
+        return
+    read = [side.plan for side in (sides.inputs, sides.output) if side is not None]
+    names = [asked.manifest, *(one.name for plan in read for one in plan.inputs)]
+    for name in names:
+        if name and os.path.exists(name) and os.path.samefile(name, str(asked.page)):
+            raise UsageError(
+                f"the page would replace `{printable(name)}`, which it is about",
+                hint="name another file with --output, as in -o report.html",
+            )

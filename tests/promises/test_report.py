@@ -229,6 +229,14 @@ def test_what_cannot_be_done_is_told(sources, home, monkeypatch):
         dbshuf.report(lines, "s3://bucket/page.html")
     with pytest.raises(UsageError, match="would be read as a part of the output"):
         dbshuf.report(lines, lines / "page.html")
+    for name, given in (
+        (home / "same.txt", {}),
+        (lines / "1.txt", {}),
+        (home / "same.json", {"manifest": home / "same.json"}),
+    ):
+        dbshuf.shuffle(lines, home / "same.txt", manifest=home / "same.json", memory="3GB")
+        with pytest.raises(UsageError, match="the page would replace `"):
+            dbshuf.report(home / "same.txt", name, inputs=lines, **given)
     with pytest.raises(OutputUnwritable, match="there is no directory"):
         dbshuf.report(lines, home / "nowhere/page.html")
     dbshuf.ingest(home / "rows.duckdb", lines, memory="3GB")

@@ -276,6 +276,22 @@ def test_what_is_no_store_is_refused_and_left_alone(refused, corpus, home):
     assert "absent.txt" in refused({3}, "ingest", "new.duckdb", "absent.txt").err
 
 
+@pytest.mark.parametrize("name", ["corpus.duckdb", "corpus.sqlite"])
+def test_a_database_is_no_output_of_its_own(name, refused, done, corpus, home):
+    """Nor with a link in between: its text is no store, and other tables would be lost."""
+    corpus("a.txt", C)
+    done("ingest", name, "a.txt")
+    (home / "link").symlink_to(name)
+    for output in (name, "link"):
+        told = refused({2}, "export", name, "-o", output).err
+        assert f"the output would replace the database `{name}`" in told
+    for command in (["shuffle"], ["plan"]):
+        asked = [name, "--table", "lines", "--format", "csv", "-o", name]
+        assert "would replace" in refused({2}, *command, *asked).err
+    asked = [name, "--table", "lines", "select 1 as one", "--format", "csv", "-o", "link"]
+    assert "would replace" in refused({2}, "query", *asked).err
+
+
 def test_an_empty_input_takes_its_place(done, home, corpus):
     """No line, yet an ordinal of its own, as in shuffle."""
     for name, data in (("a.txt", b""), ("b.txt", B)):

@@ -15,7 +15,7 @@ from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 5  # of the journal and of what it seals
+_FORMAT = 6  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
@@ -80,7 +80,7 @@ class Identity:
     def check_sum(self, one: Input, read: Stretch, now: int) -> None:
         """Compare the checksum of some bytes of an input with that of those that were read."""
         field = f"the checksum of bytes {read.begin:,} to {read.end:,} of input `{one.name}`"
-        self._same(field, f"{read.checksum:08x}", f"{now:08x}")
+        self._same(field, f"{read.crc32:08x}", f"{now:08x}")
 
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
         names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")

@@ -35,7 +35,7 @@ from dbshuf.order.runs import Store
 from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import AnyRelation, place_of
-from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
+from dbshuf.query.row_expression import ExpressionEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
 from dbshuf.units import MIB, human
 
@@ -83,7 +83,7 @@ class Strata:
         self._plan = plan
         self._words = seed_words(plan.rank_seed)
         self._relation = AnyRelation(plan.inputs, plan.query.columns)
-        self._evaluator: RowKeyEvaluator | None = None
+        self._evaluator: ExpressionEvaluator[U64] | None = None
         self._table = ValueTable(0)
         self._ends: list[U64] = []
 
@@ -121,12 +121,16 @@ class Strata:
             parts += ranks >= ends.take(numbers)
         return parts
 
-    def _hashes(self, evaluator: RowKeyEvaluator, relation: pa.RecordBatch, ids: U64) -> U64:
+    def _hashes(
+        self, evaluator: ExpressionEvaluator[U64], relation: pa.RecordBatch, ids: U64
+    ) -> U64:
         return evaluator.run(
             relation, lambda row: place_of(int(ids[row]), self._plan.inputs, "position")
         )
 
-    def values_of(self, evaluator: RowKeyEvaluator, batch: LineBatch | RowBatch) -> RowBatch:
+    def values_of(
+        self, evaluator: ExpressionEvaluator[U64], batch: LineBatch | RowBatch
+    ) -> RowBatch:
         """Return the value of every row that is left of a batch. Raises QueryFailed."""
         ids, relation = self._relation.of(batch)
         values = self._hashes(evaluator, relation, ids).astype(np.uint64)
@@ -158,7 +162,7 @@ class Strata:
             )
         self._table, self._ends = table, ends
 
-    def new_evaluator(self) -> RowKeyEvaluator:
+    def new_evaluator(self) -> ExpressionEvaluator[U64]:
         """Return what evaluates the expression in one thread."""
         return self._plan.query.evaluator()
 

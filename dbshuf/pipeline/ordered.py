@@ -193,7 +193,7 @@ def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
     order, arrangement = _open_engine(plan, words, folder), plan.arrangement
     if arrangement is not None and arrangement.takes_samples:
-        from dbshuf.order.leads import LedOrder
+        from dbshuf.order.sort_prefix import LedOrder
 
         order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
     if arrangement is not None and arrangement.is_twice:

@@ -27,6 +27,7 @@ from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids, range_of, range_start
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.nested_types import text_bounds
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.row_packing import packed, unpacked
 from dbshuf.base.scan import Scan
@@ -196,7 +197,7 @@ class SqliteOrder:
         order = np.argsort(parts, kind="stable")
         counts = np.bincount(parts, minlength=self._plan.ranges)
         self._rows += counts
-        stored = sizes if kept is not None else np.diff(_ends_of(rows))
+        stored = sizes if kept is not None else np.diff(text_bounds(rows)[1])
         self._bytes += np.bincount(parts, stored, self._plan.ranges).astype(np.int64)
         words = [keys] if batch.leads is None else [batch.leads, keys]
         signed = [(one ^ _TOP).view(np.int64).take(order) for one in words]
@@ -323,11 +324,6 @@ class SqliteOrder:
 
 def _signed(key: int) -> int:
     return key - _SIGN
-
-
-def _ends_of(rows: pa.Array) -> np.ndarray:
-    kind = np.int64 if pa.types.is_large_binary(rows.type) else np.int32
-    return np.frombuffer(rows.buffers()[1], kind)[rows.offset :][: len(rows) + 1]
 
 
 def _explained(error: Exception, plan: SqlitePlan) -> DbshufError:

@@ -3,11 +3,11 @@
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dbshuf.base.journal import Record
 from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.versions import versions_here
 from dbshuf.base.work_dir import WorkDir, cleaning
 from dbshuf.errors import RunDiffers
 from dbshuf.plan.plan import Plan
@@ -22,13 +22,7 @@ _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
 def versions() -> dict[str, str | int]:
     """Return the versions of all that decides what is written."""
-    found: dict[str, str | int] = {"journal": _FORMAT, "order": ORDER_VERSION}
-    for package in ("dbshuf", "duckdb", "pyarrow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"journal": _FORMAT, "order": ORDER_VERSION, **versions_here()}
 
 
 def write_identity(work: WorkDir, plan: Plan) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dbshuf.base.block_io import U8
-from dbshuf.source.byte_reader import RawInput
+from dbshuf.source.byte_reader import RawInput, SeenInput
 from dbshuf.units import MIB
 
 I64 = npt.NDArray[np.int64]
@@ -106,28 +106,17 @@ class ReadSums:
                 self._new += [] if stretch is None else [stretch]
 
 
-class _SummedInput:
+class _SummedInput(SeenInput):
     """An input of which all that is read is summed."""
 
     def __init__(
         self, ordinal: int, raw: RawInput, on_close: "Callable[[_SummedInput], None]"
     ) -> None:
-        self._ordinal, self._raw, self._on_close = ordinal, raw, on_close
+        super().__init__(raw, self._add)
+        self._ordinal, self._on_close = ordinal, on_close
         self._read = 0, 0  # how far, and the CRC-32 up to there
         self._told_end = 0
-        self.fileno = raw.fileno
-
-    def read(self, size: int) -> bytes | None:
-        data = self._raw.read(size)
-        if data:
-            self._add(data)
-        return data
-
-    def readinto(self, view: memoryview) -> int | None:
-        count = self._raw.readinto(view)
-        if count:
-            self._add(view[:count])
-        return count
+        self.close = self._close
 
     def grown(self) -> Stretch | None:
         """Return all that was read, if there is more of it than at the last call."""
@@ -137,7 +126,7 @@ class _SummedInput:
         self._told_end = end
         return Stretch(self._ordinal, 0, end, crc32)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._on_close(self)
         self._raw.close()
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,10 @@ class DuckdbStore:
     @contextlib.contextmanager
     def reading(
         self, info: StoreInfo, *, memory_bytes: int, readers: int
-    ) -> Iterator["_DuckdbReader"]:
+    ) -> Iterator[Callable[[], "_DuckdbRows"]]:
         limit = memory_bytes - readers * BESIDE_BYTES
         with attached(info.path, memory_bytes=limit, threads=1) as connection:
-            yield _DuckdbReader(connection, info)
+            yield lambda: _DuckdbRows(connection.cursor(), info)
 
     @contextlib.contextmanager
     def writing(
@@ -139,14 +139,6 @@ def _describe(connection: Connection, path: Path) -> StoreInfo:
         raise no_store(path, "duckdb")
     sources = connection.execute(statement("duckdb", "store_sources")).fetchall()
     return described(path, "duckdb", rows[0], columns, sources)
-
-
-class _DuckdbReader:
-    def __init__(self, connection: Connection, info: StoreInfo) -> None:
-        self._connection, self._info = connection, info
-
-    def new_rows(self) -> "_DuckdbRows":
-        return _DuckdbRows(self._connection.cursor(), self._info)
 
 
 class _DuckdbRows:

@@ -59,7 +59,7 @@ class _Reader:
         self._stack = contextlib.ExitStack()
         self._engine = engine_named(info.engine)
         reading = self._engine.reading(info, memory_bytes=memory_bytes, readers=readers)
-        self._store = self._stack.enter_context(reading)
+        self._new_rows = self._stack.enter_context(reading)
 
     @property
     def seen_rows(self) -> int:
@@ -85,7 +85,7 @@ class _Reader:
         Raises  Stopped after `stop`; MemoryTooSmall, StoreInvalid
         """
         try:
-            with contextlib.closing(self._store.new_rows()) as rows:
+            with contextlib.closing(self._new_rows()) as rows:
                 read = rows.lines if are_lines else rows.rows
                 while (stretch := self._take()) is not None:
                     with self._turns:

@@ -7,7 +7,7 @@ in the journal beside it, from which whoever opens it next puts back what was th
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -81,8 +81,8 @@ class SqliteStore:
     @contextlib.contextmanager
     def reading(
         self, info: StoreInfo, *, memory_bytes: int, readers: int
-    ) -> Iterator["_SqliteReader"]:
-        yield _SqliteReader(info)
+    ) -> Iterator[Callable[[], "_SqliteRows"]]:
+        yield lambda: _SqliteRows(info)
 
     @contextlib.contextmanager
     def writing(
@@ -160,14 +160,6 @@ def _describe(connection: Connection, path: Path) -> StoreInfo:
     if len(rows) != 1:
         raise no_store(path, "sqlite")
     return described(path, "sqlite", rows[0], columns, sources)
-
-
-class _SqliteReader:
-    def __init__(self, info: StoreInfo) -> None:
-        self._info = info
-
-    def new_rows(self) -> "_SqliteRows":
-        return _SqliteRows(self._info)
 
 
 class _SqliteRows:

@@ -4,14 +4,13 @@ A row's text depends on the row alone, so where a step ends does not show.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
+from dbshuf.base.nested_types import text_bounds
 from dbshuf.base.window import Window
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.begun_file import Position
@@ -75,17 +74,10 @@ def scalar(text: str) -> pa.Scalar:
     return pa.scalar(text, TEXT)
 
 
-def bounds_of(texts: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
-    """Where the texts begin and end in their data (bytes), shape (rows + 1,)."""
-    is_small = pa.types.is_string(texts.type) or pa.types.is_binary(texts.type)
-    kind: type = np.int32 if is_small else np.int64
-    return np.frombuffer(texts.buffers()[1], kind)[texts.offset :][: len(texts) + 1]
-
-
 def bytes_of(texts: pa.Array) -> memoryview:
     """The bytes of the texts, one after the other, also what is behind nulls."""
-    bounds = bounds_of(texts)
-    return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
+    data, bounds = text_bounds(texts)
+    return data.data[int(bounds[0]) : int(bounds[-1])]
 
 
 def text_steps(text: pa.Array) -> Iterator[pa.Array]:
@@ -93,7 +85,7 @@ def text_steps(text: pa.Array) -> Iterator[pa.Array]:
 
     A piece may begin or end within a character.
     """
-    first, last = bounds_of(text).tolist()
+    first, last = text_bounds(text)[1].tolist()
     for begin in range(first, last, _LONG_STEP_BYTES):
         bounds = pa.py_buffer(np.array([begin, min(begin + _LONG_STEP_BYTES, last)], np.int64))
         yield pa.Array.from_buffers(TEXT, 1, [None, bounds, text.buffers()[2]])

@@ -21,10 +21,9 @@ from obstore import exceptions
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
-from dbshuf.remote.retry import FleetingFault, RangeReader
+from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault, RangeReader
 from dbshuf.units import MIB
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")

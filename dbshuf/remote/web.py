@@ -23,11 +23,10 @@ from urllib3.exceptions import TimeoutError as NoAnswer
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, busy
 from dbshuf.remote.bucket import changed
 from dbshuf.remote.names import shown
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
-from dbshuf.remote.retry import FleetingFault
+from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault, busy
 from dbshuf.units import MIB
 
 _TIMES = urllib3.Timeout(connect=10, read=60)

@@ -1,9 +1,10 @@
-"""Rows as text of one row after the other: a step of rows a call, on several threads.
+"""Lines as they are, and rows as text of one row after the other, on several threads.
 
-A row's text depends on the row alone, so where a step ends does not show.
+A row's text depends on the row alone, so where a step of rows ends does not show.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
 from dbshuf.base.nested_types import text_bounds
-from dbshuf.base.window import Window
+from dbshuf.base.window import Window, text_of
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.begun_file import Position
 from dbshuf.sink.cut_points import SizeCut
@@ -179,3 +180,38 @@ class RowTextEncoder:
         except ValueUnfit as unfit:
             return unfit
         return None
+
+
+class LineEncoder:
+    """Lines: one write for every window, straight from its buffer."""
+
+    def __init__(self, stream: TextStream, target: Target) -> None:
+        self._output = WithHead(stream, target.header)
+        self.position: Callable[[], Position] = stream.position
+        self.flush, self.finish = self._output.flush, self._output.finish
+        self.abort = self._output.abort
+
+    def write(self, window: Any) -> None:
+        self._output.write(text_of(window))
+
+
+def as_lines(rows: pa.RecordBatch, terminator: bytes) -> memoryview:
+    """Return the values of the one column, each with a terminator behind it.
+
+    Raises   ValueUnfit for NULL, and for a terminator in a value
+    """
+    values, kind = rows.column(0), pa.large_binary()  # 2 GiB are no limit
+    if values.null_count:
+        hint = """--select "coalesce({name}, '')", or --where "{name} is not null\""""
+        raise ValueUnfit("`{name}` is NULL, and no line is", hint)
+    nothing, end = pa.scalar(b"", kind), pa.scalar(terminator, kind)
+    text = bytes_of(pc.binary_join_element_wise(values.cast(kind), nothing, end))
+    ends = np.count_nonzero(np.frombuffer(text, np.uint8) == terminator[0])
+    if ends != len(values):
+        is_nul = terminator == b"\0"
+        mark, code, way = ("NUL", 0, "") if is_nul else ("line end", 10, "use -z, ")
+        raise ValueUnfit(
+            f"`{{name}}` holds a {mark}, which would make it two lines",
+            f"--select \"replace({{name}}, chr({code}), ' ')\", {way}or write Parquet",
+        )
+    return text

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
 from dbshuf.source.lines.reader import Pause
-
-if TYPE_CHECKING:
-    pass
 
 
 def ordered(

@@ -7,7 +7,8 @@ overloads.py           which overload binds, where that decides whether a call i
 fence.py               databases that reach no file, network or setting; tables that are named
 relation.py            the relation `lines` that SQL sees
 star_columns.py        what `*` stands for
-binding.py             the text bound to `lines`: columns read, columns and types of the result
+binding.py             the text bound to `lines`: columns read, columns of the result
+result_types.py        the types that a result may have; others are to be cast
 evaluator.py           one statement over one record batch after the other; which row failed
 row_filter.py          --where and --select, by several workers at once
 row_expression.py      --split-by, --weight and the like: a hash or a weight of each row

@@ -14,7 +14,7 @@ from dbshuf.base.bounds import Comparison
 from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier
 from dbshuf.errors import QueryInvalid
-from dbshuf.query.binding import Binder, Result, check_plan
+from dbshuf.query.binding import Binder, check_plan
 from dbshuf.query.column_origins import passed_columns
 from dbshuf.query.comparisons import comparisons_of
 from dbshuf.query.evaluator import (
@@ -31,6 +31,7 @@ from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.json_rows import TEXTS, JsonRows, decoded, object_texts, without_marks
 from dbshuf.query.overloads import check_overloads
 from dbshuf.query.parse import Node, SqlText, parse, place_in, walk, without_places
+from dbshuf.query.result_types import Result
 from dbshuf.query.star_columns import own_stars
 from dbshuf.units import MIB
 

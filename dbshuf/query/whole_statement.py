@@ -10,12 +10,13 @@ from dbshuf.base.key import U64, seed_words
 from dbshuf.base.row_batch import RowBatch, fixed_bytes
 from dbshuf.base.statements import Filled, identifier, ordered_result
 from dbshuf.errors import QueryFailed, QueryInvalid
-from dbshuf.query.binding import SCAN, Binder, Bound, Result, feed_names
+from dbshuf.query.binding import SCAN, Binder, Bound, feed_names
 from dbshuf.query.column_origins import passed_by_query
 from dbshuf.query.evaluator import check_wide, row_column
 from dbshuf.query.fence import Allowed, check_tables, macros_for
 from dbshuf.query.functions import check_fence
 from dbshuf.query.parse import Node, SqlText, parse, place_in, unterminated, walk
+from dbshuf.query.result_types import Result
 from dbshuf.query.star_columns import own_stars
 from dbshuf.query.statement_run import BoundStatement, Feed, StatementRun
 

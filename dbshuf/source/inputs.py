@@ -12,8 +12,9 @@ from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
 from dbshuf.source.byte_reader import RawInput, closed_on_error
 from dbshuf.source.compression.codecs import HEAD_BYTES, codec_of, window_bytes
+from dbshuf.source.include import PathFilter, path_filter
 from dbshuf.source.input import Input, Pipe, open_raw, unreadable
-from dbshuf.source.listing import Listing, PathFilter, path_filter
+from dbshuf.source.listing import Listing
 from dbshuf.source.remote_object import AHEAD_BYTES, RemoteObject, with_heads
 from dbshuf.units import KIB, human
 

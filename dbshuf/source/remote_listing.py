@@ -10,7 +10,8 @@ from dbshuf.manifest.names import MANIFEST_NAME, is_mark
 from dbshuf.remote.names import RemoteName, remote_name
 from dbshuf.remote.object_store import ObjectInfo, ObjectStore
 from dbshuf.remote.opening import store_of
-from dbshuf.source.listing import Listing, PathFilter, is_hidden
+from dbshuf.source.include import PathFilter
+from dbshuf.source.listing import Listing, is_hidden
 from dbshuf.source.remote_object import RemoteObject
 
 _MAGIC = re.compile(r"[*?[]")

@@ -20,7 +20,7 @@ from dbshuf.errors import DbshufError, UsageError
 from dbshuf.plan.mix import _source, _whole
 from dbshuf.plan.splits import parse_splits
 from dbshuf.source.hive import _kinds, folder_keys
-from dbshuf.source.listing import path_filter
+from dbshuf.source.include import path_filter
 from dbshuf.units import human, parse_bytes, parse_share
 
 _NUMBERS = ["0", "1", "12", "999", "1.5", ".5", "5.", "-1", "1e3", "1e-400", "nan", "inf", "٣", "²"]

@@ -27,7 +27,7 @@ from dbshuf.pipeline.verify.forms import Rows, ids_of_rows, pieces, window_of
 from dbshuf.pipeline.verify.order import order_plan
 from dbshuf.pipeline.verify.samples import is_sampled
 from dbshuf.pipeline.verify.sequence_hash import FileSequences, SequenceHash
-from dbshuf.pipeline.verify.sides import Side
+from dbshuf.pipeline.verify.sides import ComparisonProgress, Side
 from dbshuf.pipeline.verify.totals import Totals
 from dbshuf.plan.plan import Plan
 from dbshuf.source.survey import Survey
@@ -105,7 +105,7 @@ def _ordered_hashes(
     words = _words_of_rows(side)
     layout = _layout(plan.layout, plan.survey, words)
     plan = replace(plan, layout=layout, ordered_as=lambda feed: HashedScan(feed, side))
-    with contextlib.closing(ordered(plan, reporter, Tally())) as windows:
+    with contextlib.closing(ordered(plan, ComparisonProgress(reporter), Tally())) as windows:
         for window in windows:
             yield from _hashes_in(window, words)
             reporter.advance(window.text_bytes)

@@ -53,9 +53,20 @@ class DbshufError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _with_short_quotes(message), _with_short_quotes(hint)
+        super().__init__(self.message)
+
+
+_MOST_QUOTED = 500  # characters of a value; a path that people use is shorter
+
+
+def _with_short_quotes(text: str) -> str:
+    """Return a message in which what stands between backticks is no longer than is of use."""
+    pieces = text.split("`")
+    for number, piece in enumerate(pieces[1:-1], start=1):
+        if len(piece) > _MOST_QUOTED:
+            pieces[number] = f"{piece[: _MOST_QUOTED * 2 // 3]} ... {piece[-_MOST_QUOTED // 4 :]}"
+    return "`".join(pieces)
 
 
 class ShufFailed(Exception):

@@ -1,5 +1,7 @@
 """One row-local expression of the user's over chunks of rows: a column with its value in each."""
 
+from typing import Any
+
 import pyarrow as pa
 
 from dbshuf.base.statements import filled, identifier
@@ -50,15 +52,18 @@ class RowExpression:
             bound = binder.bind(sql, query, "expression")
             check_plan(sql, bound)
             check_overloads(binder, written, query.text, tree, len(PREFIX))
-            self.check(binder, sql)
+            self.check(binder, sql, binder.constant(sql, query, "expression", tree))
             self._step = ChunkStep(option, query.text, bound.columns, binder.types, row)
         self._read = [name for name in seen.names if name in bound.columns]
         self.columns = bound.columns
         if self._json is not None:
             self.columns = frozenset({"line", *(bound.columns & self._json.place)})
 
-    def check(self, binder: Binder, sql: SqlText) -> None:
-        """Look at what has been bound. Raises QueryInvalid."""
+    def check(self, binder: Binder, sql: SqlText, constant: list[Any]) -> None:
+        """Look at what has been bound. Raises QueryInvalid.
+
+        constant  the value of the statement, where it is the same in every row
+        """
 
     def runners(self) -> "ExpressionRunner":
         """Return what evaluates this in one thread; close it after use."""

@@ -1,5 +1,7 @@
 """--weight: the number that an expression has in each row."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,7 +26,7 @@ class RowWeightQuery(RowExpression):
         self._text, self._option = text, option
         super().__init__(text, relation, "row_weight", option=option)
 
-    def check(self, binder: Binder, sql: SqlText) -> None:
+    def check(self, binder: Binder, sql: SqlText, constant: list[Any]) -> None:
         query = filled("duckdb", "row_value", expression=sql.text)
         kind = str(binder.connection.sql(query.text).types[0])
         if not kind.startswith(_NUMBERS) or "[" in kind:  # a list of them is none
@@ -32,6 +34,10 @@ class RowWeightQuery(RowExpression):
                 f"a weight is a number, and this is {kind}",
                 hint="cast it, as in CAST(column AS DOUBLE)",
             )
+        for value in constant:
+            if value is None or not 0 <= value < np.inf:
+                found = "NULL" if value is None else f"{value:.17g}"
+                raise sql.invalid(f"{found} is no weight, and each row has it", hint=_HINT)
 
     def evaluator(self) -> "RowWeightEvaluator":
         """Return what evaluates this in one thread; close it after use."""

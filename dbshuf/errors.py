@@ -60,13 +60,18 @@ class DbshufError(Exception):
 _MOST_QUOTED = 500  # characters of a value; a path that people use is shorter
 
 
+def in_part(text: str) -> str:
+    """Return what a message quotes; of what is too long for that its beginning and its end."""
+    if len(text) <= _MOST_QUOTED:
+        return text
+    return f"{text[: _MOST_QUOTED * 2 // 3]} ... {text[-_MOST_QUOTED // 4 :]}"
+
+
 def _with_short_quotes(text: str) -> str:
-    """Return a message in which what stands between backticks is no longer than is of use."""
-    pieces = text.split("`")
-    for number, piece in enumerate(pieces[1:-1], start=1):
-        if len(piece) > _MOST_QUOTED:
-            pieces[number] = f"{piece[: _MOST_QUOTED * 2 // 3]} ... {piece[-_MOST_QUOTED // 4 :]}"
-    return "`".join(pieces)
+    """Return a message in which nothing that stands between backticks is too long."""
+    first, *quoted = text.split("`")
+    inside, last = quoted[:-1], quoted[-1:]
+    return "`".join([first, *map(in_part, inside), *last])
 
 
 class ShufFailed(Exception):

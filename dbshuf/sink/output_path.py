@@ -160,12 +160,13 @@ def check_target(target: "Target") -> None:
 
         check_remote(target)
         return
-    with in_words(str(target.path)):
-        if target.in_shards:
+    if target.in_shards:
+        with in_words(str(target.path)):
             _check_directory(target.path, force=target.force)
-            return
-        for path in target.files:
-            assert isinstance(path, Path)
+        return
+    for path in target.files:
+        assert isinstance(path, Path)
+        with in_words(str(path)):
             _check_file(path)
 
 

@@ -161,10 +161,12 @@ def _check_orderable(plan: Plan) -> None:
         raise _not_again("--order reads them twice")
     whole = plan.shape.whole_query
     if whole is not None and not whole.has_id:
+        is_data = plan.schema is not None and "id" in (name.lower() for name in plan.schema.names)
+        lacking = "whose `id` is a column of the inputs" if is_data else "without a column `id`"
         raise UsageError(
-            "the order of a --sql whose result has no column `id` cannot be checked: its rows are"
-            " numbered as DuckDB gives them, which is another order each time",
-            hint="pass --no-order; or carry it: select id, ...",
+            f"the order of a --sql {lacking} cannot be checked: its rows are numbered as DuckDB"
+            " gives them, which is another order each time",
+            hint="pass --no-order" + ("" if is_data else "; or carry it: select id, ..."),
         )
 
 

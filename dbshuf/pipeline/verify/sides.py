@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -147,6 +147,20 @@ class Side:
 
     def _first_copy(self, row: int) -> int:
         return row if self.plan.mix is None else id_of_first(row, len(self.plan.inputs))
+
+
+class ComparisonProgress:
+    """What an order of the inputs tells in a comparison, where nothing is written."""
+
+    _STAGES: ClassVar = {"read": "read the inputs", "write": "order the inputs"}
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.advance, self.close = progress.advance, progress.close
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        """As `Progress.stage`."""
+        self._progress.stage(self._STAGES.get(name, name), total_bytes)
 
 
 def _folder(plan: Plan) -> Any:

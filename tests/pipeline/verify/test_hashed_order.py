@@ -6,6 +6,7 @@ import pytest
 
 import dbshuf
 from dbshuf.errors import MemoryTooSmall, VerifyFailed
+from dbshuf.options import Options
 from dbshuf.pipeline.verify import rows as verify_rows
 
 ROWS = 5_000
@@ -94,6 +95,16 @@ def test_two_rows_of_one_shard_that_changed_places_are_named(inputs, tmp_path):
         dbshuf.verify(inputs / "lines", tmp_path / "out", **CAP)
 
 
+@pytest.mark.parametrize(
+    "options", [{"take": 100, "skip": 30}, {"per": "bytes", "take": 5}, {"with_replacement": 500}]
+)
+def test_the_order_of_a_sample_takes_one_reading_too(inputs, tmp_path, scanned, options):
+    options = CAP | options | {"epochs": 2}
+    dbshuf.shuffle(inputs / "lines", tmp_path / "out.jsonl", **options)
+    found = dbshuf.verify(inputs / "lines", tmp_path / "out.jsonl", **options)
+    assert (found.order, scanned) == ("same", ["outputs"])
+
+
 def test_a_share_of_the_rows_is_told_in_one_reading_too(inputs, tmp_path, scanned):
     dbshuf.shuffle(inputs / "lines", tmp_path / "out.txt", group="bytes", **CAP)
     found = dbshuf.verify(inputs / "lines", tmp_path / "out.txt", group="bytes", sample=0.3, **CAP)
@@ -111,3 +122,29 @@ def test_an_order_is_wrong_also_where_memory_is_too_small_to_name_a_row(
     monkeypatch.setattr(verify_rows, "first_misplaced", too_small)
     with pytest.raises(VerifyFailed, match=r"the order is not that of the seed: .* 300 MB"):
         dbshuf.verify(inputs / "lines", tmp_path / "out.txt", **CAP | {"seed": 4})
+
+
+class Stages:
+    """A progress that keeps the names of stages."""
+
+    def __init__(self):
+        self.names = []
+
+    def stage(self, name, total_bytes):
+        self.names.append(name)
+
+    def advance(self, count):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_no_stage_says_that_something_is_written(inputs, tmp_path, seed):
+    dbshuf.shuffle(inputs / "lines", tmp_path / "out.txt", **CAP)
+    options = Options(inputs=(str(inputs / "lines"),), seed=str(seed), memory="3GB")
+    stages = Stages()
+    verify_rows.verify_rows(options, str(tmp_path / "out.txt"), stages, checks_order=True)
+    order = ["read the inputs", "order the inputs"]
+    assert stages.names == [*order, "read the outputs", *(order if seed == 4 else [])]

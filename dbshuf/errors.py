@@ -53,9 +53,25 @@ class DbshufError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _with_short_quotes(message), _with_short_quotes(hint)
+        super().__init__(self.message)
+
+
+_MOST_QUOTED = 500  # characters of a value; a path that people use is shorter
+
+
+def in_part(text: str) -> str:
+    """Return what a message quotes; of what is too long for that its beginning and its end."""
+    if len(text) <= _MOST_QUOTED:
+        return text
+    return f"{text[: _MOST_QUOTED * 2 // 3]} ... {text[-_MOST_QUOTED // 4 :]}"
+
+
+def _with_short_quotes(text: str) -> str:
+    """Return a message in which nothing that stands between backticks is too long."""
+    first, *quoted = text.split("`")
+    inside, last = quoted[:-1], quoted[-1:]
+    return "`".join([first, *map(in_part, inside), *last])
 
 
 class ShufFailed(Exception):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from dbshuf.base.file_systems import file_system
 from dbshuf.base.filenames import COMPANION_SUFFIXES, UNLOCKED_SUFFIX, WORK_OWNER, owned_by
 from dbshuf.base.owner import Owner, boot_id, lock_if_free
 from dbshuf.base.work_dir import is_kept
@@ -158,18 +159,7 @@ def _keeps_locks(owner: Owner | None, record: Path, device: int) -> bool:
     """Whether a lock of that owner, were it alive, would be seen here."""
     if owner is not None and owner.boot and owner.boot == boot_id():
         return True
-    return _file_system(device) in _LOCAL
-
-
-def _file_system(device: int) -> str:
-    """Return the kind of the file system on a device; empty if the kernel does not tell."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    with contextlib.suppress(OSError), open("/proc/self/mountinfo") as mounts:
-        for mount in mounts:
-            left, _, right = mount.partition(" - ")
-            if left.split()[2] == number:
-                return right.split()[0]
-    return ""
+    return file_system(device) in _LOCAL
 
 
 def _places(path: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -59,12 +59,15 @@ class RowExpression(ABC, Generic[Values]):
             bound = binder.bind(sql, query, "expression")
             check_plan(sql, bound)
             check_overloads(binder, written, query.text, tree, len(PREFIX))
-            self._check(binder, sql)
+            self._check(binder, sql, binder.constant(sql, query, "expression", tree))
             self._step = ChunkStep(option, query.text, bound.columns, binder.types, row)
         self.columns = bound.columns
 
-    def _check(self, binder: Binder, sql: SqlText) -> None:
-        """Look at what has been bound. Raises QueryInvalid."""
+    def _check(self, binder: Binder, sql: SqlText, constant: list[Any]) -> None:
+        """Look at what has been bound. Raises QueryInvalid.
+
+        constant  the value of the statement, where it is the same in every row
+        """
 
     @abstractmethod
     def _values(self, column: pa.Array, place: Place) -> Values:
@@ -116,7 +119,7 @@ class RowWeightQuery(RowExpression[F64]):
         """Parse, bind and check. Raises QueryInvalid, also for what is no number."""
         super().__init__(text, relation, "row_weight", option=option)
 
-    def _check(self, binder: Binder, sql: SqlText) -> None:
+    def _check(self, binder: Binder, sql: SqlText, constant: list[Any]) -> None:
         query = filled("duckdb", "row_value", expression=sql.text)
         kind = str(binder.connection.sql(query.text).types[0])
         if not kind.startswith(_NUMBERS) or "[" in kind:  # a list of them is none
@@ -124,6 +127,10 @@ class RowWeightQuery(RowExpression[F64]):
                 f"a weight is a number, and this is {kind}",
                 hint="cast it, as in CAST(column AS DOUBLE)",
             )
+        for value in constant:
+            if value is None or not 0 <= value < np.inf:
+                found = "NULL" if value is None else f"{value:.17g}"
+                raise sql.invalid(f"{found} is no weight, and each row has it", hint=_HINT)
 
     def _values(self, column: pa.Array, place: Place) -> F64:
         weights: F64 = column.fill_null(np.nan).to_numpy(zero_copy_only=False)

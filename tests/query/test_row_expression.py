@@ -3,9 +3,8 @@
 import pytest
 from query_tools import LINES, refused
 
+from dbshuf.query.row_expression import RowKeyQuery, RowWeightQuery
 from dbshuf.query.row_filter import RowQuery
-from dbshuf.query.row_weight import RowWeightQuery
-from dbshuf.query.split_key import RowKeyQuery
 
 FAILING = {"cast('a' as int) = 1": "Could not convert string 'a'", "error('boom')": "boom"}
 

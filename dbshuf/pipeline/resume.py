@@ -36,6 +36,7 @@ from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
+from dbshuf.sink.kept import refuse_in_use
 from dbshuf.sink.output_path import find
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
@@ -117,7 +118,7 @@ def _remove_forgotten(plan: Plan, reporter: Progress, work: WorkDir, state: Stat
         assert isinstance(path, Path)
         final = find(path).final
         folders |= {final, final.parent}
-    known = {state.output.hidden, *state.output.file_places}
+    known = set(state.output.places)
     for one in find_kept(folders, work.path):
         if one.path not in known and remove_leftover(one):
             tell(reporter, f"removed `{one.path}`, of which the journal does not tell any more")
@@ -174,6 +175,8 @@ class _Rest:
     def run(self, written: Tally) -> None:
         """Scatter, gather and publish; `written` counts all rows of the output."""
         plan, work, state = self._plan, self._work, self._state
+        for hidden in state.output.places:
+            refuse_in_use(hidden)
         _take_back(state)
         flaw = check_sealed(plan.target, work, state.output)
         if flaw is not None:

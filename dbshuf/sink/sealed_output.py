@@ -124,6 +124,11 @@ class SealedOutput:
         """The names of files that are no shards, in their order."""
         return [self.hidden_files[number] for number in sorted(self.hidden_files)]
 
+    @property
+    def places(self) -> list[Path]:
+        """All hidden names."""
+        return [*self.file_places, *([] if self.hidden is None else [self.hidden])]
+
     def begun(self, number: int, work: WorkDir) -> Begun:
         """Return what a part goes on from."""
         if not self.seals:

@@ -1,5 +1,7 @@
 """--work-dir: what others have put where a run had its files is not followed, nor is it a bug."""
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -20,8 +22,17 @@ from kept_runs import (
     spoil,
 )
 
+from dbshuf.base import owner
+from dbshuf.base.leftovers import State, find_leftovers
 from dbshuf.base.work_dir import WorkDir
-from dbshuf.errors import ManifestInvalid, NoInputFiles, RunDiffers, WorkDirUnfit
+from dbshuf.errors import (
+    ManifestInvalid,
+    NoInputFiles,
+    OutputSpaceShort,
+    OutputUnwritable,
+    RunDiffers,
+    WorkDirUnfit,
+)
 
 
 @pytest.fixture
@@ -210,3 +221,61 @@ def test_a_work_dir_that_ends_while_another_run_waits_for_it_is_not_entered(fold
     monkeypatch.setattr(work_dir.fcntl, "flock", locked)
     with pytest.raises(WorkDirUnfit, match="removed just now"):
         WorkDir(folder / "work")
+
+
+@pytest.mark.parametrize("output", ["out", "out.txt"])
+def test_two_runs_with_copies_of_a_work_dir_do_not_write_one_file(output, folder):
+    """The second is refused as long as the first lives, and changes nothing; then it goes on."""
+    options = options_of(output)
+    died(folder, 3, "sealed", **options)
+    shutil.copytree("work", "copy")
+    (record,) = folder.glob(f".{output}.dbshuf-????????.owner")
+    before = digest_of_all(record.with_name(record.name.removesuffix(".owner")))
+    fd = os.open(record, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(OutputUnwritable, match="is in use by another run"):
+        run(work_dir="copy", **options)
+    assert digest_of_all(record.with_name(record.name.removesuffix(".owner"))) == before
+    os.close(fd)
+    run(work_dir="copy", **options)
+    assert not hidden_in(folder)
+
+
+def test_a_full_disk_does_not_make_a_begun_output_one_of_nobody(folder, monkeypatch):
+    """Else the next run takes it for one that can go, and begins anew."""
+    options = options_of("out.txt")
+    died(folder, 2, "sealed", **options)
+    (record,) = folder.glob(".out.txt.dbshuf-????????.owner")
+
+    def full(write: Callable) -> Callable:
+        def wrote(fd: int, *given: object) -> int:
+            if ".out.txt." in os.readlink(f"/proc/self/fd/{fd}"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(fd, *given)
+
+        return wrote
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full(os.pwrite))
+        patched.setattr(os, "write", full(os.write))
+        with pytest.raises(OutputSpaceShort):
+            run(work_dir="work", **options)
+    (found,) = find_leftovers(folder)
+    assert (found.record, found.state) == (record, State.KEPT)
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert any(text.startswith("goes on from") for text in told.texts)
+    assert not any("made anew" in text for text in told.texts)
+
+
+def test_a_begun_output_without_a_record_is_gone_on_with(folder, monkeypatch):
+    """As where the disk was full when it was begun."""
+    options = options_of("out.txt")
+    monkeypatch.setattr(owner, "_written", lambda fd, text: False)
+    died(folder, 2, "sealed", **options)
+    assert not list(folder.glob("*.owner"))
+    assert not find_leftovers(folder)
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert not any("made anew" in text for text in told.texts)
+    assert not hidden_in(folder)

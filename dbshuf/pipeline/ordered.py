@@ -184,9 +184,9 @@ def _rest_of(
     feed = noted_scan(as_read(plan), folder, advance)
     if plan.given is not None:
         feed = RestScan(feed, plan.given, words)
-    if plan.arrangement is None or plan.arrangement.takes_samples:
-        return feed
-    return led_scan(plan, plan.arrangement, feed, words)
+    if plan.arrangement is not None and not plan.arrangement.takes_samples:
+        feed = led_scan(plan, plan.arrangement, feed, words)
+    return feed if plan.ordered_as is None else plan.ordered_as(feed)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
@@ -237,7 +237,7 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
     return PartitionOrder(
-        plan.layout, words, store, plan.schema, leads=leads, sums_rows=sums_rows(plan)
+        plan.layout, words, store, plan.ordered_schema, leads=leads, sums_rows=sums_rows(plan)
     )
 
 

@@ -1,7 +1,7 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from dbshuf.base.key import seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
+from dbshuf.base.scan import Scan
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
@@ -96,6 +97,7 @@ class Plan:
     read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
     pause: "Pause | None" = None  # for a line too long, of rows that cannot be read again
+    ordered_as: Callable[[Scan], Scan] | None = None  # lines, one for each row that is read
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -111,6 +113,11 @@ class Plan:
     def schema(self) -> "pa.Schema | None":
         """The columns of the rows that are shuffled; None: they are lines."""
         return self.shape.schema
+
+    @property
+    def ordered_schema(self) -> "pa.Schema | None":
+        """The columns of what is ordered; None: lines are."""
+        return self.schema if self.ordered_as is None else None
 
     @property
     def longest_line_bytes(self) -> int:

@@ -157,6 +157,12 @@ class InputChanged(DbshufError):
 
     exit_code = 17
 
+    @classmethod
+    def of(cls, name: str) -> "InputChanged":
+        """Return the error for an input of which there are other bytes than were listed."""
+        hint = "shuffle a copy that no one writes to"
+        return cls(f"`{name}` changed while it was read", hint=hint)
+
 
 class CheckFailed(DbshufError):
     """What came out is not what went in; nothing was published."""

@@ -19,6 +19,8 @@ from dbshuf.base.filenames import COMPANION_SUFFIXES, hidden_in
 from dbshuf.base.owner import lock_owner, unlock_owner
 from dbshuf.errors import TempSpaceShort, UsageError
 
+TEMP_HINT = "free space there or pass --temp-dir DIR; nothing was written"
+
 _claimed: dict[Path, int | None] = {}  # and the descriptor that locks the owner's record
 _kept: set[Path] = set()  # of them, what a later run goes on with: nothing here removes it
 
@@ -95,20 +97,22 @@ def private_folder(parent: Path) -> Iterator[Path]:
     """
     folder = claim(hidden_in(parent))
     try:
-        _make(folder)
+        with in_words(parent):
+            os.mkdir(folder, 0o700)
         yield folder
     finally:
         remove(folder)
 
 
-def _make(folder: Path) -> None:
+@contextlib.contextmanager
+def in_words(folder: Path) -> Iterator[None]:
+    """Say what the system refused the temporary directory before there was any work."""
     try:
-        os.mkdir(folder, 0o700)
+        yield
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (TempSpaceShort if is_full else UsageError)(
-            f"temporary directory `{folder.parent}`: {error.strerror}",
-            hint="free space there or pass --temp-dir DIR; nothing was written",
+            f"temporary directory `{folder}`: {error.strerror}", hint=TEMP_HINT
         ) from error
 
 

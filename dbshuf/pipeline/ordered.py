@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
 from dbshuf.source.lines.reader import Pause
-
-if TYPE_CHECKING:
-    pass
 
 
 def ordered(
@@ -193,7 +189,7 @@ def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
     order, arrangement = _open_engine(plan, words, folder), plan.arrangement
     if arrangement is not None and arrangement.takes_samples:
-        from dbshuf.order.leads import LedOrder
+        from dbshuf.order.sort_prefix import LedOrder
 
         order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
     if arrangement is not None and arrangement.is_twice:

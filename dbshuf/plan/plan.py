@@ -22,7 +22,7 @@ from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
-from dbshuf.units import GIB, human
+from dbshuf.units import GIB, human, known_sum
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,7 +145,7 @@ class Plan:
         """Return the plan for programs; bytes are plain numbers."""
         return {
             "inputs": [self._input_json(one) for one in self.inputs],
-            "input_bytes": _sum([i.size_bytes for i in self.inputs]),
+            "input_bytes": known_sum([i.size_bytes for i in self.inputs]),
             "text_bytes": self.survey.text_bytes,
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
@@ -344,8 +344,3 @@ def _upload(upload: dict[str, Any]) -> str:
 def _listed(columns: list[dict[str, str]]) -> str:
     shown = ", ".join(f"{one['name']} {one['type']}" for one in columns[:_SHOWN_COLUMNS])
     return shown + f" and {len(columns) - _SHOWN_COLUMNS:,} more" * (len(columns) > _SHOWN_COLUMNS)
-
-
-def _sum(sizes: list[int | None]) -> int | None:
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None

@@ -8,6 +8,7 @@ other. Which row is the first out of place, that cannot say; see order.py.
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class OrderByHashes:
     """
 
     def __init__(self, plans: Sequence[Plan], side: Side) -> None:
+        """Order a side by plans; a sample needs none, since its rows are read in their order."""
         self._plans, self._side = plans, side
         self._asked: dict[int, SequenceHash] = {}
         self.written = FileSequences()
@@ -57,24 +59,33 @@ class OrderByHashes:
         """
         assert options.seed is not None
         parts, members = inputs.parts, inputs.members
-        if is_sampled(options) or parts.columns or (parts.split_names and members is None):
+        if parts.columns or (parts.split_names and (members is None or is_sampled(options))):
             return None
+        if is_sampled(options):
+            return cls((), inputs)
         seeds = [epoch_seed(options.seed, epoch) for epoch in range(options.epochs or 1)]
         own = replace(options, epochs=None, strategy="partition", engine="duckdb")
         plans = [order_plan(replace(own, seed=seed), inputs) for seed in seeds]
         return cls(plans, inputs) if all(map(_is_by_row, plans)) else None
 
     def read_inputs(self, totals: Totals, reporter: Progress) -> None:
-        """Order the inputs; `totals` gets the rows of the first order.
+        """Order the inputs; `totals` gets the rows of the first order, or those of all samples.
 
         Raises  what a shuffle raises
         """
+        if not self._plans:
+            self._side.scan(partial(self._look, totals), reporter)
         for number, plan in enumerate(self._plans):
             with contextlib.closing(_ordered_hashes(plan, self._side, reporter)) as hashed:
                 for hashes, splits in hashed:
                     if number == 0:
                         totals.add(hashes, hashes.high)
                     self._add(hashes, splits)
+
+    def _look(self, totals: Totals, rows: Rows) -> None:
+        hashes, ids = self._side.hash_(rows)
+        totals.add(hashes, ids)
+        self._add(hashes, None)
 
     def _add(self, hashes: Hashes, splits: U64 | None) -> None:
         for part in [0] if splits is None else np.unique(splits).tolist():

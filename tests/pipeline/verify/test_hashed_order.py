@@ -95,6 +95,16 @@ def test_two_rows_of_one_shard_that_changed_places_are_named(inputs, tmp_path):
         dbshuf.verify(inputs / "lines", tmp_path / "out", **CAP)
 
 
+@pytest.mark.parametrize(
+    "options", [{"take": 100, "skip": 30}, {"per": "bytes", "take": 5}, {"with_replacement": 500}]
+)
+def test_the_order_of_a_sample_takes_one_reading_too(inputs, tmp_path, scanned, options):
+    options = CAP | options | {"epochs": 2}
+    dbshuf.shuffle(inputs / "lines", tmp_path / "out.jsonl", **options)
+    found = dbshuf.verify(inputs / "lines", tmp_path / "out.jsonl", **options)
+    assert (found.order, scanned) == ("same", ["outputs"])
+
+
 def test_a_share_of_the_rows_is_told_in_one_reading_too(inputs, tmp_path, scanned):
     dbshuf.shuffle(inputs / "lines", tmp_path / "out.txt", group="bytes", **CAP)
     found = dbshuf.verify(inputs / "lines", tmp_path / "out.txt", group="bytes", sample=0.3, **CAP)

@@ -29,12 +29,20 @@ def claim(path: Path, work_dir: Path | None = None) -> Path:
     """Note that `path` is about to be made and may be removed; return it.
 
     work_dir  of the run that can be gone on with: then it stays until that is done
+    Raises    BlockingIOError if another process has it, which is so with `work_dir` alone
     """
+    if is_claimed(path):  # by a sink of this run that could not go on
+        return path
     if work_dir is not None:
         _kept.add(path)
     _claimed[path] = None
     _claimed[path] = lock_owner(path, os.fspath(work_dir or ""))
     return path
+
+
+def is_claimed(path: Path) -> bool:
+    """Whether this process has locked a name."""
+    return _claimed.get(path) is not None
 
 
 def leave(path: Path) -> None:

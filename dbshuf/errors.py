@@ -53,9 +53,25 @@ class DbshufError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _with_short_quotes(message), _with_short_quotes(hint)
+        super().__init__(self.message)
+
+
+_MOST_QUOTED = 500  # characters of a value; a path that people use is shorter
+
+
+def in_part(text: str) -> str:
+    """Return what a message quotes; of what is too long for that its beginning and its end."""
+    if len(text) <= _MOST_QUOTED:
+        return text
+    return f"{text[: _MOST_QUOTED * 2 // 3]} ... {text[-_MOST_QUOTED // 4 :]}"
+
+
+def _with_short_quotes(text: str) -> str:
+    """Return a message in which nothing that stands between backticks is too long."""
+    first, *quoted = text.split("`")
+    inside, last = quoted[:-1], quoted[-1:]
+    return "`".join([first, *map(in_part, inside), *last])
 
 
 class ShufFailed(Exception):
@@ -156,6 +172,12 @@ class InputChanged(DbshufError):
     """An input changed while it was read."""
 
     exit_code = 17
+
+    @classmethod
+    def of(cls, name: str) -> "InputChanged":
+        """Return the error for an input of which there are other bytes than were listed."""
+        hint = "shuffle a copy that no one writes to"
+        return cls(f"`{name}` changed while it was read", hint=hint)
 
 
 class CheckFailed(DbshufError):

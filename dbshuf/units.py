@@ -1,6 +1,7 @@
 """Bytes as people write them, and back."""
 
 import re
+from collections.abc import Sequence
 
 from dbshuf.errors import UsageError
 
@@ -62,3 +63,9 @@ def human(size: float) -> str:
             digits = ".3g" if size < 999.5 * factor else ".0f"
             return f"{size / factor:{digits}} {unit}"
     return f"{size:.0f} bytes"
+
+
+def known_sum(sizes: Sequence[int | None]) -> int | None:
+    """Return the sum of sizes; None if one of them is unknown."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

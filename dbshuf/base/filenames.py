@@ -15,6 +15,7 @@ dbshuf-owner               there: whose it is, locked while in use
 import os
 import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 HIDDEN_PREFIX = ".dbshuf-"  # in an output directory these do not count as its content
@@ -22,6 +23,7 @@ OWNER_SUFFIX, UNLOCKED_SUFFIX = ".owner", ".new"
 COMPANION_SUFFIXES = (".wal", ".tmp", "-journal")
 WORK_JOURNAL, WORK_ROWS, WORK_OWNER = "dbshuf-journal", "dbshuf-rows", "dbshuf-owner"
 WORK_MANIFEST = "dbshuf-manifest"
+WORK_NAMES = (WORK_ROWS, WORK_MANIFEST, WORK_JOURNAL, WORK_OWNER)
 
 _OWNER_NAME = re.compile(r"\.(?:.*\.)?dbshuf-[0-9a-f]{8}(\.owner(?:\.new)?)", re.DOTALL)
 _LONGEST_NAME_BYTES = 200  # of the name that is built on; a file system allows 255
@@ -36,6 +38,16 @@ def hidden_beside(final: Path) -> Path:
     """Return a new hidden name in the same folder; long names are cut to fit 255 bytes."""
     name = os.fsencode(final.name)[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
     return final.with_name(f".{name}.dbshuf-{secrets.token_hex(4)}")
+
+
+def is_of_work_dir(name: str) -> bool:
+    """Whether a run makes files of that name in a --work-dir."""
+    return name in WORK_NAMES or name.startswith(HIDDEN_PREFIX)
+
+
+def are_of_work_dir(names: Collection[str]) -> bool:
+    """Whether these names, all that a folder has, are what runs keep in a --work-dir."""
+    return WORK_OWNER in names and all(map(is_of_work_dir, names))
 
 
 def owner_of(hidden: Path) -> Path:

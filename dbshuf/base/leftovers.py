@@ -8,16 +8,17 @@ machines share, what they left is theirs to remove: not everywhere do they see e
 
 import contextlib
 import os
-import shutil
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from dbshuf.base.file_systems import file_system
 from dbshuf.base.filenames import COMPANION_SUFFIXES, UNLOCKED_SUFFIX, WORK_OWNER, owned_by
 from dbshuf.base.owner import Owner, boot_id, lock_if_free
-from dbshuf.base.work_dir import is_kept
+from dbshuf.base.work_dir import delete, is_kept
 
 _NEW_S = 60  # that a record may take from its making to its lock
 _MOST_RECORD_BYTES = 4096
@@ -79,12 +80,23 @@ def remove_leftover(one: Leftover) -> bool:
         if not is_ours:
             return False
         for path in _places(one.path):
-            _delete(path)
+            delete(path)
         if any(os.path.lexists(path) for path in _places(one.path)):
             return False
         with contextlib.suppress(OSError):
             os.unlink(one.record)
     return True
+
+
+def find_kept(folders: Iterable[Path], work_dir: Path) -> list[Leftover]:
+    """Return what is hidden in some folders of the run in a --work-dir, begun on this machine."""
+    found = [one for folder in folders for one in find_leftovers(folder)]
+    return [
+        one
+        for one in found
+        if one.owner is not None
+        and (one.owner.work_dir, one.owner.host) == (os.fspath(work_dir), socket.gethostname())
+    ]
 
 
 def find_work_dirs(folder: Path) -> list[Leftover]:
@@ -158,18 +170,7 @@ def _keeps_locks(owner: Owner | None, record: Path, device: int) -> bool:
     """Whether a lock of that owner, were it alive, would be seen here."""
     if owner is not None and owner.boot and owner.boot == boot_id():
         return True
-    return _file_system(device) in _LOCAL
-
-
-def _file_system(device: int) -> str:
-    """Return the kind of the file system on a device; empty if the kernel does not tell."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    with contextlib.suppress(OSError), open("/proc/self/mountinfo") as mounts:
-        for mount in mounts:
-            left, _, right = mount.partition(" - ")
-            if left.split()[2] == number:
-                return right.split()[0]
-    return ""
+    return file_system(device) in _LOCAL
 
 
 def _places(path: Path) -> list[Path]:
@@ -187,12 +188,3 @@ def _size(path: Path) -> int:
                 with contextlib.suppress(OSError):
                     total += os.lstat(os.path.join(folder, name)).st_size
     return total
-
-
-def _delete(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it; no link is followed."""
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()

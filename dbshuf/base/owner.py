@@ -68,18 +68,56 @@ def boot_id() -> str:
 def lock_owner(hidden: Path, work_dir: str = "") -> int | None:
     """Say that a hidden name is this run's; return the descriptor that keeps it so.
 
+    work_dir  of a run that can be gone on with; then it may be a name that an earlier process had
+
     None where that cannot be: then the making of the thing itself says why, or a file system
     that knows no locks has nothing to tell a later run by.
+    Raises  BlockingIOError if another process has a name that there was
     """
     name = owner_of(hidden)
-    fd = _locked_at_once(name)
+    fd = lock_again(name) if work_dir else None
+    is_old = fd is not None
+    if fd is None:
+        fd = _locked_at_once(name)
     if fd is None:
         fd = _locked_before_named(name)
     if fd is None:
         return None
-    with contextlib.suppress(OSError):  # a full disk: the lock alone says enough
-        os.write(fd, json.dumps(asdict(replace(Owner.this_run(), work_dir=work_dir))).encode())
+    text = json.dumps(asdict(replace(Owner.this_run(), work_dir=work_dir))).encode()
+    if not _written(fd, text) and work_dir and not is_old:
+        # A full disk: else the lock alone says enough, but what may stay needs to be told.
+        unlock_owner(hidden, fd)
+        return None
     return fd
+
+
+def lock_again(name: Path) -> int | None:
+    """Lock the record of an earlier process; None if there is none, or nothing is locked there.
+
+    Raises  BlockingIOError if another process has it
+    """
+    try:
+        fd = os.open(name, os.O_RDWR | _NO_LINK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    except OSError:
+        os.close(fd)
+        return None
+
+
+def _written(fd: int, text: bytes) -> bool:
+    """Write a record over what there is; say whether there was room."""
+    with contextlib.suppress(OSError):
+        if os.pwrite(fd, text, 0) == len(text):
+            os.ftruncate(fd, len(text))
+            return True
+    return False
 
 
 def _locked_at_once(name: Path) -> int | None:

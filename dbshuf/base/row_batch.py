@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
-from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.nested_types import entries_of, is_text, list_bounds, text_bounds
 
 I64 = npt.NDArray[np.int64]
 
@@ -114,7 +114,7 @@ def _value_bytes(array: pa.Array) -> I64:
         return _value_bytes(array.storage)
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
-    if _is_var_binary(kind):
+    if is_text(kind):
         return _text_bytes(array)
     if pa.types.is_struct(kind):
         sizes = np.zeros(len(array), np.int64)
@@ -141,15 +141,6 @@ def _list_bytes(lists: pa.Array) -> I64:
     return np.diff(bounds) * width
 
 
-def _is_var_binary(kind: Any) -> bool:
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_large_binary(kind)
-    )
-
-
 def _is_list(kind: Any) -> bool:
     return bool(
         pa.types.is_list(kind)
@@ -164,9 +155,7 @@ def _text_bytes(array: pa.Array) -> I64:
     offsets = array.buffers()[1]
     if array.null_count or offsets is None:
         return _numbers(pc.fill_null(pc.binary_length(array), 0))
-    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    ends = np.frombuffer(offsets, np.int64 if is_large else np.int32)
-    ends = ends[array.offset : array.offset + len(array) + 1]
+    ends = text_bounds(array)[1]
     sizes: I64 = np.subtract(ends[1:], ends[:-1], dtype=np.int64)
     return sizes
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.nested_types import entries_of, fields_of, is_text
+from dbshuf.base.nested_types import entries_of, fields_of, is_text, text_bounds
 from dbshuf.base.row_batch import arrow_numbers
 
 _I64 = npt.NDArray[np.int64]
@@ -83,10 +83,9 @@ def _streams(array: pa.Array, bounds: _I64) -> Iterator[pa.Array]:
         values = lists.values.slice(int(ends[0]), int(ends[-1] - ends[0]))
         yield from _streams(values, (ends - ends[0])[bounds])
     elif is_text(kind):
-        ends = _text_ends(array)
+        data, places = text_bounds(array)
+        ends = places.astype(np.int64)
         yield _stream(np.diff(ends).astype(np.uint32).view(np.uint8), bounds * 4)
-        text = array.buffers()[2]
-        data = np.frombuffer(b"" if text is None else text, np.uint8)
         yield _stream(data, ends[bounds])
     elif pa.types.is_boolean(kind):
         yield _stream(_bytes_of(pc.fill_null(array, False)), bounds)
@@ -110,16 +109,6 @@ def _stream(data: _U8, bounds: _I64) -> pa.Array:
     return pa.Array.from_buffers(kind, len(bounds) - 1, buffers)
 
 
-def _text_ends(array: pa.Array) -> _I64:
-    """Return where each value begins and the last one ends; shape (rows + 1,)."""
-    buffer = array.buffers()[1]
-    if buffer is None or not len(array):
-        return np.zeros(len(array) + 1, np.int64)
-    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    ends = np.frombuffer(buffer, np.int64 if is_large else np.int32)
-    return ends[array.offset :][: len(array) + 1].astype(np.int64)
-
-
 def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind))
 
@@ -131,7 +120,7 @@ class _Reading:
     """Rows, each read up to some place of it."""
 
     def __init__(self, rows: pa.Array) -> None:
-        ends = _text_ends(rows)
+        ends = text_bounds(rows)[1].astype(np.int64)
         self._at = ends[:-1].copy()
         self._data = rows.buffers()[2] or pa.py_buffer(b"")
 

@@ -19,6 +19,8 @@ from dbshuf.base.filenames import COMPANION_SUFFIXES, hidden_in
 from dbshuf.base.owner import lock_owner, unlock_owner
 from dbshuf.errors import TempSpaceShort, UsageError
 
+TEMP_HINT = "free space there or pass --temp-dir DIR; nothing was written"
+
 _claimed: dict[Path, int | None] = {}  # and the descriptor that locks the owner's record
 _kept: set[Path] = set()  # of them, what a later run goes on with: nothing here removes it
 
@@ -27,12 +29,20 @@ def claim(path: Path, work_dir: Path | None = None) -> Path:
     """Note that `path` is about to be made and may be removed; return it.
 
     work_dir  of the run that can be gone on with: then it stays until that is done
+    Raises    BlockingIOError if another process has it, which is so with `work_dir` alone
     """
+    if is_claimed(path):  # by a sink of this run that could not go on
+        return path
     if work_dir is not None:
         _kept.add(path)
     _claimed[path] = None
     _claimed[path] = lock_owner(path, os.fspath(work_dir or ""))
     return path
+
+
+def is_claimed(path: Path) -> bool:
+    """Whether this process has locked a name."""
+    return _claimed.get(path) is not None
 
 
 def leave(path: Path) -> None:
@@ -87,20 +97,22 @@ def private_folder(parent: Path) -> Iterator[Path]:
     """
     folder = claim(hidden_in(parent))
     try:
-        _make(folder)
+        with in_words(parent):
+            os.mkdir(folder, 0o700)
         yield folder
     finally:
         remove(folder)
 
 
-def _make(folder: Path) -> None:
+@contextlib.contextmanager
+def in_words(folder: Path) -> Iterator[None]:
+    """Say what the system refused the temporary directory before there was any work."""
     try:
-        os.mkdir(folder, 0o700)
+        yield
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (TempSpaceShort if is_full else UsageError)(
-            f"temporary directory `{folder.parent}`: {error.strerror}",
-            hint="free space there or pass --temp-dir DIR; nothing was written",
+            f"temporary directory `{folder}`: {error.strerror}", hint=TEMP_HINT
         ) from error
 
 

@@ -28,8 +28,10 @@ from dbshuf.base.filenames import (
     HIDDEN_PREFIX,
     WORK_JOURNAL,
     WORK_MANIFEST,
+    WORK_NAMES,
     WORK_OWNER,
     WORK_ROWS,
+    is_of_work_dir,
     owner_of,
 )
 from dbshuf.base.journal import Journal, Record, read_journal
@@ -37,7 +39,6 @@ from dbshuf.base.owner import Owner
 from dbshuf.errors import TempSpaceShort, WorkDirUnfit
 
 _MOST_RECORD_BYTES = 4096
-_OURS = (WORK_ROWS, WORK_MANIFEST, WORK_JOURNAL, WORK_OWNER)
 
 
 def cleaning(path: Path) -> str:
@@ -93,7 +94,7 @@ class WorkDir:
 
         The journal goes when the rows are gone: up to then a rerun knows what was done.
         """
-        for name in _OURS:
+        for name in WORK_NAMES:
             with contextlib.suppress(OSError):
                 os.unlink(self.path / name)
         self.leave()
@@ -178,10 +179,10 @@ def _check(path: Path) -> None:
     elif found.st_uid != os.geteuid():
         why = "belongs to another user"
     else:
-        others = [name for name in os.listdir(path) if not _is_ours(name)]
+        others = [name for name in os.listdir(path) if not is_of_work_dir(name)]
         if others:
             why = f"holds other files, `{min(others)}` is one"
-    for name in _OURS if not why else ():
+    for name in WORK_NAMES if not why else ():
         with contextlib.suppress(FileNotFoundError):
             inside = os.lstat(path / name)
             is_sound = stat.S_ISREG(inside.st_mode) and inside.st_nlink == 1
@@ -196,15 +197,16 @@ def _close_to_others(path: Path) -> None:
         os.chmod(path, 0o700)
 
 
-def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith(HIDDEN_PREFIX)
-
-
 def _lock(record: Path, path: Path) -> int:
     """Lock the owner's record; return the descriptor that keeps the lock."""
     fd = os.open(record, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.fstat(fd).st_nlink:
+            raise WorkDirUnfit(
+                f"--work-dir `{path}` was removed just now by a run that has ended",
+                hint="run the command again, if there is still something to do",
+            )
         return fd
     except BlockingIOError:
         owner = Owner.parse(os.read(fd, _MOST_RECORD_BYTES))
@@ -222,7 +224,8 @@ def _lock(record: Path, path: Path) -> int:
 def _say_whose(fd: int, path: Path, *, is_made: bool) -> bool:
     """Write the owner's record; return whether this run or one before has made the directory."""
     with contextlib.suppress(ValueError):
-        is_made = is_made or bool(json.loads(os.read(fd, _MOST_RECORD_BYTES)).get("is_made"))
+        before = json.loads(os.read(fd, _MOST_RECORD_BYTES))
+        is_made = is_made or (isinstance(before, dict) and bool(before.get("is_made")))
     record = asdict(replace(Owner.this_run(), work_dir=str(path))) | {"is_made": is_made}
     os.ftruncate(fd, 0)
     os.pwrite(fd, json.dumps(record).encode(), 0)
@@ -233,7 +236,7 @@ def _remove_hidden(path: Path) -> None:
     """Remove what dead runs had there for themselves alone; whoever has the lock may."""
     for name in os.listdir(path):
         if name.startswith(HIDDEN_PREFIX):
-            _delete(path / name)
+            delete_hidden(path / name)
 
 
 def remove_kept(path: Path) -> None:
@@ -247,15 +250,21 @@ def remove_kept(path: Path) -> None:
         if record["kind"] == "begin":
             with_folder = bool(record["made"])
         elif record["kind"] == "output":
-            _delete(Path(record["hidden"]))
+            delete_hidden(Path(record["hidden"]))
     work.remove(with_folder=with_folder)
 
 
-def _delete(hidden: Path) -> None:
-    if hidden.is_dir() and not hidden.is_symlink():
-        shutil.rmtree(hidden, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            os.unlink(hidden)
+def delete_hidden(hidden: Path) -> None:
+    """Remove what a hidden name has, and the record of whose it is."""
+    delete(hidden)
     with contextlib.suppress(OSError):
         os.unlink(owner_of(hidden))
+
+
+def delete(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; no link is followed."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

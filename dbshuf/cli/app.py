@@ -12,7 +12,7 @@ from dbshuf.cli.commands import ARGUMENTS, SHUF, command_names, function_of
 from dbshuf.cli.input_options import Inputs
 from dbshuf.cli.option_types import Argument, Option, declared
 from dbshuf.cli.options import INPUTS_HELP
-from dbshuf.errors import UsageError
+from dbshuf.errors import UsageError, in_part
 
 T = TypeVar("T")
 
@@ -143,4 +143,4 @@ def _usage_error(error: Any, arguments: list[str]) -> UsageError:
     elif not named:
         hint = f"the commands are {', '.join(others)} and {last}; {hint}"
     text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")
-    return UsageError(text[:1].lower() + text[1:], hint=hint)
+    return UsageError(in_part(text[:1].lower() + text[1:]), hint=hint)

@@ -1,13 +1,11 @@
 """`dbshuf ingest`."""
 
-import sys
-
 from dbshuf.cli.clean import clear_leftovers
+from dbshuf.cli.library_options import check_stdin
 from dbshuf.cli.options import IngestArguments
-from dbshuf.cli.progress import Mode, say
-from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.progress import say
+from dbshuf.cli.progress_bar import progress_of
 from dbshuf.cli.summary import ingest_summary
-from dbshuf.cli.to_options import check_stdin
 from dbshuf.errors import UsageError
 
 _AS_GIVEN = (
@@ -36,10 +34,7 @@ def ingest(given: IngestArguments) -> None:
         exclude=tuple(given.exclude or ()),
         **{name: getattr(given, name) for name in _AS_GIVEN},
     )
-    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
-    try:
+    with progress_of(given) as reporter:
         result = run(asked, pack=given.pack, engine=given.engine, progress=reporter)
-    finally:
-        reporter.close()
     if not given.quiet:
         say(ingest_summary(result))

@@ -8,6 +8,8 @@ import atexit
 import contextlib
 import io
 import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from dbshuf.base.progress import NO_PROGRESS, Progress
@@ -17,9 +19,21 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn
 
+    from dbshuf.cli.output_options import Report
+
 _FRAMES_S = 0.25  # seconds between two frames
 _LEAST_BAR_COLUMNS = 8
 _DUMB = ("dumb", "unknown")  # values of TERM
+
+
+@contextlib.contextmanager
+def progress_of(given: "Report") -> Iterator[Progress]:
+    """Give the progress that a command was asked to report, as long as there is something to."""
+    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
+    try:
+        yield reporter
+    finally:
+        reporter.close()
 
 
 def open_progress(mode: str, stream: TextIO | None) -> Progress:

@@ -1,16 +1,14 @@
 """`dbshuf query`."""
 
 import sys
-from dataclasses import fields
 
 from dbshuf.cli.clean import clear_leftovers, clear_uploads
 from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.library_options import check_stdin, rest_of, tell_waiting
 from dbshuf.cli.options import QueryArguments
 from dbshuf.cli.output_options import Report
-from dbshuf.cli.progress import Mode
-from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.progress_bar import progress_of
 from dbshuf.cli.streams import need_stdout, write_stdout
-from dbshuf.cli.to_options import check_stdin, tell_waiting
 from dbshuf.errors import UsageError
 
 _SHOWN_ROWS = 10_000  # of a table on a terminal; more are for a file
@@ -28,23 +26,16 @@ def query(given: QueryArguments) -> None:
     tell_waiting(tuple(inputs), quiet=given.quiet)
     if given.output in (None, "-"):
         need_stdout(hint="name a file with --output")
-    from dbshuf.options import REPEATED, Options
+    from dbshuf.options import Options
     from dbshuf.pipeline.query import plan_answer, table_text, write_answer
     from dbshuf.plan.space import folders_written
 
     clear_leftovers(folders_written(given.output, given.temp_dir), quiet=given.quiet)
-
-    ours = {field.name for group in (Inputs, Report) for field in fields(group)}
-    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
-    rest |= {name: tuple(rest.get(name) or ()) for name in REPEATED}
     is_table = given.output is None and given.format is None and sys.stdout.isatty()
-    plan = plan_answer(Options(inputs=tuple(inputs), **rest), sql)
+    plan = plan_answer(Options(tuple(inputs), **rest_of(given, Inputs, Report)), sql)
     clear_uploads(given.output, quiet=given.quiet)
-    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
-    try:
+    with progress_of(given) as reporter:
         if is_table:
             write_stdout(table_text(plan, reporter, most_rows=_SHOWN_ROWS))
         else:
             write_answer(plan, reporter)
-    finally:
-        reporter.close()

@@ -1,16 +1,16 @@
 """`dbshuf report`."""
 
 import sys
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from dbshuf.cli.check_options import Sampling
 from dbshuf.cli.clean import clear_leftovers
 from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.library_options import rest_of
 from dbshuf.cli.options import ReportArguments
 from dbshuf.cli.output_options import Report
 from dbshuf.cli.progress import Mode, say
-from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.progress_bar import progress_of
 from dbshuf.cli.streams import need_stdout
 from dbshuf.errors import UsageError
 from dbshuf.units import human
@@ -31,22 +31,15 @@ def report(given: ReportArguments) -> None:
         raise UsageError("the page is HTML, and no text for a terminal", hint="-o report.html")
     if given.page in (None, "-"):
         need_stdout(hint="name a file with --output")
-    from dbshuf.options import REPEATED, Options
+    from dbshuf.options import Options
     from dbshuf.plan.space import folders_written
     from dbshuf.reporting.report import ReportOptions, make_report
 
     clear_leftovers(folders_written(given.page, given.temp_dir), quiet=given.quiet)
-    ours = {field.name for group in (Inputs, Report, Sampling) for field in fields(group)}
-    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
-    rest |= {name: tuple(rest.get(name) or ()) for name in REPEATED}
-    options = Options(inputs=tuple(inputs), **rest)
-    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
-    try:
-        result = make_report(
-            ReportOptions(output, options, given.page, given.sample_rows, given.manifest), reporter
-        )
-    finally:
-        reporter.close()
+    options = Options(tuple(inputs), **rest_of(given, Inputs, Report, Sampling))
+    asked = ReportOptions(output, options, given.page, given.sample_rows, given.manifest)
+    with progress_of(given) as reporter:
+        result = make_report(asked, reporter)
     if not given.quiet and given.progress is not Mode.json:
         say(_summary(result))
 

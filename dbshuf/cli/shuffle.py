@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 from dbshuf.cli.clean import clear_leftovers, clear_uploads
+from dbshuf.cli.library_options import options_of
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.process import let_load
 from dbshuf.cli.progress import Mode, Telling, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
 from dbshuf.cli.summary import done_event, summary
-from dbshuf.cli.to_options import options_of
 
 
 def shuffle(given: ShuffleArguments) -> None:

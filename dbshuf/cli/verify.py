@@ -1,21 +1,19 @@
 """`dbshuf verify`."""
 
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from dbshuf.base.messages import printable
 from dbshuf.base.progress import Progress
 from dbshuf.cli.input_options import Inputs
+from dbshuf.cli.library_options import check_stdin, rest_of, sql_text, tell_waiting
 from dbshuf.cli.options import VerifyArguments
 from dbshuf.cli.output_options import Report
-from dbshuf.cli.progress import Mode, say
-from dbshuf.cli.progress_bar import open_progress
+from dbshuf.cli.progress import say
+from dbshuf.cli.progress_bar import progress_of
 from dbshuf.cli.streams import need_stdout, write_stdout
 from dbshuf.cli.summary import verify_summary
-from dbshuf.cli.to_options import check_stdin, sql_text, tell_waiting
 from dbshuf.errors import UsageError, VerifyFailed
 
 if TYPE_CHECKING:
@@ -37,12 +35,11 @@ def verify(given: VerifyArguments) -> None:
     """
     if given.as_json:
         need_stdout()
-    reporter = open_progress(Mode.never if given.quiet else given.progress, sys.stderr)
     result: RowsVerified | FilesVerified
     try:
-        result = _verified(given, reporter)
+        with progress_of(given) as reporter:
+            result = _verified(given, reporter)
     except VerifyFailed as error:
-        reporter.close()
         if given.as_json:
             found = {"same": False, "reason": error.message}
             write_stdout(json.dumps(found if error.result is None else error.result.to_json()))
@@ -50,8 +47,6 @@ def verify(given: VerifyArguments) -> None:
             for line in error.details:
                 say(f"dbshuf: {printable(line)}")
         raise
-    finally:
-        reporter.close()
     if given.as_json:
         write_stdout(json.dumps(result.to_json()))
     if not given.quiet:
@@ -93,10 +88,8 @@ def _verified_rows(
         check_stdin(tuple(inputs))
     tell_waiting(tuple(inputs), quiet=given.quiet)
     from dbshuf.api import verify as run
-    from dbshuf.options import REPEATED
 
-    ours = {field.name for group in (Inputs, Report) for field in fields(group)} | {"as_json"}
-    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
-    rest |= {name: rest[name] or () for name in REPEATED if name in rest}
+    rest = rest_of(given, Inputs, Report)
+    del rest["as_json"]
     rest["sql"] = sql_text(given.sql, inputs)
     return run(inputs, output, progress=reporter, **rest)

@@ -154,7 +154,7 @@ class Manifest:
 
         Raises  ManifestInvalid
         """
-        _check_own_sum(data, shown)
+        check_whole(data, shown)
         try:
             found = json.loads(data)
             version = found["manifest_version"]
@@ -195,19 +195,19 @@ def _listed(name: str, entries: Iterable[InputEntry | OutputEntry]) -> Iterator[
     yield "\n  ],\n" if comma else "],\n"
 
 
-def _check_own_sum(data: bytes, shown: str) -> None:
-    """Raise ManifestInvalid unless the file ends with the checksum of what is before it."""
+def check_whole(data: bytes, shown: str, hint: str = "fetch it again, or run again") -> None:
+    """Raise ManifestInvalid unless a file ends with the checksum of what is before it."""
     begin = len(data) - len(_OWN_SUM) - _HEX_DIGITS - len(_END)
     tail = data[max(begin, 0) :]
     if begin < 0 or not (tail.startswith(_OWN_SUM.encode()) and tail.endswith(_END.encode())):
         raise ManifestInvalid(
             f"`{shown}` is no whole manifest: it does not end with its own checksum",
-            hint="it is cut short or edited: fetch it again, or run again",
+            hint=f"it is cut short or edited: {hint}",
         )
     said = tail[len(_OWN_SUM) :][:_HEX_DIGITS].decode("ascii", "replace")
     found = hashlib.sha256(data[:begin]).hexdigest()
     if said != found:
         raise ManifestInvalid(
             f"`{shown}` was changed: its own SHA-256 is {found}, and it says {said}",
-            hint="fetch it again, or run again",
+            hint=hint,
         )

@@ -38,7 +38,7 @@ from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
-from dbshuf.order.line_group import LineGroup
+from dbshuf.order.arranged_lines import ArrangedLines, JoinedLines
 from dbshuf.order.ranges import Cuts, KeyPartition, LeadPartition, Partition
 from dbshuf.order.run_format import (
     Bucket,
@@ -333,3 +333,34 @@ def keyed(batch: LineBatch | RowBatch, words: tuple[int, int], tally: Tally) -> 
     mix_ids(keys, words)
     tally.add(keys, lengths)
     return LineCargo(keys, lengths, batch.lines(), batch.kept, batch.leads)
+
+
+class LineGroup:
+    """What one worker has partitioned and not yet stored: several pieces are one run, since a read
+    of few rows is a read too."""
+
+    def __init__(self, partition: Partition, writer: RunWriter, limit_bytes: int) -> None:
+        """Gather up to `limit_bytes`, as stored; of 0 every piece is a run."""
+        self._partition, self._writer, self._limit = partition, writer, limit_bytes
+        self._pieces: list[ArrangedLines] = []
+        self._rows = self._sizes = np.zeros(partition.count, np.int64)
+
+    def add(self, cargo: LineCargo) -> None:
+        """Take lines, and store those before them if there is no room for both."""
+        rows, sizes = self._partition.arrange(cargo)
+        size = int(sizes.sum())
+        if int(self._sizes.sum()) + size > self._limit:
+            self.store()
+        if size > min(self._limit, WINDOW_BYTES):
+            self._partition.store(cargo, rows, sizes, self._writer)
+            return
+        self._pieces.append(cargo.gathered())
+        self._rows, self._sizes = self._rows + rows, self._sizes + sizes
+
+    def store(self) -> None:
+        """Store what there is as one run."""
+        if self._pieces:
+            run = JoinedLines(self._pieces)
+            self._partition.store(run, self._rows, self._sizes, self._writer)
+            self._pieces.clear()
+            self._rows = self._sizes = np.zeros(self._partition.count, np.int64)

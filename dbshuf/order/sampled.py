@@ -10,7 +10,7 @@ Where rows have leads, these are what is below the end.
 """
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
-from dbshuf.base.scan import Scan
+from dbshuf.base.scan import Scan, ThroughScan
 from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
 from dbshuf.units import MIB
@@ -127,21 +127,15 @@ class KeyLimit:
         )
 
 
-class SampledScan:
+class SampledScan(ThroughScan):
     """What a feed has of rows below a limit."""
 
     def __init__(self, feed: Scan, words: tuple[int, int], limit: KeyLimit) -> None:
         """Drop rows of `feed`; words are those of the seed."""
-        self.most_workers = feed.most_workers
-        self.check, self.stop, self.close = feed.check, feed.stop, feed.close
-        self.is_in_pieces, self.leave_out = False, feed.leave_out  # rows are missing on purpose
+        super().__init__(feed)  # not in pieces, since rows are missing on purpose
         self.seen_rows = 0
-        self._feed, self._words, self._limit = feed, words, limit
+        self._words, self._limit = words, limit
         self._lock = threading.Lock()
-
-    @property
-    def ended(self) -> Mapping[int, int]:
-        return self._feed.ended
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         held = Held()

@@ -27,6 +27,7 @@ from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids, range_of, range_start
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.nested_types import text_bounds
 from dbshuf.base.row_batch import I64, RowBatch, arrow_numbers
 from dbshuf.base.row_packing import packed, unpacked
 from dbshuf.base.scan import Scan
@@ -48,18 +49,6 @@ _SORT_SHARE = 0.6  # of that, which a table may take; the rest is for what was n
 _SORTED_ROW_BYTES = 48  # that a row takes beside its bytes while it is sorted
 # A row of 24 kB would leave a quarter of every large page empty; short rows do with fewer.
 _PAGE_BYTES, _WIDE_PAGE_BYTES, _WIDE_BYTES = 1 << 16, 1 << 12, 1 << 10
-_STATEMENTS = {
-    "create": "order_create",
-    "insert": "order_insert",
-    "rows": "order",
-    "sizes": "order_sizes",
-}
-_LED_STATEMENTS = {  # of rows with leads
-    "create": "order_led_create",
-    "insert": "order_led_insert",
-    "rows": "order_led",
-    "sizes": "order_led_sizes",
-}
 _MOST_ROW_BYTES = 1_000_000_000  # as SQLite is built by default
 
 
@@ -154,7 +143,7 @@ class SqliteOrder:
                 connection.execute(setting).fetchall()
             connection.execute("BEGIN")
             for number in range(self._plan.ranges):
-                connection.execute(self._of_table("create", number))
+                connection.execute(self._of_table("_create", number))
         except BaseException:
             connection.close()
             raise
@@ -196,7 +185,7 @@ class SqliteOrder:
         order = np.argsort(parts, kind="stable")
         counts = np.bincount(parts, minlength=self._plan.ranges)
         self._rows += counts
-        stored = sizes if kept is not None else np.diff(_ends_of(rows))
+        stored = sizes if kept is not None else np.diff(text_bounds(rows)[1])
         self._bytes += np.bincount(parts, stored, self._plan.ranges).astype(np.int64)
         words = [keys] if batch.leads is None else [batch.leads, keys]
         signed = [(one ^ _TOP).view(np.int64).take(order) for one in words]
@@ -221,7 +210,7 @@ class SqliteOrder:
         whole = len(values) // (width * _STATEMENT_ROWS) * (width * _STATEMENT_ROWS)
         place = f"({', '.join('?' * width)})"
         for begin, end, rows in ((0, whole, _STATEMENT_ROWS), (whole, len(values), 1)):
-            insert = self._of_table("insert", number, rows=", ".join([place] * rows))
+            insert = self._of_table("_insert", number, rows=", ".join([place] * rows))
             step = width * rows
             every = (values[at : at + step] for at in range(begin, end, step))
             self._connection.executemany(insert, every)
@@ -272,13 +261,13 @@ class SqliteOrder:
                 self._order(number, part, max(size // rows, 1), put)
                 continue
             for half in reversed(part.halves()):
-                sizes = self._ask("sizes", number, half).fetchone()
+                sizes = self._ask("_sizes", number, half).fetchone()
                 parts.append((half, *sizes))
 
     def _order(self, number: int, part: _Part, mean_bytes: int, put: Put) -> None:
         """Put the rows of a part of a table in their order."""
         piece_rows = max(min(_WINDOW_BYTES // mean_bytes, _PIECE_ROWS), 1)
-        found = self._ask("rows", number, part)
+        found = self._ask("", number, part)
         with contextlib.closing(found):
             while rows := found.fetchmany(piece_rows):
                 window = self._window(*zip(*rows, strict=True))
@@ -292,8 +281,9 @@ class SqliteOrder:
         return self._connection.execute(self._of_table(what, number), values)
 
     def _of_table(self, what: str, number: int, **parts: str) -> str:
-        names = _STATEMENTS if self._plan.leads is None else _LED_STATEMENTS
-        return filled("sqlite", names[what], table=f"range_{number}", **parts).text
+        """Return the statement `order` on a table, or `order_led`, by the end of its name."""
+        name = "order" if self._plan.leads is None else "order_led"
+        return filled("sqlite", name + what, table=f"range_{number}", **parts).text
 
     def _window(self, *columns: Any) -> Window:
         *signed, rows = columns
@@ -323,11 +313,6 @@ class SqliteOrder:
 
 def _signed(key: int) -> int:
     return key - _SIGN
-
-
-def _ends_of(rows: pa.Array) -> np.ndarray:
-    kind = np.int64 if pa.types.is_large_binary(rows.type) else np.int32
-    return np.frombuffer(rows.buffers()[1], kind)[rows.offset :][: len(rows) + 1]
 
 
 def _explained(error: Exception, plan: SqlitePlan) -> DbshufError:

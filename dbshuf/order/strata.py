@@ -35,7 +35,7 @@ from dbshuf.order.runs import Store
 from dbshuf.order.side_scan import TeeScan
 from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import AnyRelation, place_of
-from dbshuf.query.split_key import RowKeyEvaluator, RowKeyQuery
+from dbshuf.query.row_expression import ExpressionEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
 from dbshuf.units import MIB, human
 
@@ -80,10 +80,10 @@ class Strata:
     """The part of every row; told by a first look at all of them."""
 
     def __init__(self, plan: StrataPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         self._words = seed_words(plan.rank_seed)
         self._relation = AnyRelation(plan.inputs, plan.query.columns)
-        self._evaluator: RowKeyEvaluator | None = None
+        self._evaluator: ExpressionEvaluator[U64] | None = None
         self._table = ValueTable(0)
         self._ends: list[U64] = []
 
@@ -106,13 +106,13 @@ class Strata:
         Raises  QueryFailed
         """
         if self._evaluator is None:
-            self._evaluator = self._plan.query.evaluator()
-        ids = ids_of(window.keys, self._plan.words)
+            self._evaluator = self.plan.query.evaluator()
+        ids = ids_of(window.keys, self.plan.words)
         relation = self._relation.of_window(window, ids)
         numbers = self._table.find(self._hashes(self._evaluator, relation, ids))
         if len(numbers) and int(numbers.min()) < 0:
             raise CheckFailed(
-                f"{self._plan.option}: a row has another value than it had when it was read",
+                f"{self.plan.option}: a row has another value than it had when it was read",
             )
         ranks = ids.copy()
         mix_ids(ranks, self._words)
@@ -121,12 +121,16 @@ class Strata:
             parts += ranks >= ends.take(numbers)
         return parts
 
-    def _hashes(self, evaluator: RowKeyEvaluator, relation: pa.RecordBatch, ids: U64) -> U64:
+    def _hashes(
+        self, evaluator: ExpressionEvaluator[U64], relation: pa.RecordBatch, ids: U64
+    ) -> U64:
         return evaluator.run(
-            relation, lambda row: place_of(int(ids[row]), self._plan.inputs, "position")
+            relation, lambda row: place_of(int(ids[row]), self.plan.inputs, "position")
         )
 
-    def values_of(self, evaluator: RowKeyEvaluator, batch: LineBatch | RowBatch) -> RowBatch:
+    def values_of(
+        self, evaluator: ExpressionEvaluator[U64], batch: LineBatch | RowBatch
+    ) -> RowBatch:
         """Return the value of every row that is left of a batch. Raises QueryFailed."""
         ids, relation = self._relation.of(batch)
         values = self._hashes(evaluator, relation, ids).astype(np.uint64)
@@ -138,7 +142,7 @@ class Strata:
         counts   rows of each value
         records  the values of all rows, by their rank keys
         """
-        cuts = self._plan.cuts(counts)
+        cuts = self.plan.cuts(counts)
         ends = [np.zeros(len(counts), np.uint64) for _ in cuts]
         seen = np.zeros(len(counts), np.int64)
         for window in records:
@@ -153,24 +157,10 @@ class Strata:
                 end[numbers[is_last]] = keys[is_last] + np.uint64(1)
         if not np.array_equal(seen, counts):
             raise CheckFailed(
-                f"{self._plan.option}: {int(counts.sum()):,} rows were counted, and"
+                f"{self.plan.option}: {int(counts.sum()):,} rows were counted, and"
                 f" {int(seen.sum()):,} ranked; nothing was published",
             )
         self._table, self._ends = table, ends
-
-    def new_evaluator(self) -> RowKeyEvaluator:
-        """Return what evaluates the expression in one thread."""
-        return self._plan.query.evaluator()
-
-    @property
-    def rank_words(self) -> tuple[int, int]:
-        """The words of the seed that ranks rows."""
-        return self._words
-
-    @property
-    def option(self) -> str:
-        """Whose expression it is, for messages."""
-        return self._plan.option
 
 
 class StrataOrder:
@@ -181,7 +171,9 @@ class StrataOrder:
         self.windows = order.windows
         self._strata, self._order, self._memory = strata, order, memory
         store = Store(memory.layout.store_bytes, folder / "ranks")
-        self._records = PartitionOrder(memory.layout, strata.rank_words, store, RECORDS)
+        self._records = PartitionOrder(
+            memory.layout, seed_words(strata.plan.rank_seed), store, RECORDS
+        )
 
     def fill(self, feed: Scan) -> None:
         scan = _CountingScan(feed, self._strata, self._memory)
@@ -212,7 +204,7 @@ class _CountingScan(TeeScan):
         self._lock = threading.Lock()
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        evaluator = self._strata.new_evaluator()
+        evaluator = self._strata.plan.query.evaluator()
         try:
             for batch in self._feed.batches(buffer):
                 values = self._strata.values_of(evaluator, batch)
@@ -231,7 +223,7 @@ class _CountingScan(TeeScan):
             except TooManyValues:
                 cap, most = self._memory.cap_bytes, self._memory.most_values
                 raise MemoryTooSmall(
-                    f"{self._strata.option}: there are more than {most:,} values, and no more"
+                    f"{self._strata.plan.option}: there are more than {most:,} values, and no more"
                     f" can be counted in --memory {human(cap)}",
                     hint=f"pass --memory {-(-2 * cap // MIB)}MiB, or an expression of fewer values",
                 ) from None

@@ -3,11 +3,11 @@
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dbshuf.base.journal import Record
 from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.versions import versions_here
 from dbshuf.base.work_dir import WorkDir, cleaning
 from dbshuf.errors import RunDiffers
 from dbshuf.plan.plan import Plan
@@ -15,20 +15,14 @@ from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 5  # of the journal and of what it seals
+_FORMAT = 6  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
 
 def versions() -> dict[str, str | int]:
     """Return the versions of all that decides what is written."""
-    found: dict[str, str | int] = {"journal": _FORMAT, "order": ORDER_VERSION}
-    for package in ("dbshuf", "duckdb", "pyarrow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"journal": _FORMAT, "order": ORDER_VERSION, **versions_here()}
 
 
 def write_identity(work: WorkDir, plan: Plan) -> None:
@@ -59,7 +53,7 @@ class Identity:
         self._work, self._plan = work, plan
 
     def check_begin(self, record: Record) -> None:
-        """Compare all but the inputs."""
+        """Compare all but the inputs, in the record with which a journal begins."""
         assert self._plan.work is not None
         for name, now in versions().items():
             self._same(f"the version of {name}", record["versions"].get(name), now)
@@ -67,10 +61,13 @@ class Identity:
         for name, value in self._plan.work.options.items():
             self._same(f"--{name.replace('_', '-')}", before.get(name), value)
         self._same("--seed", record["seed"], self._plan.seed)
-        self._same("the number of inputs", record["inputs"], len(self._plan.inputs))
         facts = zip(("size (bytes)", "time of change (ns)"), record["store"], strict=False)
         for (name, was), found in zip(facts, _store_facts(self._plan), strict=True):
             self._same(f"the {name} of the store", was, found)
+
+    def check_count(self, inputs: int) -> None:
+        """Compare how many inputs there are."""
+        self._same("the number of inputs", inputs, len(self._plan.inputs))
 
     def check_inputs(self, record: Record) -> None:
         """Compare some of the inputs."""
@@ -80,7 +77,7 @@ class Identity:
     def check_sum(self, one: Input, read: Stretch, now: int) -> None:
         """Compare the checksum of some bytes of an input with that of those that were read."""
         field = f"the checksum of bytes {read.begin:,} to {read.end:,} of input `{one.name}`"
-        self._same(field, f"{read.checksum:08x}", f"{now:08x}")
+        self._same(field, f"{read.crc32:08x}", f"{now:08x}")
 
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
         names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dbshuf.base.file_systems import takes_files
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import NoInputFiles, OutputUnwritable, SchemaMismatch, StoreInvalid, UsageError
 from dbshuf.options import Options
@@ -42,7 +43,7 @@ def engine_of_store(path: Path, asked: str | None) -> StoreEngine:
 def spill_folder(path: Path, asked: str | os.PathLike[str] | None) -> Path:
     """Return where DuckDB may spill: as asked, or beside the store."""
     folder = path.absolute().parent if asked is None else Path(asked)
-    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+    if takes_files(folder):
         return folder
     if asked is None:
         raise OutputUnwritable(

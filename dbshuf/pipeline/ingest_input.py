@@ -183,9 +183,7 @@ class Intake:
         self._origin = np.uint64(ordinal << POSITION_BITS)
         column = "raw" if info.is_binary else "line"
         self._lines = LineRelation([one], frozenset([column]), strict=True)
-        line = pa.schema([("line", pa.binary() if info.is_binary else pa.string())])
-        row = line if info.schema is None else info.schema
-        self._schema = pa.schema([(info.id_column, pa.uint64()), *row])
+        self._schema = pa.schema([(info.id_column, pa.uint64()), *info.row])
 
     def append(self, writer: StoreWriter, source: str) -> None:
         """Insert all rows. Raises whatever reading raises; CheckFailed; what the engine raises."""

@@ -12,9 +12,9 @@ from dbshuf.base.row_notes import ReadNotes, RowSum, WindowSum
 from dbshuf.base.spans import Spans
 from dbshuf.base.versions import versions_here
 from dbshuf.base.window import Window
-from dbshuf.base.work_dir import in_words, sync_directory
+from dbshuf.base.work_dir import cleaning, in_words, sync_directory
 from dbshuf.errors import CheckFailed
-from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums
+from dbshuf.manifest.document import InputEntry, Manifest, OutputEntry, RowSums, check_whole
 from dbshuf.manifest.names import (
     CARD_NAME,
     HIDDEN_SUMS_NAME,
@@ -31,11 +31,9 @@ from dbshuf.sink.seal import Marked, NamedFile
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.hashing import CatchUp, with_digests
 from dbshuf.source.input import Input
-from dbshuf.units import MIB
 
 _NOT_ALL = "it was not read to its end"
 _IN_PARTS = "it was read in parts by several processes"
-_COPY_BYTES = 1 * MIB
 
 
 class InputEntries(Sequence[InputEntry]):
@@ -273,13 +271,14 @@ class RunRecord:
 def publish_kept(kept: Path, wanted: Wanted, target: Target) -> None:
     """Show the manifest that waits in a file, under the name that --manifest gives it.
 
-    Raises  OutputUnwritable, OutputSpaceShort, WorkDirUnfit
+    Raises  OutputUnwritable, OutputSpaceShort, WorkDirUnfit, ManifestInvalid
     """
     if wanted.path is None:
         return
-    with in_words(kept.parent), open(kept, "rb") as file:
-        pieces = iter(lambda: file.read(_COPY_BYTES), b"")
-        publish_whole(manifest_target(target, wanted.path), pieces)
+    with in_words(kept.parent):
+        data = kept.read_bytes()
+    check_whole(data, str(kept), hint=f"the output is in place; `{cleaning(kept.parent)}`")
+    publish_whole(manifest_target(target, wanted.path), [data])
 
 
 def why_not_hashed(shape: Shape) -> str | None:

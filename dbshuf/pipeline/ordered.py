@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
 from dbshuf.source.lines.reader import Pause
-
-if TYPE_CHECKING:
-    pass
 
 
 def ordered(
@@ -184,16 +180,16 @@ def _rest_of(
     feed = noted_scan(as_read(plan), folder, advance)
     if plan.given is not None:
         feed = RestScan(feed, plan.given, words)
-    if plan.arrangement is None or plan.arrangement.takes_samples:
-        return feed
-    return led_scan(plan, plan.arrangement, feed, words)
+    if plan.arrangement is not None and not plan.arrangement.takes_samples:
+        feed = led_scan(plan, plan.arrangement, feed, words)
+    return feed if plan.ordered_as is None else plan.ordered_as(feed)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
     order, arrangement = _open_engine(plan, words, folder), plan.arrangement
     if arrangement is not None and arrangement.takes_samples:
-        from dbshuf.order.leads import LedOrder
+        from dbshuf.order.sort_prefix import LedOrder
 
         order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
     if arrangement is not None and arrangement.is_twice:
@@ -237,7 +233,7 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
     return PartitionOrder(
-        plan.layout, words, store, plan.schema, leads=leads, sums_rows=sums_rows(plan)
+        plan.layout, words, store, plan.ordered_schema, leads=leads, sums_rows=sums_rows(plan)
     )
 
 

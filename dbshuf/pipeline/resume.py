@@ -19,6 +19,7 @@ import numpy as np
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import id_of, seed_words
+from dbshuf.base.leftovers import find_kept, remove_leftover
 from dbshuf.base.process_memory import relieve
 from dbshuf.base.progress import Progress, tell
 from dbshuf.base.temporary import private_folder
@@ -35,6 +36,8 @@ from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
+from dbshuf.sink.kept import refuse_in_use
+from dbshuf.sink.output_path import find
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
 from dbshuf.sink.sealed_output import END, check_sealed, keep_seals
@@ -57,6 +60,7 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
             tell(reporter, f"the journal in `{work.path}` is damaged: its last part is done again")
         while True:
             state = _read_state(plan, work)
+            _remove_forgotten(plan, reporter, work, state)
             if _is_published(state):
                 tell(reporter, "an earlier run has published the output already")
                 written.merge(Tally(*state.counts))
@@ -95,6 +99,8 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
             identity.check_begin(record)
     if _is_published(state):  # then inputs may have changed: the output may be one
         return state
+    if state.input_count is not None:
+        identity.check_count(state.input_count)
     if len(state.inputs) < len(plan.inputs):  # what began it died while it did
         work.journal.clear()
         write_identity(work, plan)
@@ -103,6 +109,19 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
         if record["kind"] == "inputs":
             identity.check_inputs(record)
     return state
+
+
+def _remove_forgotten(plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
+    """Remove what is hidden of this run and is not in the journal, which may have been damaged."""
+    folders, target = set(), plan.target
+    for path in [target.path] if target.in_shards else target.files:
+        assert isinstance(path, Path)
+        final = find(path).final
+        folders |= {final, final.parent}
+    known = set(state.output.places)
+    for one in find_kept(folders, work.path):
+        if one.path not in known and remove_leftover(one):
+            tell(reporter, f"removed `{one.path}`, of which the journal does not tell any more")
 
 
 def _is_published(state: State) -> bool:
@@ -156,6 +175,8 @@ class _Rest:
     def run(self, written: Tally) -> None:
         """Scatter, gather and publish; `written` counts all rows of the output."""
         plan, work, state = self._plan, self._work, self._state
+        for hidden in state.output.places:
+            refuse_in_use(hidden)
         _take_back(state)
         flaw = check_sealed(plan.target, work, state.output)
         if flaw is not None:

@@ -17,6 +17,7 @@ class State:
     """What the journal says is done.
 
     is_made  whether the work directory was made for the run
+    input_count  of all that the run reads; None if the journal has not begun
     inputs   of those that the journal knows, when the system noted a change last (ns)
     sums     of the bytes that were read of them
     ranges   buckets
@@ -27,6 +28,7 @@ class State:
     """
 
     is_made: bool = True
+    input_count: int | None = None
     inputs: list[int | None] = field(default_factory=list)
     sums: SealedSums = field(default_factory=SealedSums)
     ranges: int = 0
@@ -43,6 +45,7 @@ class State:
         match record["kind"]:
             case "begin":
                 self.is_made, self.ranges = record["made"], record["ranges"]
+                self.input_count = record["inputs"]
             case "inputs":
                 self.inputs += [facts[-1] for facts in record["inputs"]]
             case "touched":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dbshuf.base.key import UNMIXED
 from dbshuf.base.window import Window
 from dbshuf.order.engine import Order
 from dbshuf.plan.plan import Plan
@@ -47,7 +48,7 @@ def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path)
     """Return an order in which rows of one value are far apart; pages are cut from it later."""
     from dbshuf.order.partition import PartitionOrder
     from dbshuf.order.runs import Store
-    from dbshuf.order.spread import CountStore, SpreadOrder
+    from dbshuf.order.spread import COUNTS, SpreadOrder
 
     assert plan.arrangement is not None
     assert plan.first is not None
@@ -55,7 +56,9 @@ def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path)
     store = Store(plan.first.store_bytes, folder / "valued")
     cuts = plan.arrangement.leads.cuts
     first = PartitionOrder(plan.first, words, store, plan.schema, leads=cuts)
-    return SpreadOrder((first, order), plan.seed, words, CountStore(plan.counts, folder))
+    counted = Store(plan.counts.store_bytes, folder / "counts")
+    counts = PartitionOrder(plan.counts, UNMIXED, counted, COUNTS)
+    return SpreadOrder((first, order), plan.seed, words, counts)
 
 
 def chosen(plan: Plan, windows: Iterator[Window]) -> Iterator[Window]:

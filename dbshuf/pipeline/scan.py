@@ -145,7 +145,7 @@ def _sql_scan(
 
 def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[int, int]) -> Scan:
     """Return a feed whose rows have leads; words are those of the seed."""
-    from dbshuf.order.leads import LeadPlace, LedScan
+    from dbshuf.order.sort_prefix import LeadPlace, LedScan
 
     inputs, columns = plan.inputs, arrangement.leads.columns
     unit = "byte" if plan.shape.is_text else "row"

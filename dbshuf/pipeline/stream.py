@@ -26,7 +26,7 @@ from dbshuf.pipeline.shuffle import planned_here
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
-from dbshuf.sink.written_types import as_written, reader_schema
+from dbshuf.sink.schema_cast import as_written, reader_schema
 from dbshuf.source.input import Input, closed_pipe
 from dbshuf.units import MIB
 

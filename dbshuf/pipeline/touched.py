@@ -15,7 +15,7 @@ from dbshuf.pipeline.identity import Identity, status_changed_ns
 from dbshuf.pipeline.run_state import State
 from dbshuf.plan.plan import Plan
 from dbshuf.source.input import Input, unreadable
-from dbshuf.source.read_sums import I64, Stretch, checksum_of
+from dbshuf.source.read_sums import I64, Stretch, crc32_of
 from dbshuf.units import human
 
 
@@ -76,7 +76,7 @@ def _check(plan: Plan, reporter: Progress, identity: Identity, stretches: I64) -
             place = Stretch(*stretch.tolist())
             one = plan.inputs[place.ordinal]
             try:
-                found = checksum_of(one.name, place, seen)
+                found = crc32_of(one.name, place, seen)
             except OSError as error:
                 raise unreadable(one.name, error) from error
             identity.check_sum(one, place, found)

@@ -17,7 +17,7 @@ from dbshuf.plan.reading import ReadPlan
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.order.leads import Leads
+    from dbshuf.order.sort_prefix import Leads
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
 
 
 def _by_folders(names: tuple[str, ...], seed: str) -> Arrangement:
-    from dbshuf.order.partition_leads import PartitionLeads
+    from dbshuf.order.sort_prefix import PartitionLeads
 
     shown = ", ".join(names)
     return Arrangement(
@@ -159,6 +159,6 @@ def _by_folders(names: tuple[str, ...], seed: str) -> Arrangement:
 def _leads(options: Options, option: str, relation: "pa.Schema", seed: str) -> "Leads":
     if options.weight is None:
         return leads_of(options, relation, seed)
-    from dbshuf.order.weights import WeightLeads
+    from dbshuf.order.sort_prefix import WeightLeads
 
     return WeightLeads(options.weight, relation, option=option)

@@ -8,7 +8,7 @@ from dbshuf.options import WITHIN, Options, check_rules
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.order.group_leads import ValueLeads
+    from dbshuf.order.sort_prefix import ValueLeads
 
 SHUFFLE, KEEP = WITHIN
 
@@ -25,8 +25,8 @@ def order_words(options: Options, seed: str) -> tuple[int, int]:
 
 def leads_of(options: Options, relation: "pa.Schema", seed: str) -> "ValueLeads":
     """Return what gives rows their leads. Raises QueryInvalid."""
-    from dbshuf.order.group_leads import ValueLeads
-    from dbshuf.query.split_key import RowKeyQuery
+    from dbshuf.order.sort_prefix import ValueLeads
+    from dbshuf.query.row_expression import RowKeyQuery
 
     if options.group is not None:
         query = RowKeyQuery(options.group, relation, f"group:{seed}", option="--group")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.logical_plan import LogicalPlan, check_combinations, logical_plan_of
 from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_division import Division, divided
@@ -19,7 +20,6 @@ from dbshuf.plan.row_plan import memory_cap
 from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes
 from dbshuf.plan.strategy import unloaded_bytes
 from dbshuf.plan.target import target_of
-from dbshuf.plan.task import Task, check_combinations, task_of
 from dbshuf.sink import Target, check_schema, check_target
 from dbshuf.source.survey import Survey
 
@@ -62,89 +62,93 @@ def make_plan(options: Options, *, reads_only: bool = False, count: CountMix | N
     count       counts the sources of --mix, which are read for that
     Raises  any DbshufError that needs no work: inputs, memory, space, output, options, SQL
     """
-    task = task_of(options)
-    if task.read.mix is not None:
-        task = _mixed(task, task.read.mix, count, reads_only=reads_only)
-    division = divided(task, reads_only=reads_only)
-    plan = _plan(task, division)
+    logical = logical_plan_of(options)
+    if logical.read.mix is not None:
+        logical = _mixed(logical, logical.read.mix, count, reads_only=reads_only)
+    division = divided(logical, reads_only=reads_only)
+    plan = _plan(logical, division)
     if division.otherwise is not None:
         plan = replace(plan, otherwise=_otherwise(plan, division.otherwise))
-    is_filtered = plan.shape.row_query is not None and task.mix is None
-    is_known = task.kept.is_exact and not is_filtered  # nothing is refused on a guess
+    is_filtered = plan.shape.row_query is not None and logical.mix is None
+    is_known = logical.kept.is_exact and not is_filtered  # nothing is refused on a guess
     if is_known and not reads_only:
         _check_space(plan)
     return plan
 
 
-def _mixed(task: Task, asked: "MixAsked", count: CountMix | None, *, reads_only: bool) -> Task:
-    """Return a task whose mix is counted. Raises UsageError where it cannot be."""
+def _mixed(
+    logical: LogicalPlan, asked: "MixAsked", count: CountMix | None, *, reads_only: bool
+) -> LogicalPlan:
+    """Return a logical plan whose mix is counted. Raises UsageError where it cannot be."""
     if count is None:
         raise UsageError("--mix is for shuffle, plan and stream")
     release_unused()
     resident = resident_bytes() + unloaded_bytes()
-    reading = replace(task, options=replace(task.options, strategy="partition", engine="duckdb"))
+    reading = replace(
+        logical, options=replace(logical.options, strategy="partition", engine="duckdb")
+    )
     plan = _plan(reading, divided(reading, reads_only=reads_only))
-    mix = count(plan, asked, task.read.parts)
+    mix = count(plan, asked, logical.read.parts)
     size = mix.bytes
-    is_exact = size is not None and not task.survey.columns
-    size = int(mix.rows * task.survey.mean_line_bytes) if size is None else size
-    kept = replace(task.survey, text_bytes=size, is_exact=is_exact)
-    target = replace(task.target, object_bytes=object_bytes(kept, task.target))
-    return replace(task, mix=mix, kept=kept, target=target, resident=resident)
+    is_exact = size is not None and not logical.survey.columns
+    size = int(mix.rows * logical.survey.mean_line_bytes) if size is None else size
+    kept = replace(logical.survey, text_bytes=size, is_exact=is_exact)
+    target = replace(logical.target, object_bytes=object_bytes(kept, logical.target))
+    return replace(logical, mix=mix, kept=kept, target=target, resident=resident)
 
 
-def _plan(task: Task, division: Division) -> Plan:
-    """Return the plan for a task, its memory divided."""
+def _plan(logical: LogicalPlan, division: Division) -> Plan:
+    """Return the plan for a logical one, its memory divided."""
     target, chosen = division.target, division.chosen
     return Plan(
-        inputs=task.read.inputs,
-        store=task.read.store,
-        shape=task.read.shape,
+        inputs=logical.read.inputs,
+        store=logical.read.store,
+        shape=logical.read.shape,
         survey=chosen.survey,
         target=target,
-        seed=task.seed,
-        terminator=task.read.terminator,
-        header=task.read.header,
+        seed=logical.seed,
+        terminator=logical.read.terminator,
+        header=logical.read.header,
         strategy=chosen.strategy,
         reason=chosen.reason,
-        is_auto=order_asked(task.options) == "auto",
-        threads=task.threads,
-        memory_bytes=task.cap,
+        is_auto=order_asked(logical.options) == "auto",
+        threads=logical.threads,
+        memory_bytes=logical.cap,
         layout=chosen.layout,
         duckdb_bytes=chosen.duckdb_bytes,
         sqlite_bytes=chosen.sqlite_bytes,
-        temp_dir=task.temp_dir,
-        temp_bytes=_temp_bytes(task, division),
-        output_bytes=output_bytes(task.kept, target),
-        temp_free_bytes=shutil.disk_usage(task.temp_dir).free,
+        temp_dir=logical.temp_dir,
+        temp_bytes=_temp_bytes(logical, division),
+        output_bytes=output_bytes(logical.kept, target),
+        temp_free_bytes=shutil.disk_usage(logical.temp_dir).free,
         output_free_bytes=None if target.path is None else free_near(target.path),
-        tables=task.read.tables,
+        tables=logical.read.tables,
         is_one_statement=chosen.is_one_statement,
-        sample=task.sample,
-        likely_end=_likely_end(task, division),
-        arrangement=task.arrangement,
-        strata=task.strata,
+        sample=logical.sample,
+        likely_end=_likely_end(logical, division),
+        arrangement=logical.arrangement,
+        strata=logical.strata,
         strata_memory=division.values,
         first=division.first,
         counts=division.counts,
-        work=task.work,
-        wanted=task.wanted,
-        mix=task.mix,
-        read_bytes=task.survey.text_bytes,
-        epochs=task.epochs,
+        work=logical.work,
+        wanted=logical.wanted,
+        mix=logical.mix,
+        read_bytes=logical.survey.text_bytes,
+        epochs=logical.epochs,
     )
 
 
-def _likely_end(task: Task, division: Division) -> int | None:
+def _likely_end(logical: LogicalPlan, division: Division) -> int | None:
     """Return `Sample.likely_end` where all lines that are read count, in the order of their keys.
 
     A size that is exact is that of files, which can be read again.
     """
-    is_filtered = task.read.shape.row_query is not None or task.mix is not None
-    is_other = task.arrangement is not None or division.otherwise is not None
-    if task.sample is None or is_filtered or is_other:
+    is_filtered = logical.read.shape.row_query is not None or logical.mix is not None
+    is_other = logical.arrangement is not None or division.otherwise is not None
+    if logical.sample is None or is_filtered or is_other:
         return None
-    return task.sample.likely_end(task.survey)
+    return logical.sample.likely_end(logical.survey)
 
 
 def _check_space(plan: Plan) -> None:
@@ -173,13 +177,13 @@ def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
     )
 
 
-def _temp_bytes(task: Task, division: Division) -> int | None:
+def _temp_bytes(logical: LogicalPlan, division: Division) -> int | None:
     """Return what a run writes to its temporary directory, as far as one can tell."""
-    found = _last_temp_bytes(task.kept, division.target, division.chosen)
+    found = _last_temp_bytes(logical.kept, division.target, division.chosen)
     if found is None or division.counts is None or division.first is None:
         return found
     # what a first order of all rows keeps there while the second is filled
-    return found + max(stored_bytes(task.survey) - division.first.store_bytes, 0)
+    return found + max(stored_bytes(logical.survey) - division.first.store_bytes, 0)
 
 
 def _last_temp_bytes(survey: Survey, target: Target, chosen: Ordering) -> int | None:

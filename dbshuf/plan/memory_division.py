@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes
+from dbshuf.plan.logical_plan import LogicalPlan
 from dbshuf.plan.memory import least_cap
 from dbshuf.plan.ordering import (
     Ordering,
@@ -17,7 +18,6 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES, Shape
 from dbshuf.plan.strata import half_of, records_memory, strata_memory
 from dbshuf.plan.strategy import DUCKDB_BYTES, Allowance, unloaded_bytes
-from dbshuf.plan.task import Task
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
@@ -55,21 +55,22 @@ class Division:
     counts: Layout | None
 
 
-def divided(task: Task, *, reads_only: bool) -> Division:
+def divided(logical: LogicalPlan, *, reads_only: bool) -> Division:
     """Divide the memory, and choose what orders. Raises MemoryTooSmall, StrategyUnfit."""
-    options, read, target, sample = task.options, task.read, task.target, task.sample
-    shape, survey, kept, threads, cap = read.shape, task.survey, task.kept, task.threads, task.cap
+    options, read, target, sample = logical.options, logical.read, logical.target, logical.sample
+    shape, threads, cap = read.shape, logical.threads, logical.cap
+    survey, kept = logical.survey, logical.kept
     release_unused()
-    values, held = (None, 0) if task.strata is None else strata_memory(cap)
-    code = task.resident or resident_bytes() + unloaded_bytes()
+    values, held = (None, 0) if logical.strata is None else strata_memory(cap)
+    code = logical.resident or resident_bytes() + unloaded_bytes()
     held += code + SLACK_BYTES + _readers(read, survey, threads)
-    if task.arrangement is not None and not options.partition_by:  # which asks no SQL
+    if logical.arrangement is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
-    is_twice, counts = task.arrangement is not None and task.arrangement.is_twice, None
+    is_twice, counts = logical.arrangement is not None and logical.arrangement.is_twice, None
     if is_twice:
         counts, counting = records_memory(cap)
         held += counting
-    if task.wanted is not None:
+    if logical.wanted is not None:
         from dbshuf.base.row_notes import NOTES_BYTES, SCRATCH_BYTES
 
         held += NOTES_BYTES + SCRATCH_BYTES * (threads + 1) + WINDOW_BYTES

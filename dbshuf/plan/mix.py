@@ -6,7 +6,6 @@ to less, and the sources with an amount of their own are the rest, which says ho
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from dbshuf.base.remote_names import is_remote, shown_url
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.order.mixed import Taken
-from dbshuf.units import human, parse_bytes
+from dbshuf.units import human, known_sum, parse_bytes
 
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
@@ -135,7 +134,7 @@ class Mix:
     @property
     def bytes(self) -> int | None:
         """Their bytes; None where they are not known."""
-        return _sum([one.taken.bytes for one in self.parts])
+        return known_sum([one.taken.bytes for one in self.parts])
 
     def describe(self) -> list[tuple[str, str]]:
         """Return it for people, a line a source."""
@@ -331,8 +330,3 @@ def _often(taken: Taken) -> str:
         )
         return f", each {most}"
     return ""
-
-
-def _sum(sizes: Sequence[int | None]) -> int | None:
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None

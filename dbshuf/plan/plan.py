@@ -1,7 +1,7 @@
 """The plan: everything that is decided before a run, to do it and to show it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from dbshuf.base.key import seed_words
 from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
+from dbshuf.base.scan import Scan
 from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
@@ -21,7 +22,7 @@ from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
-from dbshuf.units import GIB, human
+from dbshuf.units import GIB, human, known_sum
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,6 +97,7 @@ class Plan:
     read_bytes: int | None = None  # of text, about
     epochs: Epochs | None = None  # several orders of the rows, each read again; None: one
     pause: "Pause | None" = None  # for a line too long, of rows that cannot be read again
+    ordered_as: Callable[[Scan], Scan] | None = None  # lines, one for each row that is read
 
     @property
     def has_fixed_ids(self) -> bool:
@@ -111,6 +113,11 @@ class Plan:
     def schema(self) -> "pa.Schema | None":
         """The columns of the rows that are shuffled; None: they are lines."""
         return self.shape.schema
+
+    @property
+    def ordered_schema(self) -> "pa.Schema | None":
+        """The columns of what is ordered; None: lines are."""
+        return self.schema if self.ordered_as is None else None
 
     @property
     def longest_line_bytes(self) -> int:
@@ -138,7 +145,7 @@ class Plan:
         """Return the plan for programs; bytes are plain numbers."""
         return {
             "inputs": [self._input_json(one) for one in self.inputs],
-            "input_bytes": _sum([i.size_bytes for i in self.inputs]),
+            "input_bytes": known_sum([i.size_bytes for i in self.inputs]),
             "text_bytes": self.survey.text_bytes,
             "text_bytes_exact": self.survey.is_exact,
             "mean_line_bytes": round(self.survey.mean_line_bytes, 1),
@@ -337,8 +344,3 @@ def _upload(upload: dict[str, Any]) -> str:
 def _listed(columns: list[dict[str, str]]) -> str:
     shown = ", ".join(f"{one['name']} {one['type']}" for one in columns[:_SHOWN_COLUMNS])
     return shown + f" and {len(columns) - _SHOWN_COLUMNS:,} more" * (len(columns) > _SHOWN_COLUMNS)
-
-
-def _sum(sizes: list[int | None]) -> int | None:
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None

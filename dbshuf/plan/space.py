@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from dbshuf.base.file_systems import takes_files
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable, TempSpaceShort, UsageError
 from dbshuf.options import SIDE_NAME
@@ -25,7 +26,7 @@ def temp_folder(asked: str | None, target: Target) -> Path:
     else:
         beside = None if target.path is None else grows_in(target.path)
         folder = beside if beside is not None and os.path.isdir(beside) else _system_folder()
-    if asked == "" or not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+    if asked == "" or not takes_files(folder):
         raise UsageError(
             f"--temp-dir `{folder if asked is None else asked}` is no directory"
             " that can be written",
@@ -40,7 +41,7 @@ def work_folder(path: Path) -> Path:
     Raises  UsageError if there is none, or it cannot be written
     """
     folder = path if os.path.isdir(path) else path.parent
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+    if not takes_files(folder):
         raise UsageError(
             f"--work-dir `{path}` cannot be made: `{folder}` is no directory that can be written",
             hint="name a directory that is there, or a new one in such a directory",

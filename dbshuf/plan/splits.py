@@ -21,7 +21,7 @@ from dbshuf.query.relation import AnyRelation, check_uncounted, columns_of, plac
 from dbshuf.source.input import Input
 
 if TYPE_CHECKING:
-    from dbshuf.query.split_key import RowKeyQuery
+    from dbshuf.query.row_expression import RowKeyQuery
 
 DEFAULT_SEED = "dbshuf-split-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # files are named so
@@ -94,7 +94,7 @@ def member_of(
     of = _RowIds(words, len(inputs) if copies else None)
     if by is None:
         return lambda window: splits.of_ids(of(window))
-    from dbshuf.query.split_key import RowKeyQuery
+    from dbshuf.query.row_expression import RowKeyQuery
 
     query = RowKeyQuery(by, columns_of(schema), splits.seed)
     check_uncounted("--split-by", query.columns, schema, "splits are told apart")

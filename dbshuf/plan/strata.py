@@ -35,7 +35,7 @@ def strata_of(
         return None
     from dbshuf.order.strata import Strata, StrataPlan, first_rows, shares_of
     from dbshuf.query.relation import check_uncounted, columns_of
-    from dbshuf.query.split_key import RowKeyQuery
+    from dbshuf.query.row_expression import RowKeyQuery
 
     splits = None if options.split is None else parse_splits(options.split, options.split_seed)
     option = "--per" if sample.per is not None else "--stratify"

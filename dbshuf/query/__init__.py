@@ -11,7 +11,7 @@ binding.py             the text bound to `lines`: columns read, columns of the r
 result_types.py        the types that a result may have; others are to be cast
 evaluator.py           one statement over one record batch after the other; which row failed
 row_filter.py          --where and --select, by several workers at once
-split_key.py           --split-by: a stable hash of an expression of each row
+row_expression.py      --split-by, --weight and the like: a hash or a weight of each row
 json_scan.py           JSON lines are all read once, for their columns
 json_columns.py        the types of JSON lines, so that no value is lost
 json_rows.py           JSON lines as rows of these types

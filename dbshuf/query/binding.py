@@ -18,7 +18,9 @@ from dbshuf.query.relation import place_names
 from dbshuf.query.result_types import Result, check_type
 
 FEED = "chunk"  # the relation that `lines` is a view of
+NO_FEED = "(SELECT 1)"  # a row of none of its columns, in the place of the feed
 SCAN = "PYTHON_ARROW_SCAN"
+_OF_A_ROW = {"COLUMN_REF", "STAR"}  # nodes of a text whose value may differ from row to row
 # A list of many constants is looked up as a join with them: it keeps rows and their order.
 _ROW_LOCAL = {"PROJECTION", "FILTER", "EMPTY_RESULT", "DUMMY_SCAN", "HASH_JOIN", "COLUMN_DATA_SCAN"}
 
@@ -91,6 +93,24 @@ class Binder:
         except ENGINE_ERRORS as error:
             raise sql.failed(error, start) from None
         return self._planned(json.loads(rows[0][1]))
+
+    def constant(self, sql: SqlText, query: Filled, part: str, tree: object) -> list[Any]:
+        """Return the one value of a bound query whose text names no column; empty if it does.
+
+        tree    of the text
+        Raises  QueryInvalid where it fails, as it would in every row
+        """
+        if any(node.get("class") in _OF_A_ROW for node in walk(tree)):
+            return []
+        make_view(self.connection, self.types, (), feed=NO_FEED)
+        try:
+            return [row[0] for row in self.connection.execute(query.text).fetchall()]
+        except duckdb.OutOfMemoryException:  # a run may have more
+            return []
+        except ENGINE_ERRORS as error:
+            raise sql.failed(error, query.starts[part]) from None
+        finally:
+            make_view(self.connection, self.types, self.types.keys())
 
     def result(self, sql: SqlText, query: str, tree: object) -> Result:
         """Return the columns of a query that has been bound. Raises QueryInvalid."""

@@ -7,7 +7,7 @@ a few numbers of the same kinds remain; where values are made, two numbers that 
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.block_io import U8
-from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.units import MIB
 
 _STEP_BYTES = MIB
@@ -80,19 +80,27 @@ def mark_of(number: int) -> bytes:
 
 def with_arrays(lists: pa.Array, left_out: list[pa.Buffer]) -> pa.Array:
     """Return lists of numbers, or of their texts, with the arrays that marks stand for."""
-    marked = _marked(lists)
-    if not len(marked):
-        return lists
+
+    def whole(row: int) -> pa.Array:
+        return _one(left_out[int(lists[row].values[1].as_py())], lists.type)
+
+    return with_rows(lists, _marked(lists), whole)
+
+
+def with_rows(values: pa.Array, rows: I64, other: Callable[[int], pa.Array]) -> pa.Array:
+    """Return values with others in some rows, arrays of one value each; the rest is not copied.
+
+    rows  int64, ascending
+    """
     parts, first = [], 0
-    for row in marked.tolist():
-        number = int(lists[row].values[1].as_py())
-        parts += [lists.slice(first, row - first), _one(left_out[number], lists.type)]
+    for row in rows.tolist():
+        parts += [values.slice(first, row - first), other(row)]
         first = row + 1
-    parts = [part for part in (*parts, lists.slice(first)) if len(part)]
-    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+    parts = [part for part in (*parts, values.slice(first)) if len(part)]
+    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts) if parts else values
 
 
-def _marked(lists: pa.Array) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _marked(lists: pa.Array) -> I64:
     """Return the rows whose lists are marks."""
     kind = lists.type.value_type
     if not (pa.types.is_string(kind) or pa.types.is_decimal(kind) or pa.types.is_primitive(kind)):

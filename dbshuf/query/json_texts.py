@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.row_batch import I64, arrow_numbers
-from dbshuf.query.json_arrays import IN_JSON, is_numeric, kinds_of, mark_of, with_arrays
+from dbshuf.query.json_arrays import IN_JSON, is_numeric, kinds_of, mark_of, with_arrays, with_rows
 from dbshuf.units import KIB, MIB
 
 LONG_LINE_BYTES = MIB  # lines from here on are looked at
@@ -73,17 +73,14 @@ class LeftOut:
 
     def _with_texts(self, values: pa.Array) -> pa.Array:
         marked = np.flatnonzero(pc.match_substring_regex(values, _MARKS).fill_null(False))
-        if not len(marked):
-            return values
-        parts, first = [], 0
-        for row in marked.tolist():
+
+        def whole(row: int) -> pa.Array:
             value = values[row].as_py()
             # A mark alone is a text; in JSON there are quotes around it.
             text = _decoded(self._texts[value]) if value in self._texts else self._in_json(value)
-            parts += [values.slice(first, row - first), _one(text, values.type)]
-            first = row + 1
-        parts = [part for part in (*parts, values.slice(first)) if len(part)]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+            return _one(text, values.type)
+
+        return with_rows(values, marked, whole)
 
     def _in_json(self, value: str) -> pa.Buffer:
         """Return a value's own JSON."""
@@ -113,12 +110,12 @@ def without_long_texts(lines: pa.Array, left_out: LeftOut | None = None) -> pa.A
     if not len(long):
         return lines
     data = lines.buffers()[2]
-    parts, first = [], 0
-    for row in long.tolist():
+
+    def short(row: int) -> pa.Array:
         line = data.slice(int(ends[row]), int(ends[row + 1] - ends[row]))
-        parts += [lines.slice(first, row - first), _one(_shortened(line, left_out), lines.type)]
-        first = row + 1
-    return pa.concat_arrays([*parts, lines.slice(first)])
+        return _one(_shortened(line, left_out), lines.type)
+
+    return with_rows(lines, long, short)
 
 
 def _shortened(line: pa.Buffer, left_out: LeftOut | None) -> pa.Buffer:

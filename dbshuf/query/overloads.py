@@ -11,11 +11,9 @@ import json
 from collections.abc import Collection, Iterator
 
 from dbshuf.base.statements import statement
-from dbshuf.query.binding import Binder, make_view
+from dbshuf.query.binding import NO_FEED, Binder, make_view
 from dbshuf.query.functions import Overload, undecided, unsteady
 from dbshuf.query.parse import ENGINE_ERRORS, Node, SqlText, place_in, walk
-
-_NO_FEED = "(SELECT 1)"  # a scan of Arrow data has no form as JSON; columns and types are enough
 
 
 def check_overloads(binder: Binder, sql: SqlText, query: str, tree: object, start: int) -> None:
@@ -46,7 +44,8 @@ def _picked(types: tuple[str, ...], overloads: Collection[Overload]) -> Collecti
 
 def _bound(binder: Binder, query: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield name and argument types of each function in a query's plan; none without a plan."""
-    make_view(binder.connection, binder.types, (), feed=_NO_FEED)
+    # a scan of Arrow data has no form as JSON; columns and types are enough
+    make_view(binder.connection, binder.types, (), feed=NO_FEED)
     try:
         found = binder.connection.execute(statement("duckdb", "query_plan"), {"text": query})
         plan: Node = json.loads(found.fetchall()[0][0])

@@ -39,6 +39,8 @@ from dbshuf.units import MIB
 # nothing is spilled.
 EVALUATION_BYTES = 64 * MIB
 PREFIX = "SELECT "
+# Types that DuckDB binds as a condition, and fails to cast in every row (2.0.1); times are others.
+_NO_TRUTH = {"struct", "list", "array", "map", "union", "blob", "uuid", "interval", "date"}
 _PLAIN = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
 
 
@@ -260,8 +262,21 @@ def _where_step(option: str, text: str, binder: Binder) -> tuple[ChunkStep, Node
     bound = binder.bind(sql, shape, "where")
     check_plan(sql, bound)
     check_overloads(binder, sql, shape.text, tree, len(PREFIX))
+    _check_condition(binder, sql)
+    binder.constant(sql, shape, "where", tree)
     step = ChunkStep(sql.option, query.text, bound.columns, binder.types, row, shows_row=True)
     return step, condition
+
+
+def _check_condition(binder: Binder, sql: SqlText) -> None:
+    """Raise QueryInvalid for a value that is never true or false: DuckDB says so of each row."""
+    query = filled("duckdb", "row_value", expression=sql.text)
+    kind = binder.connection.sql(query.text).types[0]
+    if kind.id in _NO_TRUTH or kind.id.startswith("time"):
+        raise sql.invalid(
+            f"a condition is true or false, and this is {kind}",
+            hint='compare it with something, as in --where "bytes > 20"',
+        )
 
 
 def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Node]]:
@@ -274,6 +289,7 @@ def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Nod
     bound = binder.bind(sql, query, "select")
     check_plan(sql, bound)
     check_overloads(binder, written, query.text, tree, len(PREFIX))
+    binder.constant(sql, query, "select", tree)
     result = binder.result(sql, query.text, tree)
     return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result, tree
 

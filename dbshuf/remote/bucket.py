@@ -21,10 +21,9 @@ from obstore import exceptions
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
-from dbshuf.remote.retry import FleetingFault, RangeReader
+from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault, RangeReader
 from dbshuf.units import MIB
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
@@ -157,7 +156,7 @@ class BucketStore:
 
     def _check(self, wanted: ObjectInfo, found: ObjectInfo) -> None:
         if (found.size_bytes, found.version) != (wanted.size_bytes, wanted.version):
-            raise changed(f"{self._root}/{wanted.key}")
+            raise InputChanged.of(f"{self._root}/{wanted.key}")
 
     def _done(self, key: str, call: Callable[[], Any]) -> Any:
         try:
@@ -176,7 +175,7 @@ class BucketStore:
         if isinstance(error, FileNotFoundError) or status == 404:
             explained = _missing(name, text)
         elif isinstance(error, exceptions.PreconditionError) or status == 416:
-            explained = changed(name)
+            explained = InputChanged.of(name)
         elif isinstance(error, denied) or status in (401, 403):
             hint = _CREDENTIALS.get(self._root.partition(":")[0], "")
             explained = RemoteDenied(f"`{name}`: {reason or 'access is denied'}", hint=hint)
@@ -194,13 +193,6 @@ def _missing(name: str, text: str) -> InputMissing:
     if any(word in text for word in _NO_SUCH_PLACE):
         return InputMissing(f"`{name}`: there is no such bucket", hint="check the name")
     return InputMissing(f"no such object: `{name}`", hint="check the name, or quote a glob")
-
-
-def changed(name: str) -> InputChanged:
-    """Return the error for an object of another version than was listed."""
-    return InputChanged(
-        f"`{name}` changed while it was read", hint="shuffle a copy that no one writes to"
-    )
 
 
 def _info(meta: Any) -> ObjectInfo:

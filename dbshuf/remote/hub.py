@@ -14,10 +14,9 @@ from huggingface_hub import constants
 from huggingface_hub import errors as known
 
 from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES
 from dbshuf.remote.names import RemoteName
 from dbshuf.remote.object_store import ObjectInfo
-from dbshuf.remote.retry import FleetingFault
+from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault
 from dbshuf.remote.web import WebStore
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dbshuf.errors import DbshufError, ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted, busy
+from dbshuf.remote.retry import TRANSIENT_STATUSES, Fault, attempted, busy
 
 T = TypeVar("T")
 

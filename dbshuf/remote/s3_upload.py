@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, Fault, attempted, busy
+from dbshuf.remote.retry import TRANSIENT_STATUSES, Fault, attempted, busy
 from dbshuf.remote.upload_marks import MarkedUpload, Run, mark_key, mark_prefix, marked
 from dbshuf.units import MIB
 

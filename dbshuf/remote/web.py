@@ -22,12 +22,10 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as NoAnswer
 
 from dbshuf.base.block_io import U8
-from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.attempts import TRANSIENT_STATUSES, busy
-from dbshuf.remote.bucket import changed
+from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
 from dbshuf.remote.names import shown
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
-from dbshuf.remote.retry import FleetingFault
+from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault, busy
 from dbshuf.units import MIB
 
 _TIMES = urllib3.Timeout(connect=10, read=60)
@@ -70,7 +68,7 @@ class WebStore:
             if answer.status == 200 and start == 0 and _length(answer) == len(buffer):
                 pass  # all was asked for, and comes
             elif answer.status != 206 or _whole_size(answer) != info.size_bytes:
-                raise changed(self._shown(info.key))
+                raise InputChanged.of(self._shown(info.key))
             self._check(info, answer)
             if _first_byte(answer) not in (None, start):
                 raise FleetingFault("another range than was asked for")
@@ -86,7 +84,7 @@ class WebStore:
         with stack:
             answer = stack.enter_context(self._answer(info.key, {}, (200,)))
             if info.size_bytes is not None and _length(answer) not in (None, info.size_bytes):
-                raise changed(self._shown(info.key))
+                raise InputChanged.of(self._shown(info.key))
             self._check(info, answer)
             return _Body(answer, stack.pop_all())
 
@@ -124,7 +122,7 @@ class WebStore:
     def _check(self, info: ObjectInfo, answer: Any) -> None:
         """Raise InputChanged unless an answer is of the version that was listed."""
         if _version(answer) != info.version:
-            raise changed(self._shown(info.key))
+            raise InputChanged.of(self._shown(info.key))
 
     def _read_only(self, key: str) -> NoReturn:
         raise RemoteFailed(f"`{self._shown(key)}`: nothing can be written there")

@@ -7,7 +7,7 @@
       a file or directory for each of several splits         <-  splits.py       <-  both
       a file or folder for each side of paired files         <-  paired.py       <-  all of these
 
-    encoders: formats/  text.py  csv.py  jsonl.py  arrow.py  parquet.py
+    encoders: formats/  row_text.py  csv.py  jsonl.py  arrow.py  parquet.py
 
 A sink takes windows on the main thread, all of lines or all of typed rows; encoding and
 compression run on threads of its own. What it writes depends on the rows alone, never

@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from dbshuf.manifest.names import CARD_HEAD
 from dbshuf.sink.formats.record_batches import records_of
+from dbshuf.sink.schema_cast import reader_schema
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import reader_schema
 
 _ALL = "train"  # what `datasets` calls the one split of a set that has none
 

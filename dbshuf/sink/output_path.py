@@ -6,6 +6,7 @@
 The checks, the making and the question of room all ask here, so that they agree.
 """
 
+import errno
 import fcntl
 import os
 import shlex
@@ -13,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dbshuf.base.file_systems import is_of_the_kernel, takes_files
 from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
 _MOST_LINKS = 40  # that the kernel follows, too
+_FULL = os.makedev(1, 7)  # /dev/full, which Linux has for tests
 
 
 class Found(NamedTuple):
@@ -157,12 +160,13 @@ def check_target(target: "Target") -> None:
 
         check_remote(target)
         return
-    with in_words(str(target.path)):
-        if target.in_shards:
+    if target.in_shards:
+        with in_words(str(target.path)):
             _check_directory(target.path, force=target.force)
-            return
-        for path in target.files:
-            assert isinstance(path, Path)
+        return
+    for path in target.files:
+        assert isinstance(path, Path)
+        with in_words(str(path)):
             _check_file(path)
 
 
@@ -179,6 +183,7 @@ def _check_file(path: Path) -> None:
         if not os.access(path, os.W_OK):
             raise OutputUnwritable(f"`{path}` may not be written", hint="see its permissions")
         if found.is_special:
+            _check_device(found.old)
             return
         why = obstacle(found.final, found.old)
         if why:
@@ -187,6 +192,12 @@ def _check_file(path: Path) -> None:
                 hint=f"name another file, or let the shell write it: > {shlex.quote(str(path))}",
             )
     _check_room_for_names(found.final.parent)
+
+
+def _check_device(found: os.stat_result) -> None:
+    """Raise OSError for the device that is full whatever is written, as writing to it would."""
+    if stat.S_ISCHR(found.st_mode) and found.st_rdev == _FULL:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _check_directory(path: Path, *, force: bool) -> None:
@@ -216,8 +227,10 @@ def _check_room_for_names(directory: Path) -> None:
             f"there is no directory `{directory}` for the output",
             hint=f"mkdir -p {shlex.quote(str(directory))}",
         )
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not takes_files(directory):
         why = "read-only file system" if _is_read_only(directory) else "permission denied"
+        if is_of_the_kernel(directory):
+            why = "it shows what the kernel has, and takes no files"
         raise OutputUnwritable(
             f"no file can be made in `{directory}`: {why}",
             hint="name a place that this user may write to",

@@ -4,11 +4,10 @@ import os
 
 from dbshuf.base.window import Window
 from dbshuf.sink.numbered import Numbering
-from dbshuf.sink.parts import PartsSink
 from dbshuf.sink.publish import directory_of
 from dbshuf.sink.seal import NamedFile
 from dbshuf.sink.shards import ShardSink
-from dbshuf.sink.single_file import FileSink, PlacedSink
+from dbshuf.sink.single_file import FileSink, PartsSink, PlacedSink
 from dbshuf.sink.splits import SplitSink
 from dbshuf.sink.target import Target
 

@@ -1,6 +1,6 @@
 """Rows to a folder of each value of some columns: `out/lang=en/part-00000-of-00001.parquet`.
 
-Rows come value after value (`order/partition_leads.py`), so one file is open at a time, whatever
+Rows come value after value (`order/sort_prefix.py`), so one file is open at a time, whatever
 the number of values. Two values whose rows come mixed, since their hashes share the first bits, are
 open side by side until both are done.
 """

@@ -9,6 +9,7 @@ forgotten, and what they had is made anew.
 import contextlib
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbshuf.base.journal import Record
-from dbshuf.base.work_dir import WorkDir
+from dbshuf.base.work_dir import WorkDir, delete
 from dbshuf.sink.begun_file import Begun
 from dbshuf.sink.kept import Kept
 from dbshuf.sink.raw_file import SealedBytes
@@ -123,6 +124,11 @@ class SealedOutput:
         """The names of files that are no shards, in their order."""
         return [self.hidden_files[number] for number in sorted(self.hidden_files)]
 
+    @property
+    def places(self) -> list[Path]:
+        """All hidden names."""
+        return [*self.file_places, *([] if self.hidden is None else [self.hidden])]
+
     def begun(self, number: int, work: WorkDir) -> Begun:
         """Return what a part goes on from."""
         if not self.seals:
@@ -170,6 +176,7 @@ def kept_place(work: WorkDir, output: SealedOutput) -> Kept:
 def check_sealed(target: Target, work: WorkDir, output: SealedOutput) -> str | None:
     """Sum what is sealed, and forget the seals from the first flaw on; return what to tell."""
     flaw, kept = None, 0
+    _remove_foreign(output)
     with contextlib.ExitStack() as files:
         sums: dict[Path, _Sum] = {}
         for seal, news in output.with_news(work):
@@ -228,7 +235,10 @@ class _Sum:
 
     def __enter__(self) -> "_Sum":
         with contextlib.suppress(OSError):
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = fd if _is_sound(os.fstat(fd)) else -1
+            if self._fd < 0:
+                os.close(fd)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -240,7 +250,9 @@ class _Sum:
         if self._fd < 0 or (is_whole and os.fstat(self._fd).st_size != sealed.size):
             return False
         while left := sealed.size - self._size:
-            count = os.readv(self._fd, [self._buffer[: min(left, _READ_BYTES)]])
+            count = 0
+            with contextlib.suppress(OSError):  # a disk that cannot read it
+                count = os.readv(self._fd, [self._buffer[: min(left, _READ_BYTES)]])
             if not count:
                 return False
             self._crc32 = zlib.crc32(self._buffer[:count], self._crc32)
@@ -254,9 +266,23 @@ class _Sum:
         return None if self._hash is None else self._hash.copy()
 
 
+def _is_sound(status: os.stat_result) -> bool:
+    """Whether something is a file that has no other name, under which it could be changed."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
+def _remove_foreign(output: SealedOutput) -> None:
+    """Remove what is no file, or no directory, where a run had one; no link is followed."""
+    places = [(path, False) for path in output.file_places]
+    for path, is_folder in [*places, *([] if output.hidden is None else [(output.hidden, True)])]:
+        with contextlib.suppress(OSError):
+            status = os.lstat(path)
+            if not (stat.S_ISDIR(status.st_mode) if is_folder else _is_sound(status)):
+                delete(path)
+
+
 def _remove_rest(hidden: Path, keep: set[int]) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(hidden):
             if not name.isdigit() or int(name) not in keep:
-                with contextlib.suppress(OSError):
-                    os.unlink(hidden / name)
+                delete(hidden / name)

@@ -1,4 +1,4 @@
-"""One file (or stdout), and the encoder that every file and shard is written with."""
+"""Sinks of one file (or stdout) and of several parts, and the encoder of every file and shard."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def _encoder(output: ByteOutput, target: Target, begun: Begun | None) -> Encoder
 
     stream = compressed(output, target, begun)
     if kind == "txt" and target.schema is None:
-        from dbshuf.sink.formats.text import LineEncoder
+        from dbshuf.sink.formats.row_text import LineEncoder
 
         return LineEncoder(stream, target)
     from dbshuf.sink.formats.row_text import RowTextEncoder
@@ -62,7 +62,7 @@ def row_text(target: Target) -> tuple[Callable[[Any], Any], bytes]:
     """
     kind = target.format.partition(".")[0]
     if kind == "txt" or target.holds_json:
-        from dbshuf.sink.formats.text import as_lines
+        from dbshuf.sink.formats.row_text import as_lines
 
         end = b"\n" if target.holds_json else target.terminator
         return partial(as_lines, terminator=end), b""
@@ -184,3 +184,45 @@ class FileSink(PlacedSink):
 
     def stop(self) -> None:
         self._encoder.abort()
+
+
+class PartsSink(PlacedSink):
+    """A sink made of several, each of which takes a part of the rows: all are published, or none.
+
+    They are those that `_open` adds to `_parts`, and the places are those of all of them.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._parts: list[PlacedSink] = []
+        self._directory: Directory | None = None
+        self._places: list[Place] = []
+        super().__init__(self._places)
+        try:
+            self._open(target)
+        except BaseException:
+            self.abort()
+            raise
+
+    @abstractmethod
+    def _open(self, target: Target) -> None:
+        """Fill `_parts` and `_places`, and name the `_directory` if there is one for all."""
+
+    @property
+    def directory(self) -> Directory | None:
+        return self._directory
+
+    @property
+    def files(self) -> list[NamedFile]:
+        return [file for part in self._parts for file in part.files]
+
+    def flush(self) -> None:
+        for part in self._parts:
+            part.flush()
+
+    def complete(self) -> None:
+        for part in self._parts:
+            part.complete()
+
+    def stop(self) -> None:
+        for part in self._parts:
+            part.stop()

@@ -11,10 +11,9 @@ from dbshuf.base.key import U64
 from dbshuf.base.window import Window
 from dbshuf.errors import QueryFailed
 from dbshuf.sink.partitions import shards_of
-from dbshuf.sink.parts import PartsSink
 from dbshuf.sink.publish import Directory, FileOf, directory_of
 from dbshuf.sink.remote_path import RemotePath
-from dbshuf.sink.single_file import FileSink, PlacedSink
+from dbshuf.sink.single_file import FileSink, PartsSink, PlacedSink
 from dbshuf.sink.target import Target, split_path
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ class Target:
     first_number  the place of the first row
     epochs       orders of the rows that it gets: one after the other, of shards a folder each
     partition_by  columns of `schema` whose values are folders, and which no file has; rows have
-                 leads of `order.partition_leads` then
+                 leads of `order.sort_prefix.PartitionLeads` then
     sides        of paired files, an output each: one is a column of `schema`; empty: there are none
     shared       what encoders of its files have made once for all of them
     """

@@ -31,6 +31,26 @@ class ByteReader(Protocol):
         """Close what is below."""
 
 
+class SeenInput:
+    """An input of which `seen` is told each piece that is read; no bytes are its end."""
+
+    def __init__(self, raw: RawInput, seen: Callable[[bytes | memoryview], None]) -> None:
+        self._raw, self._seen = raw, seen
+        self.fileno, self.close = raw.fileno, raw.close
+
+    def read(self, size: int) -> bytes | None:
+        data = self._raw.read(size)
+        if data is not None and size:
+            self._seen(data)
+        return data
+
+    def readinto(self, view: memoryview) -> int | None:
+        count = self._raw.readinto(view)
+        if count is not None and len(view):
+            self._seen(view[:count])
+        return count
+
+
 class PlainReader:
     """Bytes already read of a stream, then the stream."""
 

@@ -14,7 +14,7 @@ import os
 import threading
 from typing import Any
 
-from dbshuf.source.byte_reader import RawInput
+from dbshuf.source.byte_reader import RawInput, SeenInput
 from dbshuf.units import MIB
 
 PATIENCE_S = 0.5  # a range of 16 MiB is read and hashed in a tenth of it
@@ -44,7 +44,7 @@ class InputDigest:
         """Return `raw`, of which `head` was read already, with what is read of it hashed."""
         self._hash, self._next, self.sha256 = hashlib.sha256(head), len(head), None
         self.read_bytes = len(head)
-        return _HashedInput(raw, self)
+        return SeenInput(raw, self.add)
 
     def add(self, data: bytes | memoryview) -> None:
         """Hash the next bytes of a stream; no bytes are its end."""
@@ -112,23 +112,3 @@ class InputDigest:
                         self._done()
                     break
                 self._add(self._next, view[:count])
-
-
-class _HashedInput:
-    """An input of which all that is read is hashed."""
-
-    def __init__(self, raw: RawInput, digest: InputDigest) -> None:
-        self._raw, self._digest = raw, digest
-        self.fileno, self.close = raw.fileno, raw.close
-
-    def read(self, size: int) -> bytes | None:
-        data = self._raw.read(size)
-        if data is not None and size:
-            self._digest.add(data)
-        return data
-
-    def readinto(self, view: memoryview) -> int | None:
-        count = self._raw.readinto(view)
-        if count is not None and len(view):
-            self._digest.add(view[:count])
-        return count

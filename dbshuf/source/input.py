@@ -209,10 +209,7 @@ def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = Tr
         raise unreadable(source.name, error) from error
     found = (status.st_size, status.st_mtime_ns)
     if not is_whole or found != (source.size_bytes, source.changed_ns):
-        raise InputChanged(
-            f"`{source.name}` changed while it was read",
-            hint="shuffle a copy that no one writes to",
-        )
+        raise InputChanged.of(source.name)
 
 
 def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]:

@@ -1,15 +1,18 @@
 """The files that a directory or a glob stands for, in an order that no machine changes.
 
 A directory is everything below it: links are followed, every folder is walked once, and what
-is hidden, special (a pipe, a device, a socket) or not chosen is left out.
+is hidden, special (a pipe, a device, a socket) or not chosen is left out; so is a --work-dir,
+which may have been made since the run in it has looked for its inputs.
 """
 
+import contextlib
 import glob
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
 
+from dbshuf.base.filenames import are_of_work_dir, is_of_work_dir
 from dbshuf.errors import NoInputFiles
 from dbshuf.manifest.names import is_mark
 from dbshuf.source.include import PathFilter
@@ -47,7 +50,9 @@ class Listing:
         start = fixed_part(self._name)
         found = []
         for path in sorted(glob.glob(self._name, recursive=True), key=os.fsencode):
-            if not os.path.isdir(path) and self._is_taken(path, path[len(start) :].lstrip("/")):
+            if _is_in_work_dir(path):
+                self._left_out["kept"] += 1
+            elif not os.path.isdir(path) and self._is_taken(path, path[len(start) :].lstrip("/")):
                 found.append(path)
         if not found:
             raise self._nothing(f"no file matches `{self._name}`", "hidden files need a dot there")
@@ -66,6 +71,9 @@ class Listing:
             except OSError as error:
                 raise unreadable(str(error.filename or folder), error) from error
             names = {entry.name for entry in inside}
+            if are_of_work_dir(names):
+                self._left_out["kept"] += 1
+                continue
             for entry in inside:
                 is_folder = os.path.isdir(entry)  # a link to itself is none
                 if is_hidden(entry.name, is_folder=is_folder) or is_mark(entry.name, names):
@@ -108,6 +116,7 @@ class Listing:
             "hidden": "hidden (`.` or `_` in front)",
             "special": "no regular files",
             "excluded": "not chosen by --include and --exclude",
+            "kept": "of a --work-dir",
         }
         counts = [f"{self._left_out[why]:,} {word}" for why, word in words.items()]
         shown = ", ".join(text for text in counts if not text.startswith("0 "))
@@ -126,6 +135,16 @@ def is_hidden(name: str, *, is_folder: bool) -> bool:
     `_lang=en` holds rows, as Spark has it: its name is a column's.
     """
     return name.startswith(".") or (name.startswith("_") and not (is_folder and "=" in name))
+
+
+def _is_in_work_dir(path: str) -> bool:
+    """Whether a file is one that a run keeps in a --work-dir."""
+    folder, name = os.path.split(path)
+    if not is_of_work_dir(name):
+        return False
+    with contextlib.suppress(OSError):
+        return are_of_work_dir(os.listdir(folder or os.curdir))
+    return False
 
 
 def _leads_back(path: str, parent: str) -> bool:

@@ -6,7 +6,6 @@ the process ends.
 """
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
@@ -16,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbshuf.base.filenames import hidden_in
-from dbshuf.base.temporary import claim, remove
+from dbshuf.base.temporary import TEMP_HINT, claim, in_words, remove
 from dbshuf.errors import InputMissing, RemoteDenied, TempSpaceShort, UsageError
 from dbshuf.source.input import Input, LocalCopy
 from dbshuf.source.remote_object import RemoteObject
 from dbshuf.units import MIB, human
 
 _PIECE_BYTES = 4 * MIB
-_HINT = "free space there or pass --temp-dir DIR; nothing was written"
 _LOGS = {"sqlite": "-wal", "duckdb": ".wal"}
 
 
@@ -38,13 +36,13 @@ def with_copies(inputs: Sequence[Input], kind: str, temp_dir: str | None) -> tup
         return tuple(inputs)
     folder = Path(temp_dir or tempfile.gettempdir())
     needed = sum(one.remote.size_bytes for one in inputs if one.remote is not None)
-    with _in_words(folder):
+    with in_words(folder):
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise TempSpaceShort(
                 f"temporary directory `{folder}`: {human(needed)} needed for copies of databases,"
                 f" {human(free)} free",
-                hint=_HINT,
+                hint=TEMP_HINT,
             )
         return tuple(
             one if one.remote is None else replace(one, copy=_copied(one.remote, kind, folder))
@@ -86,14 +84,3 @@ def _refuse_log(remote: RemoteObject, suffix: str) -> None:
                 f"`{remote.name}`: rows that were written last are in `{key + suffix}` beside it",
                 hint="close the database where it is written, and send it again",
             )
-
-
-@contextlib.contextmanager
-def _in_words(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise (TempSpaceShort if is_full else UsageError)(
-            f"temporary directory `{folder}`: {error.strerror}", hint=_HINT
-        ) from error

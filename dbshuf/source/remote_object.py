@@ -132,10 +132,7 @@ class RemoteObject:
         """Raise InputChanged unless it is what it was when it was listed."""
         found = self.store.stat(self.info.key)
         if (found.size_bytes, found.version) != (self.info.size_bytes, self.info.version):
-            raise InputChanged(
-                f"`{self.name}` changed while it was read",
-                hint="shuffle a copy that no one writes to",
-            )
+            raise InputChanged.of(self.name)
 
     def _read(self, buffer: U8, start: int, at: int) -> None:
         self.store.read_range(self.info, start + at, buffer[at : at + REQUEST_BYTES])

@@ -4,7 +4,7 @@ Any client of its engine may have changed them, or a bit of the file may be anot
 nothing in them is believed unseen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dbshuf.base.json_values import marked
 from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.statements import statement
 from dbshuf.errors import DbshufError, StoreInvalid
 from dbshuf.source.formats import NAMES as KINDS
 from dbshuf.source.schema.plain import plain_schema
@@ -26,29 +27,46 @@ _TERMINATORS = (b"\n", b"\0")
 _MOST = 1 << 62  # of a count: more is no size of a file, nor are so many rows
 
 
-def has_tables(columns: Mapping[str, set[str]]) -> bool:
-    """Whether a database has the tables of a store; table -> the names of its columns."""
-    return all(names <= columns.get(table, {""}) for table, names in _TABLES.items())
+def described(path: Path, engine: str, connection: Any) -> StoreInfo:
+    """Return what a database holds by what its tables say.
+
+    engine      the folder of its SQL texts
+    connection  of that engine
+    Raises      StoreInvalid if it is no store, what the engine raises
+    """
+
+    def rows(name: str) -> list[Any]:
+        found: list[Any] = connection.execute(statement(engine, name)).fetchall()
+        return found
+
+    columns: dict[str, set[str]] = {}
+    for table, column in rows("store_tables"):
+        columns.setdefault(table, set()).add(column)
+    if not all(names <= columns.get(table, {""}) for table, names in _TABLES.items()):
+        raise no_store(path, engine)
+    headers = rows("store_header")
+    if len(headers) != 1:
+        raise no_store(path, engine)
+    return _info(path, engine, headers[0], columns["lines"], rows("store_sources"))
 
 
-def described(
+def _info(
     path: Path,
     engine: str,
     header: Sequence[Any],
-    columns: Mapping[str, set[str]],
+    columns: Collection[str],
     sources: Sequence[Sequence[Any]],
 ) -> StoreInfo:
-    """Return what a store holds by what its tables say.
+    """Return what a store holds. Raises StoreInvalid.
 
     header   the row of `store`, in the order of its columns
-    columns  table -> the names of its columns
+    columns  the names of those of `lines`
     sources  the rows of `sources`, in the order of its columns but the time
-    Raises   StoreInvalid
     """
     version, order_version, kind, is_binary, terminator, header_lines, first_lines, *rest = header
     id_column, source_column, row_group_rows, arrow_schema, json_structure = rest
     _check_version(path, version, order_version)
-    if not {id_column, source_column} <= columns["lines"]:
+    if not {id_column, source_column} <= set(columns):
         raise no_store(path, engine)
     written = _written(path, arrow_schema, json_structure)
     schema = None if written is None else plain_schema(written, str(path))

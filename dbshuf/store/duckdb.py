@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from dbshuf.base.durable import EarlyWriteback
 from dbshuf.base.statements import filled, identifier, quoted, shuffle_key, statement
 from dbshuf.errors import SchemaMismatch
-from dbshuf.store.description import described, has_tables
+from dbshuf.store.description import described
 from dbshuf.store.engine import SqlWriter
 from dbshuf.store.schema import (
     BESIDE_BYTES,
@@ -21,7 +21,6 @@ from dbshuf.store.schema import (
     attached,
     check_storable,
     explained,
-    no_store,
 )
 from dbshuf.units import MIB
 
@@ -59,15 +58,15 @@ class DuckdbStore:
 
     def look(self, path: Path) -> StoreInfo:
         with attached(path, memory_bytes=_LOOK_BYTES, threads=1) as connection:
-            return _describe(connection, path)
+            return described(path, "duckdb", connection)
 
     @contextlib.contextmanager
     def reading(
         self, info: StoreInfo, *, memory_bytes: int, readers: int
-    ) -> Iterator["_DuckdbReader"]:
+    ) -> Iterator[Callable[[], "_DuckdbRows"]]:
         limit = memory_bytes - readers * BESIDE_BYTES
         with attached(info.path, memory_bytes=limit, threads=1) as connection:
-            yield _DuckdbReader(connection, info)
+            yield lambda: _DuckdbRows(connection.cursor(), info)
 
     @contextlib.contextmanager
     def writing(
@@ -127,34 +126,11 @@ def _fill(connection: Connection, columns: pa.Schema) -> None:
     connection.unregister("feed")
 
 
-def _describe(connection: Connection, path: Path) -> StoreInfo:
-    """Read what an attached database holds. Raises StoreInvalid if it is no store."""
-    columns: dict[str, set[str]] = {}
-    for table, column in connection.execute(statement("duckdb", "store_tables")).fetchall():
-        columns.setdefault(table, set()).add(column)
-    if not has_tables(columns):
-        raise no_store(path, "duckdb")
-    rows = connection.execute(statement("duckdb", "store_header")).fetchall()
-    if len(rows) != 1:
-        raise no_store(path, "duckdb")
-    sources = connection.execute(statement("duckdb", "store_sources")).fetchall()
-    return described(path, "duckdb", rows[0], columns, sources)
-
-
-class _DuckdbReader:
-    def __init__(self, connection: Connection, info: StoreInfo) -> None:
-        self._connection, self._info = connection, info
-
-    def new_rows(self) -> "_DuckdbRows":
-        return _DuckdbRows(self._connection.cursor(), self._info)
-
-
 class _DuckdbRows:
     def __init__(self, cursor: Connection, info: StoreInfo) -> None:
         self._cursor = cursor
         cursor.execute(statement("duckdb", "store_quiet"))
-        names = ["line"] if info.schema is None else info.schema.names
-        columns = [identifier(name) for name in (info.id_column, *names)]
+        columns = [identifier(name) for name in (info.id_column, *info.row.names)]
         self._rows = filled("duckdb", "store_rows", id=columns[0], columns=", ".join(columns)).text
         self._end = info.terminator if info.is_binary else info.terminator.decode("ascii")
 
@@ -195,7 +171,7 @@ class _DuckdbWriter(SqlWriter):
             yield
 
     def info(self) -> StoreInfo:
-        self._info = _describe(self._connection, self._path)
+        self._info = described(self._path, "duckdb", self._connection)
         return self._info
 
     def insert(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema, source: str) -> int:

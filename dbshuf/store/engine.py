@@ -5,7 +5,7 @@ one that a file is of.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,13 +30,6 @@ class Rows(Protocol):
 
     def close(self) -> None:
         """End the reading."""
-
-
-class StoreReader(Protocol):
-    """An open store that is read."""
-
-    def new_rows(self) -> Rows:
-        """Return what one thread reads with."""
 
 
 class StoreWriter(Protocol):
@@ -92,8 +85,8 @@ class StoreEngine(Protocol):
 
     def reading(
         self, info: StoreInfo, *, memory_bytes: int, readers: int
-    ) -> AbstractContextManager[StoreReader]:
-        """Open a store for so many threads that read at once."""
+    ) -> AbstractContextManager[Callable[[], Rows]]:
+        """Open a store for so many threads that read at once; give what makes one's `Rows`."""
 
     def writing(
         self, info: StoreInfo, *, memory_bytes: int, threads: int, folder: Path, packs: bool

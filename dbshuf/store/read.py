@@ -59,7 +59,7 @@ class _Reader:
         self._stack = contextlib.ExitStack()
         self._engine = engine_named(info.engine)
         reading = self._engine.reading(info, memory_bytes=memory_bytes, readers=readers)
-        self._store = self._stack.enter_context(reading)
+        self._new_rows = self._stack.enter_context(reading)
 
     @property
     def seen_rows(self) -> int:
@@ -85,7 +85,7 @@ class _Reader:
         Raises  Stopped after `stop`; MemoryTooSmall, StoreInvalid
         """
         try:
-            with contextlib.closing(self._store.new_rows()) as rows:
+            with contextlib.closing(self._new_rows()) as rows:
                 read = rows.lines if are_lines else rows.rows
                 while (stretch := self._take()) is not None:
                     with self._turns:
@@ -268,8 +268,7 @@ class StoreRows(_Reader):
         Raises        InputUnreadable, StoreInvalid
         """
         super().__init__(info, memory_bytes)
-        line = pa.schema([("line", pa.binary() if info.is_binary else pa.string())])
-        self.schema = line if info.schema is None else info.schema
+        self.schema = info.row
         self.written = info.written
         self.rows = info.rows
         self._batch_bytes = batch_bytes
@@ -315,8 +314,7 @@ def ordered_store(
     memory_bytes  DuckDB's limit, for as many threads
     Raises        MergeTooSmall, StoreInvalid, TempSpaceShort, InputUnreadable
     """
-    names = ["line"] if info.schema is None else info.schema.names
-    text, values = _ordered_text(info, names, words)
+    text, values = _ordered_text(info, words)
     mean_bytes = max(info.text_bytes / max(info.rows, 1), 1)
     piece_rows = int(max(min(_ORDERED_BYTES / mean_bytes, _MOST_PIECE_ROWS), 1))
     rows = size = 0
@@ -339,11 +337,9 @@ def ordered_store(
     check_complete(info, rows, size)
 
 
-def _ordered_text(
-    info: StoreInfo, names: list[str], words: tuple[int, int]
-) -> tuple[str, dict[str, Any]]:
+def _ordered_text(info: StoreInfo, words: tuple[int, int]) -> tuple[str, dict[str, Any]]:
     """Return the statement that orders a store, and its parameters."""
-    row_id = identifier(info.id_column)
+    row_id, names = identifier(info.id_column), info.row.names
     columns = ", ".join([row_id, *map(identifier, names)])
     ends = {"first": 0, "end": len(info.sources) << POSITION_BITS}
     rows = filled("duckdb", "store_rows", columns=columns, id=row_id).text

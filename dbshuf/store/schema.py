@@ -121,6 +121,13 @@ class StoreInfo:
     sources: tuple[SourceInfo, ...]
 
     @property
+    def row(self) -> pa.Schema:
+        """The columns of a row; of lines their one column, without terminators."""
+        if self.schema is not None:
+            return self.schema
+        return pa.schema([("line", pa.binary() if self.is_binary else pa.string())])
+
+    @property
     def rows(self) -> int:
         """Rows of all inputs."""
         return sum(one.rows for one in self.sources)

@@ -7,7 +7,7 @@ in the journal beside it, from which whoever opens it next puts back what was th
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from dbshuf.errors import (
     SchemaMismatch,
     StoreInvalid,
 )
-from dbshuf.store.description import described, has_tables
+from dbshuf.store.description import described
 from dbshuf.store.engine import SqlWriter
 from dbshuf.store.schema import MADE_ANEW, StoreInfo, no_store
 from dbshuf.store.sqlite_values import Value, declared_type, of_values, to_values
@@ -81,8 +81,8 @@ class SqliteStore:
     @contextlib.contextmanager
     def reading(
         self, info: StoreInfo, *, memory_bytes: int, readers: int
-    ) -> Iterator["_SqliteReader"]:
-        yield _SqliteReader(info)
+    ) -> Iterator[Callable[[], "_SqliteRows"]]:
+        yield lambda: _SqliteRows(info)
 
     @contextlib.contextmanager
     def writing(
@@ -145,29 +145,12 @@ def _connect(path: Path, mode: str) -> Connection:
 
 def _describe(connection: Connection, path: Path) -> StoreInfo:
     """Read what a database holds. Raises StoreInvalid if it is no store."""
-    columns: dict[str, set[str]] = {}
     try:
-        for table, column in connection.execute(statement("sqlite", "store_tables")).fetchall():
-            columns.setdefault(table, set()).add(column)
-        if not has_tables(columns):
-            raise no_store(path, "sqlite")
-        rows = connection.execute(statement("sqlite", "store_header")).fetchall()
-        sources = connection.execute(statement("sqlite", "store_sources")).fetchall()
+        return described(path, "sqlite", connection)
     except sqlite3.OperationalError as error:
         if _code(error) == sqlite3.SQLITE_ERROR:
             raise no_store(path, "sqlite") from error
         raise
-    if len(rows) != 1:
-        raise no_store(path, "sqlite")
-    return described(path, "sqlite", rows[0], columns, sources)
-
-
-class _SqliteReader:
-    def __init__(self, info: StoreInfo) -> None:
-        self._info = info
-
-    def new_rows(self) -> "_SqliteRows":
-        return _SqliteRows(self._info)
 
 
 class _SqliteRows:
@@ -178,9 +161,7 @@ class _SqliteRows:
         self._stack = contextlib.ExitStack()
         self._connection = self._stack.enter_context(_opened(info.path, is_written=False))
         self._connection.text_factory = bytes
-        line = pa.schema([("line", pa.binary() if info.is_binary else pa.string())])
-        row = line if info.schema is None else info.schema
-        self._schema = pa.schema([(info.id_column, pa.uint64()), *row])
+        self._schema = pa.schema([(info.id_column, pa.uint64()), *info.row])
         columns = [identifier(name) for name in self._schema.names]
         self._rows = filled("sqlite", "store_rows", id=columns[0], columns=", ".join(columns)).text
 

@@ -7,6 +7,7 @@ from dbshuf.units import MB, parse_bytes
 
 RECIPES = Path(__file__).parents[2] / "sql" / "recipes"
 EVERY_LINE = Path(__file__).with_name("every_line.sql")
+SEED = "42"  # of every shuffle
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,13 @@ CASES = {
             peers=PLAIN,
         ),
         Case("verify-1g", targets=(Target("dbshuf-plain", 1.0),), command="verify", peers=PLAIN),
+        Case(
+            "verify-order-1g",
+            targets=(Target("dbshuf-plain", 1.0),),
+            command="verify",
+            options=("--seed", SEED),
+            peers=PLAIN,
+        ),
         Case(
             "shuf-1g",
             cap="8GB",

@@ -10,10 +10,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from cases import SEED
 from measure import Command
 from s3_bucket import CORPUS, OUTPUT
-
-SEED = "42"
 
 
 @dataclass(frozen=True)

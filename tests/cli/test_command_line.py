@@ -302,6 +302,11 @@ def test_an_error_without_hint_is_one_line_even_when_quiet(run, monkeypatch):
             f"the commands are {COMMANDS}; see `dbshuf --help`",
         ),
         ("shuffle --json", "no such option: --json", "see `dbshuf shuffle --help`"),
+        (
+            f"shuffle --{'x' * 9999}",
+            f"no such option: --{'x' * 315} ... {'x' * 125}",
+            "see `dbshuf shuffle --help`",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_like_any_error(run, arguments, message, hint):

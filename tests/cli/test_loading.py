@@ -70,7 +70,7 @@ _ASKED_FOR = {
     "dbshuf.pipeline.resume", "dbshuf.order.run_seals", "dbshuf.sink.sealed_output",
     "dbshuf.sink.shards", "dbshuf.sink.splits", "dbshuf.sink.remote_place",
     "dbshuf.pipeline.drawn", "dbshuf.order.sampled", "dbshuf.order.strata",
-    "dbshuf.order.leads", "dbshuf.pipeline.epochs", "dbshuf.pipeline.sql_scan",
+    "dbshuf.order.sort_prefix", "dbshuf.pipeline.epochs", "dbshuf.pipeline.sql_scan",
     "dbshuf.sink.epochs", "dbshuf.sink.partitions",
     "dbshuf.order.sqlite", "dbshuf.order.spill", "dbshuf.store", "dbshuf.pipeline.spark",
     "dbshuf.query.parse", "dbshuf.query.row_filter", "dbshuf.query.whole_statement",

@@ -19,6 +19,7 @@ NAMED = {
     "of_records": ["journal", "journal-line", "manifest", "heads", "thrift"],
     "of_words": ["sizes", "splits", "mixes", "globs", "hive", "getopt", "plan"],
     "of_codecs": ["gzip", "bzip2", "xz", "zstd", "lz4", "wide-zstd"],
+    "of_frames": ["zstd-frames", "lz4-frames", "xz-frames", "bzip2-frames"],
     "of_text": ["lines", "csv", "tsv", "json"],
     "of_sql": ["sql", "sql-whole"],
     "of_tables": ["parquet-page", "parquet", "arrow-file", "arrow-stream"],
@@ -42,7 +43,7 @@ def load(tmp_path, monkeypatch):
 @pytest.mark.parametrize("module", NAMED)
 def test_every_target_of_the_long_fuzzing_reads_its_inputs(module, load):
     """As many as take a second or less; by hand as many as are asked for."""
-    if module == "of_codecs":
+    if module in ("of_codecs", "of_frames"):
         pytest.importorskip("lz4.frame")
         pytest.importorskip("zstandard")
     targets = load(module).TARGETS

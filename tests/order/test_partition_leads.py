@@ -6,7 +6,7 @@ import pytest
 
 from dbshuf.base.key import row_keys
 from dbshuf.base.value_leads import groups_of
-from dbshuf.order.partition_leads import PartitionLeads
+from dbshuf.order.sort_prefix import PartitionLeads
 
 
 def place(row):

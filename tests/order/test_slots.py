@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
-from dbshuf.order.slots import COUNTS, Ranks, Slots, ValueCounts, check_ranks
+from dbshuf.order.spread import COUNTS, Ranks, Slots, ValueCounts, check_ranks
 
 WHOLE = 1 << 64
 

@@ -5,8 +5,7 @@ import pyarrow as pa
 
 from dbshuf.base.key import UNMIXED
 from dbshuf.base.window import Window
-from dbshuf.order.slots import COUNTS, Slots, ValueCounts
-from dbshuf.order.spread import _SlottedScan
+from dbshuf.order.spread import COUNTS, Slots, ValueCounts, _SlottedScan
 
 
 class FirstOrder:

@@ -5,7 +5,7 @@ import pytest
 
 from dbshuf.base.exponential import exponential_keys, lead_of
 from dbshuf.base.key import row_keys
-from dbshuf.order.weights import WeightLeads
+from dbshuf.order.sort_prefix import WeightLeads
 from dbshuf.query.relation import LINES
 
 ROWS = 100_000

@@ -141,7 +141,7 @@ def leave(folder: Path, name: str = ".out.txt.dbshuf-0123abcd", **owner: object)
 def test_what_another_machine_left_on_a_shared_disk_is_its_own(home, monkeypatch):
     """There a lock may not be seen from here: it is listed, with its host, and kept."""
     left = leave(home)
-    monkeypatch.setattr(leftovers, "_file_system", lambda device: "nfs4")
+    monkeypatch.setattr(leftovers, "file_system", lambda device: "nfs4")
     assert remove_leftovers([home]) == []
     (found,) = find_leftovers(home)
     assert (found.state, found.size_bytes) == (State.ELSEWHERE, 1000)

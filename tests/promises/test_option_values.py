@@ -1,6 +1,7 @@
 """Values of options that nobody means: one sentence, a hint, a documented code, and no file."""
 
 import os
+import re
 
 import pytest
 
@@ -42,3 +43,13 @@ def test_any_number_of_threads_will_do(home):
     (home / "a.txt").write_text("a\nb\n")
     dbshuf.shuffle(home / "a.txt", home / "out.txt", memory="2GB", threads=10**19 - 1)
     assert sorted((home / "out.txt").read_text()) == ["\n", "\n", "a", "b"]
+
+
+@pytest.mark.parametrize("option", ["engine", "input_format", "compression", "split", "schema"])
+def test_a_value_of_any_length_is_quoted_in_part(option, home):
+    """Its beginning and its end: a message is to be read."""
+    (home / "a.txt").write_text("a\nb\n")
+    with pytest.raises(DbshufError) as error:
+        dbshuf.shuffle(home / "a.txt", home / "out.txt", **{option: "y" * 100_000 + "z"})
+    assert re.search("`y{300,} ... y+z` ", error.value.message)
+    assert len(str(error.value)) < 1000

@@ -262,7 +262,7 @@ def test_values_whose_hashes_collide_have_their_own_files(values, engine, bits, 
     with pytest.MonkeyPatch.context() as patch:
         if bits < 63:
             few = lambda batch: np.full(len(batch), bits, np.uint64)  # noqa: E731
-            patch.setattr("dbshuf.order.partition_leads.hashes_of_rows", few)
+            patch.setattr("dbshuf.order.sort_prefix.hashes_of_rows", few)
         dbshuf.shuffle(top / "i", f"{top}/o/", **told)
     dbshuf.shuffle(top / "i", top / "all.parquet", seed=1, memory="3GB")
     rows = pq.read_table(top / "all.parquet").to_pylist()

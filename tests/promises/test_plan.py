@@ -107,6 +107,10 @@ def test_plan_fails_where_the_run_would(cli, corpus):
         (11, (path, "--memory", "1MB")),
         (2, (path, "--memory", "much")),
         (5, ("*.csv",)),
+        (13, (path, "--manifest", "/dev/full")),
+        (15, (path, "--manifest", "/proc/out.json")),
+        (2, (path, "--work-dir", "/proc/run")),
+        (2, (path, "--temp-dir", "/proc")),
     ):
         ran = cli("plan", *options, "-o", "out.txt")
         assert ran.code == code, ran.err

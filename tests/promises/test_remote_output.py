@@ -18,7 +18,7 @@ import dbshuf
 from dbshuf import errors
 from dbshuf.manifest.document import Manifest
 from dbshuf.manifest.names import MANIFEST_NAME
-from dbshuf.remote import attempts, gs_upload
+from dbshuf.remote import gs_upload, retry
 
 LINES = b"".join(b"%d some words on a line\n" % i for i in range(20_000))
 FORMATS = ["txt", "txt.gz", "txt.zst", "csv", "tsv.gz", "jsonl.zst", "arrow", "parquet"]
@@ -207,7 +207,7 @@ def of(*marks: str):
 )
 def test_faults_that_pass_change_nothing(fault, cut, *, bucket, proxy, source, monkeypatch):
     """Each kind of request may fail twice."""
-    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_DELAY_S", 0.01)
     for marks in (("uploads",), ("partNumber",), ("uploadId",)):
         proxy.add(times=2, meets=of(*marks), **fault)
     dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, **cut)
@@ -222,8 +222,8 @@ def test_faults_that_stay_are_told_and_leave_nothing(
     mark, cut, *, bucket, proxy, source, monkeypatch
 ):
     """With the object's name, the status and the attempts; the uploads are aborted."""
-    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
-    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "_FIRST_DELAY_S", 0.01)
     proxy.add(meets=lambda r: of(mark)(r) and r.method != "DELETE", status=503)
     with pytest.raises(errors.RemoteFailed, match=rf"`{bucket.url}/out.*503.*2 attempts in"):
         dbshuf.shuffle(source, f"{bucket.url}/out", seed=7, **cut)

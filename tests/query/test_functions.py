@@ -11,8 +11,8 @@ from dbshuf.errors import QueryInvalid
 from dbshuf.query import functions
 from dbshuf.query.functions import check_fence, check_row_local
 from dbshuf.query.parse import SqlText, parse
+from dbshuf.query.row_expression import RowKeyQuery
 from dbshuf.query.row_filter import RowQuery
-from dbshuf.query.split_key import RowKeyQuery
 from dbshuf.query.whole_statement import WholeQuery
 
 # Functions, with the reason why --where does not take them.

@@ -14,7 +14,7 @@ from remote_fixtures import Bucket
 from web_server import WebServer
 
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote import attempts
+from dbshuf.remote import retry
 from dbshuf.remote.object_store import ObjectStore
 from dbshuf.remote.opening import open_store
 
@@ -33,7 +33,7 @@ def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[ObjectStore, FaultProxy]]:
     """A store of one object `a`, behind a proxy."""
-    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_DELAY_S", 0.01)
     if request.param == "s3":
         bucket: Bucket = request.getfixturevalue("bucket")
         bucket.put("a", DATA)
@@ -97,7 +97,7 @@ def test_a_slow_host_is_waited_for(store: tuple[ObjectStore, FaultProxy]) -> Non
 def test_a_host_that_stays_busy_is_an_error_with_name_status_and_attempts(
     store: tuple[ObjectStore, FaultProxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 4)
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 4)
     one, proxy = store
     proxy.add(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
     with pytest.raises(RemoteFailed, match=r"a`: 503.*, 4 attempts in \d+\.\d s"):
@@ -108,8 +108,8 @@ def test_a_host_that_stays_busy_is_an_error_with_name_status_and_attempts(
 def test_attempts_end_after_some_time(
     store: tuple[ObjectStore, FaultProxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "MOST_S", 0.5)
-    monkeypatch.setattr(attempts, "_FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr(retry, "MOST_S", 0.5)
+    monkeypatch.setattr(retry, "_FIRST_DELAY_S", 0.1)
     one, proxy = store
     proxy.add(status=500)
     begin_s = time.monotonic()
@@ -123,7 +123,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts, none of which takes time."""
     found: list[float] = []
     clock = SimpleNamespace(sleep=found.append, monotonic=time.monotonic)
-    monkeypatch.setattr(attempts, "time", clock)
+    monkeypatch.setattr(retry, "time", clock)
     return found
 
 
@@ -154,9 +154,9 @@ def test_a_bucket_that_is_written_to_is_left_alone_likewise(
 
 
 def test_a_retry_after_that_says_nothing_asks_for_nothing() -> None:
-    assert attempts.busy("503", None) == ("503", 0)
-    assert attempts.busy("503", "soon") == ("503", 0)
-    assert attempts.busy("503", "Wed, 21 Oct 2015 07:28:00 GMT") == ("503", 0)
+    assert retry.busy("503", None) == ("503", 0)
+    assert retry.busy("503", "soon") == ("503", 0)
+    assert retry.busy("503", "Wed, 21 Oct 2015 07:28:00 GMT") == ("503", 0)
 
 
 @pytest.mark.parametrize(

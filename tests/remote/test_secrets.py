@@ -14,7 +14,7 @@ from remote_servers import KEY_ID, SECRET, S3Server
 from web_server import WebServer
 
 from dbshuf.errors import DbshufError
-from dbshuf.remote import attempts
+from dbshuf.remote import retry
 from dbshuf.remote.names import remote_name, shown
 from dbshuf.remote.object_store import ObjectInfo
 from dbshuf.remote.opening import open_store
@@ -45,7 +45,7 @@ def said(ran: Ran) -> str:
 def test_what_a_host_quotes_is_not_shown(
     bucket: Bucket, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, status: int, code: str
 ) -> None:
-    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 2)
     proxy.add(status=status, body=(ECHO % code).encode())
     store, _ = open_store(bucket.url)
     info, buffer = ObjectInfo("a", 9, '"x"'), np.zeros(9, np.uint8)

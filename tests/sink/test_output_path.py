@@ -103,6 +103,13 @@ def test_a_loop_of_links_is_refused_and_stays(cut, tmp_path):
     assert (tmp_path / "loop").is_symlink()
 
 
+def test_of_several_outputs_the_one_that_cannot_be_written_is_named(tmp_path):
+    """Splits that are files; the sides of parallel files likewise."""
+    (tmp_path / "out.valid.txt").symlink_to("out.valid.txt")
+    with pytest.raises(OutputUnwritable, match=r"out\.valid\.txt` cannot be written"):
+        check_target(target_of(tmp_path / "out.txt", split_names=("train", "valid")))
+
+
 def test_a_directory_that_is_mounted_from_the_same_disk_is_filled(tmp_path):
     """No rename crosses a bind mount, though both sides are one device."""
     (tmp_path / "volume").mkdir()

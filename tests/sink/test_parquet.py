@@ -277,7 +277,7 @@ def test_batches_have_the_column_of_the_file_and_own_their_memory(binary, wide):
 def test_only_parquet_output_loads_the_parquet_library():
     """A text shuffle has no use for its memory and its start-up time."""
     code = (
-        "import sys, dbshuf.sink.formats.text, dbshuf.sink.shards\n"
+        "import sys, dbshuf.sink.formats.row_text, dbshuf.sink.shards\n"
         "import dbshuf.sink.formats.record_batches\n"
         "import dbshuf.sink.formats.jsonl, dbshuf.sink.formats.csv, dbshuf.sink.formats.arrow\n"
         "sys.exit('pyarrow.parquet' in sys.modules)"

@@ -182,10 +182,15 @@ def test_a_descriptor_of_a_file_is_written_where_it_stands(way, tmp_path):
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_full_device_is_said_in_words(format_):
-    """ENOSPC without a disk: the kernel's own test device."""
-    with pytest.raises(OutputSpaceShort, match=r"`/dev/full`: disk full after 0 bytes") as caught:
-        write_all(target_of(Path("/dev/full"), format_), windows_of(LINES))
-    assert caught.value.hint
+    """ENOSPC without a disk: the kernel's own test device, which by its name is refused at once."""
+    with open("/dev/full", "wb") as full:
+        for name, told in (
+            (f"/dev/fd/{full.fileno()}", "disk full after 0 bytes"),
+            ("/dev/full", r"disk full \("),
+        ):
+            with pytest.raises(OutputSpaceShort, match=f"`{name}`: {told}") as caught:
+                write_all(target_of(Path(name), format_), windows_of(LINES))
+            assert caught.value.hint
 
 
 @pytest.mark.parametrize("format_", FORMATS)

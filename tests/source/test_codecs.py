@@ -33,4 +33,18 @@ def test_a_small_zstd_frame_in_one_segment_takes_its_own_size():
 
 def test_a_header_that_cannot_be_read_is_taken_as_large():
     """Too much reserved is slower; too little breaks the promise."""
-    assert window_bytes("zstd", b"") == window_bytes("xz", b"short") == 66 * MIB
+    assert window_bytes("xz", b"short") == 66 * MIB
+    far = b"\x50\x2a\x4d\x18\xff\0\0\0" + bytes(56)
+    assert window_bytes("zstd", b"") == window_bytes("zstd", far) == 130 * MIB
+
+
+def test_a_zstd_frame_behind_skippable_ones_states_its_window():
+    """As pzstd begins every file: 64 MiB were counted where 128 were taken."""
+    skipped = b"\x50\x2a\x4d\x18\4\0\0\0abcd" + b"\x5f\x2a\x4d\x18\0\0\0\0"
+    head = skipped + b"\x28\xb5\x2f\xfd\x00\x88" + bytes(38)
+    assert window_bytes("zstd", head) == (1 << 27) + 2 * MIB
+
+
+def test_an_empty_zstd_file_takes_little():
+    """Such as `zstd` makes of nothing; there may be many beside others."""
+    assert window_bytes("zstd", bytes.fromhex("28b52ffd2400010000 99e9d851")) < 3 * MIB

@@ -138,6 +138,7 @@ def test_windows_are_read_up_to_a_bound_and_refused_above():
     assert unpack("xz", xz_stream(26) + xz_stream(27)) == LINES * 2
     for size in (1, 3, 1 << 20):
         assert unpack("zstd", zstd_frame(28) + zstd_frame(10) + SKIPPABLE, size, size) == b"aa"
+        assert unpack("zstd", SKIPPABLE + zstd_frame(28), size, size) == b"a"
     for codec, data, hint in (
         ("zstd", zstd_frame(32), "--long=27"),
         ("zstd", zstd_frame(20) + zstd_frame(28), "--long=27"),

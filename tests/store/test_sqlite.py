@@ -228,7 +228,7 @@ def test_ids_from_half_of_all_on_are_negative_and_in_their_place(tmp_path, store
     connection.commit()
     connection.close()
     with sqlite.SqliteStore().reading(info, memory_bytes=1 << 20, readers=1) as reader:
-        found = reader.new_rows()
+        found = reader()
         batches = list(found.rows(2**62, 2**64, 10))
         found.close()
     table = pa.Table.from_batches(batches)

@@ -11,23 +11,27 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.filenames import hidden_in
-from dbshuf.base.row_notes import window_sum
+from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.temporary import claim, release
 from dbshuf.base.window import Window
 from dbshuf.errors import EngineFailed
+from dbshuf.pipeline.manifest import InputEntries, ManifestSeal, why_not_hashed
 from dbshuf.pipeline.run_checks import checked
-from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
+from dbshuf.plan.manifest import Wanted
+from dbshuf.plan.spark_plan import SparkPlan
 from dbshuf.remote.opening import open_store
 from dbshuf.remote.upload_marks import Run
 from dbshuf.sink import open_sink
@@ -37,9 +41,55 @@ from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemoteDirectory
-from dbshuf.sink.seal import NamedFile, Seal, WrittenFile
+from dbshuf.sink.seal import Marked, NamedFile, Seal, WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
+
+_IN_PARTS = "several tasks read ranges of it"
+
+
+class JobRecord:
+    """A `sink.Seal` of what tasks told.
+
+    rows_out  of the rows that were written; whoever writes adds them
+    """
+
+    def __init__(self, plan: SparkPlan, wanted: Wanted) -> None:
+        """Begin the file of --manifest, hidden. Raises OutputUnwritable."""
+        unit = "line" if plan.schema is None else "row"
+        self._plan, self._seal = plan, ManifestSeal(wanted, plan.target, unit=unit)
+        self._rows = np.zeros(len(plan.inputs), np.int64)
+        self._sums: dict[int, str] = {}
+        self._rows_in, self.rows_out = RowSum(), RowSum()
+
+    def add_notes(self, notes: Sequence[dict[str, Any]]) -> None:
+        """Take what the tasks of stage 1 told, one note a split."""
+        for note in notes:
+            self._rows_in.add(note["rows"], note["row_sum"])
+            for ordinal, rows in note["input_rows"]:
+                self._rows[ordinal] += rows
+            self._sums |= dict(note["sha256"])
+
+    def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
+        """Write all, hidden."""
+        seal, plan = self._seal, self._plan
+        seal.strategy = plan.strategy
+        seal.inputs = InputEntries(
+            plan.inputs, self._rows, self._sums, why_not_hashed(plan.shape) or _IN_PARTS
+        )
+        is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
+        seal.rows_in = self._rows_in if is_same else None
+        seal.rows_out = self.rows_out
+        seal.write(files, directory)
+
+    def publish(self) -> None:
+        """Show the file of --manifest."""
+        self._seal.publish()
+
+    def close(self) -> None:
+        """Remove what was not published; never raises."""
+        self._seal.close()
+
 
 _REMOVALS = 20
 _BETWEEN_S = 0.1

@@ -19,6 +19,7 @@ from dbshuf.base.versions import versions_here
 from dbshuf.errors import DbshufError, EngineFailed
 from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
+    JobRecord,
     OneCommit,
     ShardCommit,
     UploadCommit,
@@ -28,7 +29,6 @@ from dbshuf.pipeline.spark.commit import (
 )
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.read_task import read_task
-from dbshuf.pipeline.spark.record import JobRecord
 from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task

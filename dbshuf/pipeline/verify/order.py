@@ -25,7 +25,7 @@ from dbshuf.pipeline.scan import open_scan
 from dbshuf.pipeline.shuffle import planned_here
 from dbshuf.pipeline.verify.forms import rows_of
 from dbshuf.pipeline.verify.parts import Part, place_for
-from dbshuf.pipeline.verify.sides import Side, from_store
+from dbshuf.pipeline.verify.sides import ComparisonProgress, Side, from_store
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.source.input import Input
@@ -93,7 +93,7 @@ def _first_in(
 ) -> Misplaced | None:
     """Compare the rows of one order with those that come next in every part."""
     parts, group = inputs.parts, -1
-    with contextlib.closing(ordered(plan, reporter, Tally())) as windows:
+    with contextlib.closing(ordered(plan, ComparisonProgress(reporter), Tally())) as windows:
         for window in windows:
             for number, rows in _by_group(window) if parts.columns else [(group, window)]:
                 if number != group:  # no row of a folder that was begun comes again

@@ -96,15 +96,11 @@ class Parts:
         plain    hashes them without
         members  of splits; None: rows of all splits are one part
         """
-        lock = threading.Lock()  # what tells splits by values is for one thread
 
         def hashed(batch: Rows) -> tuple[Hashes, U64]:
             hashes, ids = plain(batch)
-            every, found = ids_of_rows(batch), None
-            if members is not None:
-                window = window_of(batch, plan.words)
-                with lock:
-                    found = members(window)
+            every = ids_of_rows(batch)
+            found = None if members is None else members(window_of(batch, plan.words))
             texts = self._texts(None if isinstance(batch, LineBatch) else batch.batch, found)
             if len(ids) < len(every):  # a sample
                 rows = arrow_numbers(np.flatnonzero(np.isin(every, ids)))
@@ -246,8 +242,17 @@ def _columns_in_folders(plan: Plan, written: Plan) -> tuple[str, ...]:
 
 
 def members_of(options: Options, plan: Plan) -> Members | None:
-    """Return what tells the split of rows of the inputs, without an order.
+    """Return what tells the split of rows of the inputs, without an order, in any thread.
 
     None: there are no splits, or an order is needed for it
     """
-    return None if options.stratify is not None else plan.target.member_of
+    member_of = plan.target.member_of
+    if member_of is None or options.stratify is not None:
+        return None
+    lock = threading.Lock()  # what tells splits by values is for one thread
+
+    def members(window: Window) -> I64:
+        with lock:
+            return member_of(window)
+
+    return members

@@ -14,10 +14,11 @@ from dbshuf.base.process_memory import peak_resident_bytes
 from dbshuf.base.progress import Progress
 from dbshuf.base.row_batch import arrow_numbers
 from dbshuf.base.temporary import private_folder
-from dbshuf.errors import InputUnreadable, UsageError, VerifyFailed
+from dbshuf.errors import InputUnreadable, MemoryTooSmall, UsageError, VerifyFailed
 from dbshuf.options import Options
 from dbshuf.pipeline.verify.differences import Differences, Entry
 from dbshuf.pipeline.verify.forms import HASHING_BYTES, Rows, ids_of_rows
+from dbshuf.pipeline.verify.hashed_order import OrderByHashes
 from dbshuf.pipeline.verify.order import first_misplaced, order_plan
 from dbshuf.pipeline.verify.parts import check_mix, check_parts
 from dbshuf.pipeline.verify.places import Places
@@ -57,11 +58,16 @@ def verify_rows(
     inputs, outputs = _opened(options, output, sample, checks_order=checks_order)
     if mix_told is not None and inputs.plan.mix is not None:
         check_mix(inputs.plan.mix, mix_told)
-    ours, theirs = Totals(), Totals()
-    inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
     times = 1 if is_sampled(options) else options.epochs or 1
+    ours, theirs, in_order = Totals(), Totals(), None
+    if checks_order:
+        in_order = OrderByHashes.of(options, inputs)
+    if in_order is None:
+        inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
+    else:
+        in_order.read_inputs(ours, reporter)
     ours.repeat(times)
-    outputs.scan(partial(_count, outputs, theirs), reporter)
+    outputs.scan(partial(_count, outputs, theirs, in_order), reporter)
     found, order, places = _Found(), None, None
     if ours.differing(theirs).any():
         found = _differences(inputs, outputs, (ours, theirs), times, reporter)
@@ -71,7 +77,7 @@ def verify_rows(
         if outputs.places is not None:
             places = outputs.places.wrong(outputs)
         if checks_order:
-            order = _order(options, inputs, outputs, reporter)
+            order = _order(options, (inputs, outputs), in_order, reporter)
     judged = {"sample": sample, "order": order, "places": places}
     return _result((inputs, outputs), (ours, theirs), found, started, judged)
 
@@ -104,10 +110,13 @@ def _result(
     )
 
 
-def _count(outputs: Side, totals: Totals, batch: Rows) -> None:
+def _count(outputs: Side, totals: Totals, in_order: OrderByHashes | None, batch: Rows) -> None:
     if outputs.places is not None:
         outputs.places.look(batch)
-    totals.add(*outputs.hash_(batch))
+    hashes, ids = outputs.hash_(batch)
+    totals.add(hashes, ids)
+    if in_order is not None:
+        in_order.written.add(hashes, ids)
 
 
 def _opened(
@@ -152,10 +161,12 @@ def _check_orderable(plan: Plan) -> None:
         raise _not_again("--order reads them twice")
     whole = plan.shape.whole_query
     if whole is not None and not whole.has_id:
+        is_data = plan.schema is not None and "id" in (name.lower() for name in plan.schema.names)
+        lacking = "whose `id` is a column of the inputs" if is_data else "without a column `id`"
         raise UsageError(
-            "the order of a --sql whose result has no column `id` cannot be checked: its rows are"
-            " numbered as DuckDB gives them, which is another order each time",
-            hint="pass --no-order; or carry it: select id, ...",
+            f"the order of a --sql {lacking} cannot be checked: its rows are numbered as DuckDB"
+            " gives them, which is another order each time",
+            hint="pass --no-order" + ("" if is_data else "; or carry it: select id, ..."),
         )
 
 
@@ -290,8 +301,22 @@ def _place(side: Side, row: _Row) -> Place:
     return Place(side.place(row.id), side.place_json(row.id), row.count, row.content)
 
 
-def _order(options: Options, inputs: Side, outputs: Side, reporter: Progress) -> str:
-    found = first_misplaced(options, inputs, outputs, reporter)
+def _order(
+    options: Options,
+    sides: tuple[Side, Side],
+    by_hashes: OrderByHashes | None,
+    reporter: Progress,
+) -> str:
+    """Return "same", or what is out of order first, for people; see `RowsVerified.order`."""
+    if by_hashes is not None and by_hashes.is_same:
+        return "same"
+    inputs, outputs = sides
+    try:
+        found = first_misplaced(options, inputs, outputs, reporter)
+    except MemoryTooSmall as error:
+        if by_hashes is None:
+            raise
+        return f"which row is the first out of place takes more memory to tell: {error.message}"
     if found is None:
         return "same"
     should = "no row" if found.expected is None else inputs.place(found.expected)

@@ -15,7 +15,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.options import Options
 from dbshuf.pipeline.ordered import ordered
 from dbshuf.pipeline.verify.forms import Rows, pieces, rows_of
-from dbshuf.pipeline.verify.sides import Side
+from dbshuf.pipeline.verify.sides import ComparisonProgress, Side
 from dbshuf.plan.plan import Plan
 
 CHOSEN = ("take", "skip", "sample", "with_replacement", "per")  # options that leave rows out
@@ -44,8 +44,9 @@ class SampledSide(Side):
 
     def scan(self, take: Callable[[Rows], None], reporter: Progress) -> None:
         """Give the rows of all samples to `take`. Raises what a shuffle raises."""
+        progress = ComparisonProgress(reporter)
         for plan in self.orders:
-            with contextlib.closing(ordered(plan, reporter, Tally())) as windows:
+            with contextlib.closing(ordered(plan, progress, Tally())) as windows:
                 for window in windows:
                     for piece in pieces(rows_of(window, ids_of(window.keys, plan.words))):
                         take(piece)

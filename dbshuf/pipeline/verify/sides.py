@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -41,6 +41,7 @@ from dbshuf.pipeline.verify.forms import (
     pieces,
 )
 from dbshuf.pipeline.verify.parts import (
+    Members,
     Parts,
     files_of,
     members_of,
@@ -73,6 +74,7 @@ class Side:
     plain  the same, of rows whose parts are known, so that hashes say nothing of these
     parts  of the output
     places of its rows, where it has a column for them
+    members  tells the split of rows of the inputs, where it needs no order
     """
 
     name: str
@@ -81,6 +83,7 @@ class Side:
     plain: Callable[[Rows], tuple[Hashes, U64]] | None = None  # None: hash_
     parts: Parts = field(default_factory=Parts)
     places: Places | None = None
+    members: Members | None = None
 
     def scan(self, take: Callable[[Rows], None], reporter: Progress) -> None:
         """Give all that is read to `take`, which several threads call, in pieces to hash.
@@ -144,6 +147,20 @@ class Side:
 
     def _first_copy(self, row: int) -> int:
         return row if self.plan.mix is None else id_of_first(row, len(self.plan.inputs))
+
+
+class ComparisonProgress:
+    """What an order of the inputs tells in a comparison, where nothing is written."""
+
+    _STAGES: ClassVar = {"read": "read the inputs", "write": "order the inputs"}
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.advance, self.close = progress.advance, progress.close
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        """As `Progress.stage`."""
+        self._progress.stage(self._STAGES.get(name, name), total_bytes)
 
 
 def _folder(plan: Plan) -> Any:
@@ -248,7 +265,7 @@ def _sides(
     with_parts = parts.hashed_inputs(narrowed, plan, members)
     found = parts.hashed_outputs(theirs, is_split=members is not None)
     return (
-        Side("inputs", plan, with_parts, narrowed, parts),
+        Side("inputs", plan, with_parts, narrowed, parts, members=members),
         Side("outputs", written, found, theirs, parts),
     )
 

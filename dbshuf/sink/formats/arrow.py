@@ -16,8 +16,8 @@ from dbshuf.sink.formats.column_file import (
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput, FileDamaged
+from dbshuf.sink.schema_cast import SchemaCast, reader_schema, stored_in_arrow
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import SchemaCast, reader_schema, stored_in_arrow
 from dbshuf.units import MIB
 
 # Of a record batch, the least that a reader takes at a time.

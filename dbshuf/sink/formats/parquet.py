@@ -27,8 +27,8 @@ from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.memory import grouping_threads, row_group_bytes
 from dbshuf.sink.output_format import codec_of
 from dbshuf.sink.raw_file import ByteOutput, FileDamaged, WithHead
+from dbshuf.sink.schema_cast import SchemaCast, notes_in, reader_schema, stored_in_parquet
 from dbshuf.sink.target import Target
-from dbshuf.sink.written_types import SchemaCast, notes_in, reader_schema, stored_in_parquet
 from dbshuf.units import KIB, MIB
 
 # As by default in pyarrow; DuckDB's groups have 122,880 rows, 16 MiB are 114,000 lines of

@@ -1,18 +1,18 @@
-"""Rows as text of one row after the other: a step of rows a call, on several threads.
+"""Lines as they are, and rows as text of one row after the other, on several threads.
 
-A row's text depends on the row alone, so where a step ends does not show.
+A row's text depends on the row alone, so where a step of rows ends does not show.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbshuf.base.key import U64
-from dbshuf.base.window import Window
+from dbshuf.base.nested_types import text_bounds
+from dbshuf.base.window import Window, text_of
 from dbshuf.errors import RowUnfit
 from dbshuf.sink.begun_file import Position
 from dbshuf.sink.cut_points import SizeCut
@@ -75,17 +75,10 @@ def scalar(text: str) -> pa.Scalar:
     return pa.scalar(text, TEXT)
 
 
-def bounds_of(texts: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
-    """Where the texts begin and end in their data (bytes), shape (rows + 1,)."""
-    is_small = pa.types.is_string(texts.type) or pa.types.is_binary(texts.type)
-    kind: type = np.int32 if is_small else np.int64
-    return np.frombuffer(texts.buffers()[1], kind)[texts.offset :][: len(texts) + 1]
-
-
 def bytes_of(texts: pa.Array) -> memoryview:
     """The bytes of the texts, one after the other, also what is behind nulls."""
-    bounds = bounds_of(texts)
-    return memoryview(texts.buffers()[2] or b"")[int(bounds[0]) : int(bounds[-1])]
+    data, bounds = text_bounds(texts)
+    return data.data[int(bounds[0]) : int(bounds[-1])]
 
 
 def text_steps(text: pa.Array) -> Iterator[pa.Array]:
@@ -93,7 +86,7 @@ def text_steps(text: pa.Array) -> Iterator[pa.Array]:
 
     A piece may begin or end within a character.
     """
-    first, last = bounds_of(text).tolist()
+    first, last = text_bounds(text)[1].tolist()
     for begin in range(first, last, _LONG_STEP_BYTES):
         bounds = pa.py_buffer(np.array([begin, min(begin + _LONG_STEP_BYTES, last)], np.int64))
         yield pa.Array.from_buffers(TEXT, 1, [None, bounds, text.buffers()[2]])
@@ -187,3 +180,38 @@ class RowTextEncoder:
         except ValueUnfit as unfit:
             return unfit
         return None
+
+
+class LineEncoder:
+    """Lines: one write for every window, straight from its buffer."""
+
+    def __init__(self, stream: TextStream, target: Target) -> None:
+        self._output = WithHead(stream, target.header)
+        self.position: Callable[[], Position] = stream.position
+        self.flush, self.finish = self._output.flush, self._output.finish
+        self.abort = self._output.abort
+
+    def write(self, window: Any) -> None:
+        self._output.write(text_of(window))
+
+
+def as_lines(rows: pa.RecordBatch, terminator: bytes) -> memoryview:
+    """Return the values of the one column, each with a terminator behind it.
+
+    Raises   ValueUnfit for NULL, and for a terminator in a value
+    """
+    values, kind = rows.column(0), pa.large_binary()  # 2 GiB are no limit
+    if values.null_count:
+        hint = """--select "coalesce({name}, '')", or --where "{name} is not null\""""
+        raise ValueUnfit("`{name}` is NULL, and no line is", hint)
+    nothing, end = pa.scalar(b"", kind), pa.scalar(terminator, kind)
+    text = bytes_of(pc.binary_join_element_wise(values.cast(kind), nothing, end))
+    ends = np.count_nonzero(np.frombuffer(text, np.uint8) == terminator[0])
+    if ends != len(values):
+        is_nul = terminator == b"\0"
+        mark, code, way = ("NUL", 0, "") if is_nul else ("line end", 10, "use -z, ")
+        raise ValueUnfit(
+            f"`{{name}}` holds a {mark}, which would make it two lines",
+            f"--select \"replace({{name}}, chr({code}), ' ')\", {way}or write Parquet",
+        )
+    return text

@@ -20,7 +20,8 @@ _SIGNS = [
 ]
 
 _FIXED = {"gzip": MIB, "bzip2": 8 * MIB, "lz4": 12 * MIB}
-_UNKNOWN_BYTES = 64 * MIB  # a header in a form that is rare: what `xz -9` takes
+# A header in a form that is rare: what `xz -9` takes; of zstd what pyarrow's reader takes.
+_UNKNOWN_BYTES = {"xz": 64 * MIB, "zstd": 128 * MIB}
 _MOST_BYTES = 128 * MIB  # larger windows of xz are refused when they are read
 _WIDEST_BYTES = 2048 * MIB  # of zstd, `--long=31`
 _READER_BYTES = 2 * MIB  # buffers beside the window
@@ -54,7 +55,7 @@ def window_bytes(codec: str, head: bytes) -> int:
         return _FIXED[codec]
     window = _zstd_window(head) if codec == "zstd" else _xz_dictionary(head)
     most = _WIDEST_BYTES if codec == "zstd" else _MOST_BYTES
-    return min(window if window is not None else _UNKNOWN_BYTES, most) + _READER_BYTES
+    return min(window if window is not None else _UNKNOWN_BYTES[codec], most) + _READER_BYTES
 
 
 def is_wide(codec: str, head: bytes) -> bool:
@@ -63,7 +64,9 @@ def is_wide(codec: str, head: bytes) -> bool:
 
 
 def _zstd_window(head: bytes) -> int | None:
-    if len(head) < 15 or head[:4] != b"\x28\xb5\x2f\xfd":
+    while head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable: pzstd begins so
+        head = head[8 + int.from_bytes(head[4:8], "little") :]
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
         return None
     descriptor = head[4]
     if not descriptor & 0x20:
@@ -72,6 +75,8 @@ def _zstd_window(head: bytes) -> int | None:
         return base + base // 8 * mantissa
     start = 5 + (0, 1, 2, 4)[descriptor & 3]
     size = (1, 2, 4, 8)[descriptor >> 6]
+    if len(head) < start + size:
+        return None
     content = int.from_bytes(head[start : start + size], "little")
     return max(content + (256 if size == 2 else 0), KIB)
 

@@ -236,8 +236,12 @@ def test_a_result_that_is_another_one_each_time_is_told_as_that(table, tmp_path)
     """A sum of doubles depends on which thread was first; here on what random() gives."""
     pq.write_table(pq.read_table(table / "flat.parquet", columns=["i"]), tmp_path / "i.parquet")
     numbers = {"sql": "select i from lines", "memory": "3GB"}
-    with pytest.raises(UsageError, match="no column `id` cannot be checked"):
+    with pytest.raises(UsageError, match="without a column `id` cannot be checked"):
         dbshuf.verify(table / "flat.parquet", tmp_path / "i.parquet", seed=1, **numbers)
+    pq.write_table(pa.table({"id": [1, 2]}), tmp_path / "id.parquet")
+    numbers["sql"] = "select id from lines"
+    with pytest.raises(UsageError, match="`id` is a column of the inputs cannot be checked"):
+        dbshuf.verify(tmp_path / "id.parquet", tmp_path / "id.parquet", seed=1, **numbers)
     options = {"sql": "select random() as r from lines", "memory": "3GB"}
     dbshuf.shuffle(table / "flat.parquet", tmp_path / "o.parquet", **options)
     with pytest.raises(VerifyFailed, match="read again they were not the same"):

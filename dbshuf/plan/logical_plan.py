@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Task:
+class LogicalPlan:
     """What is to be done, before memory is divided; see Plan for what stands there too.
 
     options  with the seed, and the strategy under its own name
@@ -74,7 +74,7 @@ def check_combinations(options: Options) -> Sample | None:
     return sample
 
 
-def task_of(options: Options) -> Task:
+def logical_plan_of(options: Options) -> LogicalPlan:
     """Look at options, inputs and the output, and check them."""
     _refuse_spark(options)
     sample, given = check_combinations(options), options
@@ -95,7 +95,7 @@ def task_of(options: Options) -> Task:
     survey, kept = _surveys(read, sample, arrangement)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     size = object_bytes(kept, target)
-    return Task(
+    return LogicalPlan(
         options=options,
         sample=sample,
         seed=seed,

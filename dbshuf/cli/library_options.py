@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +31,23 @@ def options_of(given: ShuffleArguments | ExportArguments) -> "Options":
         if inputs or not given.mix:
             check_stdin(inputs)
         tell_waiting(inputs, quiet=given.quiet)
-    from dbshuf.options import REPEATED, Options
+    from dbshuf.options import Options
 
-    ours = {field.name for group in (Inputs, Report, Printing) for field in fields(group)}
-    names = [field.name for field in fields(given) if field.name not in ours]
-    options = Options(inputs=inputs, **{name: getattr(given, name) for name in names})
-    outputs = tuple(given.output or ())
-    options = replace(options, output=next(iter(outputs), None), more_outputs=outputs[1:])
-    repeated: dict[str, Any] = {name: tuple(getattr(given, name, None) or ()) for name in REPEATED}
-    others = inputs if isinstance(given, ShuffleArguments) else (given.store,)
-    return replace(options, sql=sql_text(given.sql, others), **repeated)
+    rest = rest_of(given, Inputs, Report, Printing)
+    outputs = tuple(rest.pop("output") or ())
+    rest["sql"] = sql_text(
+        given.sql, inputs if isinstance(given, ShuffleArguments) else (given.store,)
+    )
+    return Options(inputs, output=next(iter(outputs), None), more_outputs=outputs[1:], **rest)
+
+
+def rest_of(given: Any, *groups: type) -> dict[str, Any]:
+    """Return what a command was given, but for what is in some groups, by the library's names."""
+    from dbshuf.options import REPEATED
+
+    ours = {field.name for group in groups for field in fields(group)}
+    rest = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in ours}
+    return rest | {name: tuple(rest[name] or ()) for name in REPEATED if name in rest}
 
 
 def check_stdin(inputs: tuple[str, ...]) -> None:

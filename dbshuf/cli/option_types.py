@@ -9,6 +9,7 @@ from inspect import get_annotations
 from typing import Any, TypeVar, dataclass_transform
 
 from dbshuf.errors import UsageError
+from dbshuf.options import MOST
 
 T = TypeVar("T")
 
@@ -45,7 +46,9 @@ def _count(option: str) -> Callable[[str | int], int]:
     def parse(given: str | int) -> int:
         text = str(given)
         if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise UsageError(f"{option} `{text}` is no whole number", hint=f"as in {option} 4")
+            is_one = text.isascii() and text.isdigit()
+            why = f"over {MOST:,}" if is_one else "no whole number"
+            raise UsageError(f"{option} `{text}` is {why}", hint=f"as in {option} 4")
         return int(text)
 
     return parse

@@ -44,6 +44,7 @@ NAMES = {"duckdb": "DuckDB", "sqlite": "SQLite"}
 # beside them it keeps the blocks that it reads from (duckdb 2.0.0, lines of one length).
 _VECTOR_COPIES = 3
 _READER_BYTES = 24 * MIB
+_THREAD_BYTES = 16 * MIB  # DuckDB's limit for each of its threads, at least: it starts them all
 BESIDE_BYTES = 8 * MIB  # of a reader, that DuckDB's limit does not cover: what it hands over
 
 _SHORT = ("Out of Memory", "failed to pin", "failed to allocate")
@@ -210,7 +211,7 @@ def _connected(memory_bytes: int, threads: int, folder: Path | None) -> duckdb.D
         ":memory:",
         config={
             "memory_limit": f"{memory_bytes}B",
-            "threads": threads,
+            "threads": max(1, min(threads, memory_bytes // _THREAD_BYTES)),
             "temp_directory": "" if folder is None else str(folder),
             "preserve_insertion_order": True,
             "python_enable_replacements": False,

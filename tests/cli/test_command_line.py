@@ -280,6 +280,11 @@ def test_an_error_without_hint_is_one_line_even_when_quiet(run, monkeypatch):
     ("arguments", "message", "hint"),
     [
         ("shuffle --threads x", "--threads `x` is no whole number", "as in --threads 4"),
+        (
+            "shuffle --threads 18446744073709551616",
+            "--threads `18446744073709551616` is over 18,446,744,073,709,551,615",
+            "as in --threads 4",
+        ),
         ("shuffle --header -1", "--header `-1` is no whole number", "as in --header 4"),
         ("shuffle --epochs 1.5", "--epochs `1.5` is no whole number", "as in --epochs 4"),
         ("plan --shard-rows 1e3", "--shard-rows `1e3` is no whole number", "as in --shard-rows 4"),

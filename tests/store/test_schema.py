@@ -287,3 +287,17 @@ def test_what_duckdb_says_is_told_apart(words, error):
     assert type(found) is error
     assert "s.duckdb" in found.message
     assert found.hint
+
+
+def test_as_many_threads_as_there_is_memory_for_fill_a_store(tmp_path, monkeypatch):
+    """DuckDB starts all that it is told of."""
+    told, connect = [], duckdb.connect
+
+    def connected(*args, config=None, **more):
+        told.append((config or {}).get("threads", 1))
+        return connect(*args, config=config or {}, **more)
+
+    monkeypatch.setattr(duckdb, "connect", connected)
+    found = ingest(tmp_path / "s.duckdb", written(tmp_path, a=A), threads=2**62, memory="3GB")
+    assert found.rows == A.count(b"\n")
+    assert 2 < max(told) < 1000

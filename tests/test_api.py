@@ -96,7 +96,9 @@ def test_a_value_of_another_kind_is_refused_in_one_sentence(tmp_path, function, 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint64, np.int64, np.array, pa.scalar], ids=repr)
+@pytest.mark.parametrize(
+    "kind", [np.int8, np.uint64, np.int64, np.array, pa.scalar], ids=lambda kind: kind.__name__
+)
 def test_numbers_of_numpy_are_numbers(tmp_path, kind):
     """Those of few bits too, which would run over in sums and products."""
     (tmp_path / "in.txt").write_bytes(b"".join(b"%d\n" % number for number in range(500)))

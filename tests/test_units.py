@@ -36,7 +36,7 @@ def test_a_size_that_is_none_is_an_error_that_quotes_it(text):
     """A typing error must not become a default."""
     with pytest.raises(UsageError) as error:
         parse_bytes(text, "--memory")
-    assert str(text) in error.value.message
+    assert str(text)[:100] in error.value.message  # the middle of a long one is left out
     assert "--memory" in error.value.message
 
 

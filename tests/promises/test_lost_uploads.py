@@ -1,5 +1,7 @@
 """What a run that was killed has sent to a bucket: removed by `clean`, or by the next run."""
 
+import os
+import re
 import threading
 
 import pytest
@@ -10,7 +12,7 @@ from dbshuf import errors
 
 @pytest.mark.parametrize(("make", "by"), [("moto", "clean"), ("seaweed", "rerun")])
 def test_what_a_killed_run_sent_is_removed_and_nothing_else(
-    make, by, *, request, new_bucket, start, cli, corpus, monkeypatch, wait_for
+    make, by, *, request, new_bucket, start, cli, corpus, home, monkeypatch, wait_for
 ):
     """By `clean` or the next run to that place; no run's at work, nor another tool's of its key."""
     bucket = new_bucket(request.getfixturevalue(make))
@@ -24,7 +26,8 @@ def test_what_a_killed_run_sent_is_removed_and_nothing_else(
             meets=lambda one: "partNumber" in one.path, before=lambda _: go_on.wait(30)
         )
         child = start(*run)
-        wait_for(lambda: held.met, "a part on its way")
+        wait_for(lambda: held.met == 3, "a part of each shard on its way")
+        wait_for(lambda: not os.listdir(home.parent / "tmpdir"), "the rows handed over")
         alive = cli("clean", out)
         assert alive.code == 0, alive.err
         assert alive.out.count(f"in use, of process {child.pid} on".encode()) >= 1
@@ -40,7 +43,9 @@ def test_what_a_killed_run_sent_is_removed_and_nothing_else(
     if by == "clean":
         assert cli("clean", out).out == dry.out.replace(b"would be removed", b"removed")
     else:
-        assert "that killed runs left in" in cli(*run).err
+        again = cli(*run)
+        assert again.code == 0, again.err
+        assert re.search("removed .* uploads?, .*, that killed runs left in", again.err)
     assert bucket.uploads() == [other["Key"]]
     assert cli("clean", out).out == b""
 

@@ -23,7 +23,6 @@ from kept_runs import (
     died,
     digest,
     finished_shards,
-    kept_inputs,
     lines_of,
     manifest_of,
     outputs_of,
@@ -43,12 +42,6 @@ from dbshuf.options import Options
 from dbshuf.pipeline import resume
 from dbshuf.plan.make_plan import plan_of
 from dbshuf.sink import publish
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

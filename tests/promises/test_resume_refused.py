@@ -1,10 +1,9 @@
 """--work-dir: what is no longer the run that was begun is refused, by what differs."""
 
 import os
-from pathlib import Path
 
 import pytest
-from kept_runs import SHARDS, died, kept_inputs, lines_of, run
+from kept_runs import SHARDS, died, lines_of, run
 
 from dbshuf.api import ingest
 from dbshuf.base.work_dir import WorkDir
@@ -12,12 +11,6 @@ from dbshuf.errors import RunDiffers, UsageError, WorkDirUnfit
 from dbshuf.options import Options
 from dbshuf.pipeline import identity
 from dbshuf.plan.make_plan import plan_of
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from kept_runs import SHARDS, Death, Told, died, digest, dying, kept_inputs, lines_of, run, spans_in
+from kept_runs import SHARDS, Death, Told, died, digest, dying, lines_of, run, spans_in
 
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.spans import Spans
@@ -20,13 +20,12 @@ ORDINAL, BEGIN, END = range(3)  # of a stretch in the journal
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once and ends are short."""
+def folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, with more kinds of inputs, of which short ends alone are looked at."""
     monkeypatch.setattr(identity, "_SUMMED_BYTES", 2)
-    kept_inputs(tmp_path, monkeypatch)
     table = [f"{n},{'x' * (n % 50)}" for n in range(6000)]
-    (tmp_path / "t.csv").write_text("\n".join(["n,text", *table]))
-    (tmp_path / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
+    (folder / "t.csv").write_text("\n".join(["n,text", *table]))
+    (folder / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
     schema = pa.schema([("n", pa.int64())])
     with pa.OSFile("t.arrow", "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for first in range(0, 6000, 500):
@@ -34,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with contextlib.closing(sqlite3.connect("t.sqlite")) as base, base:
         base.execute("create table t (n integer)")
         base.executemany("insert into t values (?)", [(n,) for n in range(5000)])
-    return tmp_path
+    return folder
 
 
 def sums_in(records: list[dict]) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dbshuf.base.journal import Record
@@ -15,7 +15,7 @@ from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 6  # of the journal and of what it seals
+_FORMAT = 7  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 
@@ -130,17 +130,18 @@ def _ends_sum(one: Input) -> int | None:
     """Return the CRC-32 of the first and the last bytes of a file as it lies there."""
     if one.remote is not None or one.path is None:
         return None
+    return ends_crc32(one.path, one.size_bytes or 0)
+
+
+def ends_crc32(path: str | os.PathLike[str], size: int) -> int | None:
+    """Return the CRC-32 of the first and the last bytes of a file; None if it cannot be read."""
     crc32 = 0
-    for piece in _ends(one.path, one.size_bytes or 0):
-        crc32 = zlib.crc32(piece, crc32)
-    return crc32
-
-
-def _ends(path: str, size: int) -> Iterator[bytes]:
     try:
         with open(path, "rb", buffering=0) as file:
-            yield file.read(_SUMMED_BYTES) or b""
+            crc32 = zlib.crc32(file.read(_SUMMED_BYTES) or b"")
             if size > _SUMMED_BYTES:
-                yield os.pread(file.fileno(), _SUMMED_BYTES, size - _SUMMED_BYTES)
+                last = os.pread(file.fileno(), _SUMMED_BYTES, size - _SUMMED_BYTES)
+                crc32 = zlib.crc32(last, crc32)
     except OSError:  # whoever reads it says why
-        return
+        return None
+    return crc32

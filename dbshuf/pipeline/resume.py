@@ -31,13 +31,14 @@ from dbshuf.order.run_seals import KeptRows, RunSeals
 from dbshuf.pipeline.identity import Identity, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.ordered import sums_rows
+from dbshuf.pipeline.published import is_at, mark_of
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.kept import refuse_in_use
-from dbshuf.sink.output_path import find
+from dbshuf.sink.output_path import check_target, find
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
 from dbshuf.sink.sealed_output import END, check_sealed, keep_seals
@@ -129,22 +130,13 @@ def _is_published(state: State) -> bool:
 
     A directory has it with the last of its marks; then --manifest may not be there yet.
     """
-    if state.is_published or not state.moves:
-        return state.is_published
-    if all(_number_of(final) == number for final, number in state.moves):
-        return True
+    if not state.moves:
+        return False
     folder = state.moves[0][0]
-    return bool(state.shards) and all(
-        _number_of(folder / name) == number for name, number in [*state.shards, *state.marks]
-    )
-
-
-def _number_of(path: Path) -> int | None:
-    """Return what tells a file from all others of its file system; None if there is none."""
-    try:
-        return os.lstat(path).st_ino
-    except OSError:
-        return None
+    is_there = [is_at(folder / name, mark) for name, mark in [*state.shards, *state.marks]]
+    if all(is_at(final, mark) for final, mark in state.moves):
+        return any(is_there) or not is_there  # of an empty folder the number may be another's
+    return bool(is_there) and all(is_there)
 
 
 def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
@@ -177,7 +169,9 @@ class _Rest:
         plan, work, state = self._plan, self._work, self._state
         for hidden in state.output.places:
             refuse_in_use(hidden)
-        _take_back(state)
+        if state.moves:
+            _take_back(state)
+            check_target(plan.target)  # which a plan does not: part of it may be in place
         flaw = check_sealed(plan.target, work, state.output)
         if flaw is not None:
             tell(self._reporter, flaw)
@@ -279,10 +273,10 @@ class _Rest:
         for place in sink.places:
             if isinstance(place, HiddenFile | HiddenDirectory):
                 hidden, final = place.move
-                moves.append((str(final), _number_of(hidden)))
+                moves.append((str(final), mark_of(hidden)))
             if isinstance(place, HiddenDirectory):
-                shards += [(name, _number_of(path)) for path, name in place.named()]
-                marks += [(name, _number_of(path)) for path, name in place.marks]
+                shards += [(name, mark_of(path)) for path, name in place.named()]
+                marks += [(name, mark_of(path)) for path, name in place.marks]
         counts = [written.rows, written.text_bytes, written.key_sum]
         self._work.note("publishing", moves=moves, shards=shards, marks=marks, counts=counts)
         for place in sink.places:
@@ -295,20 +289,20 @@ class _Rest:
 def _take_back(state: State) -> None:
     """Undo the renames of a publication that was not completed."""
     places = state.output.file_places
-    for (final, file_number), place in zip(state.moves, places, strict=False):
-        if _number_of(final) == file_number and not os.path.lexists(place):
+    for (final, mark), place in zip(state.moves, places, strict=False):
+        if is_at(final, mark) and not os.path.lexists(place):
             os.rename(final, place)
     if not state.shards:
         return
     final, hidden = state.moves[0][0], state.output.hidden
-    for name, file_number in reversed(state.marks):  # first what says that all is there
-        if _number_of(final / name) == file_number:
+    for name, mark in reversed(state.marks):  # first what says that all is there
+        if is_at(final / name, mark):
             os.unlink(final / name)
     if hidden is None or not hidden.is_dir():
         return
-    for number, (name, file_number) in enumerate(state.shards):
+    for number, (name, mark) in enumerate(state.shards):
         for path in (hidden / name, final / name):
-            if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:
+            if not os.path.lexists(hidden / str(number)) and is_at(path, mark):
                 os.rename(path, hidden / str(number))
         for folder in {os.path.dirname(name)} - {""}:  # of a split; gone with its last shard
             for place in (hidden, final):

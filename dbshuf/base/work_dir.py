@@ -69,6 +69,8 @@ class WorkDir:
                 self.is_made = _say_whose(self._lock, self.path, is_made=self.is_made)
                 self.journal = Journal(self.path / WORK_JOURNAL)
                 sync_directory(self.path)
+                if self.is_made:
+                    sync_directory(self.path.parent)
             except BaseException:
                 os.close(self._lock)
                 raise
@@ -159,12 +161,15 @@ def in_words(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path) -> bool:
-    """Make the directory, mode 0700; return whether it was not there."""
+    """Make the directory, mode 0700; return whether it was not there.
+
+    Whoever dies before its owner's record says so, next of all, leaves an empty directory: that is
+    taken by the next run, and stays, since nothing tells it from one that the user has made.
+    """
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return False
-    sync_directory(path.parent)
     return True
 
 

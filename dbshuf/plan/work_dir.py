@@ -1,5 +1,6 @@
 """--work-dir: which runs can be gone on with, and what of them."""
 
+import contextlib
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +13,9 @@ from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink import RemotePath, Target, output_path
 from dbshuf.sink.output_path import find
+from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import closed_pipe
+from dbshuf.units import MIB
 
 # Options that decide nothing of what is written; inputs are compared as what they lead to.
 _FREE = frozenset(
@@ -101,6 +104,9 @@ def _stays(read: ReadPlan, target: Target) -> str:
     shape = read.shape
     columns = shape.row_query.columns if shape.row_query is not None else frozenset()
     is_whole = shape.whole_query is not None or read.store is not None or "line_number" in columns
+    if shape.kind in DATABASES and not is_whole:
+        with contextlib.closing(shape.open_tables(read.inputs, MIB)) as tables:
+            is_whole = not tables.is_steady
     reading = "reading starts over until all is read" if is_whole else "rows are not read again"
     writing = "finished shards stay" if target.in_shards else "what is written stays"
     return f"{reading}; {writing}"

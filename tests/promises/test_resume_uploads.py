@@ -151,7 +151,7 @@ def test_an_upload_that_is_refused_or_killed_is_sent_by_the_next_run(
             meets=lambda one: "partNumber" in one.path, before=lambda _: go_on.wait(30)
         )
         child = start(*args)
-        wait_for(lambda: held.met, "a part on its way")
+        wait_for(lambda: held.met == 3, "a part of each shard on its way")
         child.kill()
         child.wait(30)
         go_on.set()

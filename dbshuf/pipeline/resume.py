@@ -168,7 +168,7 @@ def _is_published(state: State, work: WorkDir) -> bool:
     folder = state.moves[0][0]
     is_there = [is_at(folder / name, mark) for name, mark in [*state.shards, *state.marks]]
     is_moved = all(is_at(final, mark) for final, mark in state.moves)
-    if Path(os.path.realpath(work.upload)) in folder.parents:  # nobody but runs has anything to do there
+    if Path(os.path.realpath(work.upload)) in folder.parents:  # where runs alone put anything
         return is_moved and all(is_there)
     if is_moved:
         return any(is_there) or not is_there  # of an empty folder the number may be another's

@@ -46,6 +46,8 @@ from dbshuf.sink.shard_names import (
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
+_MOST_KEY_BYTES = 1024  # in s3:// and gs://; in abfs:// letters
+
 _begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
 os.register_at_fork(after_in_child=_begun.clear)
 
@@ -65,6 +67,12 @@ def check_remote(target: "Target") -> None:
         raise OutputUnwritable(
             f"`{path}`: names of this kind are not written",
             hint=f"{UNFIT_HINT} is written: choose another",
+        )
+    size = len(path.key.encode())
+    if size > _MOST_KEY_BYTES:
+        raise OutputUnwritable(
+            f"`{path}`: the key has {size:,} bytes, and may have {_MOST_KEY_BYTES:,}",
+            hint="choose a shorter name",
         )
     store, _ = open_store(str(path))
     store.prepare_uploads()

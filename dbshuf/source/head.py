@@ -132,7 +132,8 @@ def unpack_head(source: Input, head: bytes, size: int, *, is_all: bool) -> tuple
     from dbshuf.source.compression.readers import Decompressor
 
     assert source.codec is not None
-    reader = Decompressor(io.BytesIO(head), source.codec, source.name)
+    raw = io.BytesIO(head)
+    reader = Decompressor(raw, source.codec, source.name, windows=source.windows)
     text = bytearray()
     piece = bytearray(4 * KIB)
     try:

@@ -21,7 +21,14 @@ from typing import Any
 
 from dbshuf.errors import InputBroken
 from dbshuf.source.byte_reader import RawInput, when_ready
-from dbshuf.source.compression.codecs import HEAD_BYTES, MAGIC, is_wide
+from dbshuf.source.compression.codecs import (
+    HEAD_BYTES,
+    MAGIC,
+    MOST_BYTES,
+    is_wide,
+    xz_dictionary,
+)
+from dbshuf.source.compression.later_windows import FrameWalk, WindowLimit
 from dbshuf.source.compression.wide_zstd import WideFrameFault, WideFrames, functions
 
 # One read of the input, and what of it a decompressor gets at once: that copies the rest
@@ -31,10 +38,9 @@ BLOCK_BYTES = 256 << 10
 PIECE_BYTES = 32 << 10
 OUT_BYTES = 1 << 20
 
-# libzstd's own bound for a streaming reader (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27), which
-# pyarrow leaves alone; xz gets the same, plus room for the decoder's state.
-WINDOW_BYTES = 128 << 20
-XZ_MEMORY_BYTES = WINDOW_BYTES + (1 << 20)
+# Of xz's decoder beside its dictionary, which may have what libzstd allows a streaming reader
+# by itself (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27), where no plan allows less.
+XZ_STATE_BYTES = 1 << 20
 
 # What a library says of sound data that it cannot decompress, and what to do then.
 _HINTS = {
@@ -48,14 +54,22 @@ _HINTS = {
 class Decompressor:
     """The bytes that a compressed input holds, in order, to the end of its last member."""
 
-    def __init__(self, raw: RawInput, codec: str, name: str, head: bytes = b"") -> None:
+    def __init__(
+        self,
+        raw: RawInput,
+        codec: str,
+        name: str,
+        head: bytes = b"",
+        windows: WindowLimit | None = None,
+    ) -> None:
         """Read from `raw`, of which `head` was read already.
 
         raw      is closed by close(); one that does not block is waited for
         codec    as codecs.codec_of returns it
         name     path of the input, for messages
+        windows  how large those behind the first may be; None: as large as are read
         """
-        self._input = _Input(raw, codec, name, head)
+        self._input = _Input(raw, codec, name, head, windows)
         self._stream: _Frames | _Members | _Wide | None = None
         self._failure: Exception | None = None
 
@@ -69,8 +83,8 @@ class Decompressor:
 
         Returns  len(view), or less at the end; 0 is the clean end of all members
         Raises   InputBroken when the data is cut short, damaged, or followed by
-                 something else; whatever `raw` raises. A failure is final: the next
-                 call raises it again
+                 something else; MemoryTooSmall for a window beyond the limit; whatever
+                 `raw` raises. A failure is final: the next call raises it again
         """
         if self._failure is not None:
             raise self._failure
@@ -94,16 +108,30 @@ def _stream_of(source: _Input) -> _Frames | _Members | _Wide:
     """Return what decompresses an input, as its codec and its first bytes need it."""
     if source.codec not in ("zstd", "lz4"):
         return _Members(source)
-    is_large = source.codec == "zstd" and is_wide(source.codec, source.peek(HEAD_BYTES))
+    is_large = source.codec == "zstd" and (
+        source.windows.most_bytes > MOST_BYTES
+        if source.windows is not None
+        else is_wide(source.codec, source.peek(HEAD_BYTES))
+    )
     return _Wide(source) if is_large and functions() is not None else _Frames(source)
 
 
 class _Input:
     """Compressed bytes as they come, counted; a file for pyarrow; the errors' wording."""
 
-    def __init__(self, raw: RawInput, codec: str, name: str, head: bytes) -> None:
+    def __init__(
+        self,
+        raw: RawInput,
+        codec: str,
+        name: str,
+        head: bytes,
+        windows: WindowLimit | None = None,
+    ) -> None:
         self._raw, self._head, self._name = raw, head, name
-        self.codec = codec
+        self.codec, self.windows = codec, windows
+        is_walked = codec == "zstd" and windows is not None
+        self._walk = FrameWalk(self._check_frame) if is_walked else None
+        self._is_first = True  # whose window is in the plan, or above what is read
         self.closed = self.ended = False
         self.failure: OSError | None = None
         self.read_bytes = self.last_at = 0
@@ -122,7 +150,19 @@ class _Input:
         self.ended = not data
         self.last_at = self.read_bytes
         self.read_bytes += len(data)
+        if self._walk is not None:
+            self._walk.feed(data)
         return data
+
+    def _check_frame(self, place: int, window: int) -> None:
+        if not self._is_first:
+            self.check_window(f"the frame at compressed byte {place}", window)
+        self._is_first = False
+
+    def check_window(self, what: str, window: int) -> None:
+        """Raise MemoryTooSmall for the window (bytes) of a later part that no plan has counted."""
+        if self.windows is not None and window > self.windows.most_bytes:
+            raise self.windows.refusal(self._name, what, window)
 
     def peek(self, size: int) -> bytes:
         """Return the first `size` bytes, fewer at the end; they are read again."""
@@ -205,7 +245,8 @@ class _Members:
 
     def __init__(self, source: _Input) -> None:
         self._input = source
-        self._new, self._fault = _library(source.codec)
+        most_bytes = MOST_BYTES if source.windows is None else source.windows.most_bytes
+        self._new, self._fault = _library(source.codec, most_bytes)
         self._member: Any = None
         self._place = ""
         self._block, self._at, self._piece_at = b"", 0, 0
@@ -268,6 +309,8 @@ class _Members:
         if head:
             self._member = self._new()
             self._place = f"the member that starts at byte {self._offset()}"
+            if later and codec == "xz":
+                self._input.check_window(self._place, xz_dictionary(self._peek(HEAD_BYTES)) or 0)
         return bool(head)
 
     def _peek(self, size: int) -> bytes:
@@ -291,8 +334,11 @@ class _Inflate:
         return out
 
 
-def _library(codec: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """Return what decompresses one member of `codec`, and what it raises for damage."""
+def _library(codec: str, most_bytes: int) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return what decompresses one member of `codec`, and what it raises for damage.
+
+    most_bytes  of xz's dictionary
+    """
     if codec == "gzip":
         return _Inflate, zlib.error
     if codec == "bzip2":
@@ -301,4 +347,5 @@ def _library(codec: str) -> tuple[Callable[[], Any], type[Exception]]:
         return bz2.BZ2Decompressor, OSError
     import lzma
 
-    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES), lzma.LZMAError
+    memory_bytes = most_bytes + XZ_STATE_BYTES
+    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memory_bytes), lzma.LZMAError

@@ -1,0 +1,120 @@
+"""Windows behind the first: known where that costs little, bounded where it does not."""
+
+import io
+import lzma
+import random
+import zlib
+
+import pytest
+from packed import CHECKED, LINES, SKIPPABLE, read_all
+
+from dbshuf.errors import MemoryTooSmall
+from dbshuf.source.compression.codecs import READER_BYTES
+from dbshuf.source.compression.later_windows import FrameWalk, WindowLimit
+from dbshuf.source.compression.readers import Decompressor
+from dbshuf.source.inputs import resolve_inputs
+from dbshuf.units import GIB, MIB
+
+LEAST = 8 * MIB
+
+
+def frame(log: int, blocks: int = 1) -> bytes:
+    """Return a zstd frame by hand: its window's exponent, raw blocks of one letter."""
+    body = b"\x08\0\0a" * (blocks - 1) + b"\x09\0\0a"
+    return b"\x28\xb5\x2f\xfd\0" + bytes([log - 10 << 3]) + body
+
+
+def stream(log: int) -> bytes:
+    """Return LINES in xz, with a dictionary of that size in its header."""
+    data = bytearray(CHECKED["xz"])
+    data[16] = log - 12 << 1
+    data[20:24] = zlib.crc32(data[12:20]).to_bytes(4, "little")
+    return bytes(data)
+
+
+FRAMES = SKIPPABLE + frame(20) + CHECKED["zstd"] * 2 + SKIPPABLE + frame(27, 3) + frame(10)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+def test_every_frame_that_goes_by_is_told_before_its_end(size):
+    """Where it begins and what window it asks for, wherever reads end."""
+    found = []
+    walk = FrameWalk(lambda *one: found.append(one))
+    for at in range(0, len(FRAMES), size):
+        walk.feed(FRAMES[at : at + size])
+    windows = [MIB, 2 * MIB, 2 * MIB, 128 * MIB, 1024]
+    assert found == list(zip([15, 25, 58, 106, 124], windows, strict=True))
+
+
+def test_what_is_no_frame_ends_the_walk():
+    """It is the decoder's to tell."""
+    walk = FrameWalk(lambda place, window: None)
+    noise = random.Random(2)
+    for _ in range(200):
+        walk.feed(frame(20) + noise.randbytes(99))
+
+
+@pytest.mark.parametrize(
+    ("data", "window"),
+    [
+        (FRAMES, 1 << 27),
+        (frame(20) + frame(30), 1 << 30),
+        (frame(10), 1 << 10),
+        (frame(10) + frame(27) + frame(10, 99), 1 << 27),  # goes on behind what is looked at
+        (frame(10, 99) + frame(27), LEAST),
+        (stream(20) + bytes(8) + lzma.compress(b"") + stream(26) + stream(12), 1 << 26),
+        (stream(16), 1 << 16),
+        (stream(20) + stream(26)[:-1], LEAST),  # cut short: its end says nothing
+        (stream(20) + stream(28), 1 << 27),  # refused as broken when it is read
+    ],
+)
+def test_the_memory_of_a_file_is_that_of_its_largest_window(tmp_path, data, window):
+    """So `plan` names the --memory that will do."""
+    (tmp_path / "in").write_bytes(data)
+    (one,) = resolve_inputs([str(tmp_path / "in")])
+    assert one.window_bytes == window + READER_BYTES
+
+
+@pytest.mark.parametrize(("codec", "part"), [("zstd", frame), ("xz", stream)])
+def test_a_window_beyond_the_limit_is_refused_before_it_is_taken(codec, part):
+    """With its place, and a --memory under which it is read."""
+    first = part(12)
+    for size in (1, 1 << 20):
+        reader = Decompressor(io.BytesIO(first + part(26)), codec, "in", b"", WindowLimit(LEAST))
+        with pytest.raises(MemoryTooSmall) as caught:
+            read_all(reader, size)
+        assert f"byte {len(first)} has a window of 67.1 MB" in caught.value.message
+        assert caught.value.hint == "pass --memory 1024MiB or more, or decompress it first"
+        reader.close()
+    limit = WindowLimit(LEAST).within(GIB, 1)
+    reader = Decompressor(io.BytesIO(first + part(26)), codec, "in", b"", limit)
+    assert reader.readinto(memoryview(bytearray(99))) in (2, 2 * len(LINES))
+
+
+def test_a_limit_grows_with_memory_and_is_shared_by_readers():
+    for cap, readers, most in (
+        *((GIB - 1, 1, LEAST), (GIB, 1, 64 * MIB), (GIB, 4, 16 * MIB)),
+        *((2 * GIB, 1, 128 * MIB), (64 * GIB, 4, 128 * MIB)),
+    ):
+        assert WindowLimit(LEAST).within(cap, readers).most_bytes == most
+    assert WindowLimit(GIB).within(2 * GIB, 1).most_bytes == GIB
+    assert WindowLimit(MIB, is_known=True).within(2 * GIB, 1).most_bytes == MIB
+
+
+def test_a_later_frame_is_read_or_refused_by_memory(cli, home):
+    """Of a file in the plan, of a pipe when it comes; nothing is written."""
+    data = frame(12) + frame(27)
+    (home / "in.zst").write_bytes(data)
+    long = frame(12, 70_000) + frame(27)  # a pipe's first 64 KiB do not show it
+    for memory, code in (("256MB", 11), ("400MiB", 0)):
+        for command in ("plan", "shuffle"):
+            ran = cli(command, "in.zst", "-o", "out", "--memory", memory)
+            assert ran.code == code, ran.err
+        assert (home / "out").exists() == (code == 0)
+    for memory, code in (("1GiB", 11), ("2GiB", 0)):
+        ran = cli("shuffle", "-o", "piped", "--memory", memory, stdin=long)
+        assert ran.code == code, ran.err
+        assert ("pass --memory 2048MiB or more" in ran.err) == (code == 11)
+        assert (home / "piped").exists() == (code == 0)
+    ran = cli("ingest", "new.duckdb", "in.zst", "--memory", "300MB")
+    assert ran.code == 11, ran.err

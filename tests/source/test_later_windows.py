@@ -8,7 +8,7 @@ import zlib
 import pytest
 from packed import CHECKED, LINES, SKIPPABLE, read_all
 
-from dbshuf.errors import MemoryTooSmall
+from dbshuf.errors import InputBroken, MemoryTooSmall
 from dbshuf.source.compression.codecs import READER_BYTES
 from dbshuf.source.compression.later_windows import FrameWalk, WindowLimit
 from dbshuf.source.compression.readers import Decompressor
@@ -43,12 +43,13 @@ def test_every_frame_that_goes_by_is_told_before_its_end(size):
     for at in range(0, len(FRAMES), size):
         walk.feed(FRAMES[at : at + size])
     windows = [MIB, 2 * MIB, 2 * MIB, 128 * MIB, 1024]
-    assert found == list(zip([15, 25, 58, 106, 124], windows, strict=True))
+    named = [None, None, None, None, None]
+    assert found == list(zip([15, 25, 58, 106, 124], windows, named, strict=True))
 
 
 def test_what_is_no_frame_ends_the_walk():
     """It is the decoder's to tell."""
-    walk = FrameWalk(lambda place, window: None)
+    walk = FrameWalk(lambda *one: None)
     noise = random.Random(2)
     for _ in range(200):
         walk.feed(frame(20) + noise.randbytes(99))
@@ -118,3 +119,18 @@ def test_a_later_frame_is_read_or_refused_by_memory(cli, home):
         assert (home / "piped").exists() == (code == 0)
     ran = cli("ingest", "new.duckdb", "in.zst", "--memory", "300MB")
     assert ran.code == 11, ran.err
+
+
+@pytest.mark.parametrize("named", [2, 3, (1 << 32) - 1])
+def test_frames_that_hold_less_than_they_name_are_refused(named):
+    """libzstd looks away where the last block is empty, and rows would be lost unseen."""
+    data = b"\x28\xb5\x2f\xfd\x84\x58" + named.to_bytes(4, "little") + b"\x10\0\0ab\x01\0\0"
+    data += b"\x61\x4a\xd0\x92"  # XXH64 of `ab`
+    for size in (1, 2, 99):
+        for windows in (None, WindowLimit(GIB)):
+            reader = Decompressor(io.BytesIO(data), "zstd", "in", b"", windows)
+            if named == 2:
+                assert read_all(reader, size) == b"ab"
+                continue
+            with pytest.raises(InputBroken, match=rf"frames name {named}|corruption"):
+                read_all(reader, size)

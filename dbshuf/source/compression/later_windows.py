@@ -27,11 +27,14 @@ _SHARE = 16
 
 _LOOKS = 64  # at headers of one input, before it is read
 _MOST_INDEX_BYTES = 64 * 1024
+_UNNAMED = (1 << 64) - 1  # taken for no size by libzstd
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 ReadAt = Callable[[int, int], bytes]  # place and size -> bytes, fewer at the end
 Steps = Generator[tuple[int, int], bytes, None]  # gives how many bytes to skip, and then to send
-Seen = Callable[[int, int], None]  # is told where a frame begins, and its window; may raise
+
+# Is told where a frame begins, its window, and how many bytes it names, if it does; may raise.
+Seen = Callable[[int, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _frames(seen: Seen) -> Steps:
         elif head[:4] == _ZSTD:
             flags = head[4]
             head += yield 0, _rest_of_header(flags)  # and with that the first block's header
-            seen(place, zstd_window(head) or 0)
+            seen(place, zstd_window(head) or 0, _named_bytes(head[:-3]))
             place += len(head)
             block = int.from_bytes(head[-3:], "little")
             while not block & 1:  # the last one
@@ -146,15 +149,27 @@ def _size_of_block(block: int) -> int:
 
 def _rest_of_header(flags: int) -> int:
     """Return how many bytes of a frame's header stand behind its flags: 1 or more."""
-    is_single, sizes = flags >> 5 & 1, (0, 2, 4, 8)
-    return 1 - is_single + (0, 1, 2, 4)[flags & 3] + (sizes[flags >> 6] or is_single)
+    return 1 - (flags >> 5 & 1) + (0, 1, 2, 4)[flags & 3] + _size_width(flags)
+
+
+def _size_width(flags: int) -> int:
+    return (0, 2, 4, 8)[flags >> 6] or flags >> 5 & 1
+
+
+def _named_bytes(header: bytes) -> int | None:
+    """Return how many bytes a frame says that it holds; None if it does not say."""
+    width = _size_width(header[4])
+    size = int.from_bytes(header[len(header) - width :], "little")
+    if not width or size == _UNNAMED:
+        return None
+    return size + 256 * (width == 2)
 
 
 def _of_frames(size: int | None, read_at: ReadAt) -> tuple[int, bool]:
     """Return the largest window of the first frames, and whether there are no others."""
     largest = place = 0
 
-    def seen(_: int, window: int) -> None:
+    def seen(_: int, window: int, __: int | None) -> None:
         nonlocal largest
         largest = max(largest, window)
 

@@ -26,6 +26,7 @@ from dbshuf.source.compression.codecs import (
     MAGIC,
     MOST_BYTES,
     is_wide,
+    readable_window,
     xz_dictionary,
 )
 from dbshuf.source.compression.later_windows import FrameWalk, WindowLimit
@@ -51,6 +52,9 @@ _HINTS = {
 }
 
 
+_DAMAGED = "the file is damaged: fetch it or compress it again"
+
+
 class Decompressor:
     """The bytes that a compressed input holds, in order, to the end of its last member."""
 
@@ -72,6 +76,7 @@ class Decompressor:
         self._input = _Input(raw, codec, name, head, windows)
         self._stream: _Frames | _Members | _Wide | None = None
         self._failure: Exception | None = None
+        self._text_bytes = 0
 
     @property
     def read_bytes(self) -> int:
@@ -91,7 +96,11 @@ class Decompressor:
         try:
             if self._stream is None:
                 self._stream = _stream_of(self._input)
-            return self._stream.readinto(view)
+            count = self._stream.readinto(view)
+            self._text_bytes += count
+            if count < len(view):
+                self._input.check_end(self._text_bytes)
+            return count
         except Exception as failure:
             self._failure = failure
             raise
@@ -129,9 +138,9 @@ class _Input:
     ) -> None:
         self._raw, self._head, self._name = raw, head, name
         self.codec, self.windows = codec, windows
-        is_walked = codec == "zstd" and windows is not None
-        self._walk = FrameWalk(self._check_frame) if is_walked else None
+        self._walk = FrameWalk(self._see_frame) if codec == "zstd" else None
         self._is_first = True  # whose window is in the plan, or above what is read
+        self._named_bytes = 0  # by those frames that say how many they hold
         self.closed = self.ended = False
         self.failure: OSError | None = None
         self.read_bytes = self.last_at = 0
@@ -154,14 +163,30 @@ class _Input:
             self._walk.feed(data)
         return data
 
-    def _check_frame(self, place: int, window: int) -> None:
+    def _see_frame(self, place: int, window: int, named_bytes: int | None) -> None:
         if not self._is_first:
             self.check_window(f"the frame at compressed byte {place}", window)
         self._is_first = False
+        self._named_bytes += named_bytes or 0
+
+    def check_end(self, text_bytes: int) -> None:
+        """Raise InputBroken where frames hold less than they name.
+
+        libzstd looks away where the last block of a frame is empty, and `zstd` with it, if the
+        frame is larger than its buffers (1.5.4 and DuckDB's, 2.0.1).
+        """
+        if text_bytes < self._named_bytes:
+            what = f"holds {text_bytes} bytes, and its frames name {self._named_bytes}"
+            raise self.broken(what, _DAMAGED)
 
     def check_window(self, what: str, window: int) -> None:
-        """Raise MemoryTooSmall for the window (bytes) of a later part that no plan has counted."""
-        if self.windows is not None and window > self.windows.most_bytes:
+        """Raise MemoryTooSmall for the window (bytes) of a later part that no plan has counted.
+
+        One that is above what is read at all is left to the decoder.
+        """
+        most_bytes = window if self.windows is None else self.windows.most_bytes
+        if most_bytes < window == readable_window(self.codec, window):
+            assert self.windows is not None
             raise self.windows.refusal(self._name, what, window)
 
     def peek(self, size: int) -> bytes:
@@ -189,7 +214,7 @@ class _Input:
         words = str(fault).rpartition(": ")[2]
         found = f"found between compressed bytes {first} and {last}, in {place}"
         hints = [hint for sign, hint in _HINTS.items() if sign in words]
-        hints.append("the file is damaged: fetch it or compress it again")
+        hints.append(_DAMAGED)
         return self.broken(f"cannot be decompressed: {found}: {words}", hints[0])
 
     def broken(self, what: str, hint: str) -> InputBroken:
@@ -221,7 +246,7 @@ class _Frames:
 
 
 class _Wide:
-    """zstd frames, of which the first has a window that pyarrow refuses."""
+    """zstd frames, some of which have a window that pyarrow refuses."""
 
     def __init__(self, source: _Input) -> None:
         self._input = source

@@ -1,5 +1,6 @@
 """What a run that was killed has sent to a bucket: removed by `clean`, or by the next run."""
 
+import os
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from dbshuf import errors
 
 @pytest.mark.parametrize(("make", "by"), [("moto", "clean"), ("seaweed", "rerun")])
 def test_what_a_killed_run_sent_is_removed_and_nothing_else(
-    make, by, *, request, new_bucket, start, cli, corpus, monkeypatch, wait_for
+    make, by, *, home, request, new_bucket, start, cli, corpus, monkeypatch, wait_for
 ):
     """By `clean` or the next run to that place; no run's at work, nor another tool's of its key."""
     bucket = new_bucket(request.getfixturevalue(make))
@@ -30,6 +31,7 @@ def test_what_a_killed_run_sent_is_removed_and_nothing_else(
         assert alive.out.count(f"in use, of process {child.pid} on".encode()) >= 1
         assert b"left behind" not in alive.out
         assert len(bucket.uploads()) > 2
+        wait_for(lambda: not os.listdir(home.parent / "tmpdir"), "all rows read")
         child.kill()
         child.wait(30)
         go_on.set()
@@ -40,7 +42,9 @@ def test_what_a_killed_run_sent_is_removed_and_nothing_else(
     if by == "clean":
         assert cli("clean", out).out == dry.out.replace(b"would be removed", b"removed")
     else:
-        assert "that killed runs left in" in cli(*run).err
+        again = cli(*run)
+        assert again.code == 0, again.err
+        assert "that killed runs left in" in again.err
     assert bucket.uploads() == [other["Key"]]
     assert cli("clean", out).out == b""
 

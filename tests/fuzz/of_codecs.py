@@ -193,6 +193,8 @@ def _check_wide(given: tuple[bytes, int]) -> bool:
         except InputBroken as error:
             found.append("window" if "window" in error.hint else None)
         reader.close()
+    if None in found and _is_unnamed(data):
+        return False
     assert found[0] in (found[1], "window"), found
     return found[1] is not None
 

@@ -228,12 +228,13 @@ def _lock(record: Path, path: Path) -> int:
 
 def _say_whose(fd: int, path: Path, *, is_made: bool) -> bool:
     """Write the owner's record; return whether this run or one before has made the directory."""
+    before = os.read(fd, _MOST_RECORD_BYTES)
     with contextlib.suppress(ValueError):
-        before = json.loads(os.read(fd, _MOST_RECORD_BYTES))
-        is_made = is_made or (isinstance(before, dict) and bool(before.get("is_made")))
+        found = json.loads(before)
+        is_made = is_made or (isinstance(found, dict) and bool(found.get("is_made")))
     record = asdict(replace(Owner.this_run(), work_dir=str(path))) | {"is_made": is_made}
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.dumps(record).encode(), 0)
+    # Over all of what was there, in one write: at no moment is it unknown who made the directory.
+    os.pwrite(fd, json.dumps(record).encode().ljust(len(before)), 0)
     return is_made
 
 

@@ -138,6 +138,23 @@ def test_an_owner_that_is_none_is_written_anew(text, folder):
     assert (folder / "out/_SUCCESS").exists()
 
 
+def test_death_before_a_run_has_begun_does_not_make_the_directory_somebody_elses(
+    folder, monkeypatch
+):
+    """The first has made it, the second dies while it says whose it is, the third removes it."""
+    WorkDir(folder / "work").leave()
+
+    def killed(*_: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", killed)
+        with pytest.raises(Death):
+            WorkDir(folder / "work")
+    run(work_dir="work", **SHARDS)
+    assert not (folder / "work").exists()
+
+
 @pytest.mark.parametrize("inputs", [("small",), ("small/**/*",)])
 def test_a_work_dir_among_the_inputs_is_none_of_them(inputs, folder):
     """The first run sees no such folder, and the next one must find the same inputs."""

@@ -60,20 +60,31 @@ class WorkDir:
         self.path = Path(os.path.abspath(path))
         self.rows, self.manifest = self.path / WORK_ROWS, self.path / WORK_MANIFEST
         with in_words(self.path):
-            self.is_made = _make(self.path)
-            _check(self.path)
-            _close_to_others(self.path)
-            self._lock = _lock(self.path / WORK_OWNER, self.path)
+            is_new = _make(self.path)
             try:
-                _remove_hidden(self.path)
-                self.is_made = _say_whose(self._lock, self.path, is_made=self.is_made)
-                self.journal = Journal(self.path / WORK_JOURNAL)
-                sync_directory(self.path)
-                if self.is_made:
-                    sync_directory(self.path.parent)
+                self._enter(is_new=is_new)
             except BaseException:
-                os.close(self._lock)
+                if is_new:  # on a full disk, say: nothing has begun in it
+                    with contextlib.suppress(OSError):
+                        os.rmdir(self.path)
                 raise
+
+    def _enter(self, *, is_new: bool) -> None:
+        _check(self.path)
+        _close_to_others(self.path)
+        self._lock = _lock(self.path / WORK_OWNER, self.path)
+        try:
+            _remove_hidden(self.path)
+            self.is_made = _say_whose(self._lock, self.path, is_made=is_new)
+            self.journal = Journal(self.path / WORK_JOURNAL)
+            sync_directory(self.path)
+            if self.is_made:
+                sync_directory(self.path.parent)
+        except BaseException:
+            if is_new:
+                _remove_all(self.path)
+            os.close(self._lock)
+            raise
 
     @property
     def is_new(self) -> bool:
@@ -96,9 +107,7 @@ class WorkDir:
 
         The journal goes when the rows are gone: up to then a rerun knows what was done.
         """
-        for name in WORK_NAMES:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path / name)
+        _remove_all(self.path)
         self.leave()
         if with_folder:
             with contextlib.suppress(OSError):
@@ -234,8 +243,17 @@ def _say_whose(fd: int, path: Path, *, is_made: bool) -> bool:
         is_made = is_made or (isinstance(found, dict) and bool(found.get("is_made")))
     record = asdict(replace(Owner.this_run(), work_dir=str(path))) | {"is_made": is_made}
     # Over all of what was there, in one write: at no moment is it unknown who made the directory.
-    os.pwrite(fd, json.dumps(record).encode().ljust(len(before)), 0)
+    text = json.dumps(record).encode().ljust(len(before))
+    if os.pwrite(fd, text, 0) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return is_made
+
+
+def _remove_all(path: Path) -> None:
+    """Remove what runs keep in it; whoever has the lock may."""
+    for name in WORK_NAMES:
+        with contextlib.suppress(OSError):
+            os.unlink(path / name)
 
 
 def _remove_hidden(path: Path) -> None:

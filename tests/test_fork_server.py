@@ -92,6 +92,15 @@ def test_a_fork_that_takes_too_long_is_killed(call, fork_server, home, wait_for)
     assert fork_server.run(call).returncode == 7
 
 
+@pytest.mark.parametrize("server", ["fork_server", "rare_fork_server"])
+def test_a_fork_has_its_own_temporary_directory(server, call, home, request):
+    """Also where a library of the server asked for one when it was imported."""
+    tells = "import os, tempfile\nos.write(1, os.fsencode(tempfile.gettempdir()))\nos._exit(0)\n"
+    forked = dataclasses.replace(call, script=script(home, tells))
+    told = request.getfixturevalue(server).run(forked)
+    assert told.stdout == os.fsencode(home.parent / "tmpdir")
+
+
 def is_running(pid):
     try:
         os.kill(pid, 0)

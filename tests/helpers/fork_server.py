@@ -286,6 +286,7 @@ def _become(call: Call, ends: Iterable[int]) -> NoReturn:
         os.chdir(call.folder)
         os.environ.clear()
         os.environ.update(call.environment)
+        tempfile.tempdir = None  # what a library asked for at its import is the server's
         time.tzset()
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             stream = _stream(number, getattr(sys, name))

@@ -26,6 +26,8 @@ class State:
     shards   of a directory: the name of each shard, and what it is known by
     marks    of a directory: the same of what it says of itself, in the order in which it comes
     counts   of what was published: rows, their bytes, the sum of their keys
+    is_published  whether all has its name; what is to be uploaded, in the work directory
+    is_sent, is_shown  whether all of it was sent to an object store, and is to be seen there
     """
 
     is_made: bool = True
@@ -40,6 +42,8 @@ class State:
     marks: list[tuple[str, Mark]] = field(default_factory=list)
     counts: tuple[int, int, int] = (0, 0, 0)
     is_published: bool = False
+    is_sent: bool = False
+    is_shown: bool = False
 
     def add(self, record: Record) -> None:
         """Take in a record; those of inputs are for `Identity`."""
@@ -68,6 +72,10 @@ class State:
                 self.counts = rows, text_bytes, key_sum
             case "published":
                 self.is_published = True
+            case "sent":
+                self.is_sent = True
+            case "shown":
+                self.is_shown = True
             case _:
                 self.output.add(record)
 

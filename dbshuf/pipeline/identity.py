@@ -109,7 +109,7 @@ def _store_facts(plan: Plan) -> list[object]:
     if plan.store is None:
         return []
     status = os.stat(plan.store.path)
-    return [status.st_size, status.st_mtime_ns, _log_of(plan.store.path)]
+    return [status.st_size, status.st_mtime_ns, log_of(plan.store.path)]
 
 
 def _facts(one: Input, kind: str) -> list[object]:
@@ -117,11 +117,11 @@ def _facts(one: Input, kind: str) -> list[object]:
     facts = [one.place, one.size_bytes, one.changed_ns, one.version, _ends_sum(one)]
     log = None
     if kind in DATABASES and one.remote is None and one.path is not None:
-        log = _log_of(one.path)
+        log = log_of(one.path)
     return [*facts, log, status_changed_ns(one)]
 
 
-def _log_of(path: str | os.PathLike[str]) -> list[int] | None:
+def log_of(path: str | os.PathLike[str]) -> list[int] | None:
     """Return size and time of change (ns) of what a database was given and has not taken in.
 
     None if there is no such log beside it; one that is empty is as good as none.

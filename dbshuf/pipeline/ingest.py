@@ -38,6 +38,7 @@ from dbshuf.options import (
     check_schema_option,
     check_texts,
 )
+from dbshuf.pipeline.identity import log_of
 from dbshuf.pipeline.ingest_checks import (
     check_alike,
     engine_of_store,
@@ -280,6 +281,12 @@ class _Ingest:
 
         They are read only if the time of change is another one, or the version of an object.
         """
+        if self._info.kind in DATABASES and one.path is not None and log_of(one.path) is not None:
+            raise StoreInvalid(
+                f"`{one.name}` has changes in a log beside it, so it cannot be told whether it is"
+                f" what was added to `{self._info.path}`",
+                hint="let it take them in (PRAGMA wal_checkpoint(TRUNCATE), in DuckDB CHECKPOINT)",
+            )
         size, tells_changes = one.size_bytes or 0, one.remote is None or one.version != ""
         is_as_it_was = (size, one.changed_ns) == (there.size_bytes, there.changed_ns)
         if is_as_it_was and tells_changes:

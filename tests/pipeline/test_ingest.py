@@ -1,10 +1,12 @@
 """Adding inputs: whole or not at all, once, in their order, whatever interrupts it."""
 
+import contextlib
 import gzip
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -339,3 +341,19 @@ def test_names_of_any_bytes_are_inputs(tmp_path):
     ((source, known),) = ask(store, "select source, path from sources")
     assert source.endswith("/\ufffd.txt")
     assert known.endswith("/\\xff.txt")
+
+
+def test_a_database_that_has_changes_in_its_log_is_not_taken_for_what_it_was(tmp_path):
+    """The file itself has the size, time and bytes that it had."""
+    store, path = str(tmp_path / "s.duckdb"), tmp_path / "u.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.execute("pragma journal_mode = wal")
+        base.execute("create table t (n integer)")
+        base.commit()
+        base.execute("pragma wal_checkpoint(truncate)")
+        assert ingest(store, [str(path)]).inputs[0].is_added
+        assert not ingest(store, [str(path)]).inputs[0].is_added
+        base.execute("insert into t values (1)")
+        base.commit()
+        with pytest.raises(StoreInvalid, match=r"`.*u\.sqlite` has changes in a log"):
+            ingest(store, [str(path)])

@@ -63,7 +63,7 @@ def test_sql_and_numpy_give_one_key(ids, seed):
 
 
 @given(any_id, st.text(max_size=5))
-def test_a_key_prefixes_back_to_its_row(row, seed):
+def test_a_key_leads_back_to_its_row(row, seed):
     """Errors name the row that a key belongs to."""
     words = seed_words(seed)
     keys = np.array([row], np.uint64)

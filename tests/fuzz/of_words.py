@@ -252,10 +252,10 @@ def _make_plan(rng: random.Random) -> list[str]:
         at = rng.randrange(len(words))
         words[at] = _text(rng, rng.choice((_NUMBERS + _UNITS, _SPLITS, _MIXES, _GLOBS)), 4)
     words = [word.replace("\0", "") for word in words]
-    return [word for word in words if not _prefixes_out(word)]
+    return [word for word in words if not _leads_out(word)]
 
 
-def _prefixes_out(word: str) -> bool:
+def _leads_out(word: str) -> bool:
     """Whether a word may name what is no file of the fuzzing, which others may change."""
     return word.startswith("/") or ".." in word.split("/")
 

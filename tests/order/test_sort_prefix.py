@@ -1,4 +1,4 @@
-"""Orders by two words, whatever the prefixes are: few or many, far apart or all the same."""
+"""Orders by prefix and key, whatever the prefixes are: few or many, far apart or all the same."""
 
 from contextlib import closing
 

@@ -22,6 +22,7 @@ from dbshuf.api_options import (
     VerifyOptions,
     check_known,
     options_of,
+    progress_of,
     text_of,
     truth,
     whole_number,
@@ -154,7 +155,8 @@ def ingest(
     chosen = options_of(inputs, {**options, "memory": memory, "threads": threads})
     asked = Options(**chosen, store=name_of(store))
     kind = None if engine is None else text_of("--engine", engine)
-    return add_to_store(asked, pack=truth("pack", pack), engine=kind, progress=progress)
+    told = progress_of(progress)
+    return add_to_store(asked, pack=truth("pack", pack), engine=kind, progress=told)
 
 
 def query(
@@ -222,7 +224,7 @@ def report(
     known = _path_of("--manifest", manifest)
     most_rows = whole_number("--sample-rows", sample_rows)
     asked = Asked(name_of(output), chosen, name_of(page), most_rows, known)
-    return make_report(asked, progress)
+    return make_report(asked, progress_of(progress))
 
 
 if TYPE_CHECKING:  # typing would keep these, and all that they reach, beyond DuckDB's own end
@@ -329,7 +331,7 @@ def verify(
     found = verify_output(
         Options(**options_of(inputs, others)),
         name_of(output),
-        progress,
+        progress_of(progress),
         manifest=_path_of("--manifest", manifest),
         order=None if order is None else truth("order", order),
         sample=None if sample is None else parse_share(sample, "--sample"),
@@ -366,7 +368,7 @@ def verify_files(
     check_numbers(chosen)
     found = check_files(
         _path_of("the output", output),
-        progress,
+        progress_of(progress),
         manifest=_path_of("--manifest", manifest),
         sample=None if sample is None else parse_share(sample, "--sample"),
         threads=chosen.threads,
@@ -387,6 +389,7 @@ def _path_of(option: str, given: str | os.PathLike[str] | None) -> str | None:
 
 def _shuffled(options: Options, progress: Progress) -> Result:
     """Do what the options say, where what killed runs left there is gone."""
+    progress = progress_of(progress)
     more = options.more_outputs
     for one in (options.output, *more):
         check_path("--output", one)

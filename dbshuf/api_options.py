@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from numbers import Number, Real
 from types import NoneType, UnionType
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict, cast, get_args
 
+from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import UsageError
 from dbshuf.options import REPEATED, Names, Options, check_path, name_of, names_of, shown
 
@@ -207,6 +208,18 @@ def truth(option: str, value: object) -> bool:
     raise UsageError(
         f"{option} `{shown(value)}` is neither True nor False",
         hint="give one of them, without quotes",
+    )
+
+
+def progress_of(value: object) -> Progress:
+    """Return who wants to know how far the work is; None: nobody. Raises UsageError."""
+    if value is None:
+        return NO_PROGRESS
+    if all(callable(getattr(value, name, None)) for name in ("stage", "advance", "close")):
+        return cast(Progress, value)
+    raise UsageError(
+        f"progress `{shown(value)}` has not the methods `stage`, `advance` and `close`",
+        hint="give an object as dbshuf.base.progress.Progress says it",
     )
 
 

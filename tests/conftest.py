@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ from remote_fixtures import (  # noqa: F401
     seaweed,
     web,
 )
+
+from dbshuf.base.leftovers import find_leftovers
 
 # One set of examples everywhere, and none that fails for being slow.
 settings.register_profile("dbshuf", deadline=None, derandomize=True, database=None)
@@ -65,7 +68,24 @@ def home(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "home").mkdir()
     (tmp_path / "tmpdir").mkdir()
     yield tmp_path / "home"
-    assert os.listdir(tmp_path / "tmpdir") == [], "temporary files stayed behind"
+    left = os.listdir(tmp_path / "tmpdir")
+    assert left == [], f"temporary files stayed behind: {told_of(tmp_path / 'tmpdir')}"
+
+
+def told_of(folder: Path) -> list[str]:
+    """Return what there is to know of all that is in a folder, and of this process.
+
+    What a record beside something hidden says of whose it is, too, and whether that run lives.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        status, text = path.lstat(), ""
+        if stat.S_ISREG(status.st_mode):
+            text = path.read_bytes()[:4096].decode(errors="replace")
+        changed = f"{status.st_size} bytes, changed {time.time() - status.st_mtime:.3f} s ago"
+        found.append(f"{stat.filemode(status.st_mode)} {path.name}: {changed}: {text}")
+    states = [f"{one.record.name} is {one.state.value}" for one in find_leftovers(folder)]
+    return [*found, *states, f"at {time.time():.3f}, process {os.getpid()}"]
 
 
 BEGINS_FRESH = pytest.StashKey[bool]()

@@ -149,3 +149,10 @@ def test_a_state_that_is_none_is_refused(tmp_path, wrong):
     rows = api.stream(str(tmp_path / "in.txt"), seed=1, rank=0)
     with pytest.raises(UsageError, match="no state of a stream"):
         rows.load_state_dict(wrong and {**rows.state_dict(), **wrong})
+
+
+def test_a_progress_that_cannot_be_told_is_refused(corpus, home):
+    with pytest.raises(UsageError, match="progress `3` has not the methods"):
+        dbshuf.shuffle([corpus("in.txt", b"a\n")], output=home / "out.txt", progress=3)
+    assert not (home / "out.txt").exists()
+    dbshuf.shuffle([home / "in.txt"], output=home / "out.txt", progress=None)

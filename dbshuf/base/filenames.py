@@ -9,6 +9,7 @@ NAME.wal, NAME.tmp         what DuckDB puts beside a store, and NAME-journal SQL
 dbshuf-journal             in a --work-dir: what has been done, see `journal.py`
 dbshuf-rows                there: the partitioned rows
 dbshuf-manifest            there: what --manifest will be, once the output is published
+dbshuf-upload              there: a folder with what is made, until it is in an object store
 dbshuf-owner               there: whose it is, locked while in use
 """
 
@@ -24,6 +25,7 @@ COMPANION_SUFFIXES = (".wal", ".tmp", "-journal")
 WORK_JOURNAL, WORK_ROWS, WORK_OWNER = "dbshuf-journal", "dbshuf-rows", "dbshuf-owner"
 WORK_MANIFEST = "dbshuf-manifest"
 WORK_NAMES = (WORK_ROWS, WORK_MANIFEST, WORK_JOURNAL, WORK_OWNER)
+WORK_UPLOAD = "dbshuf-upload"
 
 _OWNER_NAME = re.compile(r"\.(?:.*\.)?dbshuf-[0-9a-f]{8}(\.owner(?:\.new)?)", re.DOTALL)
 _LONGEST_NAME_BYTES = 200  # of the name that is built on; a file system allows 255
@@ -42,7 +44,7 @@ def hidden_beside(final: Path) -> Path:
 
 def is_of_work_dir(name: str) -> bool:
     """Whether a run makes files of that name in a --work-dir."""
-    return name in WORK_NAMES or name.startswith(HIDDEN_PREFIX)
+    return name in (*WORK_NAMES, WORK_UPLOAD) or name.startswith(HIDDEN_PREFIX)
 
 
 def are_of_work_dir(names: Collection[str]) -> bool:

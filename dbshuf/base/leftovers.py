@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dbshuf.base.file_systems import file_system
 from dbshuf.base.filenames import COMPANION_SUFFIXES, UNLOCKED_SUFFIX, WORK_OWNER, owned_by
-from dbshuf.base.owner import Owner, boot_id, lock_if_free
+from dbshuf.base.owner import Owner, boot_id, lock_again
 from dbshuf.base.work_dir import delete, is_kept
 
 _NEW_S = 60  # that a record may take from its making to its lock
@@ -150,7 +150,9 @@ def _leftover(record: Path) -> Leftover | None:
 @contextlib.contextmanager
 def _locked(record: Path) -> Iterator[bool]:
     """Hold a record's lock, if nobody has it; say whether."""
-    fd = lock_if_free(record)
+    fd = None
+    with contextlib.suppress(BlockingIOError):
+        fd = lock_again(record)
     try:
         yield fd is not None
     finally:

@@ -92,7 +92,7 @@ def lock_owner(hidden: Path, work_dir: str = "") -> int | None:
 
 
 def lock_again(name: Path) -> int | None:
-    """Lock the record of an earlier process; None if there is none, or nothing is locked there.
+    """Lock the record of an earlier process; None if it is gone, or nothing is locked there.
 
     Raises  BlockingIOError if another process has it
     """
@@ -100,15 +100,18 @@ def lock_again(name: Path) -> int | None:
         fd = os.open(name, os.O_RDWR | _NO_LINK)
     except OSError:
         return None
+    is_ours = False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return fd
+        is_ours = os.path.samestat(os.fstat(fd), os.lstat(name))
     except BlockingIOError:
-        os.close(fd)
         raise
-    except OSError:
-        os.close(fd)
-        return None
+    except OSError:  # of a file system without locks, or of a name that went meanwhile
+        pass
+    finally:
+        if not is_ours:
+            os.close(fd)
+    return fd if is_ours else None
 
 
 def _written(fd: int, text: bytes) -> bool:
@@ -163,19 +166,3 @@ def unlock_owner(hidden: Path, fd: int | None) -> None:
     if fd is not None:
         with contextlib.suppress(OSError):
             os.close(fd)
-
-
-def lock_if_free(owner: Path) -> int | None:
-    """Lock a record that nobody has locked; None if somebody has, or it is gone by now."""
-    try:
-        fd = os.open(owner, os.O_RDWR | _NO_LINK)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(fd), os.lstat(owner)):
-            return fd
-    except OSError:
-        pass
-    os.close(fd)
-    return None

@@ -3,6 +3,7 @@
     dbshuf-journal   what is done, see `journal.py`
     dbshuf-rows      the partitioned rows
     dbshuf-manifest  what --manifest will be
+    dbshuf-upload    a folder with the output, if that goes to an object store
     dbshuf-owner     whose it is; locked while a run uses it
     .dbshuf-XXXXXXXX  what one run alone needs
 
@@ -31,6 +32,7 @@ from dbshuf.base.filenames import (
     WORK_NAMES,
     WORK_OWNER,
     WORK_ROWS,
+    WORK_UPLOAD,
     is_of_work_dir,
     owner_of,
 )
@@ -52,6 +54,7 @@ class WorkDir:
     journal  open to append
     rows     name of the file of partitioned rows
     manifest  name of the file of a manifest that waits for its place
+    upload   name of the folder of what waits to be uploaded
     is_new   whether no run has begun in it
     """
 
@@ -59,6 +62,7 @@ class WorkDir:
         """Make or enter it. Raises WorkDirUnfit, TempSpaceShort."""
         self.path = Path(os.path.abspath(path))
         self.rows, self.manifest = self.path / WORK_ROWS, self.path / WORK_MANIFEST
+        self.upload = self.path / WORK_UPLOAD
         with in_words(self.path):
             self.is_made = _make(self.path)
             _check(self.path)
@@ -69,6 +73,8 @@ class WorkDir:
                 self.is_made = _say_whose(self._lock, self.path, is_made=self.is_made)
                 self.journal = Journal(self.path / WORK_JOURNAL)
                 sync_directory(self.path)
+                if self.is_made:
+                    sync_directory(self.path.parent)
             except BaseException:
                 os.close(self._lock)
                 raise
@@ -94,6 +100,7 @@ class WorkDir:
 
         The journal goes when the rows are gone: up to then a rerun knows what was done.
         """
+        delete(self.upload)
         for name in WORK_NAMES:
             with contextlib.suppress(OSError):
                 os.unlink(self.path / name)
@@ -159,12 +166,15 @@ def in_words(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path) -> bool:
-    """Make the directory, mode 0700; return whether it was not there."""
+    """Make the directory, mode 0700; return whether it was not there.
+
+    Whoever dies before its owner's record says so, next of all, leaves an empty directory: that is
+    taken by the next run, and stays, since nothing tells it from one that the user has made.
+    """
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return False
-    sync_directory(path.parent)
     return True
 
 
@@ -182,10 +192,12 @@ def _check(path: Path) -> None:
         others = [name for name in os.listdir(path) if not is_of_work_dir(name)]
         if others:
             why = f"holds other files, `{min(others)}` is one"
-    for name in WORK_NAMES if not why else ():
+    for name in (*WORK_NAMES, WORK_UPLOAD) if not why else ():
         with contextlib.suppress(FileNotFoundError):
             inside = os.lstat(path / name)
             is_sound = stat.S_ISREG(inside.st_mode) and inside.st_nlink == 1
+            if name == WORK_UPLOAD:
+                is_sound = stat.S_ISDIR(inside.st_mode)
             if not is_sound or inside.st_uid != found.st_uid:
                 why = f"holds a `{name}` that no run has made there"
     if why:

@@ -1,8 +1,9 @@
 """What must be the same for a run to be gone on with; a journal begins with it."""
 
+import contextlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dbshuf.base.journal import Record
@@ -11,13 +12,16 @@ from dbshuf.base.versions import versions_here
 from dbshuf.base.work_dir import WorkDir, cleaning
 from dbshuf.errors import RunDiffers
 from dbshuf.plan.plan import Plan
+from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB
 
-_FORMAT = 6  # of the journal and of what it seals
+_FORMAT = 7  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
+_LOG_SUFFIXES = ("-wal", ".wal")  # of SQLite, and of DuckDB
+_LOG = "log [size (bytes), time of change (ns)]"
 
 
 def versions() -> dict[str, str | int]:
@@ -39,7 +43,8 @@ def write_identity(work: WorkDir, plan: Plan) -> None:
         store=_store_facts(plan),
     )
     for first in range(0, len(plan.inputs), _INPUTS):
-        facts = [_facts(one) for one in plan.inputs[first : first + _INPUTS]]
+        some = plan.inputs[first : first + _INPUTS]
+        facts = [_facts(one, plan.shape.kind) for one in some]
         work.note("inputs", first=first, inputs=facts)
 
 
@@ -61,7 +66,7 @@ class Identity:
         for name, value in self._plan.work.options.items():
             self._same(f"--{name.replace('_', '-')}", before.get(name), value)
         self._same("--seed", record["seed"], self._plan.seed)
-        facts = zip(("size (bytes)", "time of change (ns)"), record["store"], strict=False)
+        facts = zip(("size (bytes)", "time of change (ns)", _LOG), record["store"], strict=False)
         for (name, was), found in zip(facts, _store_facts(self._plan), strict=True):
             self._same(f"the {name} of the store", was, found)
 
@@ -81,8 +86,9 @@ class Identity:
 
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
         names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")
+        kind = self._plan.shape.kind
         for old, one in zip(before, now, strict=True):
-            for name, was, found in zip(names, old, _facts(one), strict=False):
+            for name, was, found in zip((*names, _LOG), old, _facts(one, kind), strict=False):
                 self._same(f"the {name} of input `{one.name}`", was, found)
 
     def _same(self, field: str, before: object, now: object) -> None:
@@ -98,18 +104,34 @@ def _shown(value: object) -> str:
     return "not given" if value is None or value == [] else f"`{value}`"
 
 
-def _store_facts(plan: Plan) -> list[int]:
+def _store_facts(plan: Plan) -> list[object]:
     """Return what tells a store from what it was before; nothing where files are read."""
     if plan.store is None:
         return []
     status = os.stat(plan.store.path)
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, _log_of(plan.store.path)]
 
 
-def _facts(one: Input) -> list[str | int | None]:
+def _facts(one: Input, kind: str) -> list[object]:
     """Return what tells an input from another one, or from what it was before."""
     facts = [one.place, one.size_bytes, one.changed_ns, one.version, _ends_sum(one)]
-    return [*facts, status_changed_ns(one)]
+    log = None
+    if kind in DATABASES and one.remote is None and one.path is not None:
+        log = _log_of(one.path)
+    return [*facts, log, status_changed_ns(one)]
+
+
+def _log_of(path: str | os.PathLike[str]) -> list[int] | None:
+    """Return size and time of change (ns) of what a database was given and has not taken in.
+
+    None if there is no such log beside it; one that is empty is as good as none.
+    """
+    for suffix in _LOG_SUFFIXES:
+        with contextlib.suppress(OSError):
+            status = os.stat(f"{os.fspath(path)}{suffix}")
+            if status.st_size:
+                return [status.st_size, status.st_mtime_ns]
+    return None
 
 
 def status_changed_ns(one: Input) -> int | None:
@@ -130,17 +152,18 @@ def _ends_sum(one: Input) -> int | None:
     """Return the CRC-32 of the first and the last bytes of a file as it lies there."""
     if one.remote is not None or one.path is None:
         return None
+    return ends_crc32(one.path, one.size_bytes or 0)
+
+
+def ends_crc32(path: str | os.PathLike[str], size: int) -> int | None:
+    """Return the CRC-32 of the first and the last bytes of a file; None if it cannot be read."""
     crc32 = 0
-    for piece in _ends(one.path, one.size_bytes or 0):
-        crc32 = zlib.crc32(piece, crc32)
-    return crc32
-
-
-def _ends(path: str, size: int) -> Iterator[bytes]:
     try:
         with open(path, "rb", buffering=0) as file:
-            yield file.read(_SUMMED_BYTES) or b""
+            crc32 = zlib.crc32(file.read(_SUMMED_BYTES) or b"")
             if size > _SUMMED_BYTES:
-                yield os.pread(file.fileno(), _SUMMED_BYTES, size - _SUMMED_BYTES)
+                last = os.pread(file.fileno(), _SUMMED_BYTES, size - _SUMMED_BYTES)
+                crc32 = zlib.crc32(last, crc32)
     except OSError:  # whoever reads it says why
-        return
+        return None
+    return crc32

@@ -31,15 +31,17 @@ from dbshuf.order.run_seals import KeptRows, RunSeals
 from dbshuf.pipeline.identity import Identity, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.ordered import sums_rows
+from dbshuf.pipeline.published import is_at, mark_of
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.kept import refuse_in_use
-from dbshuf.sink.output_path import find
+from dbshuf.sink.output_path import check_target, find
 from dbshuf.sink.publish import HiddenDirectory, HiddenFile
 from dbshuf.sink.raw_file import FileDamaged
+from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.sealed_output import END, check_sealed, keep_seals
 from dbshuf.sink.sealed_sink import SealedSink
 from dbshuf.sink.single_file import PlacedSink
@@ -58,36 +60,65 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
     try:
         if work.journal.is_cut:
             tell(reporter, f"the journal in `{work.path}` is damaged: its last part is done again")
-        while True:
-            state = _read_state(plan, work)
-            _remove_forgotten(plan, reporter, work, state)
-            if _is_published(state):
-                tell(reporter, "an earlier run has published the output already")
-                written.merge(Tally(*state.counts))
-                if not state.is_published and plan.wanted is not None:
-                    publish_kept(work.manifest, plan.wanted, plan.target)
-                    work.note("published")
-                break
-            hold_touched(plan, reporter, work, state)
-            try:
-                if plan.wanted is None:
-                    _Rest(plan, reporter, work, state).run(written)
-                    break
-                with contextlib.closing(
-                    RunRecord(plan, plan.wanted, [plan.strategy], kept=work.manifest)
-                ) as record:
-                    _Rest(record.plan, reporter, work, state, record).run(written)
-                break
-            except RunDamaged as damage:
-                tell(reporter, "partitioned rows are not what was sealed: they are read again")
-                _drop(work, state, damage.addresses)
-            except FileDamaged:
-                tell(reporter, "the output is not what was sealed: it is made anew")
-                keep_seals(work, state.output, 0)
-            written.clear()
-        work.remove(with_folder=state.is_made)
+        if isinstance(plan.target.path, RemotePath):
+            is_made = _send(plan, reporter, work, written)
+        else:
+            is_made = _make(plan, reporter, work, written)
+        work.remove(with_folder=is_made)
     finally:
         work.leave()
+
+
+def _send(plan: Plan, reporter: Progress, work: WorkDir, written: Tally) -> bool:
+    """As `_make`, where the output goes to an object store."""
+    from dbshuf.pipeline.kept_upload import made_in, send
+
+    made = made_in(work, plan)
+    _make(made, reporter, work, written)
+    state = _read_state(made, work)
+    send(plan, made, work, state, reporter)
+    return state.is_made
+
+
+def _make(plan: Plan, reporter: Progress, work: WorkDir, written: Tally) -> bool:
+    """Make all files, or the rest of them; return whether the work directory is the run's own."""
+    while True:
+        state = _read_state(plan, work)
+        _remove_forgotten(plan, reporter, work, state)
+        if _is_published(state, work):
+            _tell_published(plan, reporter, work, state)
+            written.merge(Tally(*state.counts))
+            return state.is_made
+        hold_touched(plan, reporter, work, state)
+        try:
+            if plan.wanted is None:
+                _Rest(plan, reporter, work, state).run(written)
+                return state.is_made
+            with contextlib.closing(
+                RunRecord(plan, plan.wanted, [plan.strategy], kept=work.manifest)
+            ) as record:
+                _Rest(record.plan, reporter, work, state, record).run(written)
+            return state.is_made
+        except RunDamaged as damage:
+            tell(reporter, "partitioned rows are not what was sealed: they are read again")
+            _drop(work, state, damage.addresses)
+        except FileDamaged:
+            tell(reporter, "the output is not what was sealed: it is made anew")
+            keep_seals(work, state.output, 0)
+        written.clear()
+
+
+def _tell_published(plan: Plan, reporter: Progress, work: WorkDir, state: State) -> None:
+    """Say that all has its name, once the manifest of an earlier process has."""
+    path = plan.target.path
+    is_sending = isinstance(path, Path) and path.parent == work.upload
+    if not is_sending or state.is_shown:
+        tell(reporter, "an earlier run has published the output already")
+    else:
+        tell(reporter, f"goes on from `{work.path}`: all is made, and is sent again")
+    if not state.is_published and plan.wanted is not None:
+        publish_kept(work.manifest, plan.wanted, plan.target)
+        work.note("published")
 
 
 def _read_state(plan: Plan, work: WorkDir) -> State:
@@ -97,7 +128,7 @@ def _read_state(plan: Plan, work: WorkDir) -> State:
         state.add(record)
         if record["kind"] == "begin":
             identity.check_begin(record)
-    if _is_published(state):  # then inputs may have changed: the output may be one
+    if _is_published(state, work):  # then inputs may have changed: the output may be one
         return state
     if state.input_count is not None:
         identity.check_count(state.input_count)
@@ -124,27 +155,24 @@ def _remove_forgotten(plan: Plan, reporter: Progress, work: WorkDir, state: Stat
             tell(reporter, f"removed `{one.path}`, of which the journal does not tell any more")
 
 
-def _is_published(state: State) -> bool:
+def _is_published(state: State, work: WorkDir) -> bool:
     """Whether the output has its name, or those who died had no time to say so.
 
-    A directory has it with the last of its marks; then --manifest may not be there yet.
+    A directory has it with the last of its marks; then --manifest may not be there yet. What an
+    object store shows has been made in the work directory, which may be gone in part by now.
     """
-    if state.is_published or not state.moves:
-        return state.is_published
-    if all(_number_of(final) == number for final, number in state.moves):
+    if state.is_shown:
         return True
+    if not state.moves:
+        return False
     folder = state.moves[0][0]
-    return bool(state.shards) and all(
-        _number_of(folder / name) == number for name, number in [*state.shards, *state.marks]
-    )
-
-
-def _number_of(path: Path) -> int | None:
-    """Return what tells a file from all others of its file system; None if there is none."""
-    try:
-        return os.lstat(path).st_ino
-    except OSError:
-        return None
+    is_there = [is_at(folder / name, mark) for name, mark in [*state.shards, *state.marks]]
+    is_moved = all(is_at(final, mark) for final, mark in state.moves)
+    if Path(os.path.realpath(work.upload)) in folder.parents:  # where runs alone put anything
+        return is_moved and all(is_there)
+    if is_moved:
+        return any(is_there) or not is_there  # of an empty folder the number may be another's
+    return bool(is_there) and all(is_there)
 
 
 def _drop(work: WorkDir, state: State, addresses: list[int]) -> None:
@@ -177,7 +205,9 @@ class _Rest:
         plan, work, state = self._plan, self._work, self._state
         for hidden in state.output.places:
             refuse_in_use(hidden)
-        _take_back(state)
+        if state.moves:
+            _take_back(state)
+            check_target(plan.target)  # which a plan does not: part of it may be in place
         flaw = check_sealed(plan.target, work, state.output)
         if flaw is not None:
             tell(self._reporter, flaw)
@@ -279,10 +309,10 @@ class _Rest:
         for place in sink.places:
             if isinstance(place, HiddenFile | HiddenDirectory):
                 hidden, final = place.move
-                moves.append((str(final), _number_of(hidden)))
+                moves.append((str(final), mark_of(hidden)))
             if isinstance(place, HiddenDirectory):
-                shards += [(name, _number_of(path)) for path, name in place.named()]
-                marks += [(name, _number_of(path)) for path, name in place.marks]
+                shards += [(name, mark_of(path)) for path, name in place.named()]
+                marks += [(name, mark_of(path)) for path, name in place.marks]
         counts = [written.rows, written.text_bytes, written.key_sum]
         self._work.note("publishing", moves=moves, shards=shards, marks=marks, counts=counts)
         for place in sink.places:
@@ -295,20 +325,20 @@ class _Rest:
 def _take_back(state: State) -> None:
     """Undo the renames of a publication that was not completed."""
     places = state.output.file_places
-    for (final, file_number), place in zip(state.moves, places, strict=False):
-        if _number_of(final) == file_number and not os.path.lexists(place):
+    for (final, mark), place in zip(state.moves, places, strict=False):
+        if is_at(final, mark) and not os.path.lexists(place):
             os.rename(final, place)
     if not state.shards:
         return
     final, hidden = state.moves[0][0], state.output.hidden
-    for name, file_number in reversed(state.marks):  # first what says that all is there
-        if _number_of(final / name) == file_number:
+    for name, mark in reversed(state.marks):  # first what says that all is there
+        if is_at(final / name, mark):
             os.unlink(final / name)
     if hidden is None or not hidden.is_dir():
         return
-    for number, (name, file_number) in enumerate(state.shards):
+    for number, (name, mark) in enumerate(state.shards):
         for path in (hidden / name, final / name):
-            if not os.path.lexists(hidden / str(number)) and _number_of(path) == file_number:
+            if not os.path.lexists(hidden / str(number)) and is_at(path, mark):
                 os.rename(path, hidden / str(number))
         for folder in {os.path.dirname(name)} - {""}:  # of a split; gone with its last shard
             for place in (hidden, final):

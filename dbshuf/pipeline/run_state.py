@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dbshuf.base.journal import Record
 from dbshuf.order.run_seals import Sealed
+from dbshuf.pipeline.published import Mark
 from dbshuf.sink.sealed_output import SealedOutput
 from dbshuf.source.read_sums import SealedSums
 
@@ -21,10 +22,12 @@ class State:
     inputs   of those that the journal knows, when the system noted a change last (ns)
     sums     of the bytes that were read of them
     ranges   buckets
-    moves    final names, and the number (inode) of the file that is about to have each
-    shards   of a directory: the name of each shard, and its number
+    moves    final names, and what the file that is about to have each is known by
+    shards   of a directory: the name of each shard, and what it is known by
     marks    of a directory: the same of what it says of itself, in the order in which it comes
     counts   of what was published: rows, their bytes, the sum of their keys
+    is_published  whether all has its name; what is to be uploaded, in the work directory
+    is_sent, is_shown  whether all of it was sent to an object store, and is to be seen there
     """
 
     is_made: bool = True
@@ -34,11 +37,13 @@ class State:
     ranges: int = 0
     rows: Sealed = field(default_factory=Sealed)
     output: SealedOutput = field(default_factory=SealedOutput)
-    moves: list[tuple[Path, int]] = field(default_factory=list)
-    shards: list[tuple[str, int]] = field(default_factory=list)
-    marks: list[tuple[str, int]] = field(default_factory=list)
+    moves: list[tuple[Path, Mark]] = field(default_factory=list)
+    shards: list[tuple[str, Mark]] = field(default_factory=list)
+    marks: list[tuple[str, Mark]] = field(default_factory=list)
     counts: tuple[int, int, int] = (0, 0, 0)
     is_published: bool = False
+    is_sent: bool = False
+    is_shown: bool = False
 
     def add(self, record: Record) -> None:
         """Take in a record; those of inputs are for `Identity`."""
@@ -59,13 +64,18 @@ class State:
                 at = record["runs"]
                 self.rows.drop(None if at is None else [~one for one in at])
             case "publishing":
-                self.moves = [(Path(final), number) for final, number in record["moves"]]
-                self.shards = [(name, number) for name, number in record["shards"]]
-                self.marks = [(name, number) for name, number in record["marks"]]
+                self.moves = [(Path(final), Mark(*mark)) for final, mark in record["moves"]]
+                self.shards = [(name, Mark(*mark)) for name, mark in record["shards"]]
+                self.marks = [(name, Mark(*mark)) for name, mark in record["marks"]]
+                self.is_published = False
                 rows, text_bytes, key_sum = record["counts"]
                 self.counts = rows, text_bytes, key_sum
             case "published":
                 self.is_published = True
+            case "sent":
+                self.is_sent = True
+            case "shown":
+                self.is_shown = True
             case _:
                 self.output.add(record)
 

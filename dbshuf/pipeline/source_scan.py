@@ -176,7 +176,7 @@ class TableScan(SourceScan[RowBatch]):
         """Scan from `source`; `relation` makes what the query sees of rows."""
         super().__init__(source, inputs, advance, query, notes)
         self._relation = relation
-        self.is_in_pieces = hasattr(source, "leave_out")  # a store has none
+        self.is_in_pieces = getattr(source, "is_steady", False)  # a store reads one statement
 
     @property
     def ended(self) -> Mapping[int, int]:

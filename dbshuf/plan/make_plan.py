@@ -20,8 +20,7 @@ from dbshuf.plan.row_plan import memory_cap
 from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes
 from dbshuf.plan.strategy import unloaded_bytes
 from dbshuf.plan.target import target_of
-from dbshuf.sink import Target, check_schema, check_target
-from dbshuf.source.survey import Survey
+from dbshuf.sink import RemotePath, check_schema, check_target
 
 if TYPE_CHECKING:
     from dbshuf.plan.mix import Mix, MixAsked, MixPart
@@ -179,16 +178,18 @@ def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
 
 def _temp_bytes(logical: LogicalPlan, division: Division) -> int | None:
     """Return what a run writes to its temporary directory, as far as one can tell."""
-    found = _last_temp_bytes(logical.kept, division.target, division.chosen)
+    found = _last_temp_bytes(logical, division)
     if found is None or division.counts is None or division.first is None:
         return found
     # what a first order of all rows keeps there while the second is filled
     return found + max(stored_bytes(logical.survey) - division.first.store_bytes, 0)
 
 
-def _last_temp_bytes(survey: Survey, target: Target, chosen: Ordering) -> int | None:
+def _last_temp_bytes(logical: LogicalPlan, division: Division) -> int | None:
     """Return what the order of the rows that are written keeps there."""
-    waiting = output_bytes(survey, target) if target.waits_in_temp else 0
+    survey, target, chosen = logical.kept, division.target, division.chosen
+    is_made_there = logical.work is not None and isinstance(target.path, RemotePath)
+    waiting = output_bytes(survey, target) if target.waits_in_temp or is_made_there else 0
     if chosen.strategy == "memory":
         return waiting
     if survey.text_bytes is None or waiting is None:

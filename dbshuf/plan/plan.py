@@ -249,7 +249,7 @@ class Plan:
             "part_bytes": sizes.part_bytes,
             "parts": None if size is None else objects * sizes.parts_of(size // objects),
             "parts_at_once": sizes.ahead,
-            "waits_in_temp": self.target.waits_in_temp,
+            "waits_in_temp": self.target.waits_in_temp or self.work is not None,
         }
 
     def describe(self) -> str:
@@ -336,7 +336,7 @@ def _space(place: str, needed: int | None, free: int | None) -> str:
 
 def _upload(upload: dict[str, Any]) -> str:
     parts = "" if upload["parts"] is None else f"about {upload['parts']:,} "
-    waiting = ", after all shards are made: they wait in temp" * upload["waits_in_temp"]
+    waiting = ", after all is made: it waits in temp" * upload["waits_in_temp"]
     size = f"parts of {human(upload['part_bytes'])}"
     return f"{parts}{size}, {upload['parts_at_once']} at once{waiting}"
 

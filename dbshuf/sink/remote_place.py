@@ -16,8 +16,9 @@ import contextlib
 import os
 import posixpath
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ from dbshuf.sink.shard_names import (
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
+_MOST_KEY_BYTES = 1024  # in s3:// and gs://; in abfs:// letters
+
 _begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
 os.register_at_fork(after_in_child=_begun.clear)
 
@@ -64,6 +67,12 @@ def check_remote(target: "Target") -> None:
         raise OutputUnwritable(
             f"`{path}`: names of this kind are not written",
             hint=f"{UNFIT_HINT} is written: choose another",
+        )
+    size = len(path.key.encode())
+    if size > _MOST_KEY_BYTES:
+        raise OutputUnwritable(
+            f"`{path}`: the key has {size:,} bytes, and may have {_MOST_KEY_BYTES:,}",
+            hint="choose a shorter name",
         )
     store, _ = open_store(str(path))
     store.prepare_uploads()
@@ -232,6 +241,18 @@ class RemoteDirectory:
         self._made[number] = self._uploads.create(self._prefix + name)
         return number, self._made[number]
 
+    def take_in(self, name: str, source: FileIO) -> None:
+        """Send what is in a file, to be shown under a name with the others."""
+        number = self._files
+        self._files += 1
+        self._names[number] = name
+        self._send_file(number, source)
+
+    def _send_file(self, number: int, source: FileIO) -> None:
+        file = self._made[number] = self._uploads.create(self._prefix + self._names[number])
+        file.write_all(source)
+        file.finish()
+
     def adopt(self, name: str, token: str) -> None:
         """Take over an upload that a worker began under `name`, to be shown with the others."""
         number = self._files
@@ -247,15 +268,25 @@ class RemoteDirectory:
         """Add an object that says something of the others; see `seal.Marked`."""
         self._marks[name] = b"".join(pieces)
 
+    def await_all(self) -> None:
+        """Wait until all is sent, and refuse what nobody may take the place of; shows nothing."""
+        self._uploads.sender.drain()
+        if self._has_all and not self._force:
+            _refuse_content(self._uploads.store, self._path)
+
+    def take_again(self, names: Collection[str]) -> None:
+        """Have names that a process of the same run may have shown already; others are refused."""
+        if self._has_all and not self._force:
+            _refuse_content(self._uploads.store, self._path, but=names)
+            self._force = True
+
     def publish(self) -> None:
         """Show the files under their names: all of them, or where the store fails, none."""
         if self._waiting is not None:
             self._send_waiting(self._waiting)
-        self._uploads.sender.drain()
+        self.await_all()
         for number, file in self._made.items():
             self._shown[self._names[number]] = file.started()
-        if self._has_all and not self._force:
-            _refuse_content(self._uploads.store, self._path)
         old = set(self._old_shards() if self._has_all else filter(self._is_there, self._shown))
         if self._has_all and self._force:
             self._remove_marks(old)
@@ -310,10 +341,8 @@ class RemoteDirectory:
 
     def _send_waiting(self, folder: Path) -> None:
         for number in range(self._files):
-            file = self._made[number] = self._uploads.create(self._prefix + self._names[number])
             with open(folder / str(number), "rb", buffering=0) as waiting:
-                file.write_all(waiting)
-            file.finish()
+                self._send_file(number, waiting)
         self._uploads.sender.drain()
         remove(folder)
 
@@ -374,12 +403,12 @@ class RemoteDirectory:
             remove(self._waiting)
 
 
-def _refuse_content(store: ObjectStore, path: RemotePath) -> None:
-    """Raise OutputExists where a directory holds anything but its own mark."""
+def _refuse_content(store: ObjectStore, path: RemotePath, *, but: Collection[str] = ()) -> None:
+    """Raise OutputExists where a directory holds anything but its own mark, and some names."""
     try:
         for info in store.list(path.prefix):
             name = info.key[len(path.prefix) :]
-            if name and not name.startswith(HIDDEN_PREFIX):
+            if name and not name.startswith(HIDDEN_PREFIX) and name not in but:
                 raise OutputExists(
                     f"`{path}` is not empty: `{name}` is in it",
                     hint="--force replaces the shards in it and leaves all other objects alone",

@@ -17,13 +17,11 @@ from kept_runs import (
     LINE_INPUTS,
     LINES,
     SHARDS,
-    Death,
     Told,
     die_at,
     died,
     digest,
     finished_shards,
-    kept_inputs,
     lines_of,
     manifest_of,
     outputs_of,
@@ -31,24 +29,15 @@ from kept_runs import (
     spans_in,
     spoil,
 )
-from output_files import MARKS
 from recorded_writes import Recorder, clear, disks, lay_out
 
-from dbshuf.api import shuffle, verify_files
-from dbshuf.base.work_dir import WorkDir
+from dbshuf.api import shuffle
 from dbshuf.cli.clean import clean
 from dbshuf.cli.options import CleanArguments
-from dbshuf.manifest.document import Manifest
 from dbshuf.options import Options
 from dbshuf.pipeline import resume
+from dbshuf.pipeline.published import Mark
 from dbshuf.plan.make_plan import plan_of
-from dbshuf.sink import publish
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -172,86 +161,6 @@ def test_a_drawn_seed_is_kept(folder):
     assert digest(folder / "out") == got
 
 
-@pytest.mark.parametrize("output", ["out", "out.txt", "out.parquet"])
-@pytest.mark.parametrize("is_recorded", [False, True])
-def test_what_was_published_is_not_made_again(is_recorded, output, folder, monkeypatch):
-    """Death after the rename, before or after the record of it: the rerun says so and ends."""
-    note = WorkDir.note
-
-    def noted(work: WorkDir, kind: str, **fields: object) -> None:
-        if kind == "published":
-            if is_recorded:
-                note(work, kind, **fields)
-            raise Death
-        note(work, kind, **fields)
-
-    options = {**SHARDS, "output": output, "shards": 3 if output == "out" else None}
-    with monkeypatch.context() as patched:
-        patched.setattr(WorkDir, "note", noted)
-        with pytest.raises(Death):
-            run(work_dir="work", **options)
-    made, wanted = (folder / output).stat().st_ino, digest(folder / output)
-    told = Told()
-    result = run(told, work_dir="work", **options)
-    assert told.texts == ["an earlier run has published the output already"]
-    assert result.rows == len(LINES) + 3
-    assert ((folder / output).stat().st_ino, digest(folder / output)) == (made, wanted)
-    assert not (folder / "work").exists()
-
-
-@pytest.mark.parametrize("options", [{}, {"split": "a=0.5,b=0.5"}], ids=["shards", "splits"])
-def test_death_within_the_renames_ends_with_all_that_a_directory_has(options, folder, monkeypatch):
-    """Of a directory that stays, as a mount point does: the shards are there, then the marks."""
-    options = {**SHARDS, **options, "manifest": "m.json", "shards": 2}
-    run(**options)
-    wanted, wanted_manifest = digest(folder / "out"), manifest_of(options)
-    shutil.rmtree("out")
-    os.remove("m.json")
-    (folder / "out").mkdir()
-    monkeypatch.setattr(publish, "can_be_replaced", lambda found: False)
-    replace, left, deaths = os.replace, 0, 0
-
-    def replaced(*paths: object) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            raise Death
-        replace(*paths)
-
-    monkeypatch.setattr(os, "replace", replaced)
-    for moment in range(1, 12):
-        left = moment
-        try:
-            run(work_dir="work", **options)
-            break
-        except Death:
-            deaths += 1
-            if (folder / "out/_SUCCESS").exists():
-                verify_files("out")
-                assert set(MARKS) <= set(os.listdir("out"))
-    assert deaths == (2 if not options.get("split") else 4) + len(MARKS) + 1  # the last: m.json
-    assert (digest(folder / "out"), manifest_of(options)) == (wanted, wanted_manifest)
-    assert Manifest.read("m.json").outputs == wanted_manifest.outputs
-    assert not (folder / "work").exists()
-
-
-@pytest.mark.parametrize(("output", "shards"), [("out", 3), ("out.txt", None)])
-def test_an_output_that_waits_is_private_until_it_is_shown(output, shards, folder):
-    """Then it has the umask's mode, whichever process began it."""
-    old = os.umask(0o022)
-    try:
-        options = {**SHARDS, "output": output, "shards": shards}
-        assert died(folder, 1, "publishing", **options)
-        hidden = [path for path in folder.iterdir() if path.name.startswith(f".{output}.")]
-        assert len(hidden) == 2  # the output, and the record of whose it is
-        assert all(path.stat().st_mode & 0o077 == 0 for path in hidden)
-        run(work_dir="work", **options)
-        mode = (folder / output).stat().st_mode & 0o777
-    finally:
-        os.umask(old)
-    assert mode == (0o644 if shards is None else 0o755)
-
-
 def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(folder, capsys):
     """Nothing removes it by the way: neither another run nor `clean` of the folder above."""
     died(folder, 1, "sealed")
@@ -305,7 +214,8 @@ def test_every_disk_that_a_power_cut_could_leave_is_gone_on_from(
     run(**options)
     wanted = digest(output)
     clear(folder, keep)
-    monkeypatch.setattr(resume, "_number_of", content_mark)
+    monkeypatch.setattr(resume, "mark_of", content_mark)
+    monkeypatch.setattr(resume, "is_at", lambda path, mark: content_mark(path) == mark)
     with monkeypatch.context() as patched:
         recorder = Recorder(folder, patched)
         run(work_dir="work", **options)
@@ -322,11 +232,11 @@ def test_every_disk_that_a_power_cut_could_leave_is_gone_on_from(
     assert count > 8
 
 
-def content_mark(path: Path) -> int | None:
-    """Return what stands for the number of a file that was laid out again: what is in it."""
+def content_mark(path: Path) -> Mark | None:
+    """Return what stands for the mark of a file that was laid out again: what is in it."""
     if path.is_dir():
-        return zlib.crc32(b"".join(sorted(one.read_bytes() for one in path.iterdir())))
-    return zlib.crc32(path.read_bytes()) if path.exists() else None
+        return Mark(zlib.crc32(b"".join(sorted(one.read_bytes() for one in path.iterdir()))))
+    return Mark(zlib.crc32(path.read_bytes())) if path.exists() else None
 
 
 @pytest.mark.parametrize("kind", ["runs", "sealed", "publishing"])

@@ -16,7 +16,6 @@ from kept_runs import (
     die_at,
     died,
     digest,
-    kept_inputs,
     lines_of,
     run,
     spoil,
@@ -33,12 +32,6 @@ from dbshuf.errors import (
     RunDiffers,
     WorkDirUnfit,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from kept_runs import (
     died,
     digest,
     finished_shards,
-    kept_inputs,
     manifest_of,
     outputs_of,
     run,
@@ -22,12 +21,6 @@ from kept_runs import (
 )
 
 from dbshuf.base.journal import encoded
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

@@ -1,10 +1,9 @@
 """--work-dir: what is no longer the run that was begun is refused, by what differs."""
 
 import os
-from pathlib import Path
 
 import pytest
-from kept_runs import SHARDS, died, kept_inputs, lines_of, run
+from kept_runs import SHARDS, died, lines_of, run
 
 from dbshuf.api import ingest
 from dbshuf.base.work_dir import WorkDir
@@ -12,12 +11,6 @@ from dbshuf.errors import RunDiffers, UsageError, WorkDirUnfit
 from dbshuf.options import Options
 from dbshuf.pipeline import identity
 from dbshuf.plan.make_plan import plan_of
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once."""
-    return kept_inputs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +55,7 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with monkeypatch.context() as patched:
         patched.setattr(identity, "_FORMAT", 99)
-        with pytest.raises(RunDiffers, match="the version of journal was `6`, and is `99`"):
+        with pytest.raises(RunDiffers, match="the version of journal was `7`, and is `99`"):
             run(work_dir="work", **SHARDS)
     run(work_dir="work", **SHARDS)
 

@@ -7,26 +7,28 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
-from kept_runs import SHARDS, Death, Told, died, digest, dying, kept_inputs, lines_of, run, spans_in
+from kept_runs import SHARDS, Death, Told, died, digest, dying, lines_of, run, spans_in
 
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.spans import Spans
 from dbshuf.errors import RunDiffers
+from dbshuf.options import Options
 from dbshuf.pipeline import identity
+from dbshuf.plan.make_plan import plan_of
 
 ORDINAL, BEGIN, END = range(3)  # of a stretch in the journal
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with inputs of every kind, where all is sealed at once and ends are short."""
+def folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, with more kinds of inputs, of which short ends alone are looked at."""
     monkeypatch.setattr(identity, "_SUMMED_BYTES", 2)
-    kept_inputs(tmp_path, monkeypatch)
     table = [f"{n},{'x' * (n % 50)}" for n in range(6000)]
-    (tmp_path / "t.csv").write_text("\n".join(["n,text", *table]))
-    (tmp_path / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
+    (folder / "t.csv").write_text("\n".join(["n,text", *table]))
+    (folder / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
     schema = pa.schema([("n", pa.int64())])
     with pa.OSFile("t.arrow", "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for first in range(0, 6000, 500):
@@ -34,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with contextlib.closing(sqlite3.connect("t.sqlite")) as base, base:
         base.execute("create table t (n integer)")
         base.executemany("insert into t values (?)", [(n,) for n in range(5000)])
-    return tmp_path
+    return folder
 
 
 def sums_in(records: list[dict]) -> list[list[int]]:
@@ -158,6 +160,46 @@ def test_a_change_of_what_was_not_read_is_read(folder):
     os.rename("out", "kept")
     run(**options)
     assert digest(folder / "kept") == digest(folder / "out")
+
+
+QUERY = "select n from t order by random()"
+
+
+@pytest.mark.parametrize("table", [QUERY, "shuffled", "t"])
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_rows_of_a_database_that_come_in_another_order_are_read_again(engine, table, folder):
+    """Of a query or a view nobody knows that: each row is there once all the same."""
+    rows, name = 20_000, f"u.{engine}"
+    connect = sqlite3.connect if engine == "sqlite" else duckdb.connect
+    with contextlib.closing(connect(name)) as base:
+        base.execute("create table t (n integer)")
+        numbers = "with recursive c(n) as (select 0 union all select n + 1 from c where n + 1 < {})"
+        base.execute(f"insert into t {numbers.format(rows)} select n from c")
+        base.execute(f"create view shuffled as {QUERY}")
+        base.commit()
+    options = {"inputs": (name,), "output": "out.csv", "shards": None, "table": table}
+    shown = plan_of(Options(**options, work_dir="work", memory="3GB")).describe()
+    assert ("reading starts over until all is read" in shown) == (table != "t")
+    died(folder, 1, "runs", **options)
+    run(work_dir="work", **options)
+    read = (folder / "out.csv").read_text().split()
+    assert sorted(map(int, read[1:])) == list(range(rows))
+
+
+def test_what_was_written_to_the_log_of_a_database_makes_another_run(folder):
+    """The file itself is the same as before, up to the time that the system notes."""
+    options = {"inputs": ("u.sqlite",), "output": "out.csv", "shards": None}
+    with contextlib.closing(sqlite3.connect("u.sqlite")) as base:
+        base.execute("pragma journal_mode = wal")
+        base.execute("create table t (n integer)")
+        base.executemany("insert into t values (?)", [(n,) for n in range(9000)])
+        base.commit()
+        base.execute("pragma wal_checkpoint(truncate)")
+        died(folder, 1, "runs", **options)
+        base.execute("update t set n = -n")
+        base.commit()
+        with pytest.raises(RunDiffers, match=r"the log .* of input `u.sqlite` was not given, and"):
+            run(work_dir="work", **options)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("t.arrow", "sealed"), ("t.sqlite", "runs")])

@@ -9,6 +9,8 @@ from memory_store import MemoryStore
 from sink_windows import target_of, windows_of
 
 from dbshuf.errors import OutputUnwritable
+from dbshuf.options import Options
+from dbshuf.plan.make_plan import make_plan
 from dbshuf.sink import RemotePath, open_sink, sink_memory_bytes, upload_sizes
 from dbshuf.sink.remote_file import PartSender, RemoteFile
 from dbshuf.sink.remote_place import RemoteDirectory, RemotePart
@@ -172,3 +174,10 @@ def test_a_store_in_memory_will_do(monkeypatch):
     assert list(store.list("")) == []
     sink.finish()
     assert store._objects["k.txt"][0] == b"".join(LINES)
+
+
+def test_a_key_of_more_bytes_than_stores_take_is_refused_before_any_work(tmp_path, clean_settings):
+    (tmp_path / "in.txt").write_bytes(b"a\n")
+    options = Options((str(tmp_path / "in.txt"),), output=f"s3://bucket/{'é' * 513}")
+    with pytest.raises(OutputUnwritable, match="the key has 1,026 bytes, and may have 1,024"):
+        make_plan(options)

@@ -1,6 +1,8 @@
 """Files to batches: what a worker takes at a time, how it ends, what it says when it cannot."""
 
+import contextlib
 import gzip
+import io
 import os
 import threading
 import tracemalloc
@@ -16,8 +18,9 @@ from dbshuf.base.workers import Stopped
 from dbshuf.errors import InputChanged, LineTooLong
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.inputs import resolve_inputs
+from dbshuf.source.lines import stream as stream_module
 from dbshuf.source.lines.file_ranges import RangeReader, cut
-from dbshuf.source.lines.stream import Stream
+from dbshuf.source.lines.stream import Stream, told_length
 from dbshuf.units import MIB
 
 GIB_AND_MORE = (1 << 30) + 1
@@ -220,3 +223,29 @@ def test_a_line_beyond_a_gibibyte_asks_for_no_memory(kind, terminator, tmp_path,
         read_all(source)
     assert "needs" not in caught.value.hint
     assert "-z" in caught.value.hint
+
+
+class Endless(io.RawIOBase):
+    """Bytes without a line's end; a test that reads too many of them fails."""
+
+    def __init__(self):
+        self.given_bytes = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        assert self.given_bytes < 20 * MIB
+        self.given_bytes += len(buffer)
+        buffer[:] = b"x" * len(buffer)
+        return len(buffer)
+
+
+def test_a_line_without_an_end_is_not_waited_for(monkeypatch):
+    """As of /dev/zero, and of what decompresses to as much."""
+    monkeypatch.setattr(stream_module, "COUNTED_BYTES", 4 * MIB)
+    source = Input(0, "endless", None, None, None, pipe=Pipe(Endless(), b""))
+    with contextlib.closing(Stream(source, 0, BLOCK)) as stream:
+        assert stream.lines_to_end(b"\n") == 1
+        assert stream.length_to_end(b"\n") > 4 * MIB
+    assert told_length(5 * MIB) == "more than 4.19 MB"

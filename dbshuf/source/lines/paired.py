@@ -24,6 +24,7 @@ from dbshuf.errors import LineTooLong, PairsUnequal
 from dbshuf.source.input import Input, check_all_unchanged
 from dbshuf.source.lines.long_lines import LineLimit, LongArena
 from dbshuf.source.lines.sides import Chunk, Side, chunk_bytes
+from dbshuf.source.lines.stream import told_length
 from dbshuf.units import KIB, human
 
 _MOST_ROW_BYTES = MOST_LONG_BYTES - 128 * KIB  # as a line of its own may have
@@ -216,7 +217,7 @@ class PairedSource:
     def _too_long(self, side: Side, beside: int) -> LineTooLong:
         """The error for a line that does not fit beside the other lines of its row."""
         source, position, length = side.refuse()
-        line = f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes)"
+        line = f"`{source.name}`: the line at byte {position} has {told_length(length)}"
         row = f", and its row {human(length + beside)}" if beside else ""
         if length + beside > _MOST_ROW_BYTES:
             return LineTooLong(

@@ -32,8 +32,8 @@ from dbshuf.source.lines.file_ranges import (
     read_whole,
 )
 from dbshuf.source.lines.long_lines import LineLimit, LongArena
-from dbshuf.source.lines.stream import Stream
-from dbshuf.units import KIB, MIB, human
+from dbshuf.source.lines.stream import Stream, told_length
+from dbshuf.units import KIB, MIB
 
 _MOST_LINE_BYTES = MOST_LONG_BYTES - 128 * KIB  # what `layout.longest_line` grants at most
 _CARRY_BYTES = MIB  # copied of a line that is half read; one a worker, within the slack
@@ -365,7 +365,7 @@ class LineSource:
                 position += end - begin
 
     def _too_long(self, source: Input, position: int, length: int) -> LineTooLong:
-        line = f"`{source.name}`: the line at byte {position} has {human(length)} ({length} bytes)"
+        line = f"`{source.name}`: the line at byte {position} has {told_length(length)}"
         if length > _MOST_LINE_BYTES:
             hint = "check that its lines end with line feeds; pass -z if they end with NUL"
             if self._terminator == b"\0":

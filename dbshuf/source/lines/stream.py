@@ -10,9 +10,10 @@ from dbshuf.base.line_batch import Arena
 from dbshuf.errors import InputBeyondBounds
 from dbshuf.source.byte_reader import ByteReader
 from dbshuf.source.input import Input, unreadable
-from dbshuf.units import MIB, human
+from dbshuf.units import GIB, MIB, human
 
 _EMPTY = np.empty(0, np.uint8)
+COUNTED_BYTES = 4 * GIB  # of a line that is longer than lines may be: it may have no end
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class Stream:
         self._carry = buffer[: len(self._carry)]
 
     def length_to_end(self, terminator: bytes) -> int:
-        """Return the length of the line of which some was read, reading on to its end."""
+        """Return the length of the line of which some was read, reading on to its end.
+
+        Or to COUNTED_BYTES: it may have no end, as of `/dev/zero`.
+        """
         length, view = len(self._carry), memoryview(bytearray(MIB))
         self._carry = _EMPTY
         while count := self._read(view):
@@ -100,15 +104,21 @@ class Stream:
             if place >= 0:
                 return length + place + 1
             length += count
+            if length > COUNTED_BYTES:
+                return length
         return length + 1
 
     def lines_to_end(self, terminator: bytes) -> int:
-        """Return how many lines were not handed out yet, reading on to the end."""
+        """Return how many lines were not handed out yet, reading on to the end.
+
+        Or to a line that is longer than COUNTED_BYTES, as of `/dev/zero`.
+        """
         self._open()
-        last, count = bytes(self._carry[-1:]), 0
+        last, count, without = bytes(self._carry[-1:]), 0, 0
         self._carry, view = _EMPTY, np.empty(MIB, np.uint8)
-        while size := self._read(view.data):
-            count += int(np.count_nonzero(view[:size] == terminator[0]))
+        while without <= COUNTED_BYTES and (size := self._read(view.data)):
+            found = int(np.count_nonzero(view[:size] == terminator[0]))
+            count, without = count + found, 0 if found else without + size
             last = bytes(view[size - 1 : size])
         self.is_done = True
         return count + (last not in (b"", terminator))
@@ -178,3 +188,10 @@ class Stream:
         while left and (count := self._read(memoryview(bytearray(min(left, MIB))))):
             left -= count
         self._position = size
+
+
+def told_length(length: int) -> str:
+    """Return the length of a line (bytes) for messages, as far as it was counted."""
+    if length > COUNTED_BYTES:
+        return f"more than {human(COUNTED_BYTES)}"
+    return f"{human(length)} ({length} bytes)"

@@ -77,6 +77,7 @@ class AlignedInput:
         """Read `table` as `schema`; `keys` are among its columns, others that it lacks are null."""
         self.input, self.schema = table.input, schema
         self.rows, self.least_bytes = table.rows, table.least_bytes
+        self.is_steady = table.is_steady
         self._table = table
         self._own = _types(table.schema, self.input.name)
         self._wanted = _types(schema, self.input.name)

@@ -30,6 +30,8 @@ _MOST_BATCH_BYTES = 1 << 30  # of an input that is read front to back
 class IpcInput:
     """One Arrow IPC input; see interface.TableInput."""
 
+    is_steady = True
+
     def __init__(self, source: Input) -> None:
         """Read the schema. Raises InputBroken, InputUnreadable."""
         self.input = source

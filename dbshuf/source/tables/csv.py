@@ -35,6 +35,7 @@ class DelimitedInput:
 
     rows: int | None = None
     least_bytes = 0
+    is_steady = True
 
     def __init__(self, source: Input, kind: str) -> None:
         """Read the header row.

@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -38,11 +38,13 @@ class Profile:
     sql     that gives the rows
     schema  its columns
     rows    how many; None where only reading tells
+    is_steady  whether they come in one order each time; a query, or a view, may have random()
     """
 
     sql: str
     schema: pa.Schema
     rows: int | None
+    is_steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TableName:
 
     schema: str
     name: str
+    is_view: bool = False
 
     @property
     def quoted(self) -> str:
@@ -180,6 +183,7 @@ class DatabaseInput:
         self._database = database
         self._profile = _profile(database, table, _log_state(database))
         self.schema, self.rows = self._profile.schema, self._profile.rows
+        self.is_steady = self._profile.is_steady
         self._running = _RunningQuery()
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
@@ -215,8 +219,10 @@ def _profile(database: Database, table: str, log_state: object) -> Profile:
     """Look at a table; `log_state` only tells one state of the file from another."""
     with database.connected() as connection:
         tables = database.tables(connection)
+        found = _find_table(tables, table)
         try:
-            return database.look(connection, table, _find_table(tables, table))
+            profile = database.look(connection, table, found)
+            return replace(profile, is_steady=found is not None and not found.is_view)
         except NotOneSelect as fault:
             raise _no_table(database.source, table, tables, str(fault)) from None
 

@@ -76,7 +76,7 @@ class DuckDatabase(Database):
 
     def tables(self, connection: Connection) -> list[TableName]:
         rows = connection.sql(statement("duckdb", "table_names")).fetchall()
-        return [TableName(schema, name) for schema, name in rows]
+        return [TableName(*row) for row in rows]
 
     def look(self, connection: Connection, asked: str, found: TableName | None) -> Profile:
         sql = _one_select(connection, asked) if found is None else _filled("table_rows", found)

@@ -86,12 +86,14 @@ class TableInput(Protocol):
     schema       its columns, with the types that it has
     rows         how many there are; None where only reading tells
     least_bytes  that all values have in memory, as far as the input says; else 0
+    is_steady    whether all who read it, as long as it does not change, get its rows in one order
     """
 
     input: Input
     schema: pa.Schema
     rows: int | None
     least_bytes: int
+    is_steady: bool
 
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         """Yield all parts in order; their batches hold at least the columns `names`."""

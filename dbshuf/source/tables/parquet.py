@@ -49,6 +49,8 @@ class _Footer:
 class ParquetInput:
     """One Parquet file; see interface.TableInput."""
 
+    is_steady = True
+
     def __init__(self, source: Input) -> None:
         """Read the file's footer. Raises InputBroken, InputUnreadable."""
         self.input = source

@@ -58,6 +58,7 @@ class TableSource:
     named       the same columns, plain, as `tables` name them
     rows        how many there are; None where only reading tells
     rows_of_inputs  the same of each input, where all of them say it
+    is_steady   whether the rows of all of them come in one order each time
     seen_rows   given out so far, or in parts that are left out
     seen_bytes  given out so far, as `row_batch.row_bytes` counts them
     """
@@ -84,6 +85,7 @@ class TableSource:
         self.rows = (
             sum(known) if self.rows_of_inputs is not None and selection.parts is None else None
         )
+        self.is_steady = all(table.is_steady for table in tables)
         self.seen_rows = self.seen_bytes = 0
         self._tables, self._what = tables, NAMES[kind]
         self._batch_bytes = batch_bytes

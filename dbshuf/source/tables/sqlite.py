@@ -95,7 +95,9 @@ class SqliteDatabase(Database):
 
     def tables(self, connection: Connection) -> list[TableName]:
         rows = connection.execute(statement("sqlite", "table_names"))
-        return [TableName("", name.decode("utf-8", "replace")) for (name,) in rows]
+        return [
+            TableName("", name.decode("utf-8", "replace"), bool(is_view)) for name, is_view in rows
+        ]
 
     def look(self, connection: Connection, asked: str, found: TableName | None) -> Profile:
         declared: dict[str, Any] = {}

@@ -64,20 +64,31 @@ class WorkDir:
         self.rows, self.manifest = self.path / WORK_ROWS, self.path / WORK_MANIFEST
         self.upload = self.path / WORK_UPLOAD
         with in_words(self.path):
-            self.is_made = _make(self.path)
-            _check(self.path)
-            _close_to_others(self.path)
-            self._lock = _lock(self.path / WORK_OWNER, self.path)
+            is_new = _make(self.path)
             try:
-                _remove_hidden(self.path)
-                self.is_made = _say_whose(self._lock, self.path, is_made=self.is_made)
-                self.journal = Journal(self.path / WORK_JOURNAL)
-                sync_directory(self.path)
-                if self.is_made:
-                    sync_directory(self.path.parent)
+                self._enter(is_new=is_new)
             except BaseException:
-                os.close(self._lock)
+                if is_new:  # on a full disk, say: nothing has begun in it
+                    with contextlib.suppress(OSError):
+                        os.rmdir(self.path)
                 raise
+
+    def _enter(self, *, is_new: bool) -> None:
+        _check(self.path)
+        _close_to_others(self.path)
+        self._lock = _lock(self.path / WORK_OWNER, self.path)
+        try:
+            _remove_hidden(self.path)
+            self.is_made = _say_whose(self._lock, self.path, is_made=is_new)
+            self.journal = Journal(self.path / WORK_JOURNAL)
+            sync_directory(self.path)
+            if self.is_made:
+                sync_directory(self.path.parent)
+        except BaseException:
+            if is_new:
+                _remove_all(self.path)
+            os.close(self._lock)
+            raise
 
     @property
     def is_new(self) -> bool:
@@ -101,9 +112,7 @@ class WorkDir:
         The journal goes when the rows are gone: up to then a rerun knows what was done.
         """
         delete(self.upload)
-        for name in WORK_NAMES:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path / name)
+        _remove_all(self.path)
         self.leave()
         if with_folder:
             with contextlib.suppress(OSError):
@@ -235,13 +244,23 @@ def _lock(record: Path, path: Path) -> int:
 
 def _say_whose(fd: int, path: Path, *, is_made: bool) -> bool:
     """Write the owner's record; return whether this run or one before has made the directory."""
+    before = os.read(fd, _MOST_RECORD_BYTES)
     with contextlib.suppress(ValueError):
-        before = json.loads(os.read(fd, _MOST_RECORD_BYTES))
-        is_made = is_made or (isinstance(before, dict) and bool(before.get("is_made")))
+        found = json.loads(before)
+        is_made = is_made or (isinstance(found, dict) and bool(found.get("is_made")))
     record = asdict(replace(Owner.this_run(), work_dir=str(path))) | {"is_made": is_made}
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.dumps(record).encode(), 0)
+    # Over all of what was there, in one write: at no moment is it unknown who made the directory.
+    text = json.dumps(record).encode().ljust(len(before))
+    if os.pwrite(fd, text, 0) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return is_made
+
+
+def _remove_all(path: Path) -> None:
+    """Remove what runs keep in it; whoever has the lock may."""
+    for name in WORK_NAMES:
+        with contextlib.suppress(OSError):
+            os.unlink(path / name)
 
 
 def _remove_hidden(path: Path) -> None:

@@ -62,7 +62,7 @@ from dbshuf.query.json_keys import TWICE
 from dbshuf.query.json_scan import json_structure
 from dbshuf.source.formats import DATABASES, NAMES, TEXT_KINDS
 from dbshuf.source.hive import with_folder_keys
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, with_windows_within
 from dbshuf.source.local_copy import copies_removed, with_copies
 from dbshuf.source.tables.opening import only_table
 from dbshuf.store.create import create_store, fits, json_rows
@@ -148,6 +148,7 @@ def _opened(
     """Return the call, once its store is there and the inputs go into it."""
     info = _looked(path, engine) if os.path.lexists(path) else None
     kind = kind_of(found, asked, info)
+    found = with_windows_within(found, memory_cap(asked), 1)
     found = with_copies(found, kind, asked.temp_dir)
     found = with_folder_keys(found, asked.hive, rows=NAMES[kind] if kind in TEXT_KINDS else None)
     room = make_room(memory_cap(asked), found, kind, packs_vectors=engine.packs_vectors)

@@ -1,6 +1,8 @@
 """How a plan divides the memory that the process may have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
@@ -20,6 +22,7 @@ from dbshuf.plan.strata import half_of, records_memory, strata_memory
 from dbshuf.plan.strategy import DUCKDB_BYTES, Allowance, unloaded_bytes
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
+from dbshuf.source.input import Input
 from dbshuf.source.remote_object import IN_FLIGHT_BYTES
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB
@@ -162,8 +165,12 @@ def _readers(read: ReadPlan, survey: Survey, threads: int) -> int:
         from dbshuf.plan.paired import reading_bytes
 
         return reading_bytes(read.inputs, read.shape.sides, survey) + _in_flight(read)
-    windows = sorted((one.window_bytes for one in read.inputs), reverse=True)
-    return sum(windows[: threads + 1]) + _in_flight(read)
+    return windows_bytes(read.inputs, threads) + _in_flight(read)
+
+
+def windows_bytes(inputs: Sequence[Input], threads: int) -> int:
+    """Return the memory (bytes) of readers of the inputs that are compressed the most widely."""
+    return sum(nlargest(threads + 1, (one.window_bytes for one in inputs)))
 
 
 def _in_flight(read: ReadPlan) -> int:

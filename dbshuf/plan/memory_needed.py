@@ -9,12 +9,13 @@ from dataclasses import replace
 from dbshuf.base.layout import Layout
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
 from dbshuf.plan.memory import stored_bytes
-from dbshuf.plan.memory_division import first_of_two, lent_bytes
+from dbshuf.plan.memory_division import first_of_two, lent_bytes, windows_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.strata import records_memory, strata_memory
 from dbshuf.plan.strategy import READING_SHARE, Allowance, choose_strategy, statement_share
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import fitting_row_group_bytes
+from dbshuf.source.input import with_windows_within
 from dbshuf.units import MIB
 
 _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's
@@ -155,6 +156,8 @@ def _growth(plan: Plan, cap: int, target: Target) -> int:
     """Return what the base is larger (bytes) under another --memory, with another target."""
     more = sink_memory_bytes(target) - sink_memory_bytes(plan.target)
     more *= max(len(plan.target.split_names), 1)
+    inputs = with_windows_within(plan.inputs, cap, plan.threads + 1)
+    more += windows_bytes(inputs, plan.threads) - windows_bytes(plan.inputs, plan.threads)
     if plan.counts is not None:
         more += records_memory(cap)[1] - records_memory(plan.memory_bytes)[1]
     if plan.strata is not None:

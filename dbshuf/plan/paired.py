@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from dbshuf.errors import UsageError
 from dbshuf.options import SAME, SIDE_NAME, Options, terminator_of
-from dbshuf.plan.row_plan import Shape
+from dbshuf.plan.row_plan import Shape, memory_cap
 from dbshuf.sink import OutputPath, RemotePath, SideOutput, format_of, output_path
 from dbshuf.source.formats import kind_of_inputs, one_of
 from dbshuf.source.head import check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, with_windows_within
 from dbshuf.source.inputs import STDIN, counted_inputs
 from dbshuf.source.lines.paired import Sides
 from dbshuf.source.lines.sides import side_bytes
@@ -38,6 +38,7 @@ def paired_shape(options: Options) -> tuple[tuple[Input, ...], Shape]:
     inputs, found = counted_inputs(every, options.include, options.exclude)
     first = len(every) - len(options.paired)
     counts = (sum(found[:first]), *found[first:])
+    inputs = with_windows_within(inputs, memory_cap(options), len(counts))
     inputs = with_folder_keys(inputs, options.hive, rows="lines")
     sides = Sides(tuple(map(_shown, names)), counts, (b"",) * len(counts))
     groups = sides.of(inputs)

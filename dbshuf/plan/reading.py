@@ -10,11 +10,12 @@ from dbshuf.plan.row_plan import (
     Shape,
     check_sql_early,
     make_shape,
+    memory_and_readers,
 )
 from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
-from dbshuf.source.input import Input, closed_pipe
+from dbshuf.source.input import Input, closed_pipe, with_windows_within
 from dbshuf.source.inputs import counted_inputs, resolve_inputs
 from dbshuf.source.local_copy import with_copies
 from dbshuf.source.survey import Survey, survey_inputs
@@ -67,7 +68,8 @@ def what_is_read(options: Options) -> ReadPlan:
         inputs, counts = counted_inputs(names, options.include, options.exclude)
         _check_no_pipe(inputs)
     if options.as_it_is:
-        inputs = tuple(replace(one, codec=None, window_bytes=0) for one in inputs)
+        inputs = tuple(replace(one, codec=None, window_bytes=0, windows=None) for one in inputs)
+    inputs = with_windows_within(inputs, *memory_and_readers(options))
     kind = _kind(options, inputs)
     inputs = with_copies(inputs, kind, options.temp_dir)
     rows = "lines" if kind in TEXT_KINDS else None

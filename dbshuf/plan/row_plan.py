@@ -329,6 +329,11 @@ def memory_cap(options: Options) -> int:
     return parse_bytes(options.memory, "--memory")
 
 
+def memory_and_readers(options: Options) -> tuple[int, int]:
+    """Return what the process may have (bytes), and how many inputs it has open at once."""
+    return memory_cap(options), (options.threads or usable_cores()) + 1
+
+
 def _is_to_json(options: Options) -> bool:
     """Whether JSON lines are written."""
     path = None if options.output in (None, "-") else Path(str(options.output))

@@ -19,9 +19,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 
-from dbshuf.base.row_batch import arrow_numbers
+from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Spare
@@ -33,6 +34,7 @@ from dbshuf.query.json_keys import (
     keys_in,
     keys_with_lists,
     may_have_twice,
+    without_twice,
 )
 from dbshuf.query.json_rows import json_needs, without_marks
 from dbshuf.units import MIB
@@ -82,8 +84,8 @@ class JsonShape:
                 self._field(key).add_structure(inner, in_list=in_list, level=level + 1)
         elif isinstance(structure, list):
             self._elements().add_structure(structure[0], in_list=True, level=level + 1)
-        elif structure == "JSON":  # outside a list an object without keys, or a key that
-            self.kinds.add("any" if in_list else "object")  # came twice: JSON in either case
+        elif structure == "JSON":  # outside a list an object without keys; or a key that came
+            self.kinds.add("any" if in_list else "object")  # twice, whose last value is added too
         else:
             self.kinds |= _KINDS[structure]
 
@@ -230,8 +232,9 @@ class _Shapes:
                 return "a line"
             return f"`{chunk['source'][row]}` at byte {chunk['position'][row]}"
 
-        found: list[tuple[Callable[[], str], Any]] = []
+        found: _Found = []
         certain: list[int] = []  # keys of shapes that may have more of them
+        unsure: list[int] = []  # likewise, where one may have values of several types
         for row in self._runner.run(chunk, place).to_pylist():
             where, text = partial(place, row[_ROW]), row["shape"]
             try:
@@ -241,12 +244,32 @@ class _Shapes:
             found.append((where, value))
             if (count := keys_in(value)) < row[_KEYS]:
                 certain.append(count)
+                unsure += [count] * _is_open(value)
+        names = sum(keys_with_lists(value) for _, value in found)
         if certain and not self._twice.is_set():
             doubtful = chunk.column("line").filter(pa.array(keys > min(certain)))
-            names = sum(keys_with_lists(value) for _, value in found)
             if may_have_twice(doubtful, names) and has_twice(one.as_py() for one in doubtful):
                 self._twice.set()
+        if unsure and self._twice.is_set():
+            found += _with_twice(chunk.column("line"), np.flatnonzero(keys > min(unsure)), place)
         return found
+
+
+def _is_open(structure: Any) -> bool:
+    """Whether an object in a structure has no keys, or a key came twice with other types."""
+    if isinstance(structure, dict):
+        return any(map(_is_open, structure.values()))
+    return bool(structure == "JSON")
+
+
+def _with_twice(lines: pa.Array, rows: I64, place: Callable[[int], str]) -> _Found:
+    """Return places and values of those lines that have a key twice, of equal keys the last."""
+    texts = ((row, lines[row].as_py()) for row in rows.tolist())
+    return [
+        (partial(place, row), _decoded(without_twice(text)))
+        for row, text in texts
+        if has_twice([text])
+    ]
 
 
 def _decoded(line: str) -> Any:

@@ -90,7 +90,7 @@ def has_twice(lines: Iterable[str]) -> bool:
         except _Twice:
             return True
         except RecursionError:
-            if _without_twice(line) != line:
+            if without_twice(line) != line:
                 return True
         except ValueError:  # it is no JSON, as is said elsewhere
             continue
@@ -127,7 +127,7 @@ def with_last_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
     number = batch.schema.get_field_index("line")
     lines = batch.column(number)
     texts = lines.to_pylist()
-    changed = [_without_twice(one) if has_twice([one]) else one for one in texts]
+    changed = [without_twice(one) if has_twice([one]) else one for one in texts]
     if changed == texts:
         return batch
     return batch.set_column(number, "line", pa.array(changed, lines.type))
@@ -140,7 +140,7 @@ def without_note(structure: str) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _without_twice(text: str) -> str:
+def without_twice(text: str) -> str:
     """Return sound JSON without the members whose keys come again in their objects."""
     cuts: list[tuple[int, int]] = []
     # Of each level that is open: an object's keys and where they begin, or nothing of a list.

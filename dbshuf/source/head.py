@@ -1,11 +1,13 @@
 """The front of an input: its first bytes, the encoding they tell of, the header lines."""
 
 import io
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 
-from dbshuf.errors import HeaderMismatch, InputBroken, NotUtf8, UsageError
+from dbshuf.errors import HeaderMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError
 from dbshuf.source.input import Input, for_each, unreadable
+from dbshuf.source.unread import FIRST_BYTES, LEAST_BYTES, unread_format
 from dbshuf.units import KIB, MIB, human
 
 _FRONT_BYTES = 64 * KIB  # looked at first
@@ -26,10 +28,11 @@ def check_encoding(inputs: Sequence[Input], kind: str) -> None:
     """Raise NotUtf8 for text that begins as UTF-16 or UTF-32: no line ends where it seems to.
 
     kind    "lines" or another kind of text
-    Raises  what reading the first bytes raises
+    Raises  InputUnreadable for what is no text but is packed; what reading the first bytes raises
     """
-    heads = for_each(lambda source: first_bytes(source, 4)[0], inputs)
+    heads = for_each(lambda source: first_bytes(source, _looked_at(source))[0], inputs)
     for source, head in zip(inputs, heads, strict=True):
+        _check_unpacked(source, head, kind)
         encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
         if encoding is not None:
             convert = f"iconv -f {encoding} -t UTF-8"
@@ -40,6 +43,30 @@ def check_encoding(inputs: Sequence[Input], kind: str) -> None:
                 f"`{source.name}` is text in {encoding}: it begins with {head[:4].hex(' ')}",
                 hint=f"convert it first: {way}{as_bytes}",
             )
+
+
+def _looked_at(source: Input) -> int:
+    """Return how many bytes of text are looked at: of one of many objects, no new request's."""
+    is_short = source.remote is not None and len(source.remote.head) < FIRST_BYTES
+    return LEAST_BYTES if is_short else FIRST_BYTES
+
+
+def _check_unpacked(source: Input, head: bytes, kind: str) -> None:
+    """Raise InputUnreadable for data in a format that is not read."""
+    found = unread_format(head, source.name)
+    if found is None:
+        return
+    what, command = found
+    is_file = source.path is not None and source.is_plain_file
+    way = f": {command} {shlex.quote(source.name)} > OUT" if is_file else ""
+    if not is_file and command.endswith(("c", "f")):  # what reads a pipe
+        way = f": ... | {command} -"
+    ways = [f"unpack it first{way}"] if command else []
+    if source.found_in:
+        ways.append(f"leave it out with --exclude {shlex.quote(os.path.basename(source.name))}")
+    if kind == "lines":
+        ways.append("--binary moves its bytes as they are")
+    raise InputUnreadable(f"`{source.name}` is {what}, which is not read", hint="; ".join(ways))
 
 
 def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:
@@ -132,7 +159,8 @@ def unpack_head(source: Input, head: bytes, size: int, *, is_all: bool) -> tuple
     from dbshuf.source.compression.readers import Decompressor
 
     assert source.codec is not None
-    reader = Decompressor(io.BytesIO(head), source.codec, source.name)
+    raw = io.BytesIO(head)
+    reader = Decompressor(raw, source.codec, source.name, windows=source.windows)
     text = bytearray()
     piece = bytearray(4 * KIB)
     try:

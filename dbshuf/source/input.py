@@ -4,7 +4,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from dbshuf.source.byte_reader import (
     closed_on_error,
     when_ready,
 )
+from dbshuf.source.compression.later_windows import WindowLimit
 from dbshuf.source.compression.readers import Decompressor
 from dbshuf.source.digest import InputDigest
 from dbshuf.source.read_sums import ReadSums
@@ -91,6 +92,7 @@ class Input:
     changed_ns  time of the last change when it was listed
     version     of an object: what changes with its bytes
     window_bytes  memory that a reader of its compression takes
+    windows     of its frames or streams: how large they may be for that
     pipe        what was read so far of a stream that cannot be read twice
     remote      the object, if it lies elsewhere
     found_in    the directory or glob that it was found in; empty if it was named itself
@@ -115,6 +117,7 @@ class Input:
     digest: InputDigest | None = field(default=None, compare=False, repr=False)
     sums: ReadSums | None = field(default=None, compare=False, repr=False)
     copy: LocalCopy | None = field(default=None, compare=False, repr=False)
+    windows: WindowLimit | None = field(default=None, compare=False, repr=False)
 
     @property
     def file(self) -> str:
@@ -173,7 +176,7 @@ class Input:
                 raw = self.sums.stream(self.ordinal, raw)
             if self.codec is None:
                 return PlainReader(raw, head)
-            return Decompressor(raw, self.codec, self.name, head)
+            return Decompressor(raw, self.codec, self.name, head, self.windows)
 
 
 def open_raw(path: str) -> FileIO:
@@ -217,6 +220,24 @@ def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]
     if any(one.remote is not None for one in inputs):
         return at_once(look, inputs)
     return map(look, inputs)
+
+
+def with_windows_within(inputs: Sequence[Input], cap_bytes: int, readers: int) -> tuple[Input, ...]:
+    """Return inputs whose windows may have their share of a --memory.
+
+    readers  that are open at once, at most
+    """
+    count = min(readers, sum(one.windows is not None for one in inputs))
+    return tuple(
+        one if one.windows is None else _with_windows(one, one.windows.within(cap_bytes, count))
+        for one in inputs
+    )
+
+
+def _with_windows(source: Input, windows: WindowLimit) -> Input:
+    assert source.windows is not None
+    more_bytes = windows.most_bytes - source.windows.most_bytes
+    return replace(source, windows=windows, window_bytes=source.window_bytes + more_bytes)
 
 
 def closed_pipe(inputs: Iterable[Input]) -> Input | None:

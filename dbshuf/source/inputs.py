@@ -6,12 +6,14 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dbshuf.base.key import ORDINAL_LIMIT, POSITION_LIMIT
 from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, UsageError
 from dbshuf.source.byte_reader import RawInput, closed_on_error
-from dbshuf.source.compression.codecs import HEAD_BYTES, codec_of, window_bytes
+from dbshuf.source.compression.codecs import HEAD_BYTES, READER_BYTES, codec_of, window_bytes
+from dbshuf.source.compression.later_windows import ReadAt, WindowLimit, limit_of
 from dbshuf.source.include import PathFilter, path_filter
 from dbshuf.source.input import Input, Pipe, open_raw, unreadable
 from dbshuf.source.listing import Listing
@@ -124,24 +126,47 @@ def _examine(ordinal: int, path: str) -> Input:
             return _examine_pipe(ordinal, path, raw)
         try:
             head = raw.read(HEAD_BYTES)
+            size = status.st_size
+            codec, windows, window = _compression(head, size, partial(_at, raw.fileno()))
         except OSError as error:
             raise unreadable(path, error) from error
     raw.close()
-    if head and not status.st_size:  # in /proc and the like, sizes say nothing
+    if head and not size:  # in /proc and the like, sizes say nothing
         return _examine_pipe(ordinal, path, open_raw(path))
+    if codec is None:
+        _check_bound(path, size)
+    changed_ns = status.st_mtime_ns
+    return Input(ordinal, path, path, codec, size, changed_ns, window, windows=windows)
+
+
+def _at(fd: int, place: int, size: int) -> bytes:
+    return os.pread(fd, size, place)
+
+
+def _compression(
+    head: bytes, size: int | None, read_at: ReadAt
+) -> tuple[str | None, WindowLimit | None, int]:
+    """Return how an input is compressed, its windows, and the memory (bytes) of a reader."""
     codec = codec_of(head)
     if codec is None:
-        _check_bound(path, status.st_size)
-    window = window_bytes(codec, head) if codec else 0
-    return Input(ordinal, path, path, codec, status.st_size, status.st_mtime_ns, window)
+        return None, None, 0
+    windows = limit_of(codec, head[:HEAD_BYTES], size, read_at)
+    if windows is None:
+        return codec, None, window_bytes(codec, head[:HEAD_BYTES])
+    return codec, windows, windows.most_bytes + READER_BYTES
+
+
+def _in_head(head: bytes) -> ReadAt:
+    """Return what gives bytes of an input as far as its first bytes reach."""
+    return lambda place, size: head[place : place + size]
 
 
 def _examine_object(ordinal: int, remote: RemoteObject) -> Input:
     """See what an object is by its first bytes, which it has already."""
-    codec, size, name = codec_of(remote.head), remote.info.size_bytes, remote.name
+    head, size, name = remote.head, remote.info.size_bytes, remote.name
+    codec, windows, window = _compression(head, size, _in_head(head))
     if codec is None:
         _check_bound(name, size or 0)
-    window = window_bytes(codec, remote.head[:HEAD_BYTES]) if codec else 0
     return Input(
         ordinal,
         name,
@@ -151,6 +176,7 @@ def _examine_object(ordinal: int, remote: RemoteObject) -> Input:
         window_bytes=window + AHEAD_BYTES,
         version=remote.info.version,
         remote=remote,
+        windows=windows,
     )
 
 
@@ -169,7 +195,7 @@ def _examine_pipe(ordinal: int, name: str, raw: RawInput) -> Input:
             head = pipe.peek(_PEEKED_BYTES)
         except OSError as error:
             raise unreadable(name, error) from error
-        codec = codec_of(head)
-        window = window_bytes(codec, head[:HEAD_BYTES]) if codec else 0
+        size = len(head) if len(head) < _PEEKED_BYTES else None
+        codec, windows, window = _compression(head, size, _in_head(head))
     path = None if name == "standard input" else name
-    return Input(ordinal, name, path, codec, None, window_bytes=window, pipe=pipe)
+    return Input(ordinal, name, path, codec, None, window_bytes=window, pipe=pipe, windows=windows)

@@ -13,7 +13,8 @@ from mutation import Target, damaged, joined
 
 from dbshuf.errors import InputBroken
 from dbshuf.source.compression.codecs import codec_of
-from dbshuf.source.compression.readers import Decompressor, _Input, _Wide
+from dbshuf.source.compression.later_windows import WindowLimit
+from dbshuf.source.compression.readers import Decompressor
 
 _WINDOW = 1 << 31
 
@@ -136,6 +137,20 @@ def _is_unchecked(data: bytes) -> bool:
     return not all(one[:1] and one[0] & 4 for one in data.split(b"\x28\xb5\x2f\xfd")[1:])
 
 
+def _is_unnamed(data: bytes) -> bool:
+    """Whether a frame may name more bytes than it has, and another not say how many it has.
+
+    In the first one, libzstd takes a last block of nothing for the end.
+    """
+    flags = [one[0] for one in data.split(b"\x28\xb5\x2f\xfd")[1:] if one]
+    return _has_empty_block(data) and len(flags) > 1 and any(not one & 0xE0 for one in flags)
+
+
+def _has_empty_block(data: bytes) -> bool:
+    """Whether the last block of a frame may be empty."""
+    return b"\1\0\0" in data or b"\3\0\0" in data
+
+
 def _checked(codec: str):
     def check(given: tuple[bytes, int]) -> bool:
         data, size = given
@@ -151,12 +166,15 @@ def _checked(codec: str):
         except InputBroken as error:
             if "window" in error.hint:  # of a frame behind the first one, above 128 MiB
                 return False
+            if "its frames name" in error.message:  # libzstd tells that of small frames alone
+                assert _has_empty_block(data)
+                return False
             found = None
         finally:
             reader.close()
         if codec == "gzip" and found is None:  # Python's module looks away here
             return False
-        if codec == "zstd" and wanted is None and _is_unchecked(data):
+        if codec == "zstd" and wanted is None and (_is_unchecked(data) or _is_unnamed(data)):
             return found is not None  # libzstd tells other damage when it reads in other pieces
         assert found == wanted, (codec, found, wanted)
         return found is not None
@@ -165,21 +183,18 @@ def _checked(codec: str):
 
 
 def _check_wide(given: tuple[bytes, int]) -> bool:
-    """Frames by libzstd, as those of large windows are read: what the other reader makes of it.
-
-    At once: in pieces smaller than the frame it takes a last block of nothing for the end, though
-    the frame names more bytes.
-    """
+    """Frames by libzstd, as those of large windows are read: what the other reader makes of it."""
     data, size = given[0], 1 << 16
-    readers = [Decompressor(io.BytesIO(data), "zstd", "in")]
-    readers.append(_Wide(_Input(io.BytesIO(data), "zstd", "in", b"")))
     found = []
-    for reader in readers:
+    for windows in (None, WindowLimit(2048 << 20, is_known=True)):
+        reader = Decompressor(io.BytesIO(data), "zstd", "in", b"", windows)
         try:
             found.append(_read(reader, size))
         except InputBroken as error:
             found.append("window" if "window" in error.hint else None)
         reader.close()
+    if None in found and _is_unnamed(data):
+        return False
     assert found[0] in (found[1], "window"), found
     return found[1] is not None
 

@@ -130,10 +130,7 @@ def _zstd_frame(rng: random.Random) -> bytes:
         header += bytes([log - 10 << 3 | rng.randrange(8) * (log < 27)])
     header += rng.choice((b"\0", b"\0", b"\7")) * (0, 1, 2, 4)[identity]
     width = (1 if single else 0, 2, 4, 8)[named]
-    size = max(len(text) - 256 * (width == 2), 0)
-    if blocks[-1][1]:  # libzstd takes a last block of nothing for the end, whatever is named
-        size = _lie(rng, size, (1 << 8 * width) - 1)
-    size &= (1 << 8 * width) - 1
+    size = _lie(rng, max(len(text) - 256 * (width == 2), 0), (1 << 8 * width) - 1)
     header += size.to_bytes(width, "little")
     total = (xxh64(text) & _M32).to_bytes(4, "little") if checksum else b""
     return b"\x28\xb5\x2f\xfd" + header + b"".join(one for one, _ in blocks) + total

@@ -29,6 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = (
     *("of_records", "of_words", "of_codecs", "of_frames", "of_text", "of_sql", "of_tables"),
     "of_databases",
+    "of_rows",
 )
 MOST_CPU_S = 20  # of 64 inputs
 _MOST_FINDS = 5  # of a target that are shown

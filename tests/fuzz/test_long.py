@@ -24,6 +24,7 @@ NAMED = {
     "of_sql": ["sql", "sql-whole"],
     "of_tables": ["parquet-page", "parquet", "arrow-file", "arrow-stream"],
     "of_databases": ["sqlite", "duckdb", "sqlite-store", "duckdb-store"],
+    "of_rows": ["json-rows", "sql-rows"],
 }
 
 

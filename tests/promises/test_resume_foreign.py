@@ -30,6 +30,7 @@ from dbshuf.errors import (
     OutputSpaceShort,
     OutputUnwritable,
     RunDiffers,
+    TempSpaceShort,
     WorkDirUnfit,
 )
 
@@ -136,6 +137,39 @@ def test_an_owner_that_is_none_is_written_anew(text, folder):
     (folder / "work/dbshuf-owner").write_text(text)
     run(work_dir="work", **SHARDS)
     assert (folder / "out/_SUCCESS").exists()
+
+
+@pytest.mark.parametrize("name", ["dbshuf-owner", "dbshuf-journal"])
+def test_a_work_dir_for_which_there_is_no_room_is_not_left_behind(name, folder, monkeypatch):
+    """Else it is an empty directory of somebody's by the next run, and stays."""
+    opened = os.open
+
+    def full(path: object, *given: object) -> int:
+        if str(path).endswith(name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, *given)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(TempSpaceShort):
+        WorkDir(folder / "work")
+    assert not (folder / "work").exists()
+
+
+def test_death_before_a_run_has_begun_does_not_make_the_directory_somebody_elses(
+    folder, monkeypatch
+):
+    """The first has made it, the second dies while it says whose it is, the third removes it."""
+    WorkDir(folder / "work").leave()
+
+    def killed(*_: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", killed)
+        with pytest.raises(Death):
+            WorkDir(folder / "work")
+    run(work_dir="work", **SHARDS)
+    assert not (folder / "work").exists()
 
 
 @pytest.mark.parametrize("inputs", [("small",), ("small/**/*",)])

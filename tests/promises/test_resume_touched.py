@@ -29,10 +29,12 @@ def folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = [f"{n},{'x' * (n % 50)}" for n in range(6000)]
     (folder / "t.csv").write_text("\n".join(["n,text", *table]))
     (folder / "t.jsonl").write_text("\n".join(f'{{"n": {n}}}' for n in range(20_000)))
-    schema = pa.schema([("n", pa.int64())])
-    with pa.OSFile("t.arrow", "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for first in range(0, 6000, 500):
-            writer.write_batch(pa.record_batch([range(first, first + 500)], schema=schema))
+    numbers = pa.table({"n": range(6000), "m": range(6000)})
+    for name, form, codec in (("t", "file", None), ("s", "stream", None), ("z", "file", "zstd")):
+        packed = pa.ipc.IpcWriteOptions(compression=codec)
+        new = getattr(pa.ipc, f"new_{form}")
+        with new(f"{name}.arrow", numbers.schema, options=packed) as writer:
+            writer.write_table(numbers, 500)
     with contextlib.closing(sqlite3.connect("t.sqlite")) as base, base:
         base.execute("create table t (n integer)")
         base.executemany("insert into t values (?)", [(n,) for n in range(5000)])
@@ -69,6 +71,9 @@ CASES = [
     ("b.txt.gz", {"inputs": ("b.txt.gz",)}, (2, "runs")),
     ("t.parquet", {**TABLE, "inputs": ("t.parquet",)}, (2, "runs")),
     ("t.parquet", {**TABLE, "inputs": ("t.parquet",), "select": "text"}, (2, "runs")),
+    ("t.arrow", {**TABLE, "inputs": ("t.arrow",)}, (1, "sealed")),
+    ("s.arrow", {**TABLE, "inputs": ("s.arrow",)}, (1, "sealed")),
+    ("z.arrow", {**TABLE, "inputs": ("z.arrow",)}, (1, "sealed")),
     ("t.csv", {**TABLE, "inputs": ("t.csv",), "input_format": "csv"}, (1, "runs")),
     ("t.jsonl", {**TABLE, "inputs": ("t.jsonl",), "input_format": "json"}, (2, "runs")),
     ("a.txt", {"where": "line_number % 2"}, (1, "output")),
@@ -202,10 +207,12 @@ def test_what_was_written_to_the_log_of_a_database_makes_another_run(folder):
             run(work_dir="work", **options)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("t.arrow", "sealed"), ("t.sqlite", "runs")])
-def test_inputs_without_checksums_are_read_again(name, kind, folder):
-    """Databases and mapped files: what was made of them is made anew, and a line says so."""
-    options = {**SHARDS, "inputs": (name,), "format": "csv"}
+@pytest.mark.parametrize(
+    ("name", "kind", "more"), [("t.arrow", "sealed", {"select": "m"}), ("t.sqlite", "runs", {})]
+)
+def test_inputs_without_checksums_are_read_again(name, kind, more, folder):
+    """Databases and some columns: what was made of them is made anew, and a line says so."""
+    options = {**SHARDS, "inputs": (name,), "format": "csv", **more}
     digest_wanted = wanted(folder, options)
     died(folder, 1, kind, **options)
     (folder / name).chmod(0o600)

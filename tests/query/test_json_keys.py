@@ -4,6 +4,7 @@ import json
 
 import pyarrow as pa
 import pytest
+from query_tools import decoded
 
 from dbshuf.query import json_columns
 from dbshuf.query.json_columns import infer_json_structure
@@ -46,3 +47,19 @@ def test_lines_of_many_levels_are_left_to_python(monkeypatch):
     deep = '{"a":[{"x":1},{"x":2}],"d":' + "[" * 20_000 + "]" * 20_000 + "}"
     infer_json_structure([pa.record_batch({"line": [*_MANY, deep]})])
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ['{"a":{"y":1},"a":5}', '{"\\u0061":5,"a":[[]]}', '{"a":[],"a":""}']
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_last_of_equal_keys_keeps_a_value_that_other_lines_have_no_type_for(line, nested):
+    """Where they have objects, it was null: DuckDB's shape of such a line is that of `{}`."""
+    lines = ['{"a":{"x":1}}', line, '{"a":{"x":2}}']
+    wanted = [json.loads(one)["a"] for one in lines]
+    if nested:
+        lines = [f'{{"o":{one}}}' for one in lines]
+    structure = infer_json_structure([pa.record_batch({"line": lines})])
+    _, rows = decoded(lines, structure)
+    found = [row["o"]["a"] if nested else row["a"] for row in rows.to_pylist()]
+    assert list(map(json.loads, found)) == wanted

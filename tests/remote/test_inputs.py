@@ -161,6 +161,22 @@ def test_one_order_wherever_the_inputs_lie(
     assert (home / f"remote.{output}").read_bytes() == (home / f"local.{output}").read_bytes()
 
 
+def test_what_is_not_read_is_refused_wherever_it_lies(
+    cli: Cli, home: Path, elsewhere: Elsewhere
+) -> None:
+    """Archives, and windows of later frames beyond what --memory counts; small or large."""
+    long = b"\x28\xb5\x2f\xfd\0\x10" + b"\x08\0\0a" * 200 + b"\x09\0\0a"
+    for name, data, code, words in (
+        ("a.lz4", b"\x02\x21\x4c\x18\4\0\0\0" + lines(9), 4, "lz4 data in the legacy format"),
+        ("b.zst", long + b"\x28\xb5\x2f\xfd\0\x88\x09\0\0a", 11, "has a window of 134 MB"),
+    ):
+        elsewhere.put(name, data)
+        ran = cli("shuffle", f"{elsewhere.url}/{name}", "-o", "out", "--memory", "500MB")
+        assert ran.code == code, ran.err
+        assert words in ran.err
+    assert not list(home.iterdir())
+
+
 def test_parquet_needs_ranges(cli: Cli, web: WebServer) -> None:
     web.has_ranges = False
     web.put("a.parquet", parquet(rows(10)))

@@ -26,6 +26,7 @@ from dbshuf.options import Options
 from dbshuf.pipeline.ordered import ordered
 from dbshuf.pipeline.verify.forms import Rows, ids_of_rows, pieces, window_of
 from dbshuf.pipeline.verify.order import order_plan
+from dbshuf.pipeline.verify.places import PlacedRows
 from dbshuf.pipeline.verify.samples import is_sampled
 from dbshuf.pipeline.verify.sequence_hash import FileSequences, SequenceHash
 from dbshuf.pipeline.verify.sides import ComparisonProgress, Side
@@ -43,11 +44,12 @@ class OrderByHashes:
     """The order of the inputs by a seed, and that of the outputs, part by part.
 
     written  gets all rows of the outputs
+    placed   gets them with their places, where splits have some; None: their order says enough
     """
 
-    def __init__(self, plans: Sequence[Plan], side: Side) -> None:
+    def __init__(self, plans: Sequence[Plan], side: Side, placed: PlacedRows | None = None) -> None:
         """Order a side by plans; a sample needs none, since its rows are read in their order."""
-        self._plans, self._side = plans, side
+        self._plans, self._side, self.placed = plans, side, placed
         self._asked: dict[int, SequenceHash] = {}
         self.written = FileSequences()
 
@@ -66,7 +68,9 @@ class OrderByHashes:
         seeds = [epoch_seed(options.seed, epoch) for epoch in range(options.epochs or 1)]
         own = replace(options, epochs=None, strategy="partition", engine="duckdb")
         plans = [order_plan(replace(own, seed=seed), inputs) for seed in seeds]
-        return cls(plans, inputs) if all(map(_is_by_row, plans)) else None
+        has_places = options.number is not None and bool(parts.split_names)
+        placed = PlacedRows(options.skip) if has_places else None
+        return cls(plans, inputs, placed) if all(map(_is_by_row, plans)) else None
 
     def read_inputs(self, totals: Totals, reporter: Progress) -> None:
         """Order the inputs; `totals` gets the rows of the first order, or those of all samples.
@@ -76,8 +80,12 @@ class OrderByHashes:
         if not self._plans:
             self._side.scan(partial(self._look, totals), reporter)
         for number, plan in enumerate(self._plans):
+            place = 0 if self.placed is None else self.placed.first
             with contextlib.closing(_ordered_hashes(plan, self._side, reporter)) as hashed:
                 for hashes, splits in hashed:
+                    if self.placed is not None:
+                        self.placed.add(hashes, place + np.arange(len(hashes.high)), 1)
+                        place += len(hashes.high)
                     if number == 0:
                         totals.add(hashes, hashes.high)
                     self._add(hashes, splits)

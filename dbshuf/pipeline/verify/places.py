@@ -95,15 +95,15 @@ class Places:
         _, lengths = places_in(lines, self._head)
         yield Lines(lines.data, lines.begins, lengths)
 
-    def look(self, batch: Rows) -> None:
-        """Keep what is to be known of the places of some rows."""
+    def look(self, batch: Rows) -> I64:
+        """Keep what is to be known of the places of some rows; return them, shape (rows,)."""
         if isinstance(batch, LineBatch):
             places, _ = places_in(lines_of(batch), self._head)
         else:
             places = _places_of(batch.batch.column(batch.batch.num_columns - 1))
         ids = ids_of_rows(batch)
         if not len(ids):
-            return
+            return places
         files = np.flatnonzero(np.diff(ids >> np.uint64(POSITION_BITS))) + 1  # that begin in them
         pairs = zip(np.split(ids, files), np.split(places, files), strict=True)
         runs, added = [_run(*pair) for pair in pairs], _sum(places)
@@ -111,6 +111,7 @@ class Places:
             self._runs += runs
             self._rows += len(ids)
             self._sum = (self._sum + added) % 2**64
+        return places
 
     def wrong(self, outputs: Any) -> str:
         """Return "same", or what is wrong first, for people.
@@ -166,6 +167,28 @@ class Places:
             first = self._first + at
             found += _sum(np.arange(first, first + min(_SUMMED_ROWS, count - at)))
         return found * self._epochs % 2**64
+
+
+class PlacedRows:
+    """Whether the rows of two sides have the same places, in whatever order each is seen.
+
+    first  the place of the first row of an order
+    """
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self._sum = 0  # of the rows of one side, less those of the other
+        self._lock = threading.Lock()
+
+    def add(self, hashes: Hashes, places: I64, sign: int) -> None:
+        """Add rows of the one side (1), or of the other (-1); in any thread."""
+        placed = mix(hashes.high ^ mix(places.astype(np.uint64) + _SALT))
+        with self._lock:
+            self._sum = (self._sum + sign * int(np.add.reduce(placed))) % 2**64
+
+    @property
+    def are_same(self) -> bool:
+        return self._sum == 0
 
 
 def before_end(encode: AsLines) -> AsLines:

@@ -61,7 +61,8 @@ def verify_rows(
     times = 1 if is_sampled(options) else options.epochs or 1
     ours, theirs, in_order = Totals(), Totals(), None
     if checks_order:
-        in_order = OrderByHashes.of(options, inputs)
+        own = options if sample is None else replace(options, number=None)
+        in_order = OrderByHashes.of(own, inputs)
     if in_order is None:
         inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
     else:
@@ -78,6 +79,9 @@ def verify_rows(
             places = outputs.places.wrong(outputs)
         if checks_order:
             order = _order(options, (inputs, outputs), in_order, reporter)
+        is_placed = in_order is None or in_order.placed is None or in_order.placed.are_same
+        if not is_placed and (order, places) == ("same", "same"):
+            places = f"`{options.number}` of some rows of one split is that of rows of another"
     judged = {"sample": sample, "order": order, "places": places}
     return _result((inputs, outputs), (ours, theirs), found, started, judged)
 
@@ -111,12 +115,13 @@ def _result(
 
 
 def _count(outputs: Side, totals: Totals, in_order: OrderByHashes | None, batch: Rows) -> None:
-    if outputs.places is not None:
-        outputs.places.look(batch)
+    places = None if outputs.places is None else outputs.places.look(batch)
     hashes, ids = outputs.hash_(batch)
     totals.add(hashes, ids)
     if in_order is not None:
         in_order.written.add(hashes, ids)
+        if in_order.placed is not None and places is not None:
+            in_order.placed.add(hashes, places, -1)
 
 
 def _opened(

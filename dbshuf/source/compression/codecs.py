@@ -22,9 +22,9 @@ _SIGNS = [
 _FIXED = {"gzip": MIB, "bzip2": 8 * MIB, "lz4": 12 * MIB}
 # A header in a form that is rare: what `xz -9` takes; of zstd what pyarrow's reader takes.
 _UNKNOWN_BYTES = {"xz": 64 * MIB, "zstd": 128 * MIB}
-_MOST_BYTES = 128 * MIB  # larger windows of xz are refused when they are read
+MOST_BYTES = 128 * MIB  # larger windows of xz are refused when they are read
 _WIDEST_BYTES = 2048 * MIB  # of zstd, `--long=31`
-_READER_BYTES = 2 * MIB  # buffers beside the window
+READER_BYTES = 2 * MIB  # buffers beside the window
 
 
 def codec_of(head: bytes) -> str | None:
@@ -53,17 +53,27 @@ def window_bytes(codec: str, head: bytes) -> int:
     """
     if codec in _FIXED:
         return _FIXED[codec]
-    window = _zstd_window(head) if codec == "zstd" else _xz_dictionary(head)
-    most = _WIDEST_BYTES if codec == "zstd" else _MOST_BYTES
-    return min(window if window is not None else _UNKNOWN_BYTES[codec], most) + _READER_BYTES
+    return stated_window(codec, head) + READER_BYTES
+
+
+def stated_window(codec: str, head: bytes) -> int:
+    """Return the window (bytes) of the first frame or stream of a zstd or xz input."""
+    window = zstd_window(head) if codec == "zstd" else xz_dictionary(head)
+    return readable_window(codec, window if window is not None else _UNKNOWN_BYTES[codec])
+
+
+def readable_window(codec: str, window: int) -> int:
+    """Return a window (bytes), or the largest of zstd or xz that is read."""
+    return min(window, _WIDEST_BYTES if codec == "zstd" else MOST_BYTES)
 
 
 def is_wide(codec: str, head: bytes) -> bool:
     """Whether the window of a zstd input is above what pyarrow's reader takes."""
-    return codec == "zstd" and (_zstd_window(head) or 0) > _MOST_BYTES
+    return codec == "zstd" and (zstd_window(head) or 0) > MOST_BYTES
 
 
-def _zstd_window(head: bytes) -> int | None:
+def zstd_window(head: bytes) -> int | None:
+    """Return the window (bytes) of the first frame; None if it is not told by `head`."""
     while head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable: pzstd begins so
         head = head[8 + int.from_bytes(head[4:8], "little") :]
     if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
@@ -81,7 +91,8 @@ def _zstd_window(head: bytes) -> int | None:
     return max(content + (256 if size == 2 else 0), KIB)
 
 
-def _xz_dictionary(head: bytes) -> int | None:
+def xz_dictionary(head: bytes) -> int | None:
+    """Return the dictionary (bytes) of a stream's first block; None if `head` does not tell."""
     if len(head) < 24 or not head[12]:
         return None
     block = head[12 : 12 + 4 * (head[12] + 1)]

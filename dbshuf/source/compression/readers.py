@@ -21,7 +21,15 @@ from typing import Any
 
 from dbshuf.errors import InputBroken
 from dbshuf.source.byte_reader import RawInput, when_ready
-from dbshuf.source.compression.codecs import HEAD_BYTES, MAGIC, is_wide
+from dbshuf.source.compression.codecs import (
+    HEAD_BYTES,
+    MAGIC,
+    MOST_BYTES,
+    is_wide,
+    readable_window,
+    xz_dictionary,
+)
+from dbshuf.source.compression.later_windows import FrameWalk, WindowLimit
 from dbshuf.source.compression.wide_zstd import WideFrameFault, WideFrames, functions
 
 # One read of the input, and what of it a decompressor gets at once: that copies the rest
@@ -31,10 +39,9 @@ BLOCK_BYTES = 256 << 10
 PIECE_BYTES = 32 << 10
 OUT_BYTES = 1 << 20
 
-# libzstd's own bound for a streaming reader (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27), which
-# pyarrow leaves alone; xz gets the same, plus room for the decoder's state.
-WINDOW_BYTES = 128 << 20
-XZ_MEMORY_BYTES = WINDOW_BYTES + (1 << 20)
+# Of xz's decoder beside its dictionary, which may have what libzstd allows a streaming reader
+# by itself (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27), where no plan allows less.
+XZ_STATE_BYTES = 1 << 20
 
 # What a library says of sound data that it cannot decompress, and what to do then.
 _HINTS = {
@@ -45,19 +52,31 @@ _HINTS = {
 }
 
 
+_DAMAGED = "the file is damaged: fetch it or compress it again"
+
+
 class Decompressor:
     """The bytes that a compressed input holds, in order, to the end of its last member."""
 
-    def __init__(self, raw: RawInput, codec: str, name: str, head: bytes = b"") -> None:
+    def __init__(
+        self,
+        raw: RawInput,
+        codec: str,
+        name: str,
+        head: bytes = b"",
+        windows: WindowLimit | None = None,
+    ) -> None:
         """Read from `raw`, of which `head` was read already.
 
         raw      is closed by close(); one that does not block is waited for
         codec    as codecs.codec_of returns it
         name     path of the input, for messages
+        windows  how large those behind the first may be; None: as large as are read
         """
-        self._input = _Input(raw, codec, name, head)
+        self._input = _Input(raw, codec, name, head, windows)
         self._stream: _Frames | _Members | _Wide | None = None
         self._failure: Exception | None = None
+        self._text_bytes = 0
 
     @property
     def read_bytes(self) -> int:
@@ -69,15 +88,19 @@ class Decompressor:
 
         Returns  len(view), or less at the end; 0 is the clean end of all members
         Raises   InputBroken when the data is cut short, damaged, or followed by
-                 something else; whatever `raw` raises. A failure is final: the next
-                 call raises it again
+                 something else; MemoryTooSmall for a window beyond the limit; whatever
+                 `raw` raises. A failure is final: the next call raises it again
         """
         if self._failure is not None:
             raise self._failure
         try:
             if self._stream is None:
                 self._stream = _stream_of(self._input)
-            return self._stream.readinto(view)
+            count = self._stream.readinto(view)
+            self._text_bytes += count
+            if count < len(view):
+                self._input.check_end(self._text_bytes)
+            return count
         except Exception as failure:
             self._failure = failure
             raise
@@ -94,16 +117,30 @@ def _stream_of(source: _Input) -> _Frames | _Members | _Wide:
     """Return what decompresses an input, as its codec and its first bytes need it."""
     if source.codec not in ("zstd", "lz4"):
         return _Members(source)
-    is_large = source.codec == "zstd" and is_wide(source.codec, source.peek(HEAD_BYTES))
+    is_large = source.codec == "zstd" and (
+        source.windows.most_bytes > MOST_BYTES
+        if source.windows is not None
+        else is_wide(source.codec, source.peek(HEAD_BYTES))
+    )
     return _Wide(source) if is_large and functions() is not None else _Frames(source)
 
 
 class _Input:
     """Compressed bytes as they come, counted; a file for pyarrow; the errors' wording."""
 
-    def __init__(self, raw: RawInput, codec: str, name: str, head: bytes) -> None:
+    def __init__(
+        self,
+        raw: RawInput,
+        codec: str,
+        name: str,
+        head: bytes,
+        windows: WindowLimit | None = None,
+    ) -> None:
         self._raw, self._head, self._name = raw, head, name
-        self.codec = codec
+        self.codec, self.windows = codec, windows
+        self._walk = FrameWalk(self._see_frame) if codec == "zstd" else None
+        self._is_first = True  # whose window is in the plan, or above what is read
+        self._named_bytes = 0  # by those frames that say how many they hold
         self.closed = self.ended = False
         self.failure: OSError | None = None
         self.read_bytes = self.last_at = 0
@@ -122,7 +159,35 @@ class _Input:
         self.ended = not data
         self.last_at = self.read_bytes
         self.read_bytes += len(data)
+        if self._walk is not None:
+            self._walk.feed(data)
         return data
+
+    def _see_frame(self, place: int, window: int, named_bytes: int | None) -> None:
+        if not self._is_first:
+            self.check_window(f"the frame at compressed byte {place}", window)
+        self._is_first = False
+        self._named_bytes += named_bytes or 0
+
+    def check_end(self, text_bytes: int) -> None:
+        """Raise InputBroken where frames hold less than they name.
+
+        libzstd looks away where the last block of a frame is empty, and `zstd` with it, if the
+        frame is larger than its buffers (1.5.4 and DuckDB's, 2.0.1).
+        """
+        if text_bytes < self._named_bytes:
+            what = f"holds {text_bytes} bytes, and its frames name {self._named_bytes}"
+            raise self.broken(what, _DAMAGED)
+
+    def check_window(self, what: str, window: int) -> None:
+        """Raise MemoryTooSmall for the window (bytes) of a later part that no plan has counted.
+
+        One that is above what is read at all is left to the decoder.
+        """
+        most_bytes = window if self.windows is None else self.windows.most_bytes
+        if most_bytes < window == readable_window(self.codec, window):
+            assert self.windows is not None
+            raise self.windows.refusal(self._name, what, window)
 
     def peek(self, size: int) -> bytes:
         """Return the first `size` bytes, fewer at the end; they are read again."""
@@ -149,7 +214,7 @@ class _Input:
         words = str(fault).rpartition(": ")[2]
         found = f"found between compressed bytes {first} and {last}, in {place}"
         hints = [hint for sign, hint in _HINTS.items() if sign in words]
-        hints.append("the file is damaged: fetch it or compress it again")
+        hints.append(_DAMAGED)
         return self.broken(f"cannot be decompressed: {found}: {words}", hints[0])
 
     def broken(self, what: str, hint: str) -> InputBroken:
@@ -181,7 +246,7 @@ class _Frames:
 
 
 class _Wide:
-    """zstd frames, of which the first has a window that pyarrow refuses."""
+    """zstd frames, some of which have a window that pyarrow refuses."""
 
     def __init__(self, source: _Input) -> None:
         self._input = source
@@ -205,7 +270,8 @@ class _Members:
 
     def __init__(self, source: _Input) -> None:
         self._input = source
-        self._new, self._fault = _library(source.codec)
+        most_bytes = MOST_BYTES if source.windows is None else source.windows.most_bytes
+        self._new, self._fault = _library(source.codec, most_bytes)
         self._member: Any = None
         self._place = ""
         self._block, self._at, self._piece_at = b"", 0, 0
@@ -268,6 +334,8 @@ class _Members:
         if head:
             self._member = self._new()
             self._place = f"the member that starts at byte {self._offset()}"
+            if later and codec == "xz":
+                self._input.check_window(self._place, xz_dictionary(self._peek(HEAD_BYTES)) or 0)
         return bool(head)
 
     def _peek(self, size: int) -> bytes:
@@ -291,8 +359,11 @@ class _Inflate:
         return out
 
 
-def _library(codec: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """Return what decompresses one member of `codec`, and what it raises for damage."""
+def _library(codec: str, most_bytes: int) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return what decompresses one member of `codec`, and what it raises for damage.
+
+    most_bytes  of xz's dictionary
+    """
     if codec == "gzip":
         return _Inflate, zlib.error
     if codec == "bzip2":
@@ -301,4 +372,5 @@ def _library(codec: str) -> tuple[Callable[[], Any], type[Exception]]:
         return bz2.BZ2Decompressor, OSError
     import lzma
 
-    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES), lzma.LZMAError
+    memory_bytes = most_bytes + XZ_STATE_BYTES
+    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memory_bytes), lzma.LZMAError

@@ -5,7 +5,9 @@ out; the pages are given back as it goes on. Whatever comes front to back is rea
 batch, and a batch of it must fit in memory.
 """
 
+import contextlib
 import mmap
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -17,6 +19,7 @@ from dbshuf.errors import LineTooLong
 from dbshuf.source.byte_reader import ByteReader
 from dbshuf.source.head import fronts
 from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
+from dbshuf.source.read_sums import ReadSums
 from dbshuf.source.schema.plain import narrowest, own_slice, plain_schema
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.units import MIB, human
@@ -24,6 +27,7 @@ from dbshuf.units import MIB, human
 _FILE_MAGIC = b"ARROW1\0\0"
 _MOST_SCHEMA_BYTES = 64 * MIB
 _MAPPED_BYTES = 16 * MIB  # of a mapped file, after which its pages are given back
+_SUMMED_BYTES = MIB  # of batches at a time, or one
 _MOST_BATCH_BYTES = 1 << 30  # of an input that is read front to back
 
 
@@ -53,7 +57,10 @@ class IpcInput:
 
     def _mapped(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         mapped, given_bytes = mapped_file(self.input), 0
-        for batch in _checked(_batches(mapped, fields)):
+        batches = _batches(mapped, fields)
+        if self.input.sums is not None and len(fields) == len(self.schema):
+            batches = self._summed(self.input.sums, mapped, batches)
+        for batch in _checked(batches):
             for piece in _slices(batch, batch_size):
                 yield self._named(piece, fields)
                 check_unchanged(self.input)  # pages beyond a new end would end the process
@@ -61,6 +68,14 @@ class IpcInput:
                 if given_bytes >= _MAPPED_BYTES:
                     given_bytes = 0
                     mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _summed(
+        self, sums: ReadSums, mapped: mmap.mmap, batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """Have the bytes of batches, and those before them, summed before they are taken."""
+        for begin, end, count in _stretches(mapped):
+            sums.add_read(self.input.ordinal, self.input.name, [(begin, end)])
+            yield from islice(batches, count)
 
     def _streamed(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         reader = self.input.open_stream()
@@ -182,6 +197,26 @@ def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatc
     buffer = pa.py_buffer(mapped)
     is_compressed = any(_is_elsewhere(batch, buffer) for batch in islice(_opened(buffer, []), 1))
     return _opened(buffer, fields if is_compressed else [])
+
+
+def _stretches(mapped: mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """Yield where the batches of a mapped file begin and end, and how many they are.
+
+    Several at a time where they are small. They follow each other as they were written; the last
+    stretch goes to the end of the file, and has all that are left.
+    """
+    reader = pa.BufferReader(pa.py_buffer(mapped))
+    if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
+        reader.seek(len(_FILE_MAGIC))
+    begin = count = 0
+    with contextlib.suppress(EOFError, pa.ArrowException):  # the end, and then maybe a footer
+        while True:
+            message, end = pa.ipc.read_message(reader), reader.tell()
+            count += message.type == "record batch"
+            if count and end - begin >= _SUMMED_BYTES:
+                yield begin, end, count
+                begin, count = end, 0
+    yield begin, len(mapped), sys.maxsize
 
 
 def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:

@@ -97,6 +97,28 @@ def test_a_place_is_found_that_stands_in_the_other_split_too(source, tmp_path, s
         dbshuf.verify(source, tmp_path / "out.parquet", **shares, **GIVEN)
 
 
+@pytest.mark.parametrize("epochs", [None, 2])
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_places_that_rows_of_two_splits_have_exchanged_are_found(source, tmp_path, suffix, epochs):
+    """Each split counts up as before, and each place is there as often: the order tells."""
+    asked = {"split": "train=0.8,valid=0.2", "epochs": epochs}
+    dbshuf.shuffle(source, tmp_path / "out.parquet", **asked, **GIVEN)
+    paths = [tmp_path / f"out.{name}.parquet" for name in ("train", "valid")]
+    tables = [pq.read_table(path) for path in paths]
+    train, valid = (table["place"].to_numpy().copy() for table in tables)
+    first = valid[: len(valid) // (epochs or 1)]
+    at = int(np.flatnonzero(np.isin(train + 1, first))[7])
+    other = int(np.flatnonzero(valid == train[at] + 1)[0])
+    train[at], valid[other] = valid[other], train[at]
+    for name, table, places in zip(("train", "valid"), tables, (train, valid), strict=True):
+        rows = table.set_column(2, "place", pa.array(places))
+        _write(rows, tmp_path / f"out.{name}.{suffix}")
+    with pytest.raises(VerifyFailed, match="`place` of some rows of one split is that of rows of"):
+        dbshuf.verify(source, tmp_path / f"out.{suffix}", **asked, **GIVEN)
+    sampled = {**GIVEN, "sample": "50%"}
+    assert dbshuf.verify(source, tmp_path / f"out.{suffix}", **asked, **sampled).places == "same"
+
+
 def test_a_manifest_says_which_column_has_the_places(source, tmp_path):
     dbshuf.shuffle(source, tmp_path / "out", shards=2, format="jsonl", **GIVEN)
     assert dbshuf.verify(source, tmp_path / "out", order=True, memory="3GB").places == "same"

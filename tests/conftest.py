@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import gc
 import gzip
 import hashlib
 import json
@@ -97,6 +98,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "cli" in getattr(item, "fixturenames", ()) and item.path not in seen:
             seen.add(item.path)
             item.stash[BEGINS_FRESH] = True
+
+
+def pytest_collection_finish() -> None:
+    """Have Python's collector look at 300,000 objects of the collected tests once, not each time.
+
+    That was 0.14 s of CPU a time, 3.5 of the 140 s of base, order and query (Python 3.11.7).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def exponential_keys(keys: U64, weights: F64) -> F64:
     return found
 
 
-def lead_of(exponentials: F64) -> U64:
+def prefix_of(exponentials: F64) -> U64:
     """Return numbers that ascend as these do: the bits of what is not negative."""
     return exponentials.view(np.uint64)
 

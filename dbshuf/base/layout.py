@@ -9,7 +9,7 @@ WINDOW_BYTES = 4 * MIB  # text gathered at a time; its memory is used again whil
 WINDOW_ROWS = 1 << 18  # so that keys and offsets of the shortest lines stay small too
 INDEX_BYTES = 12  # stored beside a line: its key and its length
 KEY_BYTES = 8  # stored beside a typed row, whose columns take _COLUMN_BYTES more
-LEAD_BYTES = 8  # stored beside either, where rows have a first word of the order before the key
+PREFIX_BYTES = 8  # stored beside either, where rows have a first word of the order before the key
 TABLE_BYTES = 8  # where a run keeps the rows of one range: start and count
 ENGINE_BYTES = 4 * MIB  # DuckDB's blocks of a worker, beside those of rows (3 MB, 2.0.1)
 
@@ -24,10 +24,10 @@ SORT_BYTES = 92
 # 8 + 8 and ranges 2 + 2.
 PIECE_ROW_BYTES = 56
 
-# What a row takes more in the two where it has a lead: as loaded 8, in order 8, DuckDB's sorted
-# rows 16; and in a piece its value 8, lead 8, and lead 8 in the order of ranges.
-LEAD_SORT_BYTES = 32
-LEAD_PIECE_BYTES = 24
+# What a row takes more in the two where it has a prefix: as loaded 8, in order 8, DuckDB's sorted
+# rows 16; and in a piece its value 8, prefix 8, and prefix 8 in the order of ranges.
+PREFIX_SORT_BYTES = 32
+PREFIX_PIECE_BYTES = 24
 
 # For what the allocators keep, thread stacks, and code that is loaded later; the peaks in
 # tests/bench/runs/ stay below the cap with it.

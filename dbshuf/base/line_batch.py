@@ -25,7 +25,7 @@ class LineBatch:
     kept      int64, ascending: the rows that are left of these lines; None: all
     given     uint64, shape (rows,): the ids, of lines that did not lie side by side; None:
               `origins` tells them
-    leads     uint64, shape (rows that are left,): the first word of each one's place in the
+    prefixes  uint64, shape (rows that are left,): the first word of each one's place in the
               order, before its key; None: the key is all
     """
 
@@ -34,7 +34,7 @@ class LineBatch:
     origins: tuple[tuple[int, int], ...]
     kept: npt.NDArray[np.int64] | None = None
     given: U64 | None = None
-    leads: U64 | None = None
+    prefixes: U64 | None = None
 
     @property
     def rows(self) -> int:

@@ -20,17 +20,17 @@ I64 = npt.NDArray[np.int64]
 class RowBatch:
     """Some rows, in any order.
 
-    batch  pyarrow RecordBatch, shape (rows,); plain types: no dictionaries, no views
-    ids    uint64, shape (rows,): the row ids of DESIGN section 3
-    read   ranges of ids [begin, end) of the rows of the inputs that these were made of, where
-           that is not just their own ids; None: nobody knows
-    leads  uint64, shape (rows,), as `LineBatch.leads`
+    batch     pyarrow RecordBatch, shape (rows,); plain types: no dictionaries, no views
+    ids       uint64, shape (rows,): the row ids of DESIGN section 3
+    read      ranges of ids [begin, end) of the rows of the inputs that these were made of, where
+              that is not just their own ids; None: nobody knows
+    prefixes  uint64, shape (rows,), as `LineBatch.prefixes`
     """
 
     batch: pa.RecordBatch
     ids: U64
     read: tuple[tuple[int, int], ...] | None = None
-    leads: U64 | None = None
+    prefixes: U64 | None = None
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...] | None:
@@ -60,8 +60,8 @@ class RowBatch:
         """Return rows [first, last) of consecutive ones; nothing is copied."""
         ids = self.ids[first:last]
         read = None if self.read is None else ((int(ids[0]), int(ids[-1]) + 1),)
-        leads = None if self.leads is None else self.leads[first:last]
-        return RowBatch(self.batch.slice(first, last - first), ids, read, leads)
+        prefixes = None if self.prefixes is None else self.prefixes[first:last]
+        return RowBatch(self.batch.slice(first, last - first), ids, read, prefixes)
 
 
 def arrow_numbers(values: npt.NDArray[np.integer[Any]]) -> pa.Array:

@@ -25,7 +25,7 @@ class Window:
     batch     pyarrow RecordBatch, shape (rows,), of the schema that the plan promised; of lines
               one binary column, whose values end with their terminators
     keys      uint64, shape (rows,), ascending, also from one window to the next
-    leads     uint64, shape (rows,): (lead, key) ascends; None: the key alone does
+    prefixes  uint64, shape (rows,): (prefix, key) ascends; None: the key alone does
     bounds    shape (rows + 1,), ascending: bounds[r + 1] - bounds[r] are the bytes of row r, as
               `row_batch.row_bytes` counts them; of lines also their places in the data buffer
     is_lines  which of the two
@@ -38,25 +38,27 @@ class Window:
     bounds: Bounds
     is_lines: bool = False
     unnumbered: "Window | None" = None
-    leads: U64 | None = None
+    prefixes: U64 | None = None
     row_sum: int | None = None
 
     @classmethod
-    def of_lines(cls, lines: pa.Array, keys: U64, leads: U64 | None = None) -> "Window":
+    def of_lines(cls, lines: pa.Array, keys: U64, prefixes: U64 | None = None) -> "Window":
         """Return a window of lines: a binary or large_binary array; nothing is copied."""
         is_long = pa.types.is_large_binary(lines.type)
         batch = pa.RecordBatch.from_arrays([lines], schema=_LONG_LINE if is_long else _LINE)
         offsets = lines.buffers()[1]
         if offsets is None:
-            return cls(batch, keys, np.zeros(1, np.int32), is_lines=True, leads=leads)
+            return cls(batch, keys, np.zeros(1, np.int32), is_lines=True, prefixes=prefixes)
         bounds: Bounds = np.frombuffer(offsets, np.int64 if is_long else np.int32)
         bounds = bounds[lines.offset :][: len(lines) + 1]
-        return cls(batch, keys, bounds, is_lines=True, leads=leads)
+        return cls(batch, keys, bounds, is_lines=True, prefixes=prefixes)
 
     @classmethod
-    def of_rows(cls, batch: pa.RecordBatch, keys: U64, leads: U64 | None = None) -> "Window":
+    def of_rows(cls, batch: pa.RecordBatch, keys: U64, prefixes: U64 | None = None) -> "Window":
         """Return a window of typed rows."""
-        return cls(batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]), leads=leads)
+        return cls(
+            batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]), prefixes=prefixes
+        )
 
     @property
     def lines(self) -> pa.Array:
@@ -75,8 +77,8 @@ class Window:
 
     @property
     def first_words(self) -> U64:
-        """What ascends: of rows with leads these, with ties; else the keys."""
-        return self.keys if self.leads is None else self.leads
+        """What ascends: of rows with prefixes these, with ties; else the keys."""
+        return self.keys if self.prefixes is None else self.prefixes
 
     @property
     def counted_bounds(self) -> Bounds:
@@ -89,12 +91,12 @@ class Window:
     def take(self, rows: Places) -> "Window":
         """Return the rows of these numbers, ascending; copied."""
         batch, keys = self.batch.take(arrow_numbers(rows)), self.keys.take(rows)
-        leads = None if self.leads is None else self.leads.take(rows)
+        prefixes = None if self.prefixes is None else self.prefixes.take(rows)
         if self.is_lines:
-            return Window.of_lines(batch.column(0), keys, leads)
+            return Window.of_lines(batch.column(0), keys, prefixes)
         sizes = np.diff(self.bounds).take(rows)
         bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        return Window(batch, keys, bounds, leads=leads)
+        return Window(batch, keys, bounds, prefixes=prefixes)
 
     def slice(self, first: int, last: int) -> "Window":
         """Return rows [first, last); nothing is copied."""
@@ -105,7 +107,7 @@ class Window:
             self.keys[first:last],
             self.bounds[first : last + 1],
             self.is_lines,
-            leads=None if self.leads is None else self.leads[first:last],
+            prefixes=None if self.prefixes is None else self.prefixes[first:last],
         )
 
 

@@ -16,7 +16,7 @@ Column = npt.NDArray[np.generic]
 class ArrangedLines:
     """Lines in slices, which need no other memory any more.
 
-    columns    keys, leads if rows have them, and lengths, each of shape (rows,)
+    columns    keys, prefixes if rows have them, and lengths, each of shape (rows,)
     text       of all lines, one after the other
     row_ends   where slices begin and end in the columns; one value more than slices
     text_ends  where they do in the text

@@ -3,8 +3,8 @@
 Rows arrive in batches. A batch is gathered range by range and stored as one run;
 the slices of one range, from all runs, are a bucket. A bucket fits in memory, its
 keys are ordered there, and its rows leave in windows. Buckets are ranges of the
-key, so one after the other they are the whole order; where rows have leads, of these, and of
-the key within one lead. See ranges.py, and run_format.py for what is stored.
+key, so one after the other they are the whole order; where rows have prefixes, of these, and of
+the key within one prefix. See ranges.py, and run_format.py for what is stored.
 
 DuckDB orders each bucket, a connection a worker; see sorter.py. Keys have no ties, so every
 ORDER BY gives one order. Rows that wait in memory lie there by ranges of the key as well, since
@@ -26,9 +26,9 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import UNMIXED, mix_ids
 from dbshuf.base.layout import (
     ENGINE_BYTES,
-    LEAD_PIECE_BYTES,
-    LEAD_SORT_BYTES,
     PIECE_ROW_BYTES,
+    PREFIX_PIECE_BYTES,
+    PREFIX_SORT_BYTES,
     SORT_BYTES,
     WINDOW_BYTES,
     Layout,
@@ -39,7 +39,7 @@ from dbshuf.base.scan import Scan
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Budget, Stopped, in_order, run_workers
 from dbshuf.order.arranged_lines import ArrangedLines, JoinedLines
-from dbshuf.order.ranges import Cuts, KeyPartition, LeadPartition, Partition
+from dbshuf.order.ranges import Cuts, KeyPartition, Partition, PrefixPartition
 from dbshuf.order.run_format import (
     Bucket,
     Cargo,
@@ -81,24 +81,24 @@ class PartitionOrder:
         schema: pa.Schema | None = None,
         *,
         seals: "RunSeals | None" = None,
-        leads: Cuts | None = None,
+        prefixes: Cuts | None = None,
         sums_rows: bool = False,
     ) -> None:
         """Order lines, or with a schema typed rows.
 
-        seals  seals runs for a later process, and has those of an earlier one
-        leads  where buckets of rows with leads begin, as `Leads.cuts`; None: rows have none
+        seals      seals runs for a later process, and has those of an earlier one
+        prefixes   where buckets of rows begin (`SortPrefix.cuts`); None: they have no prefixes
         sums_rows  whether windows come with their row_sum, made while they are warm
         """
         self._layout, self._words, self._store, self._schema = layout, words, store, schema
-        self._is_led, self._sums_rows = leads is not None, sums_rows
+        self._is_prefixed, self._sums_rows = prefixes is not None, sums_rows
         self._partition: Partition = (
             KeyPartition(layout.ranges, 0, layout.ranges)
-            if leads is None
-            else LeadPartition(layout.ranges, leads, has_even_keys=words != UNMIXED)
+            if prefixes is None
+            else PrefixPartition(layout.ranges, prefixes, has_even_keys=words != UNMIXED)
         )
-        self._sort_bytes = SORT_BYTES + LEAD_SORT_BYTES * self._is_led
-        self._piece_row_bytes = PIECE_ROW_BYTES + LEAD_PIECE_BYTES * self._is_led
+        self._sort_bytes = SORT_BYTES + PREFIX_SORT_BYTES * self._is_prefixed
+        self._piece_row_bytes = PIECE_ROW_BYTES + PREFIX_PIECE_BYTES * self._is_prefixed
         self._seals = seals
         self._buffers: list[U8] = []  # one a worker, first to read into, then for a bucket
         self.read = Tally()
@@ -107,7 +107,7 @@ class PartitionOrder:
     def _new_sorters(self) -> "Future[Sorters]":
         """Open them in a thread: DuckDB takes 0.1 s to load, while rows are read."""
         loader = ThreadPoolExecutor(1, thread_name_prefix="dbshuf-duckdb")
-        sorters = loader.submit(_open_sorters, self._layout, is_led=self._is_led)
+        sorters = loader.submit(_open_sorters, self._layout, is_prefixed=self._is_prefixed)
         loader.shutdown(wait=False)
         return sorters
 
@@ -166,7 +166,7 @@ class PartitionOrder:
         self.read.merge(self._seals.tally)
 
     def bucket_of(self, key: int) -> int:
-        """Return the bucket that a key lies in, of rows without leads."""
+        """Return the bucket that a key lies in, of rows without prefixes."""
         assert isinstance(self._partition, KeyPartition)
         return int(self._partition.bucket_of(np.array([key], np.uint64))[0])
 
@@ -262,7 +262,7 @@ class PartitionOrder:
         windows = bucket.windows(worker.order, shares=is_alone)
         for window in map(_with_sum, windows) if self._sums_rows else windows:
             size = window.text_bytes + window.keys.nbytes + 4 * window.rows
-            size += 0 if window.leads is None else window.leads.nbytes
+            size += 0 if window.prefixes is None else window.prefixes.nbytes
             put(window, size)
             del window
 
@@ -303,8 +303,8 @@ class PartitionOrder:
             if one.crc32 is not None:
                 check_slice(one, buffer[place : place + one.end - one.begin])
         if self._schema is None:
-            return LineBucket(placed, buffer, is_led=self._is_led)
-        return RowBucket(placed, buffer, self._schema, is_led=self._is_led)
+            return LineBucket(placed, buffer, is_prefixed=self._is_prefixed)
+        return RowBucket(placed, buffer, self._schema, is_prefixed=self._is_prefixed)
 
 
 def _with_sum(window: Window) -> Window:
@@ -313,11 +313,11 @@ def _with_sum(window: Window) -> Window:
     return replace(window, row_sum=window_sum(window))
 
 
-def _open_sorters(layout: Layout, *, is_led: bool) -> "Sorters":
+def _open_sorters(layout: Layout, *, is_prefixed: bool) -> "Sorters":
     from dbshuf.order.sorter import Sorters
 
     memory_bytes = layout.sort_bytes + layout.workers * ENGINE_BYTES
-    return Sorters(layout.workers, memory_bytes, is_led=is_led)
+    return Sorters(layout.workers, memory_bytes, is_prefixed=is_prefixed)
 
 
 def keyed(batch: LineBatch | RowBatch, words: tuple[int, int], tally: Tally) -> Cargo:
@@ -326,13 +326,13 @@ def keyed(batch: LineBatch | RowBatch, words: tuple[int, int], tally: Tally) -> 
         keys, sizes = batch.ids.copy(), batch.sizes
         mix_ids(keys, words)
         tally.add(keys, sizes)
-        return RowCargo(keys, batch.batch, batch.leads)
+        return RowCargo(keys, batch.batch, batch.prefixes)
     keys, lengths = batch.ids(), np.diff(batch.offsets)
     if batch.kept is not None:
         keys, lengths = keys.take(batch.kept), lengths.take(batch.kept)
     mix_ids(keys, words)
     tally.add(keys, lengths)
-    return LineCargo(keys, lengths, batch.lines(), batch.kept, batch.leads)
+    return LineCargo(keys, lengths, batch.lines(), batch.kept, batch.prefixes)
 
 
 class LineGroup:

@@ -1,8 +1,8 @@
-"""Which bucket a row goes to, and where the slices of each bucket lie: by key, or by lead and key.
+"""Which bucket a row goes to, and where the slices of each lie: by key, or by prefix and key.
 
-The key is uniform, so buckets of it are equal ranges, which half of its bits tell. A lead has
+The key is uniform, so buckets of it are equal ranges, which half of its bits tell. A prefix has
 any distribution, and many rows may have the same: its buckets begin where they are told to, and
-one that does not fit is cut between the least and the greatest lead in it. Once these are one,
+one that does not fit is cut between the least and the greatest prefix in it. Once these are one,
 what is left is an order by the key.
 """
 
@@ -23,7 +23,7 @@ from dbshuf.order.runs import RunWriter
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 Cuts = Callable[[int], U64 | None]  # number of buckets -> where all but the first begin
-_NO_LEAD = np.uint64(0xFFFFFFFFFFFFFFFF)
+_NO_PREFIX = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 class Partition(ABC):
@@ -167,7 +167,7 @@ class _Bounds:
     """The least and the greatest word of the rows of each bucket."""
 
     def __init__(self, count: int) -> None:
-        self._least: U64 = np.full(count, _NO_LEAD, np.uint64)
+        self._least: U64 = np.full(count, _NO_PREFIX, np.uint64)
         self._greatest: U64 = np.zeros(count, np.uint64)
 
     def saw(self, words: U64, ends: I64) -> None:
@@ -185,32 +185,32 @@ class _Bounds:
         return int(self._least[number]), int(self._greatest[number])
 
 
-class LeadPartition(Partition):
-    """By ranges of the lead, which begin where `cuts` says once the first rows are there.
+class PrefixPartition(Partition):
+    """By ranges of the prefix, which begin where `cuts` says once the first rows are there.
 
-    has_even_keys  whether the keys of one lead are uniform, too
+    has_even_keys  whether the keys of one prefix are uniform, too
     """
 
     def __init__(self, count: int, cuts: Cuts, *, has_even_keys: bool = True) -> None:
         super().__init__(count)
         self._cuts, self._begins = cuts, np.empty(0, np.uint64)
         self._is_cut, self._has_even_keys = False, has_even_keys
-        self._leads, self._keys = _Bounds(count), _Bounds(count)
+        self._prefixes, self._keys = _Bounds(count), _Bounds(count)
 
     def parts_of(self, cargo: Cargo) -> U16:
-        assert cargo.leads is not None
+        assert cargo.prefixes is not None
         with self._lock:
             if not self._is_cut:
                 begins = self._cuts(self.count)
                 self._begins = equal_cuts(self.count) if begins is None else begins
                 self._is_cut = True
-        return np.searchsorted(self._begins, cargo.leads, side="right").astype(np.uint16)
+        return np.searchsorted(self._begins, cargo.prefixes, side="right").astype(np.uint16)
 
     def saw(self, cargo: Cargo, order: I64, ends: I64) -> None:
-        assert cargo.leads is not None
-        leads = cargo.leads.take(order)
+        assert cargo.prefixes is not None
+        prefixes = cargo.prefixes.take(order)
         with self._lock:
-            self._leads.saw(leads, ends)
+            self._prefixes.saw(prefixes, ends)
             if not self._has_even_keys:
                 self._keys.saw(cargo.keys.take(order), ends)
 
@@ -218,15 +218,15 @@ class LeadPartition(Partition):
         return True
 
     def split(self, number: int, wanted: int) -> Partition:
-        """Between the least and the greatest lead; by the key where they are one."""
-        least, greatest = self._leads.of(number)
+        """Between the least and the greatest prefix; by the key where they are one."""
+        least, greatest = self._prefixes.of(number)
         if least == greatest:
             parts = max(wanted, 2)
             if self._has_even_keys:
                 return KeyPartition(parts, 0, parts)
             return PlacePartition(parts, *self._keys.of(number))
         parts = max(min(wanted, greatest - least + 1), 2)
-        return LeadPartition(
+        return PrefixPartition(
             parts,
             lambda count: equal_cuts(count, least, greatest + 1),
             has_even_keys=self._has_even_keys,

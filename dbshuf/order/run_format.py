@@ -1,7 +1,7 @@
 """Rows on their way into a stored run and back: lines, and typed rows.
 
-A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64), leads
-(uint64) where rows have them, lengths (int32), text. A slice of typed rows is keys, leads, and
+A run is [slice of range 0][slice of range 1]... A slice of lines is keys (uint64), prefixes
+(uint64) where rows have them, lengths (int32), text. A slice of typed rows is keys, prefixes, and
 an Arrow IPC message of the columns, each padded to 64 bytes. What is loaded keeps lying where
 it was read.
 """
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.key import U64
-from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, LEAD_BYTES, WINDOW_BYTES, WINDOW_ROWS
+from dbshuf.base.layout import INDEX_BYTES, KEY_BYTES, PREFIX_BYTES, WINDOW_BYTES, WINDOW_ROWS
 from dbshuf.base.line_batch import I32
 from dbshuf.base.row_batch import I64, arrow_numbers, row_bytes
 from dbshuf.base.window import Window
@@ -25,7 +25,7 @@ from dbshuf.order.arranged_lines import ArrangedLines, Column
 from dbshuf.order.runs import as_bytes
 
 Index = npt.NDArray[np.integer]
-OrderOf = Callable[[U64, U64 | None], Index]  # the rows of keys, and leads, as these ascend
+OrderOf = Callable[[U64, U64 | None], Index]  # the rows of keys, and prefixes, as these ascend
 _PAD = 64  # what Arrow aligns its buffers to
 
 
@@ -39,12 +39,12 @@ class Slices(Protocol):
 class Cargo(Slices, Protocol):
     """Rows to be stored.
 
-    keys   uint64, shape (rows,)
-    leads  uint64, shape (rows,), as `LineBatch.leads`
+    keys      uint64, shape (rows,)
+    prefixes  uint64, shape (rows,), as `LineBatch.prefixes`
     """
 
     keys: U64
-    leads: U64 | None
+    prefixes: U64 | None
 
     def arrange(self, order: Index, row_ends: I64) -> I64:
         """Put the rows into slices, and return the bytes of each; once.
@@ -60,7 +60,7 @@ class LineCargo:
     lengths   int32, shape (rows,)
     lines     pyarrow binary array
     elements  which element of `lines` a row is; None: they are as many, in this order
-    leads     uint64, shape (rows,), as `LineBatch.leads`
+    prefixes  uint64, shape (rows,), as `LineBatch.prefixes`
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class LineCargo:
         lengths: I32,
         lines: pa.Array,
         elements: Index | None,
-        leads: U64 | None = None,
+        prefixes: U64 | None = None,
     ) -> None:
-        self.keys, self.leads = keys, leads
+        self.keys, self.prefixes = keys, prefixes
         self._lengths, self._lines, self._elements = lengths, lines, elements
         self._row_ends = self._text_ends = np.empty(0, np.int64)
         self._row = 0  # the next to be gathered
@@ -81,9 +81,9 @@ class LineCargo:
     def arrange(self, order: Index, row_ends: I64) -> I64:
         self.keys, self._lengths = self.keys.take(order), self._lengths.take(order)
         self._elements = order if self._elements is None else self._elements.take(order)
-        self.leads = None if self.leads is None else self.leads.take(order)
+        self.prefixes = None if self.prefixes is None else self.prefixes.take(order)
         self._row_ends, self._text_ends = row_ends, _ends(self._lengths)
-        index_bytes = INDEX_BYTES + (0 if self.leads is None else LEAD_BYTES)
+        index_bytes = INDEX_BYTES + (0 if self.prefixes is None else PREFIX_BYTES)
         sizes: I64 = np.diff(row_ends) * index_bytes + np.diff(self._text_ends[row_ends])
         return sizes
 
@@ -92,16 +92,16 @@ class LineCargo:
         assert self._elements is not None
         text = self._lines.take(arrow_numbers(self._elements)).buffers()[2]
         columns: list[Column] = [self.keys, self._lengths]
-        if self.leads is not None:
-            columns.insert(1, self.leads)
+        if self.prefixes is not None:
+            columns.insert(1, self.prefixes)
         ends = self._row_ends.tolist(), self._text_ends[self._row_ends].tolist()
         return ArrangedLines(columns, np.frombuffer(text, np.uint8), *ends)
 
     def parts(self, number: int) -> Iterator[U8]:
         begin, end = self._row_ends[number], self._row_ends[number + 1]
         yield as_bytes(self.keys[begin:end])
-        if self.leads is not None:
-            yield as_bytes(self.leads[begin:end])
+        if self.prefixes is not None:
+            yield as_bytes(self.prefixes[begin:end])
         yield as_bytes(self._lengths[begin:end])
         yield from self._gathered(int(self._text_ends[end]))
 
@@ -123,13 +123,13 @@ class LineCargo:
 class RowCargo:
     """Typed rows to be stored.
 
-    keys   uint64, shape (rows,)
-    batch  pyarrow RecordBatch, shape (rows,)
-    leads  uint64, shape (rows,), as `LineBatch.leads`
+    keys      uint64, shape (rows,)
+    batch     pyarrow RecordBatch, shape (rows,)
+    prefixes  uint64, shape (rows,), as `LineBatch.prefixes`
     """
 
-    def __init__(self, keys: U64, batch: pa.RecordBatch, leads: U64 | None = None) -> None:
-        self.keys, self.leads, self._batch = keys, leads, batch
+    def __init__(self, keys: U64, batch: pa.RecordBatch, prefixes: U64 | None = None) -> None:
+        self.keys, self.prefixes, self._batch = keys, prefixes, batch
         self._slices: list[list[U8]] = []
 
     def arrange(self, order: Index, row_ends: I64) -> I64:
@@ -144,10 +144,12 @@ class RowCargo:
         is_whole = len(rows) == len(self._batch) == 1  # maybe a long row: a copy less
         batch = self._batch if is_whole else self._batch.take(arrow_numbers(rows))
         message = batch.serialize()
-        leads = () if self.leads is None else _with_padding(as_bytes(self.leads.take(rows)))
+        prefixes = (
+            () if self.prefixes is None else _with_padding(as_bytes(self.prefixes.take(rows)))
+        )
         return [
             *_with_padding(as_bytes(self.keys.take(rows))),
-            *leads,
+            *prefixes,
             *_with_padding(np.frombuffer(message, np.uint8)),
         ]
 
@@ -179,7 +181,7 @@ class Bucket(Protocol):
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
         """Yield the rows in key order.
 
-        order_of  says of keys and leads how they ascend
+        order_of  says of keys and prefixes how they ascend
         shares    whether a long row stays where it was read: nothing else is read to there
         """
 
@@ -187,16 +189,16 @@ class Bucket(Protocol):
 class LineBucket:
     """Lines in memory.
 
-    slices  each with the place of its first byte in the buffer
-    is_led  whether there are leads in them
+    slices       each with the place of its first byte in the buffer
+    is_prefixed  whether there are prefixes in them
     """
 
     def __init__(
-        self, slices: list[tuple[Slice, int]], buffer: U8, *, is_led: bool = False
+        self, slices: list[tuple[Slice, int]], buffer: U8, *, is_prefixed: bool = False
     ) -> None:
         rows = sum(one.rows for one, _ in slices)
         self._keys = np.empty(rows, np.uint64)
-        self._leads = np.empty(rows, np.uint64) if is_led else None
+        self._prefixes = np.empty(rows, np.uint64) if is_prefixed else None
         self._lengths = np.empty(rows, np.int32)
         # Between two slices lie index and padding. To Arrow they are one value more,
         # which nothing asks for, so the text stays where it was read.
@@ -207,9 +209,9 @@ class LineBucket:
             count, stop = one.rows, row + one.rows
             self._keys[row:stop] = np.frombuffer(buffer, np.uint64, count, at)
             text, element = at + INDEX_BYTES * count, row + number
-            if self._leads is not None:
-                self._leads[row:stop] = np.frombuffer(buffer, np.uint64, count, at + 8 * count)
-                text += LEAD_BYTES * count
+            if self._prefixes is not None:
+                self._prefixes[row:stop] = np.frombuffer(buffer, np.uint64, count, at + 8 * count)
+                text += PREFIX_BYTES * count
             self._lengths[row:stop] = np.frombuffer(buffer, np.int32, count, text - 4 * count)
             offsets[element] = text
             ends = offsets[element + 1 : element + 1 + count]
@@ -220,12 +222,12 @@ class LineBucket:
         self._lines = pa.Array.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
 
     def cargo(self) -> LineCargo:
-        return LineCargo(self._keys, self._lengths, self._lines, self._elements, self._leads)
+        return LineCargo(self._keys, self._lengths, self._lines, self._elements, self._prefixes)
 
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
-        order = order_of(self._keys, self._leads)
+        order = order_of(self._keys, self._prefixes)
         keys, elements = self._keys.take(order), self._elements.take(order)
-        leads = None if self._leads is None else self._leads.take(order)
+        prefixes = None if self._prefixes is None else self._prefixes.take(order)
         text_ends = _ends(self._lengths.take(order))
         row = 0
         while row < len(order):
@@ -235,7 +237,7 @@ class LineBucket:
             else:
                 lines = self._lines.take(arrow_numbers(elements[row:stop]))
             # A copy of the keys, lest a window that waits keeps those of the whole bucket.
-            yield Window.of_lines(lines, keys[row:stop].copy(), _copied(leads, row, stop))
+            yield Window.of_lines(lines, keys[row:stop].copy(), _copied(prefixes, row, stop))
             del lines
             row = stop
 
@@ -243,7 +245,7 @@ class LineBucket:
 class RowBucket:
     """Typed rows in memory; text without nulls stays where it was read, the rest is joined.
 
-    is_led  whether there are leads in the slices
+    is_prefixed  whether there are prefixes in the slices
     """
 
     def __init__(
@@ -252,28 +254,28 @@ class RowBucket:
         buffer: U8,
         schema: pa.Schema,
         *,
-        is_led: bool = False,
+        is_prefixed: bool = False,
     ) -> None:
-        keys, leads, self._batches = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], []
+        keys, prefixes, self._batches = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], []
         for one, at in slices:
             keys.append(np.frombuffer(buffer, np.uint64, one.rows, at))
             start = at + _padded(KEY_BYTES * one.rows)
-            if is_led:
-                leads.append(np.frombuffer(buffer, np.uint64, one.rows, start))
-                start += _padded(LEAD_BYTES * one.rows)
+            if is_prefixed:
+                prefixes.append(np.frombuffer(buffer, np.uint64, one.rows, start))
+                start += _padded(PREFIX_BYTES * one.rows)
             message = buffer[start : at + one.end - one.begin]
             self._batches.append(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
         self._keys = np.concatenate(keys)
-        self._leads = np.concatenate(leads) if is_led else None
+        self._prefixes = np.concatenate(prefixes) if is_prefixed else None
         self._buffer, self._schema = buffer, schema
 
     def cargo(self) -> RowCargo:
-        return RowCargo(self._keys, joined(self._batches, self._schema), self._leads)
+        return RowCargo(self._keys, joined(self._batches, self._schema), self._prefixes)
 
     def windows(self, order_of: OrderOf, *, shares: bool = False) -> Iterator[Window]:
-        order = order_of(self._keys, self._leads)
+        order = order_of(self._keys, self._prefixes)
         keys = self._keys.take(order)
-        leads = None if self._leads is None else self._leads.take(order)
+        prefixes = None if self._prefixes is None else self._prefixes.take(order)
         sizes = [row_bytes(batch) for batch in self._batches]
         ends = _ends(np.concatenate(sizes).take(order))
         alone = self._put_aside(sizes) if shares else {}
@@ -286,8 +288,8 @@ class RowBucket:
                 places = arrow_numbers(elements[row:stop]), arrow_numbers(order[row:stop])
                 arrays = [values.take(places[not in_place]) for values, in_place in columns]
                 batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-            bounds, led = ends[row : stop + 1].copy(), _copied(leads, row, stop)
-            yield Window(batch, keys[row:stop].copy(), bounds, leads=led)
+            bounds, prefixed = ends[row : stop + 1].copy(), _copied(prefixes, row, stop)
+            yield Window(batch, keys[row:stop].copy(), bounds, prefixes=prefixed)
             del batch
             row = stop
 
@@ -357,8 +359,8 @@ def _elements(counts: list[int]) -> I32:
     return np.arange(len(gaps), dtype=np.int32) + gaps
 
 
-def _copied(leads: U64 | None, row: int, stop: int) -> U64 | None:
-    return None if leads is None else leads[row:stop].copy()
+def _copied(prefixes: U64 | None, row: int, stop: int) -> U64 | None:
+    return None if prefixes is None else prefixes[row:stop].copy()
 
 
 def _padded(size: int) -> int:

@@ -6,7 +6,7 @@
 Of --sample the end is known. Of --take it falls while rows are read: once enough rows have keys
 below one, no row above it can be among the first, so little more than the sample is ordered. It
 begins where the plan guesses that enough rows are below it, or at the end of all keys.
-Where rows have leads, these are what is below the end.
+Where rows have prefixes, these are what is below the end.
 """
 
 import threading
@@ -42,7 +42,7 @@ _HELD_ROWS = 1 << 16
 
 
 class KeyLimit:
-    """The key, or lead, below which rows are kept, for several workers at once.
+    """The key, or prefix, below which rows are kept, for several workers at once.
 
     end    exclusive; it only falls
     """
@@ -70,7 +70,7 @@ class KeyLimit:
         return self._wanted is None
 
     def kept(self, words: U64) -> I64:
-        """Return which of these rows may be in the sample, by their keys, or leads."""
+        """Return which of these rows may be in the sample, by their keys, or prefixes."""
         if self.end >= ALL_KEYS:
             return np.arange(len(words))
         return np.flatnonzero(words < np.uint64(self.end))
@@ -78,7 +78,7 @@ class KeyLimit:
     def counted(self, keys: U64, sizes: I64, words: U64) -> I64:
         """Know rows, for which the end may fall; return which of them may be in the sample.
 
-        words  what lets rows through: their keys, or leads
+        words  what lets rows through: their keys, or prefixes
         """
         kept = self.kept(words)
         if self._wanted is None or not len(kept):
@@ -145,7 +145,7 @@ class SampledScan(ThroughScan):
             seen_rows += len(ids)
             keys = ids.copy()
             mix_ids(keys, self._words)
-            words = keys if batch.leads is None else batch.leads
+            words = keys if batch.prefixes is None else batch.prefixes
             kept = self._limit.counted(keys, sizes, words)
             if len(kept) == len(keys):
                 yield batch
@@ -178,7 +178,7 @@ class Held:
         self._lines: list[pa.Array] = []
         self._rows: list[pa.RecordBatch] = []
         self._ids: list[U64] = []
-        self._leads: list[U64] = []
+        self._prefixes: list[U64] = []
         self._size = self._count = 0
 
     def add(
@@ -186,21 +186,21 @@ class Held:
     ) -> Iterator[LineBatch | RowBatch]:
         """Take the rows `kept` of a batch, of `size` bytes; yield what has come to be enough."""
         is_small = size <= _HELD_BYTES
-        leads = None if batch.leads is None else batch.leads.take(kept)
+        prefixes = None if batch.prefixes is None else batch.prefixes.take(kept)
         if isinstance(batch, LineBatch):
             places = kept if elements is None else elements.take(kept)
             if not is_small:
-                yield replace(batch, kept=places, leads=leads)
+                yield replace(batch, kept=places, prefixes=prefixes)
                 return
             self._lines.append(batch.lines().take(arrow_numbers(places)))
         else:
             taken = batch.batch.take(arrow_numbers(kept))
             if not is_small:
-                yield RowBatch(taken, ids.take(kept), leads=leads)
+                yield RowBatch(taken, ids.take(kept), prefixes=prefixes)
                 return
             self._rows.append(taken)
-        if leads is not None:
-            self._leads.append(leads)
+        if prefixes is not None:
+            self._prefixes.append(prefixes)
         self._ids.append(ids.take(kept))
         self._size, self._count = self._size + size, self._count + len(kept)
         if self._size >= _HELD_BYTES or self._count >= _HELD_ROWS:
@@ -215,9 +215,9 @@ class Held:
             whole: LineBatch | RowBatch = line_batch(pa.concat_arrays(self._lines), ids)
         else:
             whole = RowBatch(pa.concat_batches(self._rows), ids)
-        if self._leads:
-            whole = replace(whole, leads=np.concatenate(self._leads))
-        self._lines, self._rows, self._ids, self._leads = [], [], [], []
+        if self._prefixes:
+            whole = replace(whole, prefixes=np.concatenate(self._prefixes))
+        self._lines, self._rows, self._ids, self._prefixes = [], [], [], []
         self._size = self._count = 0
         yield whole
 

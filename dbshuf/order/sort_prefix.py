@@ -1,14 +1,14 @@
-"""Orders by two words: rows leave by (lead, key), where an expression gives every row its lead.
+"""Sort prefixes: rows leave by (prefix, key), where an expression gives every row its prefix.
 
-    feed -> LedScan -> engine -> windows, (lead, key) ascending
+    feed -> PrefixedScan -> engine -> windows, (prefix, key) ascending
 
-A lead is any 64-bit number and many rows may have the same, so that an order by groups, or by
-weights, is the order by keys with something before it. Engines need not know what a lead says:
+A prefix is any 64-bit number and many rows may have the same, so that an order by groups, or by
+weights, is the order by keys with something before it. Engines need not know what a prefix says:
 they store it beside the key, and order by both.
 
-ValueLeads      --group, --spread    a hash of a value
-PartitionLeads  --partition-by       a hash of columns, then the first bits of the key
-WeightLeads     --weight             an exponential key
+ValuePrefix      --group, --spread    a hash of a value
+PartitionPrefix  --partition-by       a hash of columns, then the first bits of the key
+WeightPrefix     --weight             an exponential key
 """
 
 import threading
@@ -21,13 +21,13 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import U8
 from dbshuf.base.counters import Tally
-from dbshuf.base.exponential import exponential_keys, lead_of
+from dbshuf.base.exponential import exponential_keys, prefix_of
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.partition_prefix import partition_prefixes
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.row_checksum import hashes_of_rows
 from dbshuf.base.scan import Scan, ThroughScan
-from dbshuf.base.value_leads import value_leads
 from dbshuf.order.engine import Order
 from dbshuf.order.ranges import equal_cuts
 from dbshuf.query.evaluator import Place
@@ -40,18 +40,18 @@ from dbshuf.query.row_expression import (
     Values,
 )
 
-_SAMPLED_LEADS = 4096  # for where buckets begin
+_SAMPLED_PREFIXES = 4096  # for where buckets begin
 _SAMPLED_WEIGHTS = 8192
 _POINTS = 1 << 17  # of the distribution that rows of these weights have
 
 
-class LeadEvaluator(Protocol):
-    """What gives rows their leads, in one thread."""
+class PrefixEvaluator(Protocol):
+    """What gives rows their prefixes, in one thread."""
 
-    def leads(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
-        """Return the lead of every row: uint64, shape (rows,).
+    def prefixes(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
+        """Return the prefix of every row: uint64, shape (rows,).
 
-        relation  pyarrow RecordBatch, shape (rows,), with the columns of `Leads.columns`
+        relation  pyarrow RecordBatch, shape (rows,), with the columns of `SortPrefix.columns`
         keys      uint64, shape (rows,)
         Raises    QueryFailed, with the place of the first row that has none
         """
@@ -60,7 +60,7 @@ class LeadEvaluator(Protocol):
         """Give back what it holds; harmless when repeated."""
 
 
-class Leads(Protocol):
+class SortPrefix(Protocol):
     """What gives rows the first word of their order: a function of a row and its key alone.
 
     columns  of the relation `lines` that it sees
@@ -68,20 +68,20 @@ class Leads(Protocol):
 
     columns: frozenset[str]
 
-    def evaluator(self) -> LeadEvaluator:
+    def evaluator(self) -> PrefixEvaluator:
         """Return what works in one thread."""
 
     def cuts(self, count: int) -> U64 | None:
         """Return where all but the first of `count` buckets of about equal size begin.
 
-        It is asked once some rows have leads, and decides nothing but how soon the run is done.
-        Returns  uint64, shape (count - 1,), ascending; None: leads are uniform
+        It is asked once some rows have prefixes, and decides nothing but how soon the run is done.
+        Returns  uint64, shape (count - 1,), ascending; None: prefixes are uniform
         """
 
 
 @dataclass(frozen=True)
-class LeadPlace:
-    """What leads are told by, beside the rows.
+class PrefixPlace:
+    """What prefixes are told by, beside the rows.
 
     words     of the seed of the order
     relation  makes that of a batch
@@ -93,68 +93,70 @@ class LeadPlace:
     place: Callable[[int], str]
 
 
-class LedScan(ThroughScan):
-    """What a feed has, each row with its lead."""
+class PrefixedScan(ThroughScan):
+    """What a feed has, each row with its prefix."""
 
-    def __init__(self, feed: Scan, leads: Leads, given: LeadPlace) -> None:
+    def __init__(self, feed: Scan, prefixes: SortPrefix, given: PrefixPlace) -> None:
         super().__init__(feed, is_in_pieces=feed.is_in_pieces)
-        self._leads, self._given = leads, given
+        self._prefixes, self._given = prefixes, given
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
-        evaluator = self._leads.evaluator()
+        evaluator = self._prefixes.evaluator()
         try:
             for batch in self._feed.batches(buffer):
-                yield self._led(evaluator, batch)
+                yield self._prefixed(evaluator, batch)
                 del batch
         finally:
             evaluator.close()
 
-    def _led(self, evaluator: LeadEvaluator, batch: LineBatch | RowBatch) -> LineBatch | RowBatch:
+    def _prefixed(
+        self, evaluator: PrefixEvaluator, batch: LineBatch | RowBatch
+    ) -> LineBatch | RowBatch:
         given = self._given
         ids, relation = given.relation.of(batch)
         if not len(ids):
-            return replace(batch, leads=np.empty(0, np.uint64))
+            return replace(batch, prefixes=np.empty(0, np.uint64))
         keys = ids.copy()
         mix_ids(keys, given.words)
-        leads = evaluator.leads(relation, keys, lambda row: given.place(int(ids[row])))
-        return replace(batch, leads=leads)
+        prefixes = evaluator.prefixes(relation, keys, lambda row: given.place(int(ids[row])))
+        return replace(batch, prefixes=prefixes)
 
 
-class LedOrder:
-    """An order of rows that get their leads once it is known that they are ordered.
+class PrefixedOrder:
+    """An order of rows that get their prefixes once it is known that they are ordered.
 
     So a sample is that of the order by keys; see engine.Order.
     """
 
-    def __init__(self, order: Order, led: Callable[[Scan], Scan]) -> None:
-        """Have `order` order what `led` makes of a feed."""
+    def __init__(self, order: Order, prefixed: Callable[[Scan], Scan]) -> None:
+        """Have `order` order what `prefixed` makes of a feed."""
         self.read = Tally()
-        self._order, self._led = order, led
+        self._order, self._prefixed = order, prefixed
         self.windows, self.close = order.windows, order.close
 
     def fill(self, feed: Scan) -> None:
-        self._order.fill(self._led(feed))
+        self._order.fill(self._prefixed(feed))
         self.read = self._order.read
 
 
-class _ExpressionLeads(Generic[Values]):
-    """What gives leads by the value of an expression, in one thread; see LeadEvaluator."""
+class _ExpressionPrefix(Generic[Values]):
+    """What gives prefixes by the value of an expression, in one thread; see PrefixEvaluator."""
 
     def __init__(
-        self, evaluator: ExpressionEvaluator[Values], lead: Callable[[Values, U64], U64]
+        self, evaluator: ExpressionEvaluator[Values], prefix: Callable[[Values, U64], U64]
     ) -> None:
-        """Have `lead` make leads of values and keys."""
-        self._evaluator, self._lead = evaluator, lead
+        """Have `prefix` make prefixes of values and keys."""
+        self._evaluator, self._prefix = evaluator, prefix
         self.close = evaluator.close
 
-    def leads(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
-        return self._lead(self._evaluator.run(relation, place), keys)
+    def prefixes(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
+        return self._prefix(self._evaluator.run(relation, place), keys)
 
 
-class ValueLeads:
-    """Rows of one value have one lead, and values any order; see Leads.
+class ValuePrefix:
+    """Rows of one value have one prefix, and values any order; see SortPrefix.
 
-    A lead is 64 bits of a hash of the seed and the value, so two of a million values share one
+    A prefix is 64 bits of a hash of the seed and the value, so two of a million values share one
     with a chance of 1 in 37 million, and then their rows stand together as if they were one value.
     """
 
@@ -163,16 +165,18 @@ class ValueLeads:
         self.columns = query.columns
         self._query = query
 
-    def evaluator(self) -> LeadEvaluator:
-        return _ExpressionLeads(self._query.evaluator(), lambda hashes, _: hashes.astype(np.uint64))
+    def evaluator(self) -> PrefixEvaluator:
+        return _ExpressionPrefix(
+            self._query.evaluator(), lambda hashes, _: hashes.astype(np.uint64)
+        )
 
     def cuts(self, count: int) -> U64 | None:
         """Hashes are uniform."""
         return None
 
 
-class WeightLeads:
-    """Leads that are exponential keys: a row of twice the weight tends to come earlier."""
+class WeightPrefix:
+    """Prefixes that are exponential keys: a row of twice the weight tends to come earlier."""
 
     def __init__(self, text: str, relation: pa.Schema, *, option: str = "--weight") -> None:
         """Have the weights of an expression. Raises QueryInvalid."""
@@ -181,12 +185,12 @@ class WeightLeads:
         self._sample: F64 = np.empty(0, np.float64)
         self._lock = threading.Lock()
 
-    def evaluator(self) -> LeadEvaluator:
-        return _ExpressionLeads(self._query.evaluator(), self._leads_of)
+    def evaluator(self) -> PrefixEvaluator:
+        return _ExpressionPrefix(self._query.evaluator(), self._prefixes_of)
 
-    def _leads_of(self, weights: F64, keys: U64) -> U64:
+    def _prefixes_of(self, weights: F64, keys: U64) -> U64:
         self.saw(weights)
-        return lead_of(exponential_keys(keys, weights))
+        return prefix_of(exponential_keys(keys, weights))
 
     def saw(self, weights: F64) -> None:
         """Know weights of some rows; the first ones tell what others may be."""
@@ -197,7 +201,7 @@ class WeightLeads:
             self._sample = np.concatenate([self._sample, weights[::step]])[:_SAMPLED_WEIGHTS]
 
     def cuts(self, count: int) -> U64 | None:
-        """As of Leads: at quantiles of a mixture of exponential distributions.
+        """As of SortPrefix: at quantiles of a mixture of exponential distributions.
 
         Where weights change on the way, buckets differ in size, and large ones are cut again.
         """
@@ -210,16 +214,16 @@ class WeightLeads:
         with np.errstate(over="ignore", under="ignore"):
             points = np.minimum(-np.log1p(-quantiles) / sample, np.finfo(np.float64).max).ravel()
         points.sort()
-        share = len(sample) / len(self._sample)  # the others are last, all of one lead
+        share = len(sample) / len(self._sample)  # the others are last, all of one prefix
         places = np.arange(1, count) * len(points) / (count * share)
         found = np.full(count - 1, np.inf)
         within = places < len(points)
         found[within] = points[places[within].astype(np.int64)]
-        return lead_of(np.ascontiguousarray(found))
+        return prefix_of(np.ascontiguousarray(found))
 
 
-class PartitionLeads:
-    """Rows of a value after each other, those of a value by their keys; see Leads."""
+class PartitionPrefix:
+    """Rows of a value after each other, those of a value by their keys; see SortPrefix."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Have those of some columns."""
@@ -228,23 +232,23 @@ class PartitionLeads:
         self._sample: U64 = np.empty(0, np.uint64)
         self._lock = threading.Lock()
 
-    def evaluator(self) -> "PartitionLeads":
+    def evaluator(self) -> "PartitionPrefix":
         """Return itself: it keeps nothing of a thread."""
         return self
 
-    def leads(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
-        found = value_leads(hashes_of_rows(relation.select(self._names)), keys)
-        if len(self._sample) < _SAMPLED_LEADS:
+    def prefixes(self, relation: pa.RecordBatch, keys: U64, place: Place) -> U64:
+        found = partition_prefixes(hashes_of_rows(relation.select(self._names)), keys)
+        if len(self._sample) < _SAMPLED_PREFIXES:
             with self._lock:
-                some = found[:: max(len(found) // _SAMPLED_LEADS, 1)]
-                self._sample = np.concatenate([self._sample, some])[:_SAMPLED_LEADS]
+                some = found[:: max(len(found) // _SAMPLED_PREFIXES, 1)]
+                self._sample = np.concatenate([self._sample, some])[:_SAMPLED_PREFIXES]
         return found
 
     def close(self) -> None:
         """Nothing is held."""
 
     def cuts(self, count: int) -> U64 | None:
-        """As of Leads: half of them by rows seen, half equal ranges, for values yet to come."""
+        """As of SortPrefix: half by rows seen, half equal ranges, for values yet to come."""
         seen = np.sort(self._sample)
         if not len(seen):
             return None

@@ -43,7 +43,7 @@ class Spill:
     buffer_bytes    what the thread that reads for it takes at a time
     memory_bytes    DuckDB's limit
     temp_dir        which the user named, for messages
-    is_led          whether the rows have leads
+    is_prefixed     whether the rows have prefixes
     """
 
     schema: pa.Schema | None
@@ -53,7 +53,7 @@ class Spill:
     memory_bytes: int
     threads: int
     temp_dir: Path
-    is_led: bool = False
+    is_prefixed: bool = False
 
 
 class SpillOrder:
@@ -85,7 +85,7 @@ class SpillOrder:
         with self._told():
             self._connection.register("rows", reader)
             found = self._connection.sql(
-                statement("duckdb", "order_led" if self._spill.is_led else "order")
+                statement("duckdb", "order_prefixed" if self._spill.is_prefixed else "order")
             )
             self._ordered = found.to_arrow_reader(window_rows)
             self._first = next(self._ordered, None)
@@ -156,7 +156,7 @@ class _Rows:
     def __init__(
         self, spill: Spill, feed: Scan, words: tuple[int, int], columns: pa.Schema, read: Tally
     ) -> None:
-        own = ["dbshuf key", "dbshuf lead"] if spill.is_led else ["dbshuf key"]
+        own = ["dbshuf key", "dbshuf prefix"] if spill.is_prefixed else ["dbshuf key"]
         self.schema = pa.schema([*((name, pa.uint64()) for name in own), *columns])
         self.rows = self._rows()
         self.failure: BaseException | None = None
@@ -224,7 +224,7 @@ class _Rows:
             stop = next_window(ends, row)
             rows = pa.array(np.arange(row, stop))
             parts: list[Any] = [array.take(rows) for array in arrays]
-            own = [keys] if batch.leads is None else [keys, batch.leads]
+            own = [keys] if batch.prefixes is None else [keys, batch.prefixes]
             parts = [*(pa.array(one[row:stop]) for one in own), *parts]
             yield pa.RecordBatch.from_arrays(parts, schema=self.schema)
             row = stop
@@ -234,12 +234,12 @@ def _windows(batch: pa.RecordBatch, spill: Spill) -> Iterator[Window]:
     if not batch.num_rows:
         return
     keys, *columns = batch.columns
-    leads = columns.pop(0).to_numpy() if spill.is_led else None
+    prefixes = columns.pop(0).to_numpy() if spill.is_prefixed else None
     if spill.schema is None:
-        yield Window.of_lines(columns[0], keys.to_numpy(), leads)
+        yield Window.of_lines(columns[0], keys.to_numpy(), prefixes)
         return
     rows = pa.RecordBatch.from_arrays(columns, schema=spill.schema)
-    yield Window.of_rows(rows, keys.to_numpy(), leads)
+    yield Window.of_rows(rows, keys.to_numpy(), prefixes)
 
 
 def _explained(error: Exception, spill: Spill) -> Exception:

@@ -124,7 +124,7 @@ def check_ranks(values: U64, ranks: I64, counts: I64) -> None:
 
 
 class SpreadOrder:
-    """Two orders of the same rows, whose leads are hashes of their values; see engine.Order."""
+    """Two orders of the same rows, whose prefixes are hashes of their values; see engine.Order."""
 
     def __init__(
         self, orders: tuple[Order, Order], seed: str, words: tuple[int, int], counts: PartitionOrder
@@ -165,13 +165,13 @@ class SpreadOrder:
 
 
 class _CountingScan(TeeScan):
-    """What a feed has, whose leads are counted beside."""
+    """What a feed has, whose prefixes are counted beside."""
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:
         for batch in self._feed.batches(buffer):
-            assert batch.leads is not None
-            if len(batch.leads):
-                values, counts = np.unique(batch.leads, return_counts=True)
+            assert batch.prefixes is not None
+            if len(batch.prefixes):
+                values, counts = np.unique(batch.prefixes, return_counts=True)
                 rows = pa.RecordBatch.from_arrays(
                     [arrow_numbers(counts.astype(np.int64))], schema=COUNTS
                 )
@@ -181,7 +181,7 @@ class _CountingScan(TeeScan):
 
 
 class _SlottedScan(InnerScan):
-    """The rows of the first order, each with its slot as its lead; see base.Scan."""
+    """The rows of the first order, each with its slot as its prefix; see base.Scan."""
 
     def __init__(
         self, order: Order, slots: Slots, words: tuple[int, int], counts: ValueCounts
@@ -197,19 +197,19 @@ class _SlottedScan(InnerScan):
         windows, ranks_of = self._order.windows(), Ranks()
         try:
             for window in windows:
-                values = window.leads
+                values = window.prefixes
                 assert values is not None
                 if not len(values):
                     continue
                 ranks, counts = ranks_of.of(values), self._counts.of(values)
                 check_ranks(values, ranks, counts)
-                leads = self._slots.of(values, window.keys, ranks, counts)
+                prefixes = self._slots.of(values, window.keys, ranks, counts)
                 ids, size = ids_of(window.keys, self._words), window.text_bytes
                 batch: LineBatch | RowBatch
                 if window.is_lines:
-                    batch = replace(line_batch(window.lines, ids), leads=leads)
+                    batch = replace(line_batch(window.lines, ids), prefixes=prefixes)
                 else:
-                    batch = RowBatch(window.batch, ids, leads=leads)
+                    batch = RowBatch(window.batch, ids, prefixes=prefixes)
                 del window
                 yield batch, size
                 del batch
@@ -252,6 +252,6 @@ def _joined(rows: list[RowBatch]) -> RowBatch:
         return rows.pop()
     batch = pa.concat_batches([one.batch for one in rows])
     ids = np.concatenate([one.ids for one in rows])
-    leads = np.concatenate([one.leads for one in rows if one.leads is not None])
+    prefixes = np.concatenate([one.prefixes for one in rows if one.prefixes is not None])
     rows.clear()
-    return RowBatch(batch, ids, leads=leads)
+    return RowBatch(batch, ids, prefixes=prefixes)

@@ -63,7 +63,7 @@ class SqlitePlan:
     ranges          tables
     ahead_bytes     windows that may wait for the sink
     temp_dir        which the user named, for messages
-    leads           where tables of rows with leads begin, as `Leads.cuts`; None: rows have none
+    prefixes        where tables of rows begin (`SortPrefix.cuts`); None: they have no prefixes
     """
 
     schema: pa.Schema | None
@@ -73,11 +73,11 @@ class SqlitePlan:
     ranges: int
     ahead_bytes: int
     temp_dir: Path
-    leads: Cuts | None = None
+    prefixes: Cuts | None = None
 
 
 class _Part(NamedTuple):
-    """Rows of a table: their first word lies within `firsts`, and of rows with leads their key
+    """Rows of a table: their first word lies within `firsts`, and of rows with prefixes their key
     within `keys`; signed, both ends are in it.
     """
 
@@ -85,7 +85,7 @@ class _Part(NamedTuple):
     keys: tuple[int, int] = (-_SIGN, _SIGN - 1)
 
     def halves(self) -> "tuple[_Part, _Part]":
-        """Return its lower and its upper half; of one lead by the key."""
+        """Return its lower and its upper half; of one prefix by the key."""
         first, last = self.firsts
         if first < last:
             middle = (first + last) // 2
@@ -113,10 +113,10 @@ class SqliteOrder:
         self._path = folder / "rows.sqlite"
         self._rows = np.zeros(plan.ranges, np.int64)
         self._bytes = np.zeros(plan.ranges, np.int64)
-        self._begins: U64 | None = None  # where tables of rows with leads begin
+        self._begins: U64 | None = None  # where tables of rows with prefixes begin
         self._least = np.full(plan.ranges, (1 << 64) - 1, np.uint64)
         self._greatest = np.zeros(plan.ranges, np.uint64)
-        self._keys = (1 << 64) - 1, 0  # the least and the greatest of rows with leads
+        self._keys = (1 << 64) - 1, 0  # the least and the greatest of rows with prefixes
         self._cache_bytes = int(plan.memory_bytes * _CACHE_SHARE)
         with self._told():
             self._connection = self._open()
@@ -181,13 +181,13 @@ class SqliteOrder:
         keys: U64 = ids.copy()
         mix_ids(keys, self._words)
         self.read.add(keys, sizes)
-        parts = self._tables_of(keys, batch.leads)
+        parts = self._tables_of(keys, batch.prefixes)
         order = np.argsort(parts, kind="stable")
         counts = np.bincount(parts, minlength=self._plan.ranges)
         self._rows += counts
         stored = sizes if kept is not None else np.diff(text_bounds(rows)[1])
         self._bytes += np.bincount(parts, stored, self._plan.ranges).astype(np.int64)
-        words = [keys] if batch.leads is None else [batch.leads, keys]
+        words = [keys] if batch.prefixes is None else [batch.prefixes, keys]
         signed = [(one ^ _TOP).view(np.int64).take(order) for one in words]
         width = len(words) + 1
         ends = np.concatenate([[0], np.cumsum(counts)])
@@ -205,8 +205,8 @@ class SqliteOrder:
                 self._insert(number, values)
 
     def _insert(self, number: int, values: list[int | bytes]) -> None:
-        """Insert rows into a table: lead, where there is one, key and row in turns."""
-        width = 2 if self._plan.leads is None else 3
+        """Insert rows into a table: prefix, where there is one, key and row in turns."""
+        width = 2 if self._plan.prefixes is None else 3
         whole = len(values) // (width * _STATEMENT_ROWS) * (width * _STATEMENT_ROWS)
         place = f"({', '.join('?' * width)})"
         for begin, end, rows in ((0, whole, _STATEMENT_ROWS), (whole, len(values), 1)):
@@ -215,17 +215,17 @@ class SqliteOrder:
             every = (values[at : at + step] for at in range(begin, end, step))
             self._connection.executemany(insert, every)
 
-    def _tables_of(self, keys: U64, leads: U64 | None) -> I64:
+    def _tables_of(self, keys: U64, prefixes: U64 | None) -> I64:
         """Return the table that each row belongs to."""
-        if leads is None:
+        if prefixes is None:
             return range_of(keys, self._plan.ranges).astype(np.int64)
         if self._begins is None:
-            assert self._plan.leads is not None
-            begins = self._plan.leads(self._plan.ranges)
+            assert self._plan.prefixes is not None
+            begins = self._plan.prefixes(self._plan.ranges)
             self._begins = equal_cuts(self._plan.ranges) if begins is None else begins
-        parts = np.searchsorted(self._begins, leads, side="right").astype(np.int64)
-        np.minimum.at(self._least, parts, leads)
-        np.maximum.at(self._greatest, parts, leads)
+        parts = np.searchsorted(self._begins, prefixes, side="right").astype(np.int64)
+        np.minimum.at(self._least, parts, prefixes)
+        np.maximum.at(self._greatest, parts, prefixes)
         if len(keys):
             first, last = self._keys
             self._keys = min(first, int(keys.min())), max(last, int(keys.max()))
@@ -233,7 +233,7 @@ class SqliteOrder:
 
     def _whole(self, number: int) -> _Part:
         """Return all rows of a table, as one part."""
-        if self._plan.leads is not None:
+        if self._plan.prefixes is not None:
             least, greatest = int(self._least[number]), int(self._greatest[number])
             firsts = _signed(least), _signed(greatest)
             return _Part(firsts, (_signed(self._keys[0]), _signed(self._keys[1])))
@@ -276,24 +276,24 @@ class SqliteOrder:
 
     def _ask(self, what: str, number: int, part: _Part) -> sqlite3.Cursor:
         values = {"first": part.firsts[0], "last": part.firsts[1]}
-        if self._plan.leads is not None:
+        if self._plan.prefixes is not None:
             values |= {"first_key": part.keys[0], "last_key": part.keys[1]}
         return self._connection.execute(self._of_table(what, number), values)
 
     def _of_table(self, what: str, number: int, **parts: str) -> str:
-        """Return the statement `order` on a table, or `order_led`, by the end of its name."""
-        name = "order" if self._plan.leads is None else "order_led"
+        """Return the statement `order` on a table, or `order_prefixed`, by the end of its name."""
+        name = "order" if self._plan.prefixes is None else "order_prefixed"
         return filled("sqlite", name + what, table=f"range_{number}", **parts).text
 
     def _window(self, *columns: Any) -> Window:
         *signed, rows = columns
         words = [np.array(one, np.int64).view(np.uint64) ^ _TOP for one in signed]
-        keys, leads = words[-1], words[0] if len(words) > 1 else None
+        keys, prefixes = words[-1], words[0] if len(words) > 1 else None
         size = sum(map(len, rows))
         values = pa.array(rows, pa.binary() if size < 1 << 31 else pa.large_binary())
         if self._plan.schema is None:
-            return Window.of_lines(values, keys, leads)
-        return Window.of_rows(unpacked(values, self._plan.schema), keys, leads)
+            return Window.of_lines(values, keys, prefixes)
+        return Window.of_rows(unpacked(values, self._plan.schema), keys, prefixes)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # a worker that is stuck in it will end it

@@ -23,7 +23,7 @@ from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
-from dbshuf.pipeline.scan import led_scan, noted_scan, open_scan
+from dbshuf.pipeline.scan import noted_scan, open_scan, prefixed_scan
 from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
@@ -180,26 +180,26 @@ def _rest_of(
     feed = noted_scan(as_read(plan), folder, advance)
     if plan.given is not None:
         feed = RestScan(feed, plan.given, words)
-    if plan.arrangement is not None and not plan.arrangement.takes_samples:
-        feed = led_scan(plan, plan.arrangement, feed, words)
+    if plan.order_by is not None and not plan.order_by.takes_samples:
+        feed = prefixed_scan(plan, plan.order_by, feed, words)
     return feed if plan.ordered_as is None else plan.ordered_as(feed)
 
 
 def _open_order(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed, or a sample of them."""
-    order, arrangement = _open_engine(plan, words, folder), plan.arrangement
-    if arrangement is not None and arrangement.takes_samples:
-        from dbshuf.order.sort_prefix import LedOrder
+    order, order_by = _open_engine(plan, words, folder), plan.order_by
+    if order_by is not None and order_by.takes_samples:
+        from dbshuf.order.sort_prefix import PrefixedOrder
 
-        order = LedOrder(order, lambda feed: led_scan(plan, arrangement, feed, words))
-    if arrangement is not None and arrangement.is_twice:
+        order = PrefixedOrder(order, lambda feed: prefixed_scan(plan, order_by, feed, words))
+    if order_by is not None and order_by.is_twice:
         return spread_order(plan, order, words, folder)
     return order if plan.sample is None else sampled(plan, order, words, folder)
 
 
 def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
     """Return what orders the rows of a feed; each loads its engine."""
-    leads = None if plan.arrangement is None else plan.arrangement.leads.cuts
+    prefixes = None if plan.order_by is None else plan.order_by.prefixes.cuts
     if plan.strategy == "sqlite":
         from dbshuf.order.sqlite import SqliteOrder, SqlitePlan
 
@@ -212,7 +212,7 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
                 ranges=plan.layout.ranges,
                 ahead_bytes=plan.layout.ahead_bytes,
                 temp_dir=plan.temp_dir,
-                leads=leads,
+                prefixes=prefixes,
             ),
             words,
             folder,
@@ -228,18 +228,18 @@ def _open_engine(plan: Plan, words: tuple[int, int], folder: Path) -> Order:
             plan.duckdb_bytes,
             plan.threads,
             plan.temp_dir,
-            is_led=leads is not None,
+            is_prefixed=prefixes is not None,
         )
         return SpillOrder(spill, words, folder)
     store = Store(plan.layout.store_bytes, folder / "rows")
     return PartitionOrder(
-        plan.layout, words, store, plan.ordered_schema, leads=leads, sums_rows=sums_rows(plan)
+        plan.layout, words, store, plan.ordered_schema, prefixes=prefixes, sums_rows=sums_rows(plan)
     )
 
 
 def sums_rows(plan: Plan) -> bool:
     """Whether the rows that are written, in a checksum, are those of the windows of the order."""
-    is_twice = plan.arrangement is not None and plan.arrangement.is_twice
+    is_twice = plan.order_by is not None and plan.order_by.is_twice
     is_same = plan.sample is None and plan.target.number is None and not is_twice
     return plan.notes is not None and is_same
 

@@ -13,19 +13,19 @@ from dbshuf.errors import CheckFailed, QueryFailed
 def checked(
     windows: Iterator[Window], written: Tally, given_id: Callable[[int], int] | None = None
 ) -> Iterator[Window]:
-    """Pass windows on, counted; where rows have leads, (lead, key) has to ascend.
+    """Pass windows on, counted; where rows have prefixes, (prefix, key) has to ascend.
 
     given_id  turns a key into its row id, if a query gave the ids
     Raises    CheckFailed if a key does not ascend; QueryFailed if a given id comes twice
     """
-    last, last_lead = -1, -1
+    last, last_prefix = -1, -1
     for window in windows:
         keys = window.keys
-        if window.leads is not None:
-            if not _ascends(window.leads, keys, last_lead, last):
+        if window.prefixes is not None:
+            if not _ascends(window.prefixes, keys, last_prefix, last):
                 _check_twice(keys, last, given_id)
                 raise _disorder(written)
-            last_lead = int(window.leads[-1]) if len(keys) else last_lead
+            last_prefix = int(window.prefixes[-1]) if len(keys) else last_prefix
         elif len(keys) and (int(keys[0]) <= last or not bool(np.all(keys[1:] > keys[:-1]))):
             _check_twice(keys, last, given_id)
             raise _disorder(written)
@@ -52,12 +52,14 @@ def _disorder(written: Tally) -> CheckFailed:
     return CheckFailed(f"rows out of order after {written.rows:,} rows; nothing was published")
 
 
-def _ascends(leads: U64, keys: U64, last_lead: int, last: int) -> bool:
-    """Whether (lead, key) ascends, from that of the row before on."""
-    if not len(leads):
+def _ascends(prefixes: U64, keys: U64, last_prefix: int, last: int) -> bool:
+    """Whether (prefix, key) ascends, from that of the row before on."""
+    if not len(prefixes):
         return True
-    is_after = (leads[1:] > leads[:-1]) | ((leads[1:] == leads[:-1]) & (keys[1:] > keys[:-1]))
-    return (int(leads[0]), int(keys[0])) > (last_lead, last) and bool(np.all(is_after))
+    is_after = (prefixes[1:] > prefixes[:-1]) | (
+        (prefixes[1:] == prefixes[:-1]) & (keys[1:] > keys[:-1])
+    )
+    return (int(prefixes[0]), int(keys[0])) > (last_prefix, last) and bool(np.all(is_after))
 
 
 def check_read(read_bytes: int, expected_bytes: int) -> None:

@@ -50,12 +50,12 @@ def spread_order(plan: Plan, order: Order, words: tuple[int, int], folder: Path)
     from dbshuf.order.runs import Store
     from dbshuf.order.spread import COUNTS, SpreadOrder
 
-    assert plan.arrangement is not None
+    assert plan.order_by is not None
     assert plan.first is not None
     assert plan.counts is not None
     store = Store(plan.first.store_bytes, folder / "valued")
-    cuts = plan.arrangement.leads.cuts
-    first = PartitionOrder(plan.first, words, store, plan.schema, leads=cuts)
+    cuts = plan.order_by.prefixes.cuts
+    first = PartitionOrder(plan.first, words, store, plan.schema, prefixes=cuts)
     counted = Store(plan.counts.store_bytes, folder / "counts")
     counts = PartitionOrder(plan.counts, UNMIXED, counted, COUNTS)
     return SpreadOrder((first, order), plan.seed, words, counts)

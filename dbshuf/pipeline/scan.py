@@ -28,8 +28,8 @@ from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.pipeline.sql_scan import SqlScan
-    from dbshuf.plan.arrangement import Arrangement
     from dbshuf.plan.mix import MixPart
+    from dbshuf.plan.order_by import OrderBy
     from dbshuf.plan.plan import Plan
     from dbshuf.source.tables.reader import TableSource
     from dbshuf.store.read import StoreLines, StoreRows
@@ -143,11 +143,11 @@ def _sql_scan(
     return SqlScan(feed, to_relation, query, means)
 
 
-def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[int, int]) -> Scan:
-    """Return a feed whose rows have leads; words are those of the seed."""
-    from dbshuf.order.sort_prefix import LeadPlace, LedScan
+def prefixed_scan(plan: "Plan", order_by: "OrderBy", feed: Scan, words: tuple[int, int]) -> Scan:
+    """Return a feed whose rows have prefixes; words are those of the seed."""
+    from dbshuf.order.sort_prefix import PrefixedScan, PrefixPlace
 
-    inputs, columns = plan.inputs, arrangement.leads.columns
+    inputs, columns = plan.inputs, order_by.prefixes.columns
     unit = "byte" if plan.shape.is_text else "row"
 
     def place(row: int) -> str:
@@ -157,8 +157,8 @@ def led_scan(plan: "Plan", arrangement: "Arrangement", feed: Scan, words: tuple[
             row = id_of_first(row, len(inputs))
         return place_of(row, inputs, unit)
 
-    given = LeadPlace(words, AnyRelation(inputs, columns), place)
-    return LedScan(feed, arrangement.leads, given)
+    given = PrefixPlace(words, AnyRelation(inputs, columns), place)
+    return PrefixedScan(feed, order_by.prefixes, given)
 
 
 def _line_source(plan: "Plan", layout: Layout) -> "LineSource | StoreLines":

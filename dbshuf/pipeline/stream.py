@@ -247,9 +247,9 @@ class Stream:
             drop_last=self._sharing.drop_last,
         )
         plan, place, records = self._plan, 0, self._records
-        # all rows are counted from the first: rows by two words are not told apart by their keys
+        # all rows are counted from the first: rows by prefix are not told apart by their keys
         is_counted = plan.sample is not None or self._options.number is not None
-        is_counted = is_counted or plan.arrangement is not None
+        is_counted = is_counted or plan.order_by is not None
         if self._given is not None and plan.shape.whole_query is None and not is_counted:
             plan, place = replace(plan, given=self._given), self._given.rows
         return _dealt(plan, place, deal, records)

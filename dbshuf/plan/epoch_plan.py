@@ -5,7 +5,7 @@ from typing import Any
 
 from dbshuf.base.key import epoch_seed
 from dbshuf.options import Options
-from dbshuf.plan.arrangement import arrangement_of
+from dbshuf.plan.order_by import order_by_of
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import make_shape
@@ -30,7 +30,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
     elif asks_for_keys(options):
         columns = None if plan.store is None else plan.store.written
         shape = make_shape(options, plan.inputs, plan.shape.kind, columns=columns)
-        read = replace(read, shape=replace(shape, is_led=plan.shape.is_led))
+        read = replace(read, shape=replace(shape, is_prefixed=plan.shape.is_prefixed))
     strata = strata_of(options, read, plan.sample, seed)
     made = target_of(options, read, seed, plan.memory_bytes, strata)
     target = replace(plan.target, seed=seed, locate=made.locate, member_of=made.member_of)
@@ -38,7 +38,7 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
         "seed": seed,
         "shape": read.shape,
         "strata": strata,
-        "arrangement": arrangement_of(options, read, seed),
+        "order_by": order_by_of(options, read, seed),
         "target": target,
     }
     otherwise = None if plan.otherwise is None else replace(plan.otherwise, **own)

@@ -1,4 +1,4 @@
-"""--group and --spread: what they mean beside other options, and what gives rows their leads."""
+"""--group and --spread: what they mean beside other options, and what gives rows their prefixes."""
 
 from typing import TYPE_CHECKING
 
@@ -8,9 +8,9 @@ from dbshuf.options import WITHIN, Options, check_rules
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.order.sort_prefix import ValueLeads
+    from dbshuf.order.sort_prefix import ValuePrefix
 
-SHUFFLE, KEEP = WITHIN
+_, KEEP = WITHIN
 
 
 def keeps_order(options: Options) -> bool:
@@ -23,16 +23,16 @@ def order_words(options: Options, seed: str) -> tuple[int, int]:
     return UNMIXED if keeps_order(options) else seed_words(seed)
 
 
-def leads_of(options: Options, relation: "pa.Schema", seed: str) -> "ValueLeads":
-    """Return what gives rows their leads. Raises QueryInvalid."""
-    from dbshuf.order.sort_prefix import ValueLeads
+def prefixes_of(options: Options, relation: "pa.Schema", seed: str) -> "ValuePrefix":
+    """Return what gives rows their prefixes. Raises QueryInvalid."""
+    from dbshuf.order.sort_prefix import ValuePrefix
     from dbshuf.query.row_expression import RowKeyQuery
 
     if options.group is not None:
         query = RowKeyQuery(options.group, relation, f"group:{seed}", option="--group")
     else:
         query = RowKeyQuery(options.spread or "", relation, f"spread:{seed}", option="--spread")
-    return ValueLeads(query)
+    return ValuePrefix(query)
 
 
 def said_of(options: Options) -> str:

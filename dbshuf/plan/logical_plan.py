@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbshuf.base.address_space import check_room
-from dbshuf.base.layout import LEAD_BYTES
+from dbshuf.base.layout import PREFIX_BYTES
 from dbshuf.base.process_memory import usable_cores
 from dbshuf.errors import UsageError
 from dbshuf.options import ALIASES, Options, check_options
-from dbshuf.plan.arrangement import Arrangement, arrangement_of, check_arrangement
 from dbshuf.plan.epochs import Epochs, check_epochs, epochs_of
 from dbshuf.plan.manifest import Wanted, wanted_of
+from dbshuf.plan.order_by import OrderBy, check_order_by, order_by_of
 from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan, survey_of, what_is_read
 from dbshuf.plan.row_plan import memory_cap
@@ -48,7 +48,7 @@ class LogicalPlan:
     cap: int
     read: ReadPlan
     strata: "Strata | None"
-    arrangement: Arrangement | None
+    order_by: OrderBy | None
     target: Target
     work: WorkPlan | None
     wanted: Wanted | None
@@ -68,7 +68,7 @@ def check_combinations(options: Options) -> Sample | None:
 
         check_paired_options(options)
     sample = sample_of(options)
-    check_arrangement(options)
+    check_order_by(options)
     check_work_options(options)
     check_epochs(options)
     return sample
@@ -82,9 +82,9 @@ def logical_plan_of(options: Options) -> LogicalPlan:
     threads = options.threads or usable_cores()
     cap = _cap(options, threads)
     read = what_is_read(options)
-    arrangement = arrangement_of(options, read, seed)
-    if arrangement is not None:
-        read = replace(read, shape=replace(read.shape, is_led=True))
+    order_by = order_by_of(options, read, seed)
+    if order_by is not None:
+        read = replace(read, shape=replace(read.shape, is_prefixed=True))
     strata = strata_of(options, read, sample, seed)
     target = target_of(options, read, seed, cap, strata)
     work = work_plan(options, read, target)
@@ -92,7 +92,7 @@ def logical_plan_of(options: Options) -> LogicalPlan:
         check_target(target)
     check_schema(target)
     wanted = wanted_of(given, target, read.inputs)
-    survey, kept = _surveys(read, sample, arrangement)
+    survey, kept = _surveys(read, sample, order_by)
     temp_dir = temp_folder(options.temp_dir, target) if work is None else work_folder(work.path)
     size = object_bytes(kept, target)
     return LogicalPlan(
@@ -103,7 +103,7 @@ def logical_plan_of(options: Options) -> LogicalPlan:
         cap=cap,
         read=read,
         strata=strata,
-        arrangement=arrangement,
+        order_by=order_by,
         target=replace(target, temp_dir=temp_dir, object_bytes=size, is_noted=wanted is not None),
         work=work,
         wanted=wanted,
@@ -132,13 +132,13 @@ def _with_seed(options: Options) -> tuple[Options, str]:
 
 
 def _surveys(
-    read: ReadPlan, sample: Sample | None, arrangement: Arrangement | None
+    read: ReadPlan, sample: Sample | None, order_by: OrderBy | None
 ) -> tuple[Survey, Survey]:
     """Return what is known of the rows that are read, and of those that are ordered."""
     survey = survey_of(read)
-    if arrangement is not None:
-        survey = replace(survey, lead_bytes=LEAD_BYTES)
-    is_twice = arrangement is not None and arrangement.is_twice  # and all rows are
+    if order_by is not None:
+        survey = replace(survey, prefix_bytes=PREFIX_BYTES)
+    is_twice = order_by is not None and order_by.is_twice  # and all rows are
     return survey, survey if sample is None or is_twice else sample.kept(survey)
 
 

@@ -125,7 +125,7 @@ def _plan(logical: LogicalPlan, division: Division) -> Plan:
         is_one_statement=chosen.is_one_statement,
         sample=logical.sample,
         likely_end=_likely_end(logical, division),
-        arrangement=logical.arrangement,
+        order_by=logical.order_by,
         strata=logical.strata,
         strata_memory=division.values,
         first=division.first,
@@ -144,7 +144,7 @@ def _likely_end(logical: LogicalPlan, division: Division) -> int | None:
     A size that is exact is that of files, which can be read again.
     """
     is_filtered = logical.read.shape.row_query is not None or logical.mix is not None
-    is_other = logical.arrangement is not None or division.otherwise is not None
+    is_other = logical.order_by is not None or division.otherwise is not None
     if logical.sample is None or is_filtered or is_other:
         return None
     return logical.sample.likely_end(logical.survey)

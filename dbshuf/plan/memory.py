@@ -14,11 +14,11 @@ import math
 from dbshuf.base.layout import (
     INDEX_BYTES,
     KEY_BYTES,
-    LEAD_PIECE_BYTES,
-    LEAD_SORT_BYTES,
     LEAST_PIECE_ROWS,
     MOST_LONG_BYTES,
     PIECE_ROW_BYTES,
+    PREFIX_PIECE_BYTES,
+    PREFIX_SORT_BYTES,
     SORT_BYTES,
     TABLE_BYTES,
     WINDOW_BYTES,
@@ -63,7 +63,7 @@ def stored_bytes(survey: Survey) -> int:
 
 def _index_bytes(survey: Survey) -> int:
     index = KEY_BYTES + _COLUMN_BYTES * survey.columns if survey.columns else INDEX_BYTES
-    return index + survey.lead_bytes
+    return index + survey.prefix_bytes
 
 
 def _stored_row_bytes(survey: Survey) -> float:
@@ -72,12 +72,12 @@ def _stored_row_bytes(survey: Survey) -> float:
 
 def _sort_bytes(survey: Survey) -> int:
     """A row's share of what orders a bucket."""
-    return SORT_BYTES + (LEAD_SORT_BYTES if survey.lead_bytes else 0)
+    return SORT_BYTES + (PREFIX_SORT_BYTES if survey.prefix_bytes else 0)
 
 
 def _piece_row_bytes(survey: Survey) -> int:
     """A row's share of what partitions a piece."""
-    return PIECE_ROW_BYTES + (LEAD_PIECE_BYTES if survey.lead_bytes else 0)
+    return PIECE_ROW_BYTES + (PREFIX_PIECE_BYTES if survey.prefix_bytes else 0)
 
 
 def lay_out(

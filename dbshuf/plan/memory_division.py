@@ -67,9 +67,9 @@ def divided(logical: LogicalPlan, *, reads_only: bool) -> Division:
     values, held = (None, 0) if logical.strata is None else strata_memory(cap)
     code = logical.resident or resident_bytes() + unloaded_bytes()
     held += code + SLACK_BYTES + _readers(read, survey, threads)
-    if logical.arrangement is not None and not options.partition_by:  # which asks no SQL
+    if logical.order_by is not None and not options.partition_by:  # which asks no SQL
         held += ROW_QUERY_BYTES
-    is_twice, counts = logical.arrangement is not None and logical.arrangement.is_twice, None
+    is_twice, counts = logical.order_by is not None and logical.order_by.is_twice, None
     if is_twice:
         counts, counting = records_memory(cap)
         held += counting

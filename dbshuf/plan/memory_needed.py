@@ -34,7 +34,7 @@ def _is_piped(plan: Plan) -> bool:
 def _may_go_on(plan: Plan) -> bool:
     """Whether one worker may go on where a line is too long for more: lines of inputs go to one
     order, by the key, and what was read waits in its temporary file."""
-    shape, work = plan.shape, (plan.sample, plan.strata, plan.arrangement, plan.work)
+    shape, work = plan.shape, (plan.sample, plan.strata, plan.order_by, plan.work)
     others = (shape.whole_query, shape.sides, plan.mix, plan.store, *work)
     is_partition = plan.strategy == "partition" and shape.is_text
     return _is_piped(plan) and is_partition and all(one is None for one in others)

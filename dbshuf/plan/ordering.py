@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from dbshuf.base.layout import MERGE_ROWS, Layout
 from dbshuf.base.row_batch import fixed_bytes
 from dbshuf.options import Options
-from dbshuf.plan.arrangement import option_of
+from dbshuf.plan.order_by import option_of
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.sample import Sample, sample_of
 from dbshuf.plan.strategy import (
@@ -69,7 +69,7 @@ def order_asked(options: Options) -> str:
 
 def is_one_statement(options: Options, read: ReadPlan) -> bool:
     """Whether DuckDB may order the rows in the statement that makes them."""
-    if option_of(options) is not None:  # rows get their leads before they are ordered
+    if option_of(options) is not None:  # rows get their prefixes before they are ordered
         return False
     if sample_of(options) is not None:  # rows are dropped before they are ordered
         return False

@@ -1,7 +1,7 @@
 """Which options mean nothing where files are paired, each with a way out."""
 
 from dbshuf.options import SIDE_NAME, Options, check_rules
-from dbshuf.plan.arrangement import option_of
+from dbshuf.plan.order_by import option_of
 
 
 def check_paired_options(options: Options) -> None:

@@ -11,10 +11,10 @@ from dbshuf.base.layout import Layout
 from dbshuf.base.messages import named_tables, printable
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.scan import Scan
-from dbshuf.plan.arrangement import Arrangement
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.memory import longest_line
+from dbshuf.plan.order_by import OrderBy
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
@@ -83,7 +83,7 @@ class Plan:
     is_one_statement: bool = False  # that makes and orders the rows
     sample: Sample | None = None  # None: all rows
     likely_end: int | None = None  # of the keys of the first rows, as `Sample.likely_end`
-    arrangement: Arrangement | None = None  # None: by the key alone
+    order_by: OrderBy | None = None  # None: by the key alone
     strata: "Strata | None" = None  # what chooses rows by their values
     strata_memory: "StrataMemory | None" = None
     first: Layout | None = None  # of an order before the last one, where there are two
@@ -107,7 +107,7 @@ class Plan:
     @property
     def words(self) -> tuple[int, int]:
         """What turns ids into keys."""
-        return seed_words(self.seed) if self.arrangement is None else self.arrangement.words
+        return seed_words(self.seed) if self.order_by is None else self.order_by.words
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -153,7 +153,7 @@ class Plan:
             "columns": self.shape.columns,
             "sample": None if self.sample is None else self.sample.to_json(),
             "mix": None if self.mix is None else self.mix.to_json(),
-            "order_by": None if self.arrangement is None else self.arrangement.to_json(),
+            "order_by": None if self.order_by is None else self.order_by.to_json(),
             "seed": self.seed,
             **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "strategy": self.strategy,
@@ -287,7 +287,7 @@ class Plan:
             *([("columns", _listed(self.shape.columns))] if self.shape.columns else []),
             *([("sample", self.sample.describe())] if self.sample else []),
             *(self.mix.describe() if self.mix else []),
-            *([("order", self.arrangement.said)] if self.arrangement else []),
+            *([("order", self.order_by.said)] if self.order_by else []),
         ]
 
     @property

@@ -40,7 +40,7 @@ class Shape:
     parts        of --mix, what SQL makes of the rows of each source; `row_query` is one of them
     own          the columns of the rows of all inputs, of those parts; None: they are lines
     narrow       columns that are read instead of all; None: those that are needed
-    is_led       whether an expression sees all rows that are ordered, for their leads
+    is_prefixed  whether an expression sees all rows that are ordered, for their prefixes
     sides        of --paired: then a row is a line of each; None: there are none
     """
 
@@ -56,7 +56,7 @@ class Shape:
     parts: "tuple[RowQuery | None, ...]" = ()
     own: "pa.Schema | None" = None
     narrow: frozenset[str] | None = None
-    is_led: bool = False
+    is_prefixed: bool = False
     sides: "Sides | None" = None
 
     @property
@@ -100,7 +100,7 @@ class Shape:
             return 4
         if self.schema is not None:  # of a mix some rows are copied
             return 4 if self.parts else 3
-        return 1 if self.row_query is None and not self.is_led else 2.5
+        return 1 if self.row_query is None and not self.is_prefixed else 2.5
 
     @property
     def long_copies(self) -> float:
@@ -112,7 +112,7 @@ class Shape:
         if self.sides is not None:
             return 2 if self.row_query is None else 4
         if self.row_query is None or self.whole_query is not None:
-            return 2 if self.is_led else 1
+            return 2 if self.is_prefixed else 1
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int) -> "TableSource":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, id_of, id_of_first
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
-from dbshuf.plan.arrangement import is_counted, option_of
 from dbshuf.plan.grouping import order_words
+from dbshuf.plan.order_by import is_counted, option_of
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample, sample_of

@@ -155,7 +155,6 @@ class FileCut:
         self._file_bytes = file_bytes
         self._measure = measure
         self._part = 0
-        self._is_empty = True  # the part
         self._is_resumed = False
         self._size: int | None = None  # of the part when the unit began; None: not asked yet
         self._is_last = False  # the unit is to fill the part
@@ -197,7 +196,6 @@ class FileCut:
                 self._end_unit(int(bounds[first + 1]) - int(bounds[first]))
                 continue
             self._unit_bytes += int(bounds[first + count]) - int(bounds[first])
-            self._is_empty = False
             yield self._part, first, first + count
             first += count
         if self._groups is not None:
@@ -269,7 +267,7 @@ class _Ratio:
 class KeyCut:
     """Part i holds the keys in [i*end/parts, (i+1)*end/parts); end is 2^64 for all keys.
 
-    Where rows have leads these take the place of keys, so rows of one lead share a part.
+    Where rows have prefixes these take the place of keys, so rows of one prefix share a part.
     """
 
     def __init__(self, parts: int, end: int = 1 << 64) -> None:

@@ -71,7 +71,7 @@ class Numbering:
         self._next += window.rows
         columns = [*batch.columns, arrow_numbers(places)]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        placed = Window.of_rows(batch, window.keys, window.leads)
+        placed = Window.of_rows(batch, window.keys, window.prefixes)
         return replace(placed, unnumbered=window)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.key import U64
-from dbshuf.base.value_leads import groups_of
+from dbshuf.base.partition_prefix import groups_of
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
 from dbshuf.sink.partition_names import value_folder
@@ -60,8 +60,8 @@ class PartitionSink(PlacedSink):
         return sorted(self._files)
 
     def encode(self, window: Window) -> None:
-        assert window.leads is not None, "rows come without the order of their values"
-        groups = groups_of(window.leads)
+        assert window.prefixes is not None, "rows come without the order of their values"
+        groups = groups_of(window.prefixes)
         columns = [window.batch.column(number) for number in self._columns]
         batch = window.batch.select(self._rest)
         rows = Window.of_rows(batch, window.keys)

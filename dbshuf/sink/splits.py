@@ -81,7 +81,7 @@ class SplitSink(PartsSink):
 
 
 class _OneSplit:
-    """Sees that the rows of a group, which have one lead, are all in one split."""
+    """Sees that the rows of a group, which have one prefix, are all in one split."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -91,11 +91,11 @@ class _OneSplit:
         """Look at the next rows. Raises QueryFailed."""
         if not window.rows:
             return
-        leads = window.first_words
-        before = (leads[:1], members[:1]) if self._last is None else self._last
-        all_leads = np.concatenate([before[0], leads])
+        prefixes = window.first_words
+        before = (prefixes[:1], members[:1]) if self._last is None else self._last
+        all_prefixes = np.concatenate([before[0], prefixes])
         all_members = np.concatenate([before[1], members])
-        is_cut = (all_leads[1:] == all_leads[:-1]) & (all_members[1:] != all_members[:-1])
+        is_cut = (all_prefixes[1:] == all_prefixes[:-1]) & (all_members[1:] != all_members[:-1])
         if is_cut.any():
             row = int(np.flatnonzero(is_cut)[0])
             names = [self._target.split_names[part] for part in all_members[row : row + 2]]
@@ -104,4 +104,4 @@ class _OneSplit:
                 f" the second of them {self._target.locate(int(window.keys[row]))}",
                 hint="leave out --split-by: then the value of --group tells the split",
             )
-        self._last = leads[-1:], members[-1:]
+        self._last = prefixes[-1:], members[-1:]

@@ -72,13 +72,13 @@ class Target:
     in_groups    whether rows of one group stand together, which no shard may cut
     key_end      keys are below it: `shards` are equal ranges up to it
     all_rows     that there are at most: `shards` are equal counts of them; None: of the key, or of
-                 the lead where rows have one
+                 the prefix where rows have one
     counts_rows  whether `all_rows` is told once all are read, before the target is opened
     number       name of the last column of `schema`: the rows' places, as `numbered` adds them
     first_number  the place of the first row
     epochs       orders of the rows that it gets: one after the other, of shards a folder each
     partition_by  columns of `schema` whose values are folders, and which no file has; rows have
-                 leads of `order.sort_prefix.PartitionLeads` then
+                 prefixes of `order.sort_prefix.PartitionPrefix` then
     sides        of paired files, an output each: one is a column of `schema`; empty: there are none
     shared       what encoders of its files have made once for all of them
     """

@@ -58,7 +58,7 @@ class Survey:
     columns             of typed rows; 0 for lines
     reader_bytes        memory that one worker's reader of a table holds beside its batches,
                         estimated: pages as they were written, and an engine's own limit
-    lead_bytes          of the first word of the order that rows have before their keys; 0: none
+    prefix_bytes          of the first word of the order that rows have before their keys; 0: none
     """
 
     mean_line_bytes: float
@@ -67,7 +67,7 @@ class Survey:
     is_exact: bool
     columns: int = 0
     reader_bytes: int = 0
-    lead_bytes: int = 0
+    prefix_bytes: int = 0
 
 
 def survey_inputs(

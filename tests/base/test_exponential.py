@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import EXPONENTIAL_VECTORS
 
-from dbshuf.base.exponential import exponential_keys, lead_of, minus_ln
+from dbshuf.base.exponential import exponential_keys, minus_ln, prefix_of
 from dbshuf.base.key import row_keys
 
 VECTORS = json.loads(EXPONENTIAL_VECTORS.read_text("utf-8"))
@@ -26,7 +26,7 @@ def test_exponential_keys_meet_the_vectors():
     rows = VECTORS["exponentials"]
     keys = np.array([row["key"] for row in rows], np.uint64)
     found = exponential_keys(keys, np.array([row["weight"] for row in rows]))
-    bits = [f"{bits:016x}" for bits in lead_of(found).tolist()]
+    bits = [f"{bits:016x}" for bits in prefix_of(found).tolist()]
     assert bits == [row["exponential"] for row in rows]
 
 
@@ -34,7 +34,7 @@ def test_exponential_keys_meet_the_vectors():
 def test_orders_meet_the_vectors(vector):
     ids, weights = np.array(vector["ids"], np.uint64), np.array(vector["weights"])
     keys = row_keys(ids, vector["seed"])
-    order = np.lexsort([keys, lead_of(exponential_keys(keys, weights))])
+    order = np.lexsort([keys, prefix_of(exponential_keys(keys, weights))])
     assert ids.take(order).tolist() == vector["order"]
 
 
@@ -68,8 +68,8 @@ def test_the_logarithm_is_rounded_like_the_exact_one_and_never_falls():
 def test_equal_weights_give_the_order_by_keys(keys, weight):
     """So --weight 1 is the order of the seed, whatever else is done to it."""
     found = np.array(sorted(set(keys)), np.uint64)
-    leads = lead_of(exponential_keys(found, np.full(len(found), weight)))
-    assert np.lexsort([found, leads]).tolist() == list(range(len(found)))
+    prefixes = prefix_of(exponential_keys(found, np.full(len(found), weight)))
+    assert np.lexsort([found, prefixes]).tolist() == list(range(len(found)))
 
 
 def test_a_weight_of_zero_comes_after_the_smallest_that_is_none():

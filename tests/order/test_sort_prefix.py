@@ -1,4 +1,4 @@
-"""Orders by two words, whatever the leads are: few or many, far apart or all the same."""
+"""Orders by prefix and key, whatever the prefixes are: few or many, far apart or all the same."""
 
 from contextlib import closing
 
@@ -34,34 +34,34 @@ MANY = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 
 class Feed:
-    """Lines or typed rows `x<id>` with leads, some at a time, from one worker."""
+    """Lines or typed rows `x<id>` with prefixes, some at a time, from one worker."""
 
     most_workers, is_in_pieces, ended = 1, False, {}
 
-    def __init__(self, leads, size, *, typed):
-        self.leads = np.array(leads, np.uint64)
-        self.ids = np.arange(len(leads), dtype=np.uint64)
+    def __init__(self, prefixes, size, *, typed):
+        self.prefixes = np.array(prefixes, np.uint64)
+        self.ids = np.arange(len(prefixes), dtype=np.uint64)
         self._size, self._typed = size, typed
 
     def batches(self, buffer):
         for first in range(0, len(self.ids), self._size):
             rows = slice(first, first + self._size)
-            ids, leads = self.ids[rows], self.leads[rows]
+            ids, prefixes = self.ids[rows], self.prefixes[rows]
             texts = [b"x%d\n" % row * (1 + row % 7) for row in ids.tolist()]
             if self._typed:
                 batch = pa.record_batch([pa.array(texts, pa.binary())], schema=SCHEMA)
-                yield RowBatch(batch, ids, leads=leads)
+                yield RowBatch(batch, ids, prefixes=prefixes)
                 continue
             offsets = np.cumsum([0, *map(len, texts)]).astype(np.int32)
             kept = np.flatnonzero(ids % 5 != 4)
             text = np.frombuffer(b"".join(texts), np.uint8)
-            yield LineBatch(text, offsets, (), kept, ids, leads.take(kept))
+            yield LineBatch(text, offsets, (), kept, ids, prefixes.take(kept))
 
     def expected(self):
-        """Ids of the rows that are left, by lead and key."""
+        """Ids of the rows that are left, by prefix and key."""
         rows = self.ids if self._typed else self.ids[self.ids % 5 != 4]
         keys = row_keys(rows, "42")
-        return rows[np.lexsort([keys, self.leads[rows]])].tolist()
+        return rows[np.lexsort([keys, self.prefixes[rows]])].tolist()
 
     def check(self):
         """Nothing is read."""
@@ -73,35 +73,35 @@ def engine_of(name, folder, *, typed, ranges, sort_bytes, cuts, words=WORDS):
     schema = SCHEMA if typed else None
     if name == "spill":
         return SpillOrder(
-            Spill(schema, 20.0, 0, 1 << 16, 256 << 20, 1, folder, is_led=True), words, folder
+            Spill(schema, 20.0, 0, 1 << 16, 256 << 20, 1, folder, is_prefixed=True), words, folder
         )
     if name == "sqlite":
         plan = SqlitePlan(schema, 20.0, 1 << 16, 24 * sort_bytes, ranges, 1 << 16, folder, cuts)
         return SqliteOrder(plan, words, folder)
     layout = Layout(**LAYOUT, store_bytes=0, ranges=ranges, sort_bytes=sort_bytes)
     store = Store(0, folder / "rows")
-    return PartitionOrder(layout, words, store, schema, leads=cuts)
+    return PartitionOrder(layout, words, store, schema, prefixes=cuts)
 
 
 def taken(order, feed):
-    """Fill an order; return ids, and what its windows say of leads and keys."""
+    """Fill an order; return ids, and what its windows say of prefixes and keys."""
     with closing(order):
         order.fill(feed)
         windows = list(order.windows())
     texts = [text for window in windows for text in window.batch.column(0).to_pylist()]
     ids = [int(text.split(b"\n")[0][1:]) for text in texts]
     assert [text.count(b"\n") for text in texts] == [1 + row % 7 for row in ids]
-    leads = [lead for window in windows for lead in window.leads.tolist()]
+    prefixes = [prefix for window in windows for prefix in window.prefixes.tolist()]
     keys = [key for window in windows for key in window.keys.tolist()]
-    assert leads == feed.leads[ids].tolist()
+    assert prefixes == feed.prefixes[ids].tolist()
     assert keys == row_keys(np.array(ids, np.uint64), "42").tolist()
     return ids
 
 
-leads = st.one_of(
+prefixes = st.one_of(
     st.lists(st.sampled_from([0, 1, 2**64 - 1]), max_size=400),
     st.lists(st.integers(0, 2**64 - 1), max_size=400),
-    st.integers(0, 2**64 - 1).flatmap(lambda lead: st.lists(st.just(lead), max_size=400)),
+    st.integers(0, 2**64 - 1).flatmap(lambda prefix: st.lists(st.just(prefix), max_size=400)),
     st.lists(st.integers(2**40, 2**40 + 5), max_size=400),
 )
 
@@ -109,19 +109,19 @@ leads = st.one_of(
 @pytest.mark.parametrize("engine", ["partition", "sqlite", "spill"])
 @MANY
 @given(
-    leads=leads,
+    prefixes=prefixes,
     size=st.integers(20, 150),
     typed=st.booleans(),
     ranges=st.sampled_from([1, 3, 40]),
     sort_bytes=st.sampled_from([1 << 10, 1 << 22]),
     cut=st.sampled_from([None, 0, 1, 2**63]),
 )
-def test_rows_leave_by_lead_and_then_by_key(
-    *, engine, tmp_path_factory, leads, size, typed, ranges, sort_bytes, cut
+def test_rows_leave_by_prefix_and_then_by_key(
+    *, engine, tmp_path_factory, prefixes, size, typed, ranges, sort_bytes, cut
 ):
-    """A lead that has more rows than fit, and cuts that put all rows into one bucket."""
-    feed = Feed(leads, size, typed=typed)
-    folder = tmp_path_factory.mktemp("led")
+    """A prefix that has more rows than fit, and cuts that put all rows into one bucket."""
+    feed = Feed(prefixes, size, typed=typed)
+    folder = tmp_path_factory.mktemp("prefixed")
 
     def cuts(count):
         return None if cut is None else np.full(count - 1, cut, np.uint64)
@@ -133,17 +133,17 @@ def test_rows_leave_by_lead_and_then_by_key(
 @pytest.mark.parametrize("engine", ["partition", "sqlite", "spill"])
 @MANY
 @given(
-    leads=leads,
+    prefixes=prefixes,
     size=st.integers(20, 150),
     typed=st.booleans(),
     sort_bytes=st.sampled_from([1 << 10, 1 << 22]),
     of_a_file=st.sampled_from([1, 90, 1000]),
 )
-def test_rows_of_one_lead_keep_their_order_where_ids_are_keys(
-    *, engine, tmp_path_factory, leads, size, typed, sort_bytes, of_a_file
+def test_rows_of_one_prefix_keep_their_order_where_ids_are_keys(
+    *, engine, tmp_path_factory, prefixes, size, typed, sort_bytes, of_a_file
 ):
     """Ids are near each other in a file, and far apart from those of the next."""
-    feed = Feed(leads, size, typed=typed)
+    feed = Feed(prefixes, size, typed=typed)
     number = feed.ids
     feed.ids = (number // np.uint64(of_a_file) << np.uint64(POSITION_BITS)) + number
     order = engine_of(
@@ -160,17 +160,19 @@ def test_rows_of_one_lead_keep_their_order_where_ids_are_keys(
         windows = list(order.windows())
     rows = feed.ids if typed else feed.ids[feed.ids % 5 != 4]
     found = [key for window in windows for key in window.keys.tolist()]
-    assert found == rows[np.lexsort([rows, feed.leads[np.isin(feed.ids, rows)]])].tolist()
+    assert found == rows[np.lexsort([rows, feed.prefixes[np.isin(feed.ids, rows)]])].tolist()
     texts = [text for window in windows for text in window.batch.column(0).to_pylist()]
     assert [int(text.split(b"\n")[0][1:]) for text in texts] == found
 
 
 @MANY
-@given(leads=leads, size=st.integers(20, 150), typed=st.booleans(), rows=st.integers(0, 100))
-def test_the_first_rows_by_lead_are_kept_in_one_pass(tmp_path_factory, leads, size, typed, rows):
+@given(prefixes=prefixes, size=st.integers(20, 150), typed=st.booleans(), rows=st.integers(0, 100))
+def test_the_first_rows_by_prefix_are_kept_in_one_pass(
+    tmp_path_factory, prefixes, size, typed, rows
+):
     """As many as asked for, or all that there are; the limit drops what comes after."""
-    feed = Feed(leads, size, typed=typed)
-    folder = tmp_path_factory.mktemp("led")
+    feed = Feed(prefixes, size, typed=typed)
+    folder = tmp_path_factory.mktemp("prefixed")
     inner = engine_of(
         "partition", folder, typed=typed, ranges=3, sort_bytes=1 << 22, cuts=lambda count: None
     )

@@ -31,4 +31,4 @@ def test_small_windows_are_stored_together_as_far_as_the_buffer_has_room():
     batches = list(scan.batches(np.empty(800, np.uint8)))
     assert [len(batch.ids) for batch in batches] == [60, 100, 100, 1]
     assert np.concatenate([batch.ids for batch in batches]).tolist() == list(range(sum(counts)))
-    assert all(len(batch.leads) == len(batch.batch) == len(batch.ids) for batch in batches)
+    assert all(len(batch.prefixes) == len(batch.batch) == len(batch.ids) for batch in batches)

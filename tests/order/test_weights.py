@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dbshuf.base.exponential import exponential_keys, lead_of
+from dbshuf.base.exponential import exponential_keys, prefix_of
 from dbshuf.base.key import row_keys
-from dbshuf.order.sort_prefix import WeightLeads
+from dbshuf.order.sort_prefix import WeightPrefix
 from dbshuf.query.relation import LINES
 
 ROWS = 100_000
@@ -24,22 +24,22 @@ WEIGHTS = {
 @pytest.mark.parametrize("count", [2, 24, 100])
 def test_buckets_are_of_about_one_size(count, name, seen):
     """From the weights of the first rows alone; a bucket has room for 1.4 times the mean."""
-    weights, leads = WEIGHTS[name], WeightLeads("bytes", LINES)
-    leads.saw(weights[:seen])
-    cuts = leads.cuts(count)
+    weights, prefixes = WEIGHTS[name], WeightPrefix("bytes", LINES)
+    prefixes.saw(weights[:seen])
+    cuts = prefixes.cuts(count)
     assert len(cuts) == count - 1
     assert bool(np.all(cuts[1:] >= cuts[:-1]))
-    found = lead_of(exponential_keys(row_keys(np.arange(ROWS, dtype=np.uint64), "7"), weights))
+    found = prefix_of(exponential_keys(row_keys(np.arange(ROWS, dtype=np.uint64), "7"), weights))
     sizes = np.bincount(np.searchsorted(cuts, found, side="right"), minlength=count)
     assert sizes.max() < 1.4 * ROWS / count
 
 
 def test_rows_without_weight_are_behind_all_cuts():
     """Where half of all have none, half of the buckets are for them, and one of these has them."""
-    leads = WeightLeads("bytes", LINES)
-    leads.saw(np.tile([0.0, 1.0], 2000))
-    cuts = leads.cuts(20).view(np.float64)
+    prefixes = WeightPrefix("bytes", LINES)
+    prefixes.saw(np.tile([0.0, 1.0], 2000))
+    cuts = prefixes.cuts(20).view(np.float64)
     assert int(np.isinf(cuts).sum()) == 10
-    leads = WeightLeads("bytes", LINES)
-    leads.saw(np.zeros(10))
-    assert leads.cuts(20) is None
+    prefixes = WeightPrefix("bytes", LINES)
+    prefixes.saw(np.zeros(10))
+    assert prefixes.cuts(20) is None

@@ -98,14 +98,14 @@ def test_a_line_that_the_reader_skips_is_caught(corpus, monkeypatch):
         [[(1, 5), (2, 1)], [(2, 0), (3, 1)]],
     ],
 )
-def test_rows_that_are_not_in_the_order_of_leads_and_keys_are_noticed(rows):
-    """Within a window, and from one to the next; a smaller key after a greater lead is no fault."""
+def test_rows_that_are_not_in_the_order_of_prefixes_and_keys_are_noticed(rows):
+    """Within a window, and from one to the next; a smaller key after a greater prefix is right."""
 
     def windows(parts):
         for part in parts:
-            leads, keys = np.array(part, np.uint64).T
+            prefixes, keys = np.array(part, np.uint64).T
             lines = pa.array([b"x\n"] * len(part), pa.binary())
-            yield Window.of_lines(lines, keys.copy(), leads.copy())
+            yield Window.of_lines(lines, keys.copy(), prefixes.copy())
 
     whole = sorted({row for part in rows for row in part})
     assert list(checked(windows([[row] for row in whole]), Tally()))

@@ -202,3 +202,30 @@ def test_progress_is_shown_on_a_terminal(start):
     assert child.wait(timeout=30) == 0
     assert shown.count(b"\r") + shown.count(b"\x1b[") > 2
     assert b"B/s" in shown
+
+
+# --- outputs in a bucket ---------------------------------------------------------------
+
+
+def test_an_output_in_a_bucket_has_its_place_and_its_parts(bucket, corpus, cli):
+    """As text and as JSON; no room is known in a bucket."""
+    given = ("plan", corpus("in.txt", LINES), "-o", f"{bucket.url}/out/", "--shards", 3)
+    ran = cli(*given)
+    assert f"{bucket.url}/out/: " in ran.out.decode()
+    assert "about 3 parts of 8.39 MB, 4 at once" in ran.out.decode()
+    plan = json.loads(cli(*given, "--json").out)["output"]
+    assert plan["path"] == f"{bucket.url}/out/"
+    assert plan["free_bytes"] is None
+    assert plan["upload"]["part_bytes"] == 8 << 20
+    assert plan["upload"]["parts"] == 3
+    assert not plan["upload"]["waits_in_temp"]
+    assert bucket.keys() == bucket.uploads() == []
+
+
+def test_shards_that_wait_for_their_names_before_they_are_sent_are_counted(bucket, corpus, cli):
+    """They are in --temp-dir until the number of all is known."""
+    source = corpus("in.txt", LINES)
+    ran = cli("plan", source, "-o", f"{bucket.url}/out/", "--shard-bytes", "1MB", "--json")
+    plan = json.loads(ran.out)
+    assert plan["output"]["upload"]["waits_in_temp"]
+    assert plan["temp"]["needed_bytes"] >= len(LINES)

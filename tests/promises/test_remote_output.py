@@ -1,7 +1,6 @@
 """Outputs in a bucket: the bytes of a local output, all of them or nothing."""
 
 import itertools
-import json
 import shutil
 import signal
 import threading
@@ -379,29 +378,3 @@ def test_where_nothing_can_be_written_the_reason_is_told(url, cli):
     assert ran.code == errors.OutputUnwritable.exit_code
     assert "is no place for an output" in ran.err
     check_told(ran)
-
-
-# --- the plan --------------------------------------------------------------------------
-
-
-def test_the_plan_says_where_and_in_how_many_parts(bucket, source, cli):
-    """As text and as JSON; no room is known in a bucket."""
-    given = ("plan", source, "-o", f"{bucket.url}/out/", "--shards", 3)
-    ran = cli(*given)
-    assert f"{bucket.url}/out/: " in ran.out.decode()
-    assert "about 3 parts of 8.39 MB, 4 at once" in ran.out.decode()
-    plan = json.loads(cli(*given, "--json").out)["output"]
-    assert plan["path"] == f"{bucket.url}/out/"
-    assert plan["free_bytes"] is None
-    assert plan["upload"]["part_bytes"] == 8 << 20
-    assert plan["upload"]["parts"] == 3
-    assert not plan["upload"]["waits_in_temp"]
-    assert bucket.keys() == bucket.uploads() == []
-
-
-def test_the_plan_counts_shards_that_wait_for_their_names(bucket, source, cli):
-    """They are in --temp-dir until the number of all is known."""
-    ran = cli("plan", source, "-o", f"{bucket.url}/out/", "--shard-bytes", "1MB", "--json")
-    plan = json.loads(ran.out)
-    assert plan["output"]["upload"]["waits_in_temp"]
-    assert plan["temp"]["needed_bytes"] >= len(LINES)

@@ -16,6 +16,7 @@ from remote_fixtures import Bucket
 import dbshuf
 
 spark_cluster.need_spark()
+pytestmark = pytest.mark.any_version  # uploads of tasks; the bytes are those of test_spark.py
 
 RUN = ("--engine", "spark", "--spark-master", "local[2,4]", "--memory", "1500MB", "--seed", "42")
 QUICK = ("--spark-conf", f"spark.driver.extraJavaOptions={spark_cluster.QUICK}")

@@ -92,8 +92,8 @@ def test_tables_are_weighted_by_their_columns(home):
     }
     pq.write_table(pa.table(columns), home / "in.parquet")
     keys = row_keys(np.arange(rows, dtype=np.uint64), "1")
-    leads = exponential_keys(keys, np.arange(rows) % 9.0)
-    want = np.lexsort([keys, leads]).tolist()
+    prefixes = exponential_keys(keys, np.arange(rows) % 9.0)
+    want = np.lexsort([keys, prefixes]).tolist()
     for options in ENGINES:
         told = {"seed": 1, "memory": "2GB", "weight": "w", "number": "at", **options}
         dbshuf.shuffle([home / "in.parquet"], home / "o.parquet", **told)

@@ -17,6 +17,8 @@ from dbshuf.remote.object_store import ObjectStore
 from dbshuf.remote.opening import open_store
 from dbshuf.remote.retry import RetryingStore
 
+pytestmark = pytest.mark.any_version
+
 ODD_KEYS = [
     "odd/100%",
     "odd/a%20b",

@@ -112,8 +112,8 @@ class OrderByHashes:
 
 def _is_by_row(plan: Plan) -> bool:
     """Whether a plan orders all rows by what is known of each when it is read."""
-    arrangement = plan.arrangement
-    is_late = arrangement is not None and (arrangement.takes_samples or arrangement.is_twice)
+    order_by = plan.order_by
+    is_late = order_by is not None and (order_by.takes_samples or order_by.is_twice)
     return plan.strata is None and not is_late
 
 
@@ -169,11 +169,11 @@ class HashedScan(ThroughScan):
                 splits = members(window_of(piece, self._side.plan.words))
                 words[row:stop, 2] = _looked_at(splits.astype(np.uint64), ids_of_rows(piece), some)
             row = stop
-        leads = None if batch.leads is None else _looked_at(batch.leads, every, ids[:row])
+        prefixes = None if batch.prefixes is None else _looked_at(batch.prefixes, every, ids[:row])
         size = count * _WORD_BYTES
         offsets = np.arange(row + 1, dtype=np.int32) * np.int32(size)
         data = words[:row].reshape(-1).view(np.uint8)
-        return LineBatch(data, offsets, (), given=ids[:row], leads=leads)
+        return LineBatch(data, offsets, (), given=ids[:row], prefixes=prefixes)
 
 
 def _words_of_rows(side: Side) -> int:

@@ -14,9 +14,9 @@ import numpy as np
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, epoch_seed, id_of
+from dbshuf.base.partition_prefix import groups_of
 from dbshuf.base.progress import Progress
 from dbshuf.base.row_hash import Hashes
-from dbshuf.base.value_leads import groups_of
 from dbshuf.base.window import Window
 from dbshuf.errors import MemoryTooSmall
 from dbshuf.options import Options
@@ -112,9 +112,9 @@ def _first_in(
 
 
 def _by_group(window: Window) -> Iterator[tuple[int, Window]]:
-    """Yield rows that have one lead, which are those of one folder, or of few."""
-    assert window.leads is not None
-    groups = groups_of(window.leads)
+    """Yield rows that have one prefix, which are those of one folder, or of few."""
+    assert window.prefixes is not None
+    groups = groups_of(window.prefixes)
     starts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist()]
     for first, last in zip(starts, [*starts[1:], window.rows], strict=True):
         if first < last:

@@ -26,7 +26,7 @@ from dbshuf.pipeline.verify.result import Place, RowsVerified
 from dbshuf.pipeline.verify.samples import is_sampled, sampled_side, without_sample
 from dbshuf.pipeline.verify.sides import Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
-from dbshuf.plan.arrangement import option_of
+from dbshuf.plan.order_by import option_of
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
 

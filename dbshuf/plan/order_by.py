@@ -1,7 +1,7 @@
-"""Orders by two words: which options ask for one, and what follows from it for the rest of a run.
+"""Orders by a prefix before the key: which options ask for one, and what follows from it for a run.
 
-An option that wants such an order gives `arrangement_of` a function of a row and its key, a
-`Leads`; all else is the same for all of them: engines, samples, splits, shards and checks.
+An option that wants such an order gives `order_by_of` a function of a row and its key, a
+`SortPrefix`; all else is the same for all of them: engines, samples, splits, shards and checks.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
 from dbshuf.options import Options, check_rules
-from dbshuf.plan.grouping import check_grouping, leads_of, order_words, said_of
+from dbshuf.plan.grouping import check_grouping, order_words, prefixes_of, said_of
 from dbshuf.plan.partitions import OPTION as PARTITION_BY
 from dbshuf.plan.partitions import check_partition_options, partition_columns
 from dbshuf.plan.reading import ReadPlan
@@ -17,31 +17,31 @@ from dbshuf.plan.reading import ReadPlan
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dbshuf.order.sort_prefix import Leads
+    from dbshuf.order.sort_prefix import SortPrefix
 
 
 @dataclass(frozen=True)
-class Arrangement:
-    """An order by (lead, key).
+class OrderBy:
+    """An order by (prefix, key).
 
     option      that asks for it, for messages
     words       that turn ids into keys
     expression  of that option
-    leads       what gives every row its lead
-    is_counted  whether --shards cuts equal counts of rows; else equal ranges of the lead, so that
-                rows of one lead are never apart
+    prefixes    what gives every row its prefix
+    is_counted  whether --shards cuts equal counts of rows; else equal ranges of the prefix, so that
+                rows of one prefix are never apart
     said        what the order is, for people
-    is_twice    whether leads are of a first order, which gives them those of the second
+    is_twice    whether prefixes are of a first order, which gives them those of the second
     """
 
     option: str
     expression: str
     words: tuple[int, int]
-    leads: "Leads"
+    prefixes: "SortPrefix"
     is_counted: bool
     said: str
     is_twice: bool = False
-    takes_samples: bool = False  # of the order by keys alone, before rows get their leads
+    takes_samples: bool = False  # of the order by keys alone, before rows get their prefixes
 
     def to_json(self) -> dict[str, str]:
         """Return it for programs."""
@@ -49,7 +49,7 @@ class Arrangement:
 
 
 def option_of(options: Options) -> str | None:
-    """Return the option that asks for an order by two words; None: none does."""
+    """Return the option that asks for an order by prefix and key; None: none does."""
     if options.partition_by:
         return PARTITION_BY
     for name in ("weight", "group", "spread"):
@@ -58,8 +58,8 @@ def option_of(options: Options) -> str | None:
     return None
 
 
-def check_arrangement(options: Options) -> None:
-    """Raise UsageError for what an order by two words has no meaning with, or no way to do."""
+def check_order_by(options: Options) -> None:
+    """Raise UsageError for what an order by prefix and key has no meaning with, or no way to do."""
     check_grouping(options)
     check_partition_options(options)
     option = option_of(options)
@@ -114,8 +114,8 @@ def is_counted(options: Options) -> bool:
     return options.weight is not None
 
 
-def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement | None:
-    """Return the order by two words that the options ask for; None: the key is all.
+def order_by_of(options: Options, read: ReadPlan, seed: str) -> OrderBy | None:
+    """Return the order by prefix and key that the options ask for; None: the key is all.
 
     Raises  QueryInvalid; UsageError for line_number
     """
@@ -127,38 +127,38 @@ def arrangement_of(options: Options, read: ReadPlan, seed: str) -> Arrangement |
     from dbshuf.query.relation import check_uncounted, columns_of
 
     schema = read.shape.schema
-    weight, leads = options.weight, _leads(options, option, columns_of(schema), seed)
-    check_uncounted(option, leads.columns, schema, "rows get their keys")
+    weight, prefixes = options.weight, _prefixes(options, option, columns_of(schema), seed)
+    check_uncounted(option, prefixes.columns, schema, "rows get their keys")
     said = f"by -ln(u)/w, where w is {weight}: a row of twice the weight comes earlier"
-    return Arrangement(
+    return OrderBy(
         option=option,
         expression=weight or options.group or options.spread or "",
         words=order_words(options, seed),
-        leads=leads,
+        prefixes=prefixes,
         is_counted=is_counted(options),
         said=said_of(options) if weight is None else said,
         is_twice=options.spread is not None,
     )
 
 
-def _by_folders(names: tuple[str, ...], seed: str) -> Arrangement:
-    from dbshuf.order.sort_prefix import PartitionLeads
+def _by_folders(names: tuple[str, ...], seed: str) -> OrderBy:
+    from dbshuf.order.sort_prefix import PartitionPrefix
 
     shown = ", ".join(names)
-    return Arrangement(
+    return OrderBy(
         option=PARTITION_BY,
         expression=shown,
         words=seed_words(seed),
-        leads=PartitionLeads(names),
+        prefixes=PartitionPrefix(names),
         is_counted=False,
         said=f"by {shown}, a folder each value, and there by the key",
         takes_samples=True,
     )
 
 
-def _leads(options: Options, option: str, relation: "pa.Schema", seed: str) -> "Leads":
+def _prefixes(options: Options, option: str, relation: "pa.Schema", seed: str) -> "SortPrefix":
     if options.weight is None:
-        return leads_of(options, relation, seed)
-    from dbshuf.order.sort_prefix import WeightLeads
+        return prefixes_of(options, relation, seed)
+    from dbshuf.order.sort_prefix import WeightPrefix
 
-    return WeightLeads(options.weight, relation, option=option)
+    return WeightPrefix(options.weight, relation, option=option)

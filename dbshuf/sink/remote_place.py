@@ -11,7 +11,6 @@ directory. An upload that its process could not abort, as after kill -9, shows n
 parts stay: in s3:// its mark tells whose it was, see upload_marks.py.
 """
 
-import atexit
 import contextlib
 import os
 import posixpath
@@ -31,9 +30,9 @@ from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME,
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
-from dbshuf.sink.memory import UploadSizes, upload_sizes
+from dbshuf.sink.memory import upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
-from dbshuf.sink.remote_file import PartSender, RemoteFile, in_parallel
+from dbshuf.sink.remote_file import RemoteFile, in_parallel
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.shard_names import (
     folders_of,
@@ -42,14 +41,12 @@ from dbshuf.sink.shard_names import (
     row_tops,
     summed_folders,
 )
+from dbshuf.sink.uploads import Uploads
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
 
 _MOST_KEY_BYTES = 1024  # in s3:// and gs://; in abfs:// letters
-
-_begun: "set[_Uploads]" = set()  # what an interrupt between two statements would leave behind
-os.register_at_fork(after_in_child=_begun.clear)
 
 
 def check_remote(target: "Target") -> None:
@@ -80,80 +77,13 @@ def check_remote(target: "Target") -> None:
         _refuse_content(store, path)
 
 
-class _Uploads:
-    """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
-
-    def __init__(
-        self, path: RemotePath, sizes: UploadSizes, *, open_files: int, owner: str = ""
-    ) -> None:
-        self._owner = owner
-        self.store, _ = open_store(str(path))
-        self.store.prepare_uploads()
-        self._root = path.root
-        self._files: list[RemoteFile] = []
-        self._adopted: list[Upload] = []
-        self.sender = PartSender(
-            part_bytes=sizes.part_bytes, buffers=open_files + sizes.ahead, threads=sizes.ahead
-        )
-        _begun.add(self)
-
-    def create(self, key: str, *, is_alone: bool = False) -> RemoteFile:
-        """Return an output that becomes the object of that key."""
-        shown = f"{self._root}/{key}"
-        file = RemoteFile(
-            self.sender,
-            lambda: self._begin(key, shown),
-            shown=shown,
-            most_parts=self.store.most_parts,
-            is_alone=is_alone,
-        )
-        self._files.append(file)
-        return file
-
-    def _begin(self, key: str, shown: str) -> Upload:
-        try:
-            return self.store.start_upload(key, self._owner)
-        except InputMissing as error:  # to a reader it would be that
-            raise OutputUnwritable(f"`{shown}`: there is no such bucket") from error
-
-    def adopt(self, key: str, token: str) -> Upload:
-        """Take over an upload that another process began, to complete or abort it."""
-        upload = self.store.resume_upload(key, token)
-        self._adopted.append(upload)
-        return upload
-
-    def begin_now(self, file: RemoteFile) -> None:
-        """Begin an upload now: what may not be written says so before anything is read.
-
-        A thread does it, which no signal stops between the call and the answer.
-        """
-        self.sender.call(file.begin_now)
-        self.sender.drain()
-
-    def close(self) -> None:
-        """Let go of what was completed."""
-        self.sender.close()
-        _begun.discard(self)
-
-    def abort(self) -> None:
-        """Remove all that was not completed; never raises; after `close` it does nothing."""
-        if self not in _begun:
-            return
-        self.sender.stop()
-        for _ in range(2):  # once more for those that were beginning
-            uploads = [file.upload for file in self._files if file.upload is not None]
-            in_parallel([upload.abort for upload in [*uploads, *self._adopted]])
-            self.sender.close()
-        _begun.discard(self)
-
-
 class RemotePlace:
     """One object."""
 
     def __init__(self, target: "Target") -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._uploads = _Uploads(path, upload_sizes(target), open_files=1)
+        self._uploads = Uploads(path, upload_sizes(target), open_files=1)
         try:
             self.output = self._uploads.create(path.key, is_alone=True)
             self._uploads.begin_now(self.output)
@@ -178,7 +108,7 @@ class RemotePart:
     def __init__(self, target: "Target", name: str, owner: str = "") -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._uploads = _Uploads(path, upload_sizes(target), open_files=1, owner=owner)
+        self._uploads = Uploads(path, upload_sizes(target), open_files=1, owner=owner)
         self.output = self._uploads.create(path.prefix + name, is_alone=True)
 
     @property
@@ -212,7 +142,7 @@ class RemoteDirectory:
         self._made: dict[int, RemoteFile] = {}
         self._waiting: Path | None = None
         self._marks: dict[str, bytes] = {}  # in the order in which they are shown
-        self._uploads = _Uploads(
+        self._uploads = Uploads(
             path, upload_sizes(target), open_files=max(len(target.split_names), 1)
         )
         try:
@@ -415,9 +345,3 @@ def _refuse_content(store: ObjectStore, path: RemotePath, *, but: Collection[str
                 )
     except InputMissing as error:
         raise OutputUnwritable(f"`{path}`: there is no such bucket") from error
-
-
-@atexit.register
-def _abort_all() -> None:
-    for uploads in list(_begun):
-        uploads.abort()

@@ -156,9 +156,10 @@ def test_an_object_is_replaced_as_a_file_is(bucket, source):
     assert len(objects_of(bucket)["out.txt"]) == len(LINES)
 
 
-@pytest.mark.parametrize("cut", [{}, *CUTS])
+@pytest.mark.parametrize("cut", [{}, *CUTS, {"shards": 2, "work_dir": "work"}])
 def test_abfs_has_them_too(cut, source, home, clean_settings, monkeypatch):
     """Blocks that no list names are no blob."""
+    monkeypatch.chdir(home)
     (home / "local").mkdir()
     with azure_stand_in() as azure:
         for name, value in azure.environment.items():
@@ -172,9 +173,10 @@ def test_abfs_has_them_too(cut, source, home, clean_settings, monkeypatch):
                 dbshuf.shuffle(source, f"abfs://{azure.container}/out", seed=7, **cut)
 
 
-@pytest.mark.parametrize("cut", [{}, *CUTS])
+@pytest.mark.parametrize("cut", [{}, *CUTS, {"shards": 2, "work_dir": "work"}])
 def test_gs_has_them_too(cut, source, home, gs_bucket, monkeypatch):
     """Sessions that are not at their end show nothing. What is there is asked in S3's language."""
+    monkeypatch.chdir(home)
     (home / "local").mkdir()
     with gs_server(gs_bucket.name) as gs:
         monkeypatch.setattr(gs_upload, "_endpoint", lambda: gs.url)

@@ -7,10 +7,11 @@ import pytest
 from fault_proxy import fault_proxy
 from kept_runs import LINE_INPUTS, Death, Told, die_at, kept_inputs, run
 
-from dbshuf.errors import OutputExists, RunDiffers
+from dbshuf.errors import OutputExists, RemoteDenied, RemoteFailed, RunDiffers
 from dbshuf.manifest.document import Manifest
 from dbshuf.options import Options
 from dbshuf.plan.make_plan import make_plan
+from dbshuf.remote import retry
 from dbshuf.sink.remote_place import RemoteDirectory
 
 FORMS = {
@@ -119,6 +120,50 @@ def test_a_process_that_died_when_all_was_shown_leaves_nothing_to_do(bucket, fol
     assert not (folder / "work").exists()
 
 
+@pytest.mark.parametrize("status", [403, 503])
+def test_an_upload_that_fails_is_all_that_the_next_run_does(
+    status, bucket, proxy, folder, monkeypatch
+):
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "_FIRST_DELAY_S", 0.01)
+    options = in_bucket(bucket, "shards of splits")
+    run(**options)
+    wanted = taken(bucket, folder)
+    proxy.add(times=4, meets=lambda one: "partNumber" in one.path, status=status)
+    with pytest.raises(RemoteFailed if status == 503 else RemoteDenied):
+        run(work_dir="work", **options)
+    assert (bucket.keys(), bucket.uploads()) == ([], [])
+    proxy.faults.clear()
+    told = Told()
+    run(told, work_dir="work", **options)
+    assert "all is made, and is sent again" in told.texts[0]
+    assert taken(bucket, folder) == wanted
+
+
+def test_files_may_have_their_manifest_in_a_bucket(bucket, folder):
+    options = {"inputs": LINE_INPUTS, "output": "out.txt", "manifest": f"{bucket.url}/m.json"}
+    run(**options)
+    wanted = taken(bucket, folder), (folder / "out.txt").read_bytes()
+    (folder / "out.txt").unlink()
+    for kind in ("sealed", "publishing", "published"):
+        assert die_at(1, kind, work_dir="work", **options)
+    run(work_dir="work", **options)
+    assert (taken(bucket, folder), (folder / "out.txt").read_bytes()) == wanted
+
+
+def test_what_is_there_is_refused_before_any_work_and_replaced_with_force(bucket, folder):
+    options = in_bucket(bucket, "shards")
+    bucket.put("out/part-00004-of-00005.parquet", b"x")
+    bucket.put("out/of-others.txt", b"x")
+    with pytest.raises(OutputExists):
+        run(work_dir="work", **options)
+    assert not (folder / "work").exists()
+    run(work_dir="work", force=True, **options)
+    shards = sorted(filter(lambda key: "part-" in key, bucket.keys()))
+    assert shards == [f"out/part-0000{number}-of-00003.parquet" for number in range(3)]
+    assert bucket.get("out/of-others.txt") == b"x"
+
+
 def test_another_place_is_another_run(bucket, folder):
     options = in_bucket(bucket, "shards")
     assert die_at(1, "sealed", work_dir="work", **options)
@@ -137,7 +182,7 @@ def test_a_plan_says_that_all_waits_in_the_work_directory(bucket, folder):
     assert "it waits in temp" in kept.describe()
 
 
-def test_an_upload_that_is_refused_or_killed_is_sent_by_the_next_run(
+def test_an_upload_that_is_killed_is_sent_by_the_next_run(
     bucket, *, start, cli, corpus, monkeypatch, wait_for, home
 ):
     """Of the command, whose next run aborts what the killed one had begun."""

@@ -167,7 +167,8 @@ def test_what_was_adopted_is_aborted_with_the_rest(bucket):
 def test_a_store_in_memory_will_do(monkeypatch):
     """The sink knows nothing of a scheme."""
     store = MemoryStore()
-    monkeypatch.setattr("dbshuf.sink.remote_place.open_store", lambda url: (store, ""))
+    for module in ("remote_place", "uploads"):
+        monkeypatch.setattr(f"dbshuf.sink.{module}.open_store", lambda url: (store, ""))
     sink = open_sink(target_of(RemotePath("memory://b", "k.txt")))
     for window in windows_of(LINES):
         sink.write(window)

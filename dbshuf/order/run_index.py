@@ -63,13 +63,22 @@ class RunIndex:
         return StoredRun(address, int(self.starts[-1]), zlib.crc32(self.encoded().data))
 
 
+def index_bytes(ranges: int) -> int:
+    """Return the size of an index as it is stored."""
+    return 4 * (3 * ranges + 1)
+
+
 def read_index(store: Store, run: StoredRun, ranges: int) -> RunIndex:
     """Read the index of a run; Raises RunDamaged."""
-    size = 4 * (3 * ranges + 1)
+    size = index_bytes(ranges)
     low, high = aligned_span(run.slice_bytes, run.slice_bytes + size)
     buffer = aligned_buffer(high - low + ALIGN)[: high - low]
     store.read([Read(buffer, run.address, low)])
-    data = buffer[run.slice_bytes - low :][:size].copy()
+    return decoded(buffer[run.slice_bytes - low :][:size].copy(), run, ranges)
+
+
+def decoded(data: U8, run: StoredRun, ranges: int) -> RunIndex:
+    """Return the index that these bytes are; Raises RunDamaged."""
     if zlib.crc32(data.data) != run.index_crc32:
         raise RunDamaged([run.address])
     numbers = data.view(np.uint32)

@@ -11,10 +11,13 @@ and what a death costs of reading is what was not sealed yet.
 import os
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dbshuf.base.block_io import BlockFile, round_up
 from dbshuf.base.counters import Tally
@@ -24,7 +27,14 @@ from dbshuf.base.row_notes import BatchNotes, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.base.spans import Span, Spans
 from dbshuf.base.work_dir import WorkDir, in_words
-from dbshuf.order.run_index import RunDamaged, RunIndex, StoredRun, read_index
+from dbshuf.order.run_index import (
+    RunDamaged,
+    RunIndex,
+    StoredRun,
+    decoded,
+    index_bytes,
+    read_index,
+)
 from dbshuf.order.runs import Store
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.units import MIB
@@ -96,7 +106,7 @@ class Sealed:
                 continue
             run = StoredRun(~at, size, crc32)
             self.runs[~at], self.notes[~at] = (run, pairs, Tally(*counts)), notes
-            self.used_bytes = max(self.used_bytes, at + round_up(size + 4 * (3 * ranges + 1)))
+            self.used_bytes = max(self.used_bytes, at + round_up(size + index_bytes(ranges)))
         self.ended |= dict(record["ended"])
         self.is_whole = self.is_whole or record["is_whole"]
         self.is_all = self.is_all or record["is_all"]
@@ -246,3 +256,31 @@ class RunSeals:
         self._store.sync()
         facts = {"is_whole": is_whole, "is_all": is_all}
         self._work.note("runs", runs=runs, ended=ended, sums=self._sums.take(), **facts)
+
+
+def damaged_runs(path: Path, sealed: Sealed, ranges: int) -> list[int]:
+    """Return the addresses of all runs in a file that are not what was sealed.
+
+    Of those that a run comes upon there may be more: one reading finds them all.
+    """
+    found = []
+    with open(path, "rb", buffering=0) as file:
+        for run, _, _ in sealed.runs.values():
+            try:
+                _check_run(file.fileno(), run, ranges)
+            except (RunDamaged, OSError):
+                found.append(run.address)
+    return found
+
+
+def _check_run(fd: int, run: StoredRun, ranges: int) -> None:
+    """Raise RunDamaged unless a run is what was sealed; OSError where it cannot be read."""
+    start = ~run.address
+    stored = os.pread(fd, index_bytes(ranges), start + run.slice_bytes)
+    index = decoded(np.frombuffer(stored, np.uint8), run, ranges)
+    for number, wanted in enumerate(index.sums.tolist()):
+        at, end, crc32 = int(index.starts[number]), int(index.starts[number + 1]), 0
+        while at < end and (part := os.pread(fd, min(end - at, MIB), start + at)):
+            at, crc32 = at + len(part), zlib.crc32(part, crc32)
+        if at < end or crc32 != wanted:
+            raise RunDamaged([run.address])

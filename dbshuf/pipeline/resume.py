@@ -27,7 +27,7 @@ from dbshuf.base.window import Window
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
-from dbshuf.order.run_seals import KeptRows, RunSeals
+from dbshuf.order.run_seals import KeptRows, RunSeals, damaged_runs
 from dbshuf.pipeline.identity import Identity, write_identity
 from dbshuf.pipeline.manifest import RunRecord, publish_kept
 from dbshuf.pipeline.ordered import sums_rows
@@ -101,7 +101,8 @@ def _make(plan: Plan, reporter: Progress, work: WorkDir, written: Tally) -> bool
             return state.is_made
         except RunDamaged as damage:
             tell(reporter, "partitioned rows are not what was sealed: they are read again")
-            _drop(work, state, damage.addresses)
+            found = damaged_runs(work.rows, state.rows, state.ranges)
+            _drop(work, state, sorted({*damage.addresses, *found}))
         except FileDamaged:
             tell(reporter, "the output is not what was sealed: it is made anew")
             keep_seals(work, state.output, 0)

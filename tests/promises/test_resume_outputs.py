@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kept_runs import (
     LINE_INPUTS,
+    SHARDS,
     Death,
     Told,
     died,
@@ -138,3 +139,18 @@ def test_death_between_the_renames_of_two_files_has_none_of_them_made_again(
     run(work_dir="work", **options)
     assert (digest(first), digest(second)) == wanted
     assert first.stat().st_ino == made
+
+
+def test_all_rows_that_are_damaged_are_read_again_at_once(folder):
+    """However many buckets they are in: each further attempt would take time and memory."""
+    run(**SHARDS)
+    wanted = digest(folder / "out")
+    shutil.rmtree("out")
+    died(folder, 1, "sealed")
+    rows = folder / "work" / "dbshuf-rows"
+    for at in range(100, rows.stat().st_size, 30_000):
+        spoil(rows, at)
+    told = Told()
+    run(told, work_dir="work", **SHARDS)
+    assert sum("they are read again" in text for text in told.texts) == 1
+    assert digest(folder / "out") == wanted

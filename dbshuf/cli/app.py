@@ -11,10 +11,13 @@ import typer
 from dbshuf.cli.commands import ARGUMENTS, SHUF, command_names, function_of
 from dbshuf.cli.input_options import Inputs
 from dbshuf.cli.option_types import Argument, Option, declared
-from dbshuf.cli.options import INPUTS_HELP
+from dbshuf.cli.options import INPUTS_HELP, WHEN_NONE
 from dbshuf.errors import UsageError, in_part
 
 T = TypeVar("T")
+
+_READ_STDIN = ("shuffle", "plan", "query")  # where no input is named
+_OF_SHUF = ("-n", "-e", "-i", "-r")
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,7 +55,8 @@ def _add(command: Callable[[T], None], arguments: type[T]) -> None:
 
     call.__doc__ = command.__doc__
     vars(call)["__signature__"] = inspect.Signature(_parameters(arguments))
-    epilog = INPUTS_HELP if issubclass(arguments, Inputs) else None
+    when = WHEN_NONE if command.__name__ in _READ_STDIN else ""
+    epilog = INPUTS_HELP.format(when=when) if issubclass(arguments, Inputs) else None
     app.command(command.__name__, epilog=epilog)(call)
 
 
@@ -140,6 +144,8 @@ def _usage_error(error: Any, arguments: list[str]) -> UsageError:
     text = error.message if nearest else error.format_message()
     if nearest:
         hint = f"did you mean {nearest[0]}? {hint}"
+    elif named in ("shuffle", "plan") and getattr(error, "option_name", "") in _OF_SHUF:
+        hint = f"`dbshuf shuf` has shuf's options; its -n is --take here. {hint}"
     elif not named:
         hint = f"the commands are {', '.join(others)} and {last}; {hint}"
     text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")

@@ -44,9 +44,10 @@ from dbshuf.cli.output_options import (
 )
 
 INPUTS_HELP = (
-    "INPUTS are files, directories, quoted globs, or - for standard input, which is also read"
-    " when none is named. gzip, zstd, bzip2, xz and lz4 are recognised by content."
+    "INPUTS are files, directories, quoted globs, or - for standard input{when}. gzip, zstd, bzip2,"
+    " xz and lz4 are recognised by content."
 )
+WHEN_NONE = ", which is also read when none is named"  # by the commands that do
 
 
 @group

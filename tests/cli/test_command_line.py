@@ -294,6 +294,11 @@ def test_an_error_without_hint_is_one_line_even_when_quiet(run, monkeypatch):
             "did you mean --shard-rows? see `dbshuf shuffle --help`",
         ),
         ("plan -x", "no such option: -x", "see `dbshuf plan --help`"),
+        (
+            "shuffle -n 5",
+            "no such option: -n",
+            "`dbshuf shuf` has shuf's options; its -n is --take here. see `dbshuf shuffle --help`",
+        ),
         ("plan --memory", "option '--memory' requires an argument", "see `dbshuf plan --help`"),
         (
             "shuffle --progress loud",

@@ -54,7 +54,8 @@ def send(plan: Plan, made: Plan, work: WorkDir, state: State, progress: Progress
     """
     if state.is_shown:
         return
-    progress.stage("upload", _bytes_of(work.upload))
+    sizes = [os.path.getsize(path) for _, path in _files(made.target, state)]
+    progress.stage("upload", sum(sizes))
     send_output = _send_files if _has_several(plan.target) else _send_one
     send_output(plan.target, made.target, work, state, progress)
     if plan.wanted is not None and plan.wanted.path is not None:
@@ -62,6 +63,13 @@ def send(plan: Plan, made: Plan, work: WorkDir, state: State, progress: Progress
         data = Path(str(made.wanted.path)).read_bytes()
         publish_whole(manifest_target(plan.target, plan.wanted.path), [data])
     work.note("shown")
+
+
+def _files(made: Target, state: State) -> list[tuple[str, Path]]:
+    """Return the files of rows: the names that they will have, and where they were made."""
+    if made.in_shards:
+        return [(name, Path(str(made.path)) / name) for name, _ in state.shards]
+    return [(final.name, final) for final, _ in state.moves]
 
 
 def _has_several(target: Target) -> bool:
@@ -86,16 +94,14 @@ def _send_files(
     target: Target, made: Target, work: WorkDir, state: State, progress: Progress
 ) -> None:
     """Upload shards, or a file of each split, and what is said of them."""
-    folder, names = Path(str(made.path)), [name for name, _ in state.shards]
-    if not target.in_shards:
-        folder, names = folder.parent, [final.name for final, _ in state.moves]
-    marks = [name for name, _ in state.marks]
+    files, folder = _files(made, state), Path(str(made.path))
+    names, marks = [name for name, _ in files], [name for name, _ in state.marks]
     # names that have the number of all are known by now
     known = replace(target, shards=len(names), shard_bytes=None, shard_rows=None)
     place = RemoteDirectory(known if target.in_shards else target)
     try:
-        for name in names:
-            with _Told(folder / name, progress.advance) as file:
+        for name, path in files:
+            with _Told(path, progress.advance) as file:
                 place.take_in(name, file)
         for name in marks:
             place.mark(name, [(folder / name).read_bytes()])
@@ -121,11 +127,3 @@ class _Told(io.FileIO):
         count = super().readinto(buffer) or 0
         self._tell(count)
         return count
-
-
-def _bytes_of(folder: Path) -> int:
-    return sum(
-        os.path.getsize(os.path.join(below, name))
-        for below, _, names in os.walk(folder)
-        for name in names
-    )

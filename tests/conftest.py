@@ -28,6 +28,7 @@ from remote_fixtures import (  # noqa: F401
     clean_settings,
     clients,
     gs_bucket,
+    held_upload,
     moto,
     new_bucket,
     proxy,

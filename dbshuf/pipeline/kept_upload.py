@@ -66,7 +66,10 @@ def send(plan: Plan, made: Plan, work: WorkDir, state: State, progress: Progress
         assert made.wanted is not None
         target = manifest_target(plan.target, plan.wanted.path)
         data = Path(str(made.wanted.path)).read_bytes()
-        publish_whole(target, [data], _Sending(target, work, state, progress).kept())
+        kept = _Sending(target, work, state, progress).kept()
+        publish_whole(target, [data], kept)
+        if kept is not None:
+            kept.drop_late()
     work.note("shown")
 
 
@@ -131,12 +134,17 @@ class _Sending:
         """Upload the files of rows, and what is said of them in the folder of shards."""
         self._progress.stage("upload", sum(os.path.getsize(one.path) for one in files))
         if self._target.in_shards or self._target.split_names:
-            self._send_files(files, Path(str(made.target.path)))
+            names = [*(file.name for file in files), *(name for name, _ in self._state.marks)]
+            kept = self.kept(names)
+            self._send_files(files, Path(str(made.target.path)), kept)
         else:
-            self._send_one(*files)
+            (file,), kept = files, self.kept()
+            self._send_one(file, kept)
+        if kept is not None:
+            kept.drop_late()
 
-    def _send_one(self, file: _File) -> None:
-        place = RemotePlace(self._target, self.kept())
+    def _send_one(self, file: _File, kept: KeptUploads | None) -> None:
+        place = RemotePlace(self._target, kept)
         try:
             with _Told(file, self._progress.advance) as source:
                 place.output.write_all(source)
@@ -147,12 +155,11 @@ class _Sending:
             place.discard()
             raise
 
-    def _send_files(self, files: list[_File], folder: Path) -> None:
+    def _send_files(self, files: list[_File], folder: Path, kept: KeptUploads | None) -> None:
         target = self._target
         names, marks = [file.name for file in files], [name for name, _ in self._state.marks]
         # names that have the number of all are known by now
         known = replace(target, shards=len(names), shard_bytes=None, shard_rows=None)
-        kept = self.kept([*names, *marks])
         place = RemoteDirectory(known if target.in_shards else target, kept)
         try:
             for file in files:

@@ -49,7 +49,7 @@ class BegunUploads:
     owners  the processes that sent, as their marks name them
     others  ids of uploads without marks that were there before
     tokens  of uploads that have begun
-    begins  when (seconds since 1970) one was about to begin, of which no more is known
+    begins  when (seconds since 1970) some were about to begin, of which no more is known
     noted   number of a part -> its ETag and MD5
     etags   of objects that may have been shown
     """
@@ -57,7 +57,7 @@ class BegunUploads:
     owners: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
-    begins: dict[str, float] = field(default_factory=dict)
+    begins: dict[str, list[float]] = field(default_factory=dict)
     noted: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     etags: dict[str, str] = field(default_factory=dict)
 
@@ -69,13 +69,14 @@ class BegunUploads:
                 self.owners.add(record["owner"])
                 self.others |= set(record["others"])
             case "begins":
-                self.begins[url] = record["at"]
+                self.begins.setdefault(url, []).append(record["at"])
                 self.tokens.pop(url, None)
                 self.noted.pop(url, None)
                 self.etags.pop(url, None)
             case "upload":
+                if url not in self.tokens:  # else it is gone on with, under another mark
+                    self.begins[url].pop()
                 self.tokens[url] = record["token"]
-                self.begins.pop(url, None)
             case "completing":
                 self.etags[url] = record["etag"]
             case "part":
@@ -122,10 +123,16 @@ class KeptUploads:
         self.owner = str(Run.here())
         self._by_key: dict[str, S3Upload] = {}
         self._shown: set[str] = set()
+        self._ids = {_id(token) for token in begun.tokens.values()} | begun.others
+        self._unsure = {key for key in keys if begun.begins.get(self._url(key))}
         known = {key: begun.tokens[url] for key in keys if (url := self._url(key)) in begun.tokens}
-        listed = self._listed(os.path.commonprefix(list(keys)))  # noqa: RUF071  # of no path
+        self._prefix = os.path.commonprefix(list(keys))  # noqa: RUF071  # of no path
+        listed = self._listed(self._prefix)
         taken = self._drop_lost(marked((one.key, one.id) for one in listed), known)
-        others = self._drop_unknown(listed, keys)
+        not_others = self._drop_unknown(listed) | self._ids
+        wanted = set(keys)
+        others = [one.id for one in listed if one.key in wanted and one.id not in not_others]
+        self._ids.update(others)
         work.note("sending", owner=self.owner, others=others)
         try:
             in_parallel(
@@ -179,6 +186,7 @@ class KeptUploads:
     def _note(self, key: str, upload: "S3Upload") -> None:
         """Note which upload an object has, and have noted what happens to it."""
         url = self._url(key)
+        self._ids.add(upload.id)
         self._work.note("upload", url=url, token=upload.token)
         upload.journal = _ObjectJournal(self._work, url)
 
@@ -205,27 +213,29 @@ class KeptUploads:
                 _drop(partial(self._bucket.drop, *one.mark))
         return taken
 
-    def _drop_unknown(self, listed: "list[Listed]", keys: Collection[str]) -> list[str]:
-        """Remove what this run may have begun without knowing it; return ids of what others have.
+    def drop_late(self) -> None:
+        """Look once more: what a process had asked for may have begun after its death."""
+        if self._unsure:
+            self._drop_unknown(self._listed(self._prefix))
+
+    def _drop_unknown(self, listed: "list[Listed]") -> set[str]:
+        """Remove what this run may have begun without knowing it, and return the ids.
 
         listed  all uploads of the keys, and their marks
         """
+        found = set()
         is_marked = {one.upload_id for one in marked((one.key, one.id) for one in listed)}
-        known = {_id(token) for token in self._begun.tokens.values()}
-        wanted, others = set(keys), []
         for one in listed:
-            if one.key not in wanted or one.id in is_marked | known | self._begun.others:
+            if one.key not in self._unsure or one.id in is_marked | self._ids:
                 continue
-            at = self._begun.begins.get(self._url(one.key))
-            if at is not None and self._is_unknown(one, at):
+            if self._is_unknown(one, self._begun.begins[self._url(one.key)]):
                 _drop(partial(self._bucket.drop, one.key, one.id))
-            else:
-                others.append(one.id)
-        return others
+                found.add(one.id)
+        return found
 
-    def _is_unknown(self, one: "Listed", at_s: float) -> bool:
+    def _is_unknown(self, one: "Listed", times_s: list[float]) -> bool:
         """Whether an upload without a mark is as this run would have left it in its beginning."""
-        if one.begun_s is not None and abs(one.begun_s - at_s) > _ABOUT_S:
+        if one.begun_s is not None and all(abs(one.begun_s - at) > _ABOUT_S for at in times_s):
             return False
         with contextlib.suppress(DbshufError):
             return next(self._bucket.parts(one.key, one.id), None) is None

@@ -157,3 +157,19 @@ def test_an_upload_that_nobody_knows_is_removed_and_no_other(sent, monkeypatch):
     sent.run(**SHARDS)
     assert sent.bucket.uploads() == [key, key]
     assert sent.bucket.parts() == [1]
+
+
+@pytest.mark.parametrize("server", ["seaweed"], indirect=True)
+def test_an_upload_that_begins_after_the_death_of_its_run_is_removed_too(sent, monkeypatch):
+    """What it had asked for was on its way while the next run looked."""
+    monkeypatch.setattr(remote_place, "upload_sizes", lambda _: UploadSizes(PART_BYTES * 200, 2))
+    sent.dies(S3Uploads, "_begun", **OBJECT)
+    sent.proxy.add(
+        times=1,
+        meets=lambda one: "partNumber=" in one.path,
+        before=lambda _: sent.bucket.client.create_multipart_upload(
+            Bucket=sent.bucket.name, Key=OBJECT["output"]
+        ),
+    )
+    sent.run(**OBJECT)
+    assert sent.bucket.uploads() == []

@@ -24,9 +24,9 @@ from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import noted_scan, open_scan, prefixed_scan
-from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
+from dbshuf.plan.worker_memory import stored_bytes
 from dbshuf.source.lines.reader import Pause
 
 

@@ -13,10 +13,10 @@ from dbshuf.base.rest_scan import Given
 from dbshuf.base.scan import Scan
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
-from dbshuf.plan.memory import longest_line
 from dbshuf.plan.order_by import OrderBy
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
+from dbshuf.plan.worker_memory import longest_line
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
 from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum

@@ -164,7 +164,6 @@ def _check_space(plan: Plan) -> None:
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
-    """Return a plan with this order instead of its own."""
     return replace(
         plan,
         strategy=chosen.strategy,

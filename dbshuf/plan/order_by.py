@@ -41,7 +41,6 @@ class OrderBy:
     takes_samples: bool = False  # of the order by keys alone, before rows get their prefixes
 
     def to_json(self) -> dict[str, str]:
-        """Return it for programs."""
         return {"option": self.option, "expression": self.expression}
 
 

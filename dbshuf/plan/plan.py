@@ -292,7 +292,6 @@ class Plan:
 
     @property
     def _memory(self) -> str:
-        """How the memory is divided, for people."""
         layout = self.layout
         in_work = {
             "spill": f"DuckDB {human(self._engine_bytes)}",
@@ -309,7 +308,6 @@ class Plan:
 
     @property
     def _output(self) -> str:
-        """Where rows go, for people."""
         if self.target.sides and not self.target.in_shards:
             return ", ".join(str(side.path) for side in self.target.sides)
         return "standard output" if self.target.path is None else str(self.target.path)

@@ -167,7 +167,6 @@ class S3Upload:
 
     @property
     def token(self) -> str:
-        """What resumes the upload."""
         return json.dumps([self.id, self.mark])
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:

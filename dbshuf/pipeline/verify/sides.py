@@ -138,7 +138,6 @@ class Side:
         return "byte" if self.plan.shape.is_text else "row"
 
     def place_json(self, row: int) -> dict[str, Any]:
-        """Return the place of a row for programs."""
         row = self._first_copy(row)
         if row >> POSITION_BITS >= len(self.plan.inputs) or self.plan.shape.whole_query is not None:
             return {"id": row}
@@ -159,7 +158,6 @@ class ComparisonProgress:
         self.advance, self.close = progress.advance, progress.close
 
     def stage(self, name: str, total_bytes: int | None) -> None:
-        """As `Progress.stage`."""
         self._progress.stage(self._STAGES.get(name, name), total_bytes)
 
 

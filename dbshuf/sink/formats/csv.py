@@ -176,7 +176,6 @@ def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
 
 
 def _doubled(texts: pa.Array) -> pa.Array:
-    """Return the texts with each quote twice."""
     has_quotes = b'"' in bytes(bytes_of(texts))
     return pc.replace_substring(texts, '"', '""') if has_quotes else texts
 

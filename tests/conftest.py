@@ -37,6 +37,10 @@ from remote_fixtures import (  # noqa: F401
 
 from dbshuf.base.leftovers import find_leftovers
 
+# Collecting makes nothing but what stays: Python's collector would go through it again and again,
+# for 3 of 12 s of CPU (6,000 tests, Python 3.11.7). Until pytest_collection_finish.
+gc.disable()
+
 # One set of examples everywhere, and none that fails for being slow.
 settings.register_profile("dbshuf", deadline=None, derandomize=True, database=None)
 settings.load_profile("dbshuf")
@@ -107,6 +111,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""One contract for all stores: in memory, on a disk, on S3 of two makes, gs, https and a hub."""
+"""One contract for all stores: memory, a disk, S3 of two makes, gs, abfs, https and a hub."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from azure_stand_in import azure_stand_in
 from memory_store import MemoryStore
 from remote_fixtures import Bucket
 from remote_servers import S3Server
@@ -45,7 +46,7 @@ class Place:
     may_delete: bool = True
 
 
-@pytest.fixture(params=["memory", "disk", "moto", "seaweed", "gs", "web", "stream", "hub"])
+@pytest.fixture(params=["memory", "disk", "moto", "seaweed", "gs", "abfs", "web", "stream", "hub"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     kind = request.param
     if kind == "memory":
@@ -60,6 +61,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     elif kind == "gs":
         gs = request.getfixturevalue("gs_bucket")
         yield Place(open_store(gs.url)[0], gs.put, may_delete=False)
+    elif kind == "abfs":
+        with azure_stand_in() as azure:
+            for name, value in azure.environment.items():
+                request.getfixturevalue("monkeypatch").setenv(name, value)
+            store = open_store(f"abfs://{azure.container}")[0]
+            yield Place(store, azure.blobs.__setitem__)
     else:
         web: WebServer = request.getfixturevalue("web")
         web.has_ranges = kind != "stream"

@@ -53,12 +53,20 @@ class BucketStore:
     least_part_bytes = 5 * MIB
     most_parts = 10_000
 
-    def __init__(self, store: Any, root: str, uploads: Callable[[], Uploads] | None = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        root: str,
+        uploads: Callable[[], Uploads] | None = None,
+        delete: Callable[[str], None] | None = None,
+    ) -> None:
         """Read from an obstore store; `root` is its URL without a slash at the end.
 
         uploads  makes what writes to it, when it is asked to the first time
+        delete   removes the object of a key, if there is one; None: obstore does
         """
         self._store, self._root = store, root
+        self._delete = delete
         self._new_uploads = uploads
         self._uploads: Uploads | None = None
 
@@ -130,6 +138,9 @@ class BucketStore:
         return self._writing(key).resume_upload(key, token)
 
     def delete(self, key: str) -> None:
+        if self._delete is not None:
+            self._delete(key)
+            return
         with contextlib.suppress(InputMissing):
             self._done(key, lambda: obstore.delete(self._store, key))
 
@@ -139,8 +150,8 @@ class BucketStore:
 
     def _info(self, meta: Any) -> ObjectInfo:
         size, tag = int(meta["size"]), meta["e_tag"]
-        if tag and '"' not in tag and self._root.startswith("abfs:"):
-            tag = f'"{tag}"'  # Azure lists them without the quotes that its other answers have
+        if tag and '"' not in tag and self._root.partition(":")[0] in _CREDENTIALS:
+            tag = f'"{tag}"'  # Azure and others list them without the quotes of their headers
         return ObjectInfo(meta["path"], size, tag or f"{size} {meta['last_modified'].isoformat()}")
 
     def _refuse_unfit(self, key: str) -> None:

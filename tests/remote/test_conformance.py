@@ -43,7 +43,6 @@ class Place:
     has_ranges: bool = True
     has_versions: bool = True
     has_odd_keys: bool = True
-    may_delete: bool = True
 
 
 @pytest.fixture(params=["memory", "disk", "moto", "seaweed", "gs", "abfs", "web", "stream", "hub"])
@@ -60,7 +59,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(open_store(bucket.url)[0], bucket.put)
     elif kind == "gs":
         gs = request.getfixturevalue("gs_bucket")
-        yield Place(open_store(gs.url)[0], gs.put, may_delete=False)
+        yield Place(open_store(gs.url)[0], gs.put)
     elif kind == "abfs":
         with azure_stand_in() as azure:
             for name, value in azure.environment.items():
@@ -168,7 +167,7 @@ def test_another_version_is_never_read(place: Place) -> None:
 
 
 def test_an_object_that_is_gone_is_missing(place: Place) -> None:
-    if not place.is_listed or not place.has_versions or not place.may_delete:
+    if not place.is_listed or not place.has_versions:
         return
     place.put("a", DATA)
     info = place.store.stat("a")

@@ -239,8 +239,8 @@ def make_spark_plan(
     """
     _refuse(options, read)
     _refuse_sample(options, sample, target)
-    if sample is not None:
-        survey = sample.kept(survey)
+    if sample is not None:  # what --take and --skip leave out is ordered, too
+        survey = replace(sample, skip=0, take=None).kept(survey)
     conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
     cores = cores_of(options)
     cap, tasks = executor_memory(options)
@@ -274,15 +274,17 @@ def make_spark_plan(
 def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> None:
     """Raise UsageError for samples that no task can tell of its own rows."""
     hint = "leave out --engine: DuckDB does it on this machine"
+    in_shards = target.shards is not None
     for name, is_asked in (
-        ("--take", options.take is not None),
-        ("--skip", options.skip > 0),
+        ("--per", options.per is not None),
+        ("--take with --shards", options.take is not None and in_shards),
+        ("--skip with --shards", options.skip > 0 and in_shards),
         ("--with-replacement", options.with_replacement is not None),
         ("--stratify", options.stratify is not None),
     ):
         if is_asked:
-            if sample is not None and sample.first_rows is not None:
-                hint = "take a share with --sample, or leave out --engine"
+            if sample is not None and in_shards and sample.per is None:
+                hint = "write one file, take a share with --sample, or leave out --engine"
             raise UsageError(
                 f"--engine spark cannot do this: {name} counts all rows, and a task sees its own",
                 hint=hint,

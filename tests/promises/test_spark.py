@@ -67,6 +67,8 @@ CASES = [
     ("plain.txt packed.txt.gz", "out/", {"shards": 3, "sample": "20%"}),
     ("rows.csv", "out.parquet", {"sample": 0.3, "number": "n"}),
     ("rows.csv", "out/", {"shard_rows": 1000, "format": "csv"}),
+    ("plain.txt", "out.txt", {"take": 70, "skip": 5}),
+    ("rows.csv", "out.parquet", {"skip": 3990, "number": "n"}),
 ]
 
 

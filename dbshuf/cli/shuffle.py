@@ -40,7 +40,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     try:
         plan = planned(options, reporter)
         for output in (options.output, *more):
-            clear_uploads(output, quiet=given.quiet)
+            clear_uploads(output, quiet=given.quiet, work_dir=options.work_dir)
         result = run(plan, reporter)
     finally:
         reporter.close()

@@ -48,12 +48,17 @@ if TYPE_CHECKING:
 
 
 class DbshufError(Exception):
-    """Base of all errors that a user can cause; carries a message and a hint."""
+    """Base of all errors that a user can cause; carries a message and a hint.
+
+    usual_hint  of a kind of error, where no other is given
+    """
 
     exit_code = 1
+    usual_hint = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        self.message, self.hint = _with_short_quotes(message), _with_short_quotes(hint)
+        self.message = _with_short_quotes(message)
+        self.hint = _with_short_quotes(hint or self.usual_hint)
         super().__init__(self.message)
 
 
@@ -88,6 +93,7 @@ class InputMissing(DbshufError):
     """A named input does not exist."""
 
     exit_code = 3
+    usual_hint = "check the name"
 
 
 class InputUnreadable(DbshufError):
@@ -172,6 +178,7 @@ class InputChanged(DbshufError):
     """An input changed while it was read."""
 
     exit_code = 17
+    usual_hint = "run it again while nothing writes to the inputs"
 
     @classmethod
     def of(cls, name: str) -> "InputChanged":
@@ -184,11 +191,7 @@ class CheckFailed(DbshufError):
     """What came out is not what went in; nothing was published."""
 
     exit_code = 18
-
-    def __init__(
-        self, message: str, *, hint: str = "this is a bug in dbshuf or a fault of the machine"
-    ) -> None:
-        super().__init__(message, hint=hint)
+    usual_hint = "this is a bug in dbshuf or a fault of the machine"
 
 
 class QueryInvalid(DbshufError):
@@ -237,6 +240,7 @@ class RemoteFailed(DbshufError):
     """A remote host does not do what is asked, after all attempts."""
 
     exit_code = 26
+    usual_hint = "check the name, and try it again later"
 
 
 class ExtraMissing(DbshufError):
@@ -249,6 +253,7 @@ class EngineFailed(DbshufError):
     """The cluster that orders the rows fails, or loses what it needs."""
 
     exit_code = 28
+    usual_hint = "look at the logs of Spark, and run it again"
 
 
 class MemoryRefused(DbshufError):
@@ -261,6 +266,7 @@ class ManifestInvalid(DbshufError):
     """A manifest is none, or was changed since it was written."""
 
     exit_code = 30
+    usual_hint = "compare rows instead: dbshuf verify INPUTS... OUTPUT"
 
 
 class VerifyFailed(DbshufError):

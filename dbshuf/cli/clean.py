@@ -27,7 +27,7 @@ def clean(given: CleanArguments) -> None:
     """
     from dbshuf.base.leftovers import State, find_leftovers, find_work_dirs, remove_leftover
 
-    buckets = [name for name in given.folders if is_remote_output(name)]
+    buckets = list(dict.fromkeys(name for name in given.folders if is_remote_output(name)))
     folders = [Path(name) for name in given.folders if name not in buckets]
     for folder in folders:
         if not os.path.isdir(folder):
@@ -35,28 +35,40 @@ def clean(given: CleanArguments) -> None:
     need_stdout()
     sent = _cleaned_uploads(buckets, is_dry=given.dry_run)
     kept = [one for folder in folders for one in find_work_dirs(folder)]
-    named = {os.path.abspath(folder) for folder in folders}
-    found = [*kept, *(one for folder in folders for one in find_leftovers(folder))]
+    named = {os.path.realpath(folder) for folder in folders}
+    left = [*kept, *(one for folder in folders for one in find_leftovers(folder))]
+    # A directory may be named twice, and a --work-dir together with the one that it lies in.
+    found = list({_place(one.path): one for one in left}.values())
     stuck: list[Leftover] = []
     for one in found:
-        is_named = one.state is State.KEPT and str(one.path) in named
+        is_named = one.state is State.KEPT and _target(one) in named
         is_over = one.state is State.DEAD or is_named
+        is_gone = not os.path.lexists(one.path)  # with the --work-dir that it is of
         if (
             is_over
             and not given.dry_run
             and not (_remove_kept if is_named else remove_leftover)(one)
         ):
             stuck.append(one)
-        done = "not removed" if one in stuck else _done(is_over, given.dry_run)
+        done = "not removed" if one in stuck else _done(is_over or is_gone, given.dry_run)
         write_stdout(_line(one, done))
     if not found and not sent and not given.quiet:
         say("dbshuf: nothing was left behind")
-    if any(one.state is State.KEPT and str(one.path) not in named for one in kept):
+    if any(one.state is State.KEPT and _target(one) not in named for one in kept):
         say("hint: go on with them by the same commands; `dbshuf clean DIR` removes the DIR named")
     if State.ELSEWHERE in [*(one.state for one in found), *(one.state for one in sent)]:
         say("hint: run `dbshuf clean` on the machine that is named, or remove it by hand")
     if stuck:
         raise OutputUnwritable(f"`{stuck[0].path}` cannot be removed", hint="check who may do that")
+
+
+def _target(one: "Leftover") -> str:
+    return os.path.realpath(one.path)
+
+
+def _place(path: Path) -> str:
+    """Return where a name stands, by whatever way it is reached; what it points to is another."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def _done(is_over: bool, is_dry: bool) -> str:

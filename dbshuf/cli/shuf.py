@@ -281,12 +281,14 @@ def _chance(request: Request) -> Chance:
         return Chance(request.seed)
     if request.source is None:
         return drawn_chance()
-    try:
-        return ChanceOfFile(request.source, quoted(request.source))
-    except IsADirectoryError as error:
-        raise ShufFailed(f"{quoted(request.source)}: read error: {error.strerror}") from error
-    except OSError as error:
-        raise ShufFailed(f"{file_name(request.source)}: {error.strerror}") from error
+    name = request.source
+
+    def failed(error: OSError) -> ShufFailed:
+        if isinstance(error, IsADirectoryError):
+            return ShufFailed(f"{quoted(name)}: read error: {error.strerror}")
+        return ShufFailed(f"{file_name(name)}: {error.strerror}")
+
+    return ChanceOfFile(name, quoted(name), failed)
 
 
 def _write(writer: run.Writer, request: Request) -> None:

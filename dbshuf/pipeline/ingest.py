@@ -130,7 +130,10 @@ def ingest(
     remove_leftovers([temp, path.absolute().parent])
     own = engine_of_store(path, engine)
     if pack and not own.packs_vectors:
-        raise UsageError("--pack is for a DuckDB database, and the store is one of SQLite")
+        raise UsageError(
+            "--pack is for a DuckDB database, and the store is one of SQLite",
+            hint="leave it out, or call the store x.duckdb",
+        )
     found = resolved(path, own, asked.inputs, asked.include, asked.exclude)
     asked = replace(asked, memory=cap, temp_dir=str(temp))
     call = _opened(path, own, found, asked, pack=pack)

@@ -11,7 +11,7 @@ from dbshuf.base.remote_names import is_remote
 from dbshuf.errors import NoInputFiles, OutputUnwritable, SchemaMismatch, StoreInvalid, UsageError
 from dbshuf.options import Options
 from dbshuf.remote.names import shown
-from dbshuf.source.formats import NAMES, kind_of_inputs
+from dbshuf.source.formats import NAMES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding
 from dbshuf.source.input import Input, closed_pipe
 from dbshuf.source.inputs import STDIN, resolve_inputs
@@ -86,7 +86,9 @@ def resolved(
     own = {os.path.realpath(path) + end for end in ("", *engine.log_suffixes)}
     left = [one for one in found if one.path is None or os.path.realpath(one.path) not in own]
     if not left:
-        raise NoInputFiles(f"the only input is the store `{path}` itself")
+        raise NoInputFiles(
+            f"the only input is the store `{path}` itself", hint="name what is to go into it"
+        )
     return [
         replace(one, ordinal=number, changed_ns=_change_of(one)) for number, one in enumerate(left)
     ]
@@ -105,9 +107,17 @@ def kind_of(found: Sequence[Input], asked: Options, info: StoreInfo | None) -> s
     is_open = asked.input_format is None and kind == "lines"
     if is_open and info is not None and info.kind in _TEXT_KINDS:
         kind = info.kind
-    if kind != "lines" and (asked.header or asked.binary):
-        option = "--header" if asked.header else "--binary"
-        raise UsageError(f"{option} is for lines, and the inputs are {NAMES[kind]}")
+    is_text, are_lines = kind in TEXT_KINDS, kind == "lines"
+    for option, is_unfit in (
+        ("--zero-terminated", asked.zero_terminated and not is_text),
+        ("--header", bool(asked.header) and not are_lines),
+        ("--binary", asked.binary and not are_lines),
+    ):
+        if is_unfit:
+            raise UsageError(
+                f"{option} is for lines, and `{found[0].name}` is {one_of(kind)}",
+                hint="leave it out",
+            )
     if kind in ENCODED_KINDS and not asked.binary:
         check_encoding(found, kind)
     return kind

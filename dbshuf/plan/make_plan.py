@@ -80,7 +80,9 @@ def _mixed(
 ) -> LogicalPlan:
     """Return a logical plan whose mix is counted. Raises UsageError where it cannot be."""
     if count is None:
-        raise UsageError("--mix is for shuffle, plan and stream")
+        raise UsageError(
+            "--mix is for shuffle, plan and stream", hint="name inputs, or shuffle the mix first"
+        )
     release_unused()
     resident = resident_bytes() + unloaded_bytes()
     reading = replace(

@@ -127,7 +127,7 @@ def _kind(options: Options, inputs: tuple[Input, ...]) -> str:
         kind = kind_of_inputs(inputs, options.input_format, table=options.table)
     if kind != "lines" and options.header:
         raise UsageError(
-            f"--header is for lines, and the inputs are {kind}",
+            f"--header is for lines, and `{inputs[0].name}` is {one_of(kind)}",
             hint="leave it out: the names of columns are kept anyway",
         )
     if kind not in TEXT_KINDS and options.zero_terminated:

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.messages import printable
 from dbshuf.base.nested_types import fields_of
 from dbshuf.base.statements import Filled, filled, identifier, view_columns
 from dbshuf.errors import QueryInvalid
@@ -78,8 +79,13 @@ class Binder:
         self.connection.close()
 
     def show(self, place: Collection[str]) -> None:
-        """Let `lines` have these columns of a row's place, and no others."""
-        self.shown = self.place & set(place)
+        """Let `lines` have these columns of a row's place, and no others.
+
+        Rows without columns of their own, as of JSON lines without a key, keep all of them: SQL
+        has no table without a column.
+        """
+        is_bare = self.types.keys() <= self.place
+        self.shown = self.place if is_bare else self.place & set(place)
         hidden = self.place - self.shown
         self.types = {name: kind for name, kind in self.types.items() if name not in hidden}
         make_view(self.connection, self.types, self.types.keys())
@@ -242,6 +248,12 @@ def _check_names(relation: pa.Schema, option: str) -> None:
             raise QueryInvalid(
                 f"{option}: a column of the input has no name",
                 hint="name it in the input, or shuffle without SQL",
+            )
+        if "\0" in name:  # an identifier ends there
+            raise QueryInvalid(
+                f"{option}: SQL has no name for the column `{printable(name)}` of the input,"
+                " which holds NUL",
+                hint="rename it in the input, or shuffle without SQL",
             )
         other = seen.setdefault(name.lower(), name)
         if other is not name:

@@ -52,10 +52,11 @@ def of_texts(texts: list[bytes], wanted: Wanted) -> Writer:
 
 def of_range(low: int, high: int, wanted: Wanted) -> Writer:
     """Return what writes the numbers from `low` to `high`; both are below 2^64."""
-    size, words = high - low + 1, wanted.chance.words
+    size = high - low + 1
     if not wanted.repeat and size <= numbers.LONGEST_LISTED:
         return of_texts([b"%d" % number for number in range(low, high + 1)], wanted)
     wanted.check(size)
+    words = wanted.chance.words
     if wanted.repeat:
         blocks = draws.draws(size, words, wanted.count)
     else:
@@ -71,6 +72,8 @@ def of_file(fd: int, wanted: Wanted) -> Writer:
     """
     begin, size = _rest(fd)
     is_head = wanted.count is not None and not wanted.repeat
+    if (size is None and is_head) or (size or 0) > _HEAD_BYTES:
+        wanted.chance.open()  # before anything is read
     if not is_head and size is not None and size > _FIRST_BYTES:
         return _of_large_file(fd, begin, size, wanted)
     most_bytes = _HEAD_BYTES if is_head else _FIRST_BYTES
@@ -171,6 +174,8 @@ def _of_long_stream(first: bytes, fd: int, wanted: Wanted) -> Writer:
 def _reading(sample: bytes, wanted: Wanted) -> "Reading":
     """Return what reads lines that fit in memory, of which a sample is known."""
     from dbshuf.shuf.large import Reading
+
+    wanted.chance.open()
 
     return Reading(wanted.terminator, None if wanted.repeat else wanted.chance.words, sample)
 

@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Callable
+from io import RawIOBase
 
 from dbshuf.base.plain_key import seed_words
 from dbshuf.errors import ShufFailed
@@ -24,23 +26,38 @@ class Chance:
         self.text = text
         self.words = seed_words(text)
 
+    def open(self) -> None:
+        """Read what the order is made of; harmless when repeated. Raises ShufFailed."""
+
     def check(self, lines: int, wanted: int, *, repeat: bool = False) -> None:
         """Raise ShufFailed unless the source has the bytes to choose `wanted` of `lines`."""
 
 
 class ChanceOfFile(Chance):
-    """The bytes of a file: the same file gives the same order."""
+    """The bytes of a file: the same file gives the same order.
 
-    def __init__(self, name: str, quoted: str) -> None:
-        """Read the file; raises OSError.
+    It is opened and read when the lines are known, as by GNU shuf: for no line not even opened,
+    for one not read.
+    """
+
+    def __init__(self, name: str, quoted: str, failed: Callable[[OSError], ShufFailed]) -> None:
+        """Name the file.
 
         quoted  its name, for messages
+        failed  the error of a file that cannot be read
         """
-        self._quoted = quoted
-        found = b""
-        with open(name, "rb", buffering=0) as file:
-            while (left := _SOURCE_BYTES - len(found)) and (more := file.read(left)):
-                found += more
+        super().__init__("random-source:")
+        self._name, self._quoted, self._failed = name, quoted, failed
+        self._bytes: int | None = None  # that were read
+
+    def open(self) -> None:
+        if self._bytes is not None:
+            return
+        try:
+            with open(self._name, "rb", buffering=0) as file:
+                found = _first_bytes(file)
+        except OSError as error:
+            raise self._failed(error) from error
         self._bytes = len(found)
         import hashlib
 
@@ -48,8 +65,26 @@ class ChanceOfFile(Chance):
 
     def check(self, lines: int, wanted: int, *, repeat: bool = False) -> None:
         needed = min(_bytes_of_choice(lines, wanted, repeat=repeat), _SOURCE_BYTES)
-        if self._bytes < needed:
+        if needed:
+            self.open()
+        elif lines:
+            self._open_unread()
+        if (self._bytes or 0) < needed:
             raise ShufFailed(f"{self._quoted}: end of file")
+
+    def _open_unread(self) -> None:
+        """Raise ShufFailed where the file cannot be opened; a directory can be."""
+        try:
+            os.close(os.open(self._name, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise self._failed(error) from error
+
+
+def _first_bytes(file: RawIOBase) -> bytes:
+    found = b""
+    while (left := _SOURCE_BYTES - len(found)) and (more := file.read(left)):
+        found += more
+    return found
 
 
 def drawn_chance() -> Chance:

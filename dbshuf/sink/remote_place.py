@@ -347,4 +347,6 @@ def _refuse_content(store: ObjectStore, path: RemotePath, *, but: Collection[str
                     hint="--force replaces the shards in it and leaves all other objects alone",
                 )
     except InputMissing as error:
-        raise OutputUnwritable(f"`{path}`: there is no such bucket") from error
+        raise OutputUnwritable(
+            f"`{path}`: there is no such bucket", hint="make it first, or check the name"
+        ) from error

@@ -62,7 +62,10 @@ class Uploads:
                 return self._kept.start(key)
             return self.store.start_upload(key, self._owner)
         except InputMissing as error:  # to a reader it would be that
-            raise OutputUnwritable(f"`{self._root}/{key}`: there is no such bucket") from error
+            raise OutputUnwritable(
+                f"`{self._root}/{key}`: there is no such bucket",
+                hint="make it first, or check the name",
+            ) from error
 
     def adopt(self, key: str, token: str) -> Upload:
         """Take over an upload that another process began, to complete or abort it."""

@@ -105,7 +105,7 @@ def _counted(kind: str, count: int) -> str:
 
 def one_of(kind: str) -> str:
     """Return what an input of a kind is, as part of a sentence."""
-    article = {"arrow": "", "sqlite": "an "}.get(kind, "a ")
+    article = {"parquet": "a ", "duckdb": "a ", "sqlite": "an "}.get(kind, "")
     return article + NAMES[kind]
 
 

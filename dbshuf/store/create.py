@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dbshuf.base.filenames import hidden_beside
 from dbshuf.base.key import ORDER_VERSION
+from dbshuf.base.messages import printable
 from dbshuf.base.temporary import claim, remove
 from dbshuf.errors import DbshufError, OutputSpaceShort, OutputUnwritable, SchemaMismatch
 from dbshuf.options import SAME, Options, terminator_of
@@ -84,6 +85,11 @@ def _row_columns(inputs: Sequence[Input], kind: str, options: Options) -> _RowCo
     if kind == "json":
         structure = without_note(_structure(inputs, options))
         row = json_rows(structure).schema
+        if row is None or not len(row):  # of no line: of lines it was an error already
+            raise SchemaMismatch(
+                f"`{inputs[0].name}`: there is no object, so a new store would have no columns",
+                hint="ingest it with an input that has some",
+            )
         return _RowColumns(row, row, structure)
     seen = inputs[:1] if options.schema == SAME else inputs
     return _RowColumns(*_table_schema(seen, kind, options.table, options.schema))
@@ -122,10 +128,15 @@ def place_names(schema: pa.Schema | None) -> tuple[str, str]:
     """Return the names of the columns for the id and the source of a row.
 
     SQL takes names that differ in case alone for one. Raises SchemaMismatch if two columns
-    of the rows do.
+    of the rows do, or where one holds NUL.
     """
     taken: dict[str, str] = {}
     for name in [] if schema is None else schema.names:
+        if "\0" in name:
+            raise SchemaMismatch(
+                f"SQL has no name for the column `{printable(name)}`, which holds NUL",
+                hint="rename it; dbshuf shuffle takes it as it is",
+            )
         if name.lower() in taken:
             raise SchemaMismatch(
                 f"SQL takes the columns `{taken[name.lower()]}` and `{name}` for one",

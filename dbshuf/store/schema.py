@@ -264,7 +264,7 @@ def explained(error: Exception, path: Path, *, is_written: bool) -> DbshufError:
             kind = OutputUnwritable if is_written else InputUnreadable
             return kind(f"cannot open `{path}`: {words}", hint=hint)
     if is_written and isinstance(error, duckdb.IOException) and "valid DuckDB" not in words:
-        return OutputUnwritable(f"cannot write `{path}`: {words}")
+        return OutputUnwritable(f"cannot write `{path}`: {words}", hint="check its folder and disk")
     is_newer = "version number" in words
     hint = "use the version of DuckDB that made it" if is_newer else "make a new store"
     return StoreInvalid(f"`{path}`: DuckDB says: {words}", hint=hint)

@@ -167,6 +167,14 @@ def test_clean_lists_and_removes(cli, home):
     assert cli("clean", "nowhere").code == 3
 
 
+def test_clean_takes_a_directory_once_that_is_named_twice(cli, home):
+    left = leave(home)
+    (home / "link").symlink_to(home)
+    ran = cli("clean", ".", "./", home, "link")
+    assert (ran.code, ran.out.count(b": removed"), ran.out.count(b"\n")) == (0, 1, 1), ran.err
+    assert not left.exists()
+
+
 def test_no_link_is_followed(home):
     """Who may write into a shared folder cannot have other files removed."""
     kept = home / "kept"

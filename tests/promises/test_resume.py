@@ -174,8 +174,8 @@ def test_clean_lists_what_can_be_gone_on_with_and_removes_it_where_it_is_named(f
     assert listed.out.count("can be gone on with") == 2
     assert listed.out.count(": kept") == 2
     assert "`dbshuf clean DIR`" in listed.err
-    clean(CleanArguments(folders=["work"]))
-    assert ": removed" in capsys.readouterr().out
+    clean(CleanArguments(folders=[".", "work", "./work"]))
+    assert capsys.readouterr().out.count(": removed\n") == 2
     assert not (folder / "work").exists()
     assert not set(folder.glob(".out.dbshuf-*"))
 

@@ -299,3 +299,20 @@ def test_an_empty_input_takes_its_place(done, home, corpus):
     done("ingest", "s.duckdb", "a.txt", "b.txt")
     assert ask_order(home / "s.duckdb") == shuffled(b"", B)
     assert done("export", "s.duckdb", "--seed", "42").out == reference.shuffled([b"", B], "42")
+
+
+@pytest.mark.parametrize("option", [["-z"], ["--header", "1"], ["--binary"]])
+def test_options_for_lines_are_refused_with_a_way_out_where_there_are_none(cli, home, option):
+    pq.write_table(pa.table({"n": [1]}), home / "in.parquet")
+    for store in ("new.duckdb", "new.sqlite"):
+        ran = cli("ingest", store, "in.parquet", *option)
+        assert ran.code == 2
+        assert "for lines, and `in.parquet` is a Parquet file" in ran.err
+        assert "hint: leave it out" in ran.err
+        assert not (home / store).exists()
+
+
+def test_an_option_of_duckdb_is_refused_for_sqlite_with_a_way_out(cli, corpus):
+    ran = cli("ingest", "new.sqlite", corpus("in.txt", b"a\n"), "--pack")
+    assert ran.code == 2
+    assert "hint: leave it out" in ran.err

@@ -42,3 +42,14 @@ def test_a_source_that_is_none(tmp_path):
     assert found.err.endswith("read error: Is a directory\n")
     found = call("-i1-9", "--random-source=a", "--random-seed=b")
     assert "cannot combine" in found.err
+
+
+def test_a_random_source_is_opened_for_a_line_and_read_for_two(tmp_path):
+    """As by GNU shuf 9.1: where there is one order, or none, nothing is drawn."""
+    missing, folder = "--random-source=/nowhere/x", f"--random-source={tmp_path}"
+    for nothing in (["-e"], ["-i5-4"], []):
+        assert call(*nothing, missing).code == call(*nothing, folder).code == 0
+    assert call(folder, data=b"one").out == b"one\n"
+    assert call("-e", missing, "one").err == "shuf: /nowhere/x: No such file or directory\n"
+    assert call("-n3", missing).code == 1  # of a stream: before its end is known
+    assert call("-e", folder, "one", "two").code == 1

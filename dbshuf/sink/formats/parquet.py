@@ -256,7 +256,9 @@ class ParquetEncoder(ColumnFileEncoder[RowGroup | SmallFile]):
                     file.close()
                 raise
         except pa.ArrowInvalid as error:  # a value beyond 2 GiB, a second beyond its milliseconds
-            raise RowUnfit(f"Parquet cannot hold a row: {error}") from error
+            raise RowUnfit(
+                f"Parquet cannot hold a row: {error}", hint="write another --format"
+            ) from error
         file.close()
         pieces = made.take()
         if sum(map(len, pieces)) < _SMALL_BYTES and rows.num_rows:

@@ -27,7 +27,7 @@ from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.schema_cast import as_written, reader_schema
-from dbshuf.source.input import Input, closed_pipe
+from dbshuf.source.input import Input, check_same, closed_pipe
 from dbshuf.units import MIB
 
 DEFAULT_BATCH_ROWS = 1024
@@ -203,7 +203,7 @@ class Stream:
         It may have had another rank, world_size and batch_rows. With the same world_size every
         rank can load its own state; with another one all must load the same, taken when all ranks
         had got equally many batches.
-        Raises  UsageError if it is no state; RunDiffers if it is one of other rows
+        Raises  UsageError if it is no state; RunDiffers if it is one of other rows; InputChanged
         """
         _check_form(state)
         self._check_same(state)
@@ -213,17 +213,20 @@ class Stream:
         given = state["given"]
         self._given = None if given is None else Given(given["key"], given["rows"])
         self._rows, self._is_ended = None, False
+        listed = self._plan.inputs
         self._plan_epoch()
+        check_same(listed, self._plan.inputs)
 
     def _plan_epoch(self) -> None:
         """Plan the order of the epoch, with room for batches beside it."""
         seed = epoch_seed(self.seed, self.epoch)
         options = replace(self._options, seed=seed)
-        plan = planned_here(options)
+        plan = first = planned_here(options)
         row_bytes = plan.survey.mean_line_bytes
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
             plan = planned_here(replace(options, memory=max(plan.memory_bytes - held, 1)))
+        check_same(first.inputs, plan.inputs)
         if closed_pipe(plan.inputs) is not None:
             raise UsageError(
                 "a pipe can be read once, but every rank and every epoch reads its inputs",
@@ -327,9 +330,10 @@ def _row_options(options: Options) -> dict[str, Any]:
 
 
 def _digest(inputs: tuple[Input, ...]) -> str:
-    """Return a hash of the names and sizes of inputs, without their folders."""
+    """Return a hash of the names and sizes of inputs, and of their logs, without their folders."""
     digest = hashlib.sha256()
     for one in inputs:
         name = os.path.basename(one.name)
-        digest.update(f"{one.size_bytes} {name}\0".encode(errors="surrogateescape"))
+        logs = "".join(f" {log.size_bytes}" for log in one.logs)
+        digest.update(f"{one.size_bytes}{logs} {name}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -22,6 +22,8 @@ NAMES = {
 TEXT_KINDS = ("lines", "json")  # read as lines
 DELIMITED = ("csv", "tsv")
 DATABASES = ("duckdb", "sqlite")
+# Files beside a database that hold what it was given last, by the ends of their names.
+LOGS = {"duckdb": (".wal",), "sqlite": ("-wal", "-journal")}
 _SHOWN_NAMES = 3  # of files to leave out, in a hint
 _SEEKING = ("parquet", *DATABASES)  # read from several places, so from a plain file only
 
@@ -113,14 +115,22 @@ def _kind_of(source: Input) -> str:
     if head.startswith(_PARQUET):
         is_named = PurePath(source.name).suffix.lower() in (".parquet", ".pq")
         return "parquet" if is_named or _ends_as_parquet(source) else "lines"
-    for kind, magic in (("sqlite", _SQLITE), ("arrow", _ARROW)):
-        if head.startswith(magic):
-            return kind
-    if head[8:12] == b"DUCK" and len(head) == _HEAD_BYTES and not any(head[14:20]):
-        return "duckdb"  # the magic, and a version number that leaves six of its bytes zero
+    if head.startswith(_ARROW):
+        return "arrow"
+    database = database_of(head)
+    if database == "sqlite" or (database and len(head) == _HEAD_BYTES):
+        return database
     if head.startswith(_ARROW_STREAM):
         return "arrow" if _is_arrow_stream(source) else "lines"
     return "lines"
+
+
+def database_of(head: bytes) -> str | None:
+    """Return the kind of database that a file is by its first bytes, 20 or more of them."""
+    if head.startswith(_SQLITE):
+        return "sqlite"
+    # the magic, and a version number that leaves six of its bytes zero
+    return "duckdb" if head[8:12] == b"DUCK" and not any(head[14:20]) else None
 
 
 def _ends_as_parquet(source: Input) -> bool:

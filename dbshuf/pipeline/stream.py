@@ -18,7 +18,7 @@ from dbshuf.base.key import ORDER_VERSION, epoch_seed
 from dbshuf.base.progress import NO_PROGRESS
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.window import Window
-from dbshuf.errors import RunDiffers, UsageError
+from dbshuf.errors import MemoryTooSmall, RunDiffers, UsageError
 from dbshuf.options import Options
 from dbshuf.pipeline.dealing import Deal, Dealt, own_batches
 from dbshuf.pipeline.ordered import ordered
@@ -28,7 +28,7 @@ from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.schema_cast import as_written, reader_schema
 from dbshuf.source.input import Input, check_same, closed_pipe
-from dbshuf.units import MIB
+from dbshuf.units import MIB, human
 
 DEFAULT_BATCH_ROWS = 1024
 _HELD_BATCHES = 3  # pieces, what they are joined to, and one that waits for its round
@@ -225,7 +225,7 @@ class Stream:
         row_bytes = plan.survey.mean_line_bytes
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
-            plan = planned_here(replace(options, memory=max(plan.memory_bytes - held, 1)))
+            plan = self._plan_beside(options, plan.memory_bytes, held)
         check_same(first.inputs, plan.inputs)
         if closed_pipe(plan.inputs) is not None:
             raise UsageError(
@@ -239,6 +239,17 @@ class Stream:
             )
         self._plan = plan
         self.schema, self._records = records_for(plan)
+
+    def _plan_beside(self, options: Options, cap: int, held: int) -> Plan:
+        """Plan with what `held` bytes of batches leave of the memory."""
+        try:
+            return planned_here(replace(options, memory=max(cap - held, 1)))
+        except MemoryTooSmall as error:
+            raise MemoryTooSmall(
+                f"beside {human(held)} that batches of {self.batch_rows:,} rows take:"
+                f" {error.message}",
+                hint=f"pass {human(held)} more than that, or a smaller batch_rows",
+            ) from error
 
     def _begin(self) -> Generator[Dealt, None, int]:
         """Order the rows that are left, and deal them out."""

@@ -87,13 +87,21 @@ def _way_out(by_kind: dict[str, list[Input]]) -> str:
         suffixes = {PurePath(one.name).suffix for one in by_kind[most]}
         apart = suffixes.isdisjoint(PurePath(one.name).suffix for one in others)
         if len(suffixes) == 1 and "" not in suffixes and apart:
-            return f"pass --include {quoted(f'*{suffixes.pop()}')}"
+            return f"pass --include {quoted(f'*{suffixes.pop()}')}{_or_the_others(others)}"
         names = sorted({PurePath(one.name).name for one in others})
         wanted = {PurePath(one.name).name for one in by_kind[most]}
         if len(names) <= _SHOWN_NAMES and wanted.isdisjoint(names):
             return "pass " + " ".join(f"--exclude {quoted(glob.escape(name))}" for name in names)
         return "choose with --include GLOB and --exclude GLOB, or say with --from what they all are"
     return "shuffle them apart, or say with --from what they all are"
+
+
+def _or_the_others(others: list[Input]) -> str:
+    """Return what keeps the others instead, where their names say that."""
+    suffixes = {PurePath(one.name).suffix for one in others}
+    if len(suffixes) != 1 or "" in suffixes:
+        return ""
+    return f" or --include {quoted(f'*{suffixes.pop()}')}"
 
 
 def _counted(kind: str, count: int) -> str:

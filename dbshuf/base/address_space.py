@@ -40,7 +40,6 @@ _NAMES = {"-v": "address space", "-d": "data segment"}
 
 
 def is_limited() -> bool:
-    """Whether there is a limit at all."""
     return any(_limits())
 
 

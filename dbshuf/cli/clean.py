@@ -109,8 +109,11 @@ def clear_leftovers(folders: Iterable[Path], *, quiet: bool) -> None:
         say(f"dbshuf: {_removed(removed)}")
 
 
-def clear_uploads(output: str | None, *, quiet: bool) -> None:
-    """Do the same for uploads to an output; where a bucket does not let it, nothing is said."""
+def clear_uploads(output: str | None, *, quiet: bool, work_dir: str | None = None) -> None:
+    """Do the same for uploads to an output; where a bucket does not let it, nothing is said.
+
+    work_dir  those of its run stay, to be gone on with
+    """
     if output is None or not is_remote_output(output):
         return
     from dbshuf.sink.lost_uploads import remove_lost_uploads
@@ -119,7 +122,7 @@ def clear_uploads(output: str | None, *, quiet: bool) -> None:
     path = output_path(output)
     assert isinstance(path, RemotePath)
     with contextlib.suppress(DbshufError):
-        removed = remove_lost_uploads(path)
+        removed = remove_lost_uploads(path, kept_in=work_dir)
         if removed and not quiet:
             say(f"dbshuf: {_removed(removed, 'upload')}")
 

@@ -45,7 +45,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
         plan = planned(options, reporter)
         _tell_directories(options, reporter)
         for output in (options.output, *more):
-            clear_uploads(output, quiet=given.quiet)
+            clear_uploads(output, quiet=given.quiet, work_dir=options.work_dir)
         result = run(plan, reporter)
     finally:
         reporter.close()

@@ -24,7 +24,8 @@ from dbshuf.base.process_memory import relieve
 from dbshuf.base.progress import Progress, tell
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.window import Window
-from dbshuf.base.work_dir import WorkDir
+from dbshuf.base.work_dir import WorkDir, delete
+from dbshuf.errors import CheckFailed
 from dbshuf.order.partition import PartitionOrder
 from dbshuf.order.run_index import RunDamaged
 from dbshuf.order.run_seals import KeptRows, RunSeals, damaged_runs
@@ -71,13 +72,25 @@ def run_kept(plan: Plan, reporter: Progress, written: Tally) -> None:
 
 def _send(plan: Plan, reporter: Progress, work: WorkDir, written: Tally) -> bool:
     """As `_make`, where the output goes to an object store."""
-    from dbshuf.pipeline.kept_upload import made_in, send
+    from dbshuf.pipeline.kept_upload import MadeDamaged, made_in, send
 
-    made = made_in(work, plan)
-    _make(made, reporter, work, written)
-    state = _read_state(made, work)
-    send(plan, made, work, state, reporter)
-    return state.is_made
+    made, is_again = made_in(work, plan), False
+    while True:
+        _make(made, reporter, work, written)
+        state = _read_state(made, work)
+        try:
+            send(plan, made, work, state, reporter)
+            return state.is_made
+        except MadeDamaged as damage:
+            if is_again:
+                raise CheckFailed(
+                    f"`{damage.path}` is not what was written to it, twice",
+                    hint="check the disk of --work-dir",
+                ) from None
+            tell(reporter, f"`{damage.path}` is not what was sealed: it is made anew")
+            delete(damage.path)
+        written.clear()
+        is_again = True
 
 
 def _make(plan: Plan, reporter: Progress, work: WorkDir, written: Tally) -> bool:
@@ -116,7 +129,7 @@ def _tell_published(plan: Plan, reporter: Progress, work: WorkDir, state: State)
     if not is_sending or state.is_shown:
         tell(reporter, "an earlier run has published the output already")
     else:
-        tell(reporter, f"goes on from `{work.path}`: all is made, and is sent again")
+        tell(reporter, f"goes on from `{work.path}`: all is made, and is sent")
     if not state.is_published and plan.wanted is not None:
         publish_kept(work.manifest, plan.wanted, plan.target)
         work.note("published")
@@ -306,16 +319,20 @@ class _Rest:
         """Give the output its name, and say so before and afterwards."""
         if self._record is not None:
             self._record.write(sink.files, sink.directory)
-        moves, shards, marks = [], [], []
+        moves, sums, shards, marks = [], [], [], []
         for place in sink.places:
             if isinstance(place, HiddenFile | HiddenDirectory):
                 hidden, final = place.move
                 moves.append((str(final), mark_of(hidden)))
+            if isinstance(place, HiddenFile):
+                sums.append(place.output.sum())
             if isinstance(place, HiddenDirectory):
                 shards += [(name, mark_of(path)) for path, name in place.named()]
                 marks += [(name, mark_of(path)) for path, name in place.marks]
         counts = [written.rows, written.text_bytes, written.key_sum]
-        self._work.note("publishing", moves=moves, shards=shards, marks=marks, counts=counts)
+        self._work.note(
+            "publishing", moves=moves, sums=sums, shards=shards, marks=marks, counts=counts
+        )
         for place in sink.places:
             place.publish()
         if self._record is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dbshuf.base.journal import Record
 from dbshuf.order.run_seals import Sealed
 from dbshuf.pipeline.published import Mark
+from dbshuf.sink.kept_uploads import UPLOAD_RECORDS, BegunUploads
 from dbshuf.sink.sealed_output import SealedOutput
 from dbshuf.source.read_sums import SealedSums
 
@@ -23,10 +24,12 @@ class State:
     sums     of the bytes that were read of them
     ranges   buckets
     moves    final names, and what the file that is about to have each is known by
+    file_sums  CRC-32s of those that are no directories
     shards   of a directory: the name of each shard, and what it is known by
     marks    of a directory: the same of what it says of itself, in the order in which it comes
     counts   of what was published: rows, their bytes, the sum of their keys
     is_published  whether all has its name; what is to be uploaded, in the work directory
+    uploads  of them to an object store
     is_sent, is_shown  whether all of it was sent to an object store, and is to be seen there
     """
 
@@ -38,10 +41,12 @@ class State:
     rows: Sealed = field(default_factory=Sealed)
     output: SealedOutput = field(default_factory=SealedOutput)
     moves: list[tuple[Path, Mark]] = field(default_factory=list)
+    file_sums: list[int] = field(default_factory=list)
     shards: list[tuple[str, Mark]] = field(default_factory=list)
     marks: list[tuple[str, Mark]] = field(default_factory=list)
     counts: tuple[int, int, int] = (0, 0, 0)
     is_published: bool = False
+    uploads: BegunUploads = field(default_factory=BegunUploads)
     is_sent: bool = False
     is_shown: bool = False
 
@@ -67,11 +72,14 @@ class State:
                 self.moves = [(Path(final), Mark(*mark)) for final, mark in record["moves"]]
                 self.shards = [(name, Mark(*mark)) for name, mark in record["shards"]]
                 self.marks = [(name, Mark(*mark)) for name, mark in record["marks"]]
+                self.file_sums = record["sums"]
                 self.is_published = False
                 rows, text_bytes, key_sum = record["counts"]
                 self.counts = rows, text_bytes, key_sum
             case "published":
                 self.is_published = True
+            case kind if kind in UPLOAD_RECORDS:
+                self.uploads.add(record)
             case "sent":
                 self.is_sent = True
             case "shown":

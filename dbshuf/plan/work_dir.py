@@ -13,6 +13,7 @@ from dbshuf.options import Options
 from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink import RemotePath, Target, output_path
+from dbshuf.sink.kept_uploads import UPLOAD_RECORDS
 from dbshuf.sink.output_path import find
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import closed_pipe
@@ -23,6 +24,9 @@ _FREE = frozenset(
     {"inputs", "include", "exclude", "seed", "memory", "threads", "temp_dir", "work_dir"}
     | {"force", "strategy", "engine", "spark_master", "spark_conf"}
 )
+
+# Records behind which the output may be in place.
+_PUBLISHING = frozenset({"publishing", "published", "sent", "shown"}) | UPLOAD_RECORDS
 
 _MOST_NAME_BYTES = 200  # of an object that a file is made for
 
@@ -102,7 +106,7 @@ def kept_seed(options: Options) -> str | None:
 def is_publishing(options: Options) -> bool:
     """Whether a run in --work-dir may have put the output in place."""
     found = None if options.work_dir is None else last_record(Path(options.work_dir))
-    return found is not None and found["kind"] in ("publishing", "published", "sent", "shown")
+    return found is not None and found["kind"] in _PUBLISHING
 
 
 def _stays(read: ReadPlan, target: Target) -> str:

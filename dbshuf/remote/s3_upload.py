@@ -10,23 +10,34 @@ Every part is signed with the SHA-256 of its bytes, which the server checks.
 """
 
 import contextlib
+import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.retry import TRANSIENT_STATUSES, Fault, attempted, busy
+from dbshuf.errors import RemoteDenied, RemoteFailed
+from dbshuf.remote.retry import attempted
+from dbshuf.remote.s3_client import READ_S, code_of, fault_of, new_client
 from dbshuf.remote.upload_marks import MarkedUpload, Run, mark_key, mark_prefix, marked
 from dbshuf.units import MIB
 
 T = TypeVar("T")
 
-_CONNECT_S, _READ_S = 10, 60
-_CONNECTIONS = 16
-_DENIED = frozenset({401, 403})
-_TRANSIENT_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
+
+class Listed(NamedTuple):
+    """An upload that is neither complete nor aborted, as a bucket lists it.
+
+    begun_s  seconds since 1970, by the clock of the bucket; None: it does not tell
+    """
+
+    key: str
+    id: str
+    begun_s: float | None
+
+
+class NoSuchUpload(RemoteFailed):
+    """An upload was completed or aborted, or never begun."""
 
 
 class S3Uploads:
@@ -40,19 +51,23 @@ class S3Uploads:
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
-        self._client = _client()
+        self._client = new_client()
 
     def start_upload(self, key: str, owner: str = "") -> "S3Upload":
         """Begin an object; nobody sees it before it is complete."""
         upload = S3Upload(self, key, self._begun(key, key), {})
         try:
-            name = mark_key(key, upload.id, owner or str(Run.here()))
-            with contextlib.suppress(RemoteDenied):  # a policy may allow the one key alone
-                upload.mark = (name, self._begun(name, key))
+            upload.mark = self._marked(key, upload.id, owner or str(Run.here()))
         except BaseException:
             upload.abort()
             raise
         return upload
+
+    def _marked(self, key: str, upload_id: str, owner: str) -> tuple[str, str] | None:
+        name = mark_key(key, upload_id, owner)
+        with contextlib.suppress(RemoteDenied):  # a policy may allow the one key alone
+            return name, self._begun(name, key)
+        return None
 
     def _begun(self, key: str, shown: str) -> str:
         def work(client: Any, at: dict[str, str]) -> Any:
@@ -65,8 +80,50 @@ class S3Uploads:
         upload_id, mark = json.loads(token)
         return S3Upload(self, key, upload_id, None, mark and tuple(mark))
 
+    def go_on_upload(self, key: str, token: str, owner: str) -> "S3Upload | None":
+        """Return an upload that a dead process began, to send the rest of it; a new mark names it.
+
+        Of a part that is there `put_part` sends nothing, if the bucket's MD5 of it is that of the
+        bytes it is given. None: there is no such upload, or nothing of it that can be used.
+        """
+        upload_id, mark = json.loads(token)
+        try:
+            parts = {one["PartNumber"] - 1: one for one in self.parts(key, upload_id)}
+        except (RemoteDenied, NoSuchUpload):  # a policy may not allow to list parts
+            parts = {}
+        if parts:
+            new_mark = self._marked(key, upload_id, owner)
+            upload = S3Upload(self, key, upload_id, {}, new_mark)
+            upload.had = {n: (int(one["Size"]), str(one["ETag"])) for n, one in parts.items()}
+        else:
+            upload = None
+        with contextlib.suppress(RemoteDenied):
+            if upload is None:
+                self.drop(key, upload_id)
+            if mark:
+                self.drop(*mark)
+        return upload
+
+    def is_shown(self, key: str, etag: str) -> bool:
+        """Whether an object is there and has that ETag."""
+
+        def work(client: Any, at: dict[str, str]) -> str:
+            try:
+                return str(client.head_object(**at)["ETag"])
+            except Exception as error:
+                if code_of(error) not in ("404", "NoSuchKey"):
+                    raise
+                return ""
+
+        return bool(etag) and self.call(key, work).strip('"') == etag
+
     def marked_uploads(self, prefix: str) -> list[MarkedUpload]:
         """Return the uploads of all runs whose keys begin with `prefix`, which have marks."""
+        listed = ((one.key, one.id) for one in self.listed(prefix))
+        return [one for one in marked(listed) if one.key.startswith(prefix)]
+
+    def listed(self, prefix: str) -> list[Listed]:
+        """Return the uploads, and all their marks, of keys that begin with `prefix`; or more."""
         found, where = [], {"Prefix": mark_prefix(prefix)}
 
         def work(client: Any, at: dict[str, str]) -> Any:
@@ -74,14 +131,17 @@ class S3Uploads:
 
         while True:
             page = self.call(prefix, work)
-            found += [(one["Key"], one["UploadId"]) for one in page.get("Uploads", [])]
+            found += [
+                Listed(one["Key"], one["UploadId"], _seconds(one.get("Initiated")))
+                for one in page.get("Uploads", [])
+            ]
             after = {
                 name: page[f"Next{name}"]
                 for name in ("KeyMarker", "UploadIdMarker")  # of which some servers tell the last
                 if page.get(f"Next{name}")
             }
             if not page.get("IsTruncated") or not after:
-                return [one for one in marked(found) if one.key.startswith(prefix)]
+                return found
             where |= after
 
     def part_bytes(self, one: MarkedUpload) -> int:
@@ -97,11 +157,16 @@ class S3Uploads:
         self.drop(*one.mark)
 
     def parts(self, key: str, upload_id: str) -> Iterator[dict[str, Any]]:
-        """Yield what the bucket tells of each part of an upload."""
+        """Yield what the bucket tells of each part of an upload. Raises NoSuchUpload too."""
         last = 0
 
         def work(client: Any, at: dict[str, str]) -> Any:
-            return client.list_parts(UploadId=upload_id, PartNumberMarker=last, **at)
+            try:
+                return client.list_parts(UploadId=upload_id, PartNumberMarker=last, **at)
+            except Exception as error:
+                if code_of(error) == "NoSuchUpload":
+                    raise NoSuchUpload(f"`s3://{self.bucket}/{key}`: 404 NoSuchUpload") from None
+                raise
 
         while True:
             page = self.call(key, work)
@@ -117,7 +182,7 @@ class S3Uploads:
             try:
                 client.abort_multipart_upload(UploadId=upload_id, **at)
             except Exception as error:
-                if _code(error) != "NoSuchUpload":
+                if code_of(error) != "NoSuchUpload":
                     raise
 
         self.call(key, work)
@@ -134,11 +199,36 @@ class S3Uploads:
     ) -> T:
         """Return what `work(client, where)` returns, tried again where a fault may pass."""
         at, name = {"Bucket": self.bucket, "Key": key}, f"s3://{self.bucket}/{key}"
-        return attempted(lambda: work(self._client, at), name, lambda e: _fault(e, name), stop)
+        return attempted(lambda: work(self._client, at), name, lambda e: fault_of(e, name), stop)
 
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
+
+
+class UploadJournal(Protocol):
+    """What knows of an upload when its process has died."""
+
+    def part(self, number: int, etag: str, md5: str) -> None:
+        """Note that a part was sent, whose ETag is not its MD5."""
+
+    def completing(self, etag: str) -> None:
+        """Note the ETag that the object will have."""
+
+
+class ShownUpload:
+    """An object that a dead process has shown, whole: there is nothing left to do."""
+
+    token = ""
+
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        """Send nothing."""
+
+    def complete(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
 
 
 class S3Upload:
@@ -147,6 +237,9 @@ class S3Upload:
     id      that the bucket gave it
     etags   number from 0 -> what the bucket said of a part; None: it is asked in the end
     mark    key and id of the upload that says whose this one is
+    had     number -> size and ETag of parts that a dead process sent
+    noted   number -> ETag and MD5 of parts of which the ETag says nothing, as a journal has them
+    journal  None: nobody will go on with this upload
     """
 
     def __init__(
@@ -160,6 +253,10 @@ class S3Upload:
         self.id, self.mark = upload_id, mark
         self._uploads, self._key = uploads, key
         self._etags = etags
+        self.had: dict[int, tuple[int, str]] = {}
+        self.noted: dict[int, tuple[str, str]] = {}
+        self.journal: UploadJournal | None = None
+        self._has_md5s = False
         self._is_over = False
         self._stop = threading.Event()
         self._idle = threading.Condition()
@@ -172,6 +269,8 @@ class S3Upload:
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Send a part, numbered from 0; again under the same number replaces it."""
+        if self._has(number, data):
+            return
         body = bytes(data) if isinstance(data, memoryview) else data
         with self._in_flight_counted():
             sent = self._call(
@@ -181,6 +280,28 @@ class S3Upload:
             )
         if self._etags is not None:
             self._etags[number] = str(sent["ETag"])
+            self._note(number, data, str(sent["ETag"]))
+
+    def _has(self, number: int, data: bytes | bytearray | memoryview) -> bool:
+        """Whether a dead process has sent this part; then it is taken over."""
+        size, etag = self.had.get(number, (-1, ""))
+        if self._etags is None or size != len(data):
+            return False
+        md5 = _md5(data)
+        is_same = etag.strip('"') == md5 or self.noted.get(number) == (etag, md5)
+        if is_same:
+            self._etags[number] = etag
+        return is_same
+
+    def _note(self, number: int, data: bytes | bytearray | memoryview, etag: str) -> None:
+        """Note what was sent, if its ETag is no MD5, as of a bucket that encrypts."""
+        if self.journal is None or self._has_md5s:
+            return
+        md5 = _md5(data)
+        if etag.strip('"') == md5:
+            self._has_md5s = True  # what one part tells holds for all
+        else:
+            self.journal.part(number, etag, md5)
 
     def complete(self) -> None:
         """Show the object, whole; an object without a part is empty."""
@@ -196,6 +317,8 @@ class S3Upload:
 
     def _complete(self, etags: dict[int, str]) -> None:
         parts = [{"PartNumber": n + 1, "ETag": etag} for n, etag in sorted(etags.items())]
+        if self.journal is not None:
+            self.journal.completing(_etag_of([etag for _, etag in sorted(etags.items())]))
         tries = 0
 
         def work(client: Any, at: dict[str, str]) -> None:
@@ -207,7 +330,7 @@ class S3Upload:
                 )
             except Exception as error:
                 # The answer to an earlier attempt may have been lost on its way.
-                if tries == 1 or _code(error) != "NoSuchUpload" or not self._is_there(len(parts)):
+                if tries == 1 or code_of(error) != "NoSuchUpload" or not self._is_there(len(parts)):
                     raise
 
         self._call(work)
@@ -224,7 +347,7 @@ class S3Upload:
         self._is_over = True
         self._stop.set()
         with self._idle:  # a part that arrives after the end of its upload might stay
-            self._idle.wait_for(lambda: not self._in_flight, timeout=_READ_S)
+            self._idle.wait_for(lambda: not self._in_flight, timeout=READ_S)
         with contextlib.suppress(Exception):
             self._uploads.drop(self._key, self.id)
             self._drop_mark()
@@ -253,99 +376,18 @@ class S3Upload:
                 self._idle.notify_all()
 
 
-def _client() -> Any:
-    """Return a client with the credentials, region and endpoint of the usual places."""
-    try:
-        import botocore.config
-        import botocore.session
-    except ImportError as error:
-        raise ExtraMissing(
-            "writing to s3:// needs botocore, which is not installed",
-            hint="pip install 'dbshuf[remote]'",
-        ) from error
-    try:
-        session = botocore.session.get_session()
-        said, asked = os.environ, session.get_scoped_config()
-        options: dict[str, Any] = {}
-        if said.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true") or (
-            session.get_credentials() is None
-        ):
-            options["signature_version"] = botocore.UNSIGNED
-        endpoint = said.get("AWS_ENDPOINT_URL_S3") or said.get("AWS_ENDPOINT_URL")
-        if (endpoint or asked.get("endpoint_url")) and "addressing_style" not in _s3_part(asked):
-            options["s3"] = {"addressing_style": "path"}  # as servers of other makes want it
-        return session.create_client(
-            "s3",
-            region_name=session.get_config_variable("region")
-            or said.get("AWS_REGION")
-            or "us-east-1",
-            endpoint_url=endpoint or None,
-            config=botocore.config.Config(
-                connect_timeout=_CONNECT_S,
-                read_timeout=_READ_S,
-                max_pool_connections=_CONNECTIONS,
-                retries={"total_max_attempts": 1},  # `attempted` does it
-                request_checksum_calculation="when_required",  # not every server knows more
-                response_checksum_validation="when_required",
-                **options,
-            ),
-        )
-    except Exception as error:  # a profile that is not there, a file that is no INI file
-        raise RemoteDenied(
-            f"s3: the credentials or the configuration cannot be used: {type(error).__name__}",
-            hint="see AWS_PROFILE, AWS_CONFIG_FILE and the files they name",
-        ) from None
+def _etag_of(parts: list[str]) -> str:
+    """Return the ETag of an object of parts with these, where they are MD5s."""
+    with contextlib.suppress(ValueError):
+        digests = b"".join(bytes.fromhex(etag.strip('"')) for etag in parts)
+        return f"{_md5(digests)}-{len(parts)}"
+    return ""
 
 
-def _s3_part(asked: dict[str, Any]) -> dict[str, Any]:
-    part = asked.get("s3")
-    return part if isinstance(part, dict) else {}
+def _md5(data: bytes | bytearray | memoryview) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
-def _fault(error: Exception, name: str) -> Fault:
-    """Say what an error of botocore is. Its own text is not shown: it may quote what was sent."""
-    import botocore.exceptions as known
-    from botocore.parsers import ResponseParserError
-
-    kind = type(error).__name__
-    if isinstance(error, known.ClientError):
-        return _fault_of_answer(error.response, name)
-    if isinstance(error, (known.NoCredentialsError, known.CredentialRetrievalError)):
-        return Fault("", RemoteDenied(f"`{name}`: no credentials: {kind}"))
-    if isinstance(error, (known.HTTPClientError, known.ConnectionError, OSError)):
-        return Fault(_WORDS.get(kind, kind))
-    if isinstance(error, ResponseParserError):  # what stands before a server answers for it
-        return Fault("an answer that is not from S3")
-    if isinstance(error, known.BotoCoreError):
-        return Fault("", RemoteFailed(f"`{name}`: {kind}, 1 attempt"))
-    raise error
-
-
-def _fault_of_answer(response: dict[str, Any], name: str) -> Fault:
-    """Say what a server's answer of an error is."""
-    code = str(response.get("Error", {}).get("Code", ""))
-    about = response.get("ResponseMetadata", {})
-    status = about.get("HTTPStatusCode", 0)
-    reason = code if code == str(status) else f"{status} {code}"
-    if status in TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
-        reason, wait_s = busy(reason, about.get("HTTPHeaders", {}).get("retry-after"))
-        return Fault(reason, wait_s=wait_s)
-    if code == "NoSuchBucket":
-        return Fault(reason, InputMissing(f"`{name}`: there is no such bucket"))
-    if status in _DENIED:
-        hint = "see AWS_ACCESS_KEY_ID, AWS_PROFILE, and the bucket's policy"
-        return Fault(reason, RemoteDenied(f"`{name}`: {reason}", hint=hint))
-    return Fault(reason, RemoteFailed(f"`{name}`: {reason}, 1 attempt"))
-
-
-_WORDS = {
-    "EndpointConnectionError": "no connection to the endpoint",
-    "ConnectTimeoutError": "no connection within 10 s",
-    "ReadTimeoutError": "no answer within 60 s",
-    "ConnectionClosedError": "the connection was reset",
-}
+def _seconds(time: Any) -> float | None:
+    """Return what the parser of answers made of a time."""
+    return float(time.timestamp()) if hasattr(time, "timestamp") else None

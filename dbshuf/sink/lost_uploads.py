@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dbshuf.base.leftovers import State
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run
+from dbshuf.sink.kept_uploads import owners_in
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 
@@ -42,13 +43,19 @@ def _is_below(one: MarkedUpload, path: RemotePath) -> bool:
     return not path.key or one.key.startswith(path.prefix)
 
 
-def remove_lost_uploads(path: RemotePath) -> list[LostUpload]:
+def remove_lost_uploads(path: RemotePath, *, kept_in: str | None = None) -> list[LostUpload]:
     """Remove what dead runs left where an output will be, and return it. Raises likewise.
 
     Its shards, splits and epochs too: all names that begin as its own does up to a dot.
+    kept_in  the --work-dir of a run that goes on with its own
     """
     begins = path.parent_prefix + path.name.partition(".")[0]
-    dead = _found(path, begins, lambda one: one.owner.state is State.DEAD)
+    own = set() if kept_in is None else owners_in(kept_in)
+
+    def is_lost(one: MarkedUpload) -> bool:
+        return one.owner.state is State.DEAD and str(one.owner) not in own
+
+    dead = _found(path, begins, is_lost)
     in_parallel([one.remove for one in dead], raises=True)
     return dead
 

@@ -48,6 +48,7 @@ from dbshuf.sink.seal import Marked
 from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops, summed_folders
 
 if TYPE_CHECKING:
+    from dbshuf.sink.kept_uploads import KeptUploads
     from dbshuf.sink.target import Target
 
 
@@ -106,15 +107,18 @@ def directory_of(target: "Target") -> Directory:
     return HiddenDirectory(target.path, force=target.force)
 
 
-def place_of(target: "Target") -> FilePlace:
-    """Return the place for the one file of a target, or for stdout."""
+def place_of(target: "Target", kept: "KeptUploads | None" = None) -> FilePlace:
+    """Return the place for the one file of a target, or for stdout.
+
+    kept  what begins the upload of an object, where a later process may go on with it
+    """
     path = target.path
     if path is None:
         return OpenPlace(1, shown="standard output")
     if isinstance(path, RemotePath):
         from dbshuf.sink.remote_place import RemotePlace
 
-        return RemotePlace(target)
+        return RemotePlace(target, kept)
     with in_words(str(path)):
         found = find(path)
         if found.fd is not None:
@@ -124,12 +128,15 @@ def place_of(target: "Target") -> FilePlace:
     return HiddenFile(found, shown=str(path))
 
 
-def publish_whole(target: "Target", pieces: Iterable[bytes]) -> None:
+def publish_whole(
+    target: "Target", pieces: Iterable[bytes], kept: "KeptUploads | None" = None
+) -> None:
     """Write the one file of a target as it comes, and show it: whole or not at all.
 
+    kept    as in `place_of`
     Raises  OutputUnwritable, OutputSpaceShort
     """
-    place = place_of(target)
+    place = place_of(target, kept)
     try:
         for piece in pieces:
             place.output.write(piece)

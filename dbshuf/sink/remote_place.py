@@ -30,6 +30,7 @@ from dbshuf.manifest.names import CARD_HEAD, CARD_NAME, OLD_MARKS, SUCCESS_NAME,
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectStore, Upload
 from dbshuf.remote.opening import open_store
+from dbshuf.sink.kept_uploads import KeptUploads
 from dbshuf.sink.memory import upload_sizes
 from dbshuf.sink.raw_file import DiskFile, MeasuredOutput
 from dbshuf.sink.remote_file import RemoteFile, in_parallel
@@ -78,12 +79,12 @@ def check_remote(target: "Target") -> None:
 
 
 class RemotePlace:
-    """One object."""
+    """One object; `kept` as in `Uploads`."""
 
-    def __init__(self, target: "Target") -> None:
+    def __init__(self, target: "Target", kept: KeptUploads | None = None) -> None:
         path = target.path
         assert isinstance(path, RemotePath)
-        self._uploads = Uploads(path, upload_sizes(target), open_files=1)
+        self._uploads = Uploads(path, upload_sizes(target), open_files=1, kept=kept)
         try:
             self.output = self._uploads.create(path.key, is_alone=True)
             self._uploads.begin_now(self.output)
@@ -128,9 +129,10 @@ class RemoteDirectory:
     """Objects below a prefix, all shown by `publish`; the twin of `publish.HiddenDirectory`.
 
     Where the target is a file, they are those of its splits, beside others that stay as they are.
+    `kept` is as in `Uploads`: then all names are known, and the first upload tells what may not be.
     """
 
-    def __init__(self, target: "Target") -> None:
+    def __init__(self, target: "Target", kept: KeptUploads | None = None) -> None:
         path = target.path
         assert isinstance(path, RemotePath)
         self._path, self._force = path, target.force
@@ -143,14 +145,15 @@ class RemoteDirectory:
         self._waiting: Path | None = None
         self._marks: dict[str, bytes] = {}  # in the order in which they are shown
         self._uploads = Uploads(
-            path, upload_sizes(target), open_files=max(len(target.split_names), 1)
+            path, upload_sizes(target), open_files=max(len(target.split_names), 1), kept=kept
         )
         try:
             if target.waits_in_temp:
                 assert target.temp_dir is not None
                 self._waiting = claim(hidden_in(target.temp_dir))
                 os.mkdir(self._waiting, 0o700)
-            self._try_out()
+            if kept is None:
+                self._try_out()
         except BaseException:
             self.discard()
             raise
@@ -248,7 +251,7 @@ class RemoteDirectory:
         if text:
             store.put(key, text)
         else:  # some servers of these interfaces take no request without a body
-            store.start_upload(key).complete()
+            self._uploads.begin(key).complete()
 
     def _remove_marks(self, old: Iterable[str]) -> None:
         """Remove what an older run said of its shards, `_SUCCESS` first.

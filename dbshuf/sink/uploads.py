@@ -6,6 +6,7 @@ import os
 from dbshuf.errors import InputMissing, OutputUnwritable
 from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import open_store
+from dbshuf.sink.kept_uploads import KeptUploads
 from dbshuf.sink.memory import UploadSizes
 from dbshuf.sink.remote_file import PartSender, RemoteFile, in_parallel
 from dbshuf.sink.remote_path import RemotePath
@@ -15,17 +16,27 @@ os.register_at_fork(after_in_child=_begun.clear)
 
 
 class Uploads:
-    """Uploads to one store, sent by threads of their own, until they are completed or aborted."""
+    """Uploads to one store, sent by threads of their own, until they are completed or aborted.
+
+    owner  what their marks name; empty: this process
+    kept   begins them, where a later process may go on with them
+    """
 
     def __init__(
-        self, path: RemotePath, sizes: UploadSizes, *, open_files: int, owner: str = ""
+        self,
+        path: RemotePath,
+        sizes: UploadSizes,
+        *,
+        open_files: int,
+        owner: str = "",
+        kept: KeptUploads | None = None,
     ) -> None:
-        self._owner = owner
+        self._owner, self._kept = owner, kept
         self.store, _ = open_store(str(path))
         self.store.prepare_uploads()
         self._root = path.root
         self._files: list[RemoteFile] = []
-        self._adopted: list[Upload] = []
+        self._adopted: list[Upload] = [] if kept is None else kept.adopted
         self.sender = PartSender(
             part_bytes=sizes.part_bytes, buffers=open_files + sizes.ahead, threads=sizes.ahead
         )
@@ -36,7 +47,7 @@ class Uploads:
         shown = f"{self._root}/{key}"
         file = RemoteFile(
             self.sender,
-            lambda: self._begin(key, shown),
+            lambda: self.begin(key),
             shown=shown,
             most_parts=self.store.most_parts,
             is_alone=is_alone,
@@ -44,11 +55,14 @@ class Uploads:
         self._files.append(file)
         return file
 
-    def _begin(self, key: str, shown: str) -> Upload:
+    def begin(self, key: str) -> Upload:
+        """Begin the upload of a key now."""
         try:
+            if self._kept is not None:
+                return self._kept.start(key)
             return self.store.start_upload(key, self._owner)
         except InputMissing as error:  # to a reader it would be that
-            raise OutputUnwritable(f"`{shown}`: there is no such bucket") from error
+            raise OutputUnwritable(f"`{self._root}/{key}`: there is no such bucket") from error
 
     def adopt(self, key: str, token: str) -> Upload:
         """Take over an upload that another process began, to complete or abort it."""

@@ -229,7 +229,8 @@ def _import_rare() -> None:
     Not the client of Hugging Face, which reads its environment when it is imported.
     """
     for name in (
-        "aws", "bucket", "retry", "s3_upload", "gs_upload", "plain_http", "web", "opening"
+        "aws", "bucket", "retry", "s3_client", "s3_upload", "gs_upload", "plain_http", "web",
+        "opening",
     ):  # fmt: skip
         with contextlib.suppress(ImportError):
             importlib.import_module(f"dbshuf.remote.{name}")

@@ -1,14 +1,16 @@
 """Fixtures of servers that hold objects; each runs once in a test process, if a test asks."""
 
+import contextlib
 import functools
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fault_proxy import FaultProxy, fault_proxy
+from fault_proxy import FaultProxy, Request, fault_proxy
 from fork_server import share_botocore_files
 from remote_servers import S3Server, moto_server, seaweed_server
 from web_server import WebServer, web_server
@@ -48,6 +50,15 @@ class Bucket:
         """Return the keys of uploads that are neither complete nor aborted."""
         found = self.client.list_multipart_uploads(Bucket=self.name)
         return [one["Key"] for one in found.get("Uploads", [])]
+
+    def parts(self) -> list[int]:
+        """Return the numbers of all parts of these."""
+        found = self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+        at = [
+            {"Bucket": self.name, "Key": one["Key"], "UploadId": one["UploadId"]} for one in found
+        ]
+        pages = [self.client.list_parts(**one) for one in at]
+        return [part["PartNumber"] for page in pages for part in page.get("Parts", [])]
 
 
 @pytest.fixture
@@ -113,6 +124,34 @@ def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     with fault_proxy(bucket.server.url) as one:
         monkeypatch.setenv("AWS_ENDPOINT_URL", one.url)
         yield one
+
+
+@pytest.fixture
+def held_upload(start: Any, wait_for: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Start a command, and hold it where it uploads; it is killed at the end of the context."""
+
+    @contextlib.contextmanager
+    def held(bucket: Bucket, *args: object, sent: int = 0, on_way: int) -> Iterator[Any]:
+        """Let `sent` parts get to the bucket, and hold those that come then; give the child."""
+        go_on = threading.Event()
+        with fault_proxy(bucket.server.url) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+            proxy.add(meets=_is_part, times=sent)
+            rest = proxy.add(meets=_is_part, before=lambda _: go_on.wait(30), status=503)
+            child = start(*args)
+            wait_for(lambda: rest.met == on_way, "the parts on their way")
+            wait_for(lambda: len(bucket.parts()) == sent, "the parts that are there")
+            yield child
+            child.kill()
+            child.wait(30)
+            go_on.set()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.server.url)
+
+    return held
+
+
+def _is_part(request: Request) -> bool:
+    return "partNumber" in request.path
 
 
 @pytest.fixture

@@ -97,9 +97,22 @@ def _await(child: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
 
 @contextlib.contextmanager
 def moto_server(folder: Path) -> Iterator[S3Server]:
-    """Run moto's S3; a process, as it is slow to import and warns of much."""
+    """Run moto's S3; a process, as it is slow to import and warns of much.
+
+    It takes small parts, for tests of many; SeaweedFS takes 5 MiB at least, as S3 does.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [
+        "env",
+        "S3_UPLOAD_PART_MIN_SIZE=1024",
+        sys.executable,
+        "-m",
+        "moto.server",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with served(command, port, "/moto-api/data.json", folder) as url:
         yield S3Server(url)
 

@@ -91,7 +91,7 @@ def test_a_plan_of_lines_names_partitions_memory_and_files(plan, cli, home):
     ],
 )
 def test_what_is_shuffled_is_compressed_where_a_network_carries_it(cli, home, master, asked, said):
-    """By default; and what Spark is told is what the plan says, or the user."""
+    """By default, or as the user says."""
     (home / "in.txt").write_bytes(b"a line\n" * 500_000)
     conf = [f"--spark-conf={one}" for one in asked]
     options = ("in.txt", "-o", "out/", "--shards", 2, "--engine", "spark", *conf)

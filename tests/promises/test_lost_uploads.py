@@ -2,41 +2,31 @@
 
 import os
 import re
-import threading
 
 import pytest
-from fault_proxy import fault_proxy
 
 from dbshuf import errors
+
+pytestmark = pytest.mark.any_version  # what servers list and remove
 
 
 @pytest.mark.parametrize(("make", "by"), [("moto", "clean"), ("seaweed", "rerun")])
 def test_what_a_killed_run_sent_is_removed_and_nothing_else(
-    make, by, *, request, new_bucket, start, cli, corpus, home, monkeypatch, wait_for
+    make, by, *, request, new_bucket, held_upload, cli, corpus, home, wait_for
 ):
     """By `clean` or the next run to that place; no run's at work, nor another tool's of its key."""
     bucket = new_bucket(request.getfixturevalue(make))
     other = {"Bucket": bucket.name, "Key": "out/part-00001-of-00003.txt"}
     bucket.client.create_multipart_upload(**other)
-    out, go_on = f"{bucket.url}/out", threading.Event()
+    out = f"{bucket.url}/out"
     run = ("shuffle", corpus("in.txt", b"a line\n" * 9000), "-o", out, "--shards", "3")
-    with fault_proxy(bucket.server.url) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        held = proxy.add(
-            meets=lambda one: "partNumber" in one.path, before=lambda _: go_on.wait(30)
-        )
-        child = start(*run)
-        wait_for(lambda: held.met == 3, "a part of each shard on its way")
+    with held_upload(bucket, *run, on_way=3) as child:
         wait_for(lambda: not os.listdir(home.parent / "tmpdir"), "the rows handed over")
         alive = cli("clean", out)
         assert alive.code == 0, alive.err
         assert alive.out.count(f"in use, of process {child.pid} on".encode()) >= 1
         assert b"left behind" not in alive.out
         assert len(bucket.uploads()) > 2
-        child.kill()
-        child.wait(30)
-        go_on.set()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.server.url)
     dry = cli("clean", "--dry-run", out)
     assert dry.out.count(b"left behind") == alive.out.count(b"in use")
     assert len(bucket.uploads()) > 2

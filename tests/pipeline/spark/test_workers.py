@@ -79,6 +79,7 @@ def test_workers_of_another_python_are_begun_as_spark_does(
         master=master,
         conf=tuple(conf.items()),
         memory=spark_memory(2 * GIB, 2),
+        compresses_shuffle=False,
         survey=SimpleNamespace(longest_line_bytes=1000),
     )
     made = settings(plan, Path("/nowhere"))
@@ -92,6 +93,9 @@ def test_sorts_of_short_lines_have_more_of_a_local_heap(longest: int, share: str
         master="local[2]",
         conf=(),
         memory=spark_memory(2 * GIB, 2),
+        compresses_shuffle=False,
         survey=SimpleNamespace(longest_line_bytes=longest),
     )
-    assert settings(plan, Path("/nowhere"))["spark.memory.fraction"] == share
+    made = settings(plan, Path("/nowhere"))
+    assert made["spark.memory.fraction"] == share
+    assert made["spark.shuffle.compress"] == "false"

@@ -1,0 +1,277 @@
+"""Uploads that a later process goes on with: the journal of a --work-dir knows each of them.
+
+    sending  a process begins: what its marks name it by, and what others have begun there
+    begins   the upload of an object is about to begin, and
+    upload   has begun: its token
+    part     was sent, and its ETag says nothing of its bytes
+    completing  the object is about to be shown, with this ETag
+
+Whoever dies between the last two of an object may have begun an upload that nobody knows. It is
+on that key, was not there before, began about then, and has no mark and no part: none that another
+tool or run works at is like that for longer than its first moment. Only s3:// tells of uploads.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbshuf.base.filenames import WORK_JOURNAL
+from dbshuf.base.journal import Record, read_journal
+from dbshuf.base.leftovers import State
+from dbshuf.base.work_dir import WorkDir
+from dbshuf.errors import DbshufError
+from dbshuf.remote.object_store import Upload
+from dbshuf.remote.opening import s3_uploads
+from dbshuf.remote.upload_marks import MarkedUpload, Run, marked
+from dbshuf.sink.remote_file import in_parallel
+from dbshuf.sink.remote_path import RemotePath
+
+if TYPE_CHECKING:
+    from dbshuf.remote.s3_upload import Listed, S3Upload, S3Uploads
+
+UPLOAD_RECORDS = frozenset({"sending", "begins", "upload", "part", "completing"})
+
+# An upload begins within the attempts of a call after its record. A bucket refuses what is
+# signed by a clock that is 15 minutes off its own.
+_ABOUT_S = 900 + 300
+
+
+@dataclass
+class BegunUploads:
+    """What the journal says of uploads; an object is known by its URL.
+
+    owners  the processes that sent, as their marks name them
+    others  ids of uploads without marks that were there before
+    tokens  of uploads that have begun
+    begins  when (seconds since 1970) some were about to begin, of which no more is known
+    noted   number of a part -> its ETag and MD5
+    etags   of objects that may have been shown
+    """
+
+    owners: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    tokens: dict[str, str] = field(default_factory=dict)
+    begins: dict[str, list[float]] = field(default_factory=dict)
+    noted: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Take in a record of those above."""
+        url = record.get("url", "")
+        match record["kind"]:
+            case "sending":
+                self.owners.add(record["owner"])
+                self.others |= set(record["others"])
+            case "begins":
+                self.begins.setdefault(url, []).append(record["at"])
+                self.tokens.pop(url, None)
+                self.noted.pop(url, None)
+                self.etags.pop(url, None)
+            case "upload":
+                if url not in self.tokens:  # else it is gone on with, under another mark
+                    self.begins[url].pop()
+                self.tokens[url] = record["token"]
+            case "completing":
+                self.etags[url] = record["etag"]
+            case "part":
+                self.noted.setdefault(url, {})[record["part"]] = (record["etag"], record["md5"])
+
+
+def owners_in(work_dir: str) -> set[str]:
+    """Return which processes began the uploads of a --work-dir, as their marks name them."""
+    begun = BegunUploads()
+    with contextlib.suppress(OSError):
+        for record in read_journal(Path(work_dir) / WORK_JOURNAL):
+            if record["kind"] == "sending":
+                begun.add(record)
+    return begun.owners
+
+
+def kept_uploads(
+    work: WorkDir, begun: BegunUploads, path: RemotePath, keys: Collection[str]
+) -> "KeptUploads | None":
+    """Return what begins the uploads of some keys in the bucket of a path, or goes on with them.
+
+    None: it tells of no uploads. Raises  what a store raises; then nothing of them is left
+    """
+    uploads = s3_uploads(str(path))
+    return None if uploads is None else KeptUploads(work, begun, (uploads, path.root), keys)
+
+
+class KeptUploads:
+    """Uploads of a run in a --work-dir.
+
+    owner     what the marks of this process name
+    adopted   those that dead processes began
+    """
+
+    def __init__(
+        self,
+        work: WorkDir,
+        begun: BegunUploads,
+        bucket: "tuple[S3Uploads, str]",
+        keys: Collection[str],
+    ) -> None:
+        self._work, self._begun = work, begun
+        self._bucket, self._root = bucket
+        self.owner = str(Run.here())
+        self._by_key: dict[str, S3Upload] = {}
+        self._shown: set[str] = set()
+        self._ids = {_id(token) for token in begun.tokens.values()} | begun.others
+        self._unsure = {key for key in keys if begun.begins.get(self._url(key))}
+        known = {key: begun.tokens[url] for key in keys if (url := self._url(key)) in begun.tokens}
+        self._prefix = os.path.commonprefix(list(keys))  # noqa: RUF071  # of no path
+        listed = self._listed(self._prefix)
+        taken = self._drop_lost(marked((one.key, one.id) for one in listed), known)
+        not_others = self._drop_unknown(listed) | self._ids
+        wanted = set(keys)
+        others = [one.id for one in listed if one.key in wanted and one.id not in not_others]
+        self._ids.update(others)
+        work.note("sending", owner=self.owner, others=others)
+        try:
+            in_parallel(
+                [
+                    partial(self._go_on, key, token)
+                    for key, token in known.items()
+                    if _id(token) not in taken
+                ],
+                raises=True,
+            )
+        except BaseException:
+            in_parallel([upload.abort for upload in self.adopted])
+            raise
+
+    @property
+    def adopted(self) -> "list[Upload]":
+        return list(self._by_key.values())
+
+    @property
+    def sent_bytes(self) -> int:
+        """Return what is there of uploads that dead processes began."""
+        return sum(size for upload in self._by_key.values() for size, _ in upload.had.values())
+
+    def start(self, key: str) -> Upload:
+        """Return the upload of a key: one that is there in part, or a new one."""
+        if key in self._shown:
+            from dbshuf.remote.s3_upload import ShownUpload
+
+            return ShownUpload()
+        had = self._by_key.get(key)
+        if had is not None:
+            return had
+        self._work.note("begins", url=self._url(key), at=time.time())
+        upload = self._bucket.start_upload(key, self.owner)
+        try:
+            self._note(key, upload)
+        except BaseException:
+            upload.abort()
+            raise
+        return upload
+
+    def _go_on(self, key: str, token: str) -> None:
+        upload = self._bucket.go_on_upload(key, token, self.owner)
+        if upload is not None:
+            self._by_key[key] = upload
+            upload.noted = self._begun.noted.get(self._url(key), {})
+            self._note(key, upload)
+        elif self._bucket.is_shown(key, self._begun.etags.get(self._url(key), "")):
+            self._shown.add(key)
+
+    def _note(self, key: str, upload: "S3Upload") -> None:
+        """Note which upload an object has, and have noted what happens to it."""
+        url = self._url(key)
+        self._ids.add(upload.id)
+        self._work.note("upload", url=url, token=upload.token)
+        upload.journal = _ObjectJournal(self._work, url)
+
+    def _listed(self, prefix: str) -> "list[Listed]":
+        """Return all uploads there; none where the bucket does not tell, and begins them anyway."""
+        with contextlib.suppress(DbshufError):
+            return self._bucket.listed(prefix)
+        return []
+
+    def _drop_lost(self, found: Iterable[MarkedUpload], known: dict[str, str]) -> set[str]:
+        """Remove what dead processes of this run began and cannot be gone on with.
+
+        Returns  ids of uploads that are known and that a live process has, as of a copy of DIR
+        """
+        marks = {_id(token): _mark(token) for token in known.values()}
+        taken = set()
+        for one in found:
+            is_dead = str(one.owner) in self._begun.owners and not _is_elsewhere(one.owner)
+            if one.upload_id in marks and not is_dead:
+                taken.add(one.upload_id)
+            elif is_dead and one.upload_id not in marks:
+                _drop(partial(self._bucket.drop_marked, one))
+            elif is_dead and one.mark not in marks.values():
+                _drop(partial(self._bucket.drop, *one.mark))
+        return taken
+
+    def drop_late(self) -> None:
+        """Look once more: what a process had asked for may have begun after its death."""
+        if self._unsure:
+            self._drop_unknown(self._listed(self._prefix))
+
+    def _drop_unknown(self, listed: "list[Listed]") -> set[str]:
+        """Remove what this run may have begun without knowing it, and return the ids.
+
+        listed  all uploads of the keys, and their marks
+        """
+        found = set()
+        is_marked = {one.upload_id for one in marked((one.key, one.id) for one in listed)}
+        for one in listed:
+            if one.key not in self._unsure or one.id in is_marked | self._ids:
+                continue
+            if self._is_unknown(one, self._begun.begins[self._url(one.key)]):
+                _drop(partial(self._bucket.drop, one.key, one.id))
+                found.add(one.id)
+        return found
+
+    def _is_unknown(self, one: "Listed", times_s: list[float]) -> bool:
+        """Whether an upload without a mark is as this run would have left it in its beginning."""
+        if one.begun_s is not None and all(abs(one.begun_s - at) > _ABOUT_S for at in times_s):
+            return False
+        with contextlib.suppress(DbshufError):
+            return next(self._bucket.parts(one.key, one.id), None) is None
+        return False
+
+    def _url(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+
+class _ObjectJournal:
+    """Records of one upload; see `UploadJournal`."""
+
+    def __init__(self, work: WorkDir, url: str) -> None:
+        self._work, self._url = work, url
+
+    def part(self, number: int, etag: str, md5: str) -> None:
+        self._work.note("part", url=self._url, part=number, etag=etag, md5=md5)
+
+    def completing(self, etag: str) -> None:
+        self._work.note("completing", url=self._url, etag=etag)
+
+
+def _drop(drop: Callable[[], None]) -> None:
+    """Remove something; a policy may not allow it."""
+    with contextlib.suppress(DbshufError):
+        drop()
+
+
+def _id(token: str) -> str:
+    return str(json.loads(token)[0])
+
+
+def _mark(token: str) -> tuple[str, ...]:
+    return tuple(json.loads(token)[1] or ())
+
+
+def _is_elsewhere(owner: Run) -> bool:
+    """Whether a process works that once had this journal, which is locked by this one now."""
+    return owner.state is State.LIVE and owner.pid != os.getpid()

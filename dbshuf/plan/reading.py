@@ -12,6 +12,7 @@ from dbshuf.plan.row_plan import (
     make_shape,
     memory_and_readers,
 )
+from dbshuf.plan.spark_memory import executor_memory, with_task_windows
 from dbshuf.source.formats import DATABASES, TEXT_KINDS, kind_of_inputs, one_of
 from dbshuf.source.head import ENCODED_KINDS, check_encoding, common_header
 from dbshuf.source.hive import with_folder_keys
@@ -69,7 +70,10 @@ def what_is_read(options: Options) -> ReadPlan:
         _check_no_pipe(inputs)
     if options.as_it_is:
         inputs = tuple(replace(one, codec=None, window_bytes=0, windows=None) for one in inputs)
-    inputs = with_windows_within(inputs, *memory_and_readers(options))
+    if options.engine == "spark":
+        inputs = with_task_windows(inputs, *executor_memory(options))
+    else:
+        inputs = with_windows_within(inputs, *memory_and_readers(options))
     kind = _kind(options, inputs)
     inputs = with_copies(inputs, kind, options.temp_dir)
     rows = "lines" if kind in TEXT_KINDS else None

@@ -118,7 +118,7 @@ class Sample:
             said.append(f"{self.take:,} rows of each value of {self.per}")
         elif self.take is not None:
             after = f" after {self.skip:,}" if self.skip else ""
-            said.append(f"{self.take:,} rows of the order{after}; the others are dropped as read")
+            said.append(f"{self.take:,} rows of the order{after}; the others are dropped")
         elif self.skip:
             said.append(f"all rows of the order after {self.skip:,}")
         return "; ".join(said)

@@ -5,13 +5,12 @@ stage 2   a task a partition, a range of the key: sort, write          shuffle i
 driver    shards are renamed into place; or one output is written of all partitions in turn
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.messages import printable
-from dbshuf.base.process_memory import available_bytes, usable_cores
+from dbshuf.base.process_memory import available_bytes
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.manifest import Wanted
@@ -19,14 +18,21 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
 from dbshuf.plan.space import temp_folder
-from dbshuf.plan.spark_memory import SparkMemory, spark_memory
+from dbshuf.plan.spark_memory import (
+    SparkMemory,
+    cores_of,
+    executor_memory,
+    is_local,
+    spark_memory,
+    task_reader_bytes,
+)
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.source.checksums import without_checksum
 from dbshuf.source.input import Input
 from dbshuf.source.survey import Survey
-from dbshuf.units import MIB, human, parse_bytes
+from dbshuf.units import MIB, human
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -157,6 +163,7 @@ class SparkPlan:
                 "heap_bytes": self.memory.heap_bytes,
                 "tasks_at_once": self.memory.tasks,
                 "task_python_bytes": self.memory.task_bytes,
+                "reader_bytes": self.memory.reader_bytes,
                 "buffer_bytes": self.memory.buffer_bytes,
                 "longest_line_bytes": self.memory.longest_line_bytes,
             },
@@ -216,6 +223,8 @@ class SparkPlan:
             f"{human(one.task_bytes)} of Python a task, {human(one.buffer_bytes)} of it to read"
             f" with; a line of {human(one.longest_line_bytes)} would fit"
         )
+        if one.reader_bytes:
+            task += f"; {human(one.reader_bytes)} for the readers of compressed and remote inputs"
         if one.heap_bytes is None:
             return f"an executor's heap as the cluster has it, {task}"
         where = "this machine" if self.is_local else "an executor"
@@ -231,19 +240,6 @@ class SparkPlan:
         return f"{place}: written by the driver, of {self.partitions:,} sorted files in turn"
 
 
-def is_local(master: str | None) -> bool:
-    """Whether a master is threads of one JVM here."""
-    return master is not None and (master == "local" or master.startswith("local["))
-
-
-def _cores(options: Options) -> int:
-    """Return how many tasks run at once, as far as one can tell here."""
-    named = re.fullmatch(r"local\[(\d+)(,\d+)?\]", options.spark_master or "")
-    if named:
-        return max(int(named[1]), 1)
-    return 1 if options.spark_master == "local" else options.threads or usable_cores()
-
-
 def make_spark_plan(
     options: Options, read: ReadPlan, target: Target, survey: Survey, sample: Sample | None
 ) -> SparkPlan:
@@ -253,12 +249,11 @@ def make_spark_plan(
     """
     _refuse(options, read)
     _refuse_sample(options, sample, target)
-    if sample is not None:
-        survey = sample.kept(survey)
+    if sample is not None:  # what --take and --skip leave out is ordered, too
+        survey = replace(sample, skip=0, take=None).kept(survey)
     conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
-    cores = _cores(options)
-    master = options.spark_master or f"local[{cores}]"
-    memory = _memory(options, master, dict(conf), cores)
+    cores = cores_of(options)
+    cap, tasks = executor_memory(options)
     size = split_bytes(_input_bytes(read.inputs), cores)
     in_shards = target.shards is not None and not target.split_names
     splits = make_splits(read.inputs, read.shape, len(read.header), size)
@@ -271,13 +266,11 @@ def make_spark_plan(
         seed=target.seed,
         terminator=read.terminator,
         header=read.header,
-        master=master,
+        master=options.spark_master or f"local[{cores}]",
         conf=conf,
         cores=cores,
-        memory=memory,
-        memory_bytes=available_bytes() // 2
-        if options.memory is None
-        else parse_bytes(options.memory, "--memory"),
+        memory=spark_memory(cap, tasks, task_reader_bytes(read.inputs, tasks)),
+        memory_bytes=available_bytes() // 2 if cap is None else cap,
         splits=splits,
         partitions=(target.shards or 1) if in_shards else _partitions(survey, cores),
         in_shards=in_shards,
@@ -291,15 +284,17 @@ def make_spark_plan(
 def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> None:
     """Raise UsageError for samples that no task can tell of its own rows."""
     hint = "leave out --engine: DuckDB does it on this machine"
+    in_shards = target.shards is not None
     for name, is_asked in (
-        ("--take", options.take is not None),
-        ("--skip", options.skip > 0),
+        ("--per", options.per is not None),
+        ("--take with --shards", options.take is not None and in_shards),
+        ("--skip with --shards", options.skip > 0 and in_shards),
         ("--with-replacement", options.with_replacement is not None),
         ("--stratify", options.stratify is not None),
     ):
         if is_asked:
-            if sample is not None and sample.first_rows is not None:
-                hint = "take a share with --sample, or leave out --engine"
+            if sample is not None and in_shards and sample.per is None:
+                hint = "write one file, take a share with --sample, or leave out --engine"
             raise UsageError(
                 f"--engine spark cannot do this: {name} counts all rows, and a task sees its own",
                 hint=hint,
@@ -341,14 +336,6 @@ def _refuse(options: Options, read: ReadPlan) -> None:
             "--spark-conf spark.speculation: dbshuf runs with speculation off",
             hint="leave it out: a task that is slow is not run twice",
         )
-
-
-def _memory(options: Options, master: str, conf: dict[str, str], cores: int) -> SparkMemory:
-    asked = None if options.memory is None else parse_bytes(options.memory, "--memory")
-    if is_local(master):
-        return spark_memory(available_bytes() // 2 if asked is None else asked, cores)
-    tasks = int(conf.get("spark.executor.cores", "1"))
-    return spark_memory(asked, tasks)
 
 
 def _partitions(survey: Survey, cores: int) -> int:

@@ -54,18 +54,26 @@ class BucketStore:
     least_part_bytes = 5 * MIB
     most_parts = 10_000
 
-    def __init__(self, store: Any, root: str, uploads: Callable[[], Uploads] | None = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        root: str,
+        uploads: Callable[[], Uploads] | None = None,
+        delete: Callable[[str], None] | None = None,
+    ) -> None:
         """Read from an obstore store; `root` is its URL without a slash at the end.
 
         uploads  makes what writes to it, when it is asked to the first time
+        delete   removes the object of a key, if there is one; None: obstore does
         """
         self._store, self._root = store, root
+        self._delete = delete
         self._new_uploads = uploads
         self._uploads: Uploads | None = None
 
     def stat(self, key: str) -> ObjectInfo:
         self._refuse_unfit(key)
-        return _info(self._done(key, lambda: obstore.head(self._store, key)))
+        return self._info(self._done(key, lambda: obstore.head(self._store, key)))
 
     def read_range(self, info: ObjectInfo, start: int, buffer: U8) -> None:
         if not len(buffer):
@@ -76,7 +84,7 @@ class BucketStore:
 
         def read() -> Any:
             found = obstore.get(self._store, info.key, options=options)
-            self._check(info, _info(found.meta))
+            self._check(info, self._info(found.meta))
             return found.bytes()
 
         data = np.frombuffer(self._done(info.key, read), np.uint8)
@@ -93,7 +101,7 @@ class BucketStore:
 
         def found() -> list[ObjectInfo]:
             pages = obstore.list(self._store, folder or None)
-            return [_info(one) for page in pages for one in page]
+            return [self._info(one) for page in pages for one in page]
 
         listed = sorted(self._done(prefix, found), key=lambda info: _bytes_of(info.key))
         for key, named in itertools.groupby(listed, lambda info: info.key):
@@ -131,12 +139,21 @@ class BucketStore:
         return self._writing(key).resume_upload(key, token)
 
     def delete(self, key: str) -> None:
+        if self._delete is not None:
+            self._delete(key)
+            return
         with contextlib.suppress(InputMissing):
             self._done(key, lambda: obstore.delete(self._store, key))
 
     def close(self) -> None:
         if self._uploads is not None:
             self._uploads.close()
+
+    def _info(self, meta: Any) -> ObjectInfo:
+        size, tag = int(meta["size"]), meta["e_tag"]
+        if tag and '"' not in tag and self._root.partition(":")[0] in _CREDENTIALS:
+            tag = f'"{tag}"'  # Azure and others list them without the quotes of their headers
+        return ObjectInfo(meta["path"], size, tag or f"{size} {meta['last_modified'].isoformat()}")
 
     def _refuse_unfit(self, key: str) -> None:
         if is_unfit(key):
@@ -194,11 +211,6 @@ def _missing(name: str, text: str) -> InputMissing:
     if any(word in text for word in _NO_SUCH_PLACE):
         return InputMissing(f"`{name}`: there is no such bucket", hint="check the name")
     return InputMissing(f"no such object: `{name}`", hint="check the name, or quote a glob")
-
-
-def _info(meta: Any) -> ObjectInfo:
-    size, tag = int(meta["size"]), meta["e_tag"]
-    return ObjectInfo(meta["path"], size, tag or f"{size} {meta['last_modified'].isoformat()}")
 
 
 def _is_etag(version: str) -> bool:

@@ -4,7 +4,7 @@ import copyreg
 import importlib
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from dbshuf.remote.object_store import ObjectStore
 from dbshuf.remote.retry import RetryingStore
 
 if TYPE_CHECKING:
+    from dbshuf.remote.gs_upload import GsUploads
     from dbshuf.remote.s3_upload import S3Uploads
 
 _OPTIONS = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "15min"}
@@ -101,7 +102,7 @@ def _gs(name: RemoteName) -> ObjectStore:
     needed("obstore", "gs")
     from obstore.store import GCSStore
 
-    from dbshuf.remote.bucket import BucketStore, Uploads
+    from dbshuf.remote.bucket import BucketStore
 
     settings: dict[str, Any] = {}
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
@@ -113,12 +114,13 @@ def _gs(name: RemoteName) -> ObjectStore:
     endpoint = settings.get("base_url") or os.environ.get("GOOGLE_BASE_URL", "")
     made = _made("gs", lambda: GCSStore(name.bucket, **_connection(endpoint), **settings))
 
-    def uploads() -> Uploads:
+    @cache
+    def uploads() -> "GsUploads":
         from dbshuf.remote.gs_upload import GsUploads
 
         return GsUploads(name.bucket)
 
-    return BucketStore(made, name.root, uploads)
+    return BucketStore(made, name.root, uploads, lambda key: uploads().delete(key))
 
 
 def _has_google_credentials() -> bool:

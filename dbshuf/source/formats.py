@@ -1,6 +1,7 @@
 """What inputs hold: told by their first and last bytes, or as the user says."""
 
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote as quoted
@@ -32,6 +33,7 @@ _SCHEMA_BYTES = MIB  # of an object, in which an Arrow stream's schema is looked
 _PARQUET, _ARROW = (b"PAR1", b"PARE"), b"ARROW1\0\0"
 _SQLITE = b"SQLite format 3\0"
 _ARROW_STREAM = b"\xff\xff\xff\xff"  # no UTF-8 text begins so
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # what text has not
 
 
 def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | None) -> str:
@@ -138,6 +140,25 @@ def database_of(head: bytes) -> str | None:
         return "sqlite"
     # the magic, and a version number that leaves six of its bytes zero
     return "duckdb" if head[8:12] == b"DUCK" and not any(head[14:20]) else None
+
+
+def table_by_head(head: bytes) -> str | None:
+    """Return the kind of table that bytes begin as, of what cannot be read at any place.
+
+    head    the first bytes, 16 or more, or all of them
+    Returns  "parquet", "arrow" or a database; None for what may be text
+    """
+    if head.startswith(_PARQUET):
+        return "parquet" if _CONTROL.search(head) else None  # a page's header follows, in binary
+    if head.startswith(_ARROW) or _begins_as_stream(head):
+        return "arrow"
+    return database_of(head)
+
+
+def _begins_as_stream(head: bytes) -> bool:
+    """Whether a message of Arrow's begins: its length, padded to 8, and the offset of its root."""
+    size, root = (int.from_bytes(head[at : at + 4], "little") for at in (4, 8))
+    return head.startswith(_ARROW_STREAM) and 0 < root < size and root < 256 and size % 8 == 0
 
 
 def _ends_as_parquet(source: Input) -> bool:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from dbshuf.errors import HeaderMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError
+from dbshuf.source.formats import one_of, table_by_head
 from dbshuf.source.input import Input, for_each, unreadable
 from dbshuf.source.unread import FIRST_BYTES, LEAST_BYTES, unread_format
 from dbshuf.units import KIB, MIB, human
@@ -28,11 +29,12 @@ def check_encoding(inputs: Sequence[Input], kind: str) -> None:
     """Raise NotUtf8 for text that begins as UTF-16 or UTF-32: no line ends where it seems to.
 
     kind    "lines" or another kind of text
-    Raises  InputUnreadable for what is no text but is packed; what reading the first bytes raises
+    Raises  InputUnreadable for what is packed, or a table; what reading the first bytes raises
     """
     heads = for_each(lambda source: first_bytes(source, _looked_at(source))[0], inputs)
     for source, head in zip(inputs, heads, strict=True):
         _check_unpacked(source, head, kind)
+        _check_no_table(source, head, kind)
         encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
         if encoding is not None:
             convert = f"iconv -f {encoding} -t UTF-8"
@@ -67,6 +69,24 @@ def _check_unpacked(source: Input, head: bytes, kind: str) -> None:
     if kind == "lines":
         ways.append("--binary moves its bytes as they are")
     raise InputUnreadable(f"`{source.name}` is {what}, which is not read", hint="; ".join(ways))
+
+
+def _check_no_table(source: Input, head: bytes, kind: str) -> None:
+    """Raise InputUnreadable for a table in a pipe or compressed: its lines would say nothing.
+
+    A plain file was looked at before, and is read as text only where the user says so.
+    """
+    table = None if source.is_plain_file else table_by_head(head)
+    if table is None:
+        return
+    ways = ["pass --from arrow" if table == "arrow" else "write it to a plain file first"]
+    if source.found_in:
+        ways.append(f"leave it out with --exclude {shlex.quote(os.path.basename(source.name))}")
+    if kind == "lines":
+        ways.append("--binary moves its bytes as they are")
+    raise InputUnreadable(
+        f"`{source.name}` holds {one_of(table)}, and would be read as text", hint="; ".join(ways)
+    )
 
 
 def common_header(inputs: Sequence[Input], lines: int, terminator: bytes) -> bytes:

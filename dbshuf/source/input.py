@@ -18,7 +18,7 @@ from dbshuf.source.byte_reader import (
     closed_on_error,
     when_ready,
 )
-from dbshuf.source.compression.later_windows import WindowLimit
+from dbshuf.source.compression.later_windows import SHARED_FROM_BYTES, WindowLimit
 from dbshuf.source.compression.readers import Decompressor
 from dbshuf.source.digest import InputDigest
 from dbshuf.source.read_sums import ReadSums
@@ -278,14 +278,22 @@ def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]
     return map(look, inputs)
 
 
-def with_windows_within(inputs: Sequence[Input], cap_bytes: int, readers: int) -> tuple[Input, ...]:
+def with_windows_within(
+    inputs: Sequence[Input],
+    cap_bytes: int,
+    readers: int,
+    shared_from_bytes: int = SHARED_FROM_BYTES,
+) -> tuple[Input, ...]:
     """Return inputs whose windows may have their share of a --memory.
 
-    readers  that are open at once, at most
+    readers            that are open at once, at most
+    shared_from_bytes  the least --memory of which there is one
     """
     count = min(readers, sum(one.windows is not None for one in inputs))
     return tuple(
-        one if one.windows is None else _with_windows(one, one.windows.within(cap_bytes, count))
+        one
+        if one.windows is None
+        else _with_windows(one, one.windows.within(cap_bytes, count, shared_from_bytes))
         for one in inputs
     )
 

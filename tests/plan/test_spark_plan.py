@@ -3,13 +3,16 @@
 import gzip
 import json
 import os
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from public_shapes import window_frame
 
-from dbshuf.plan.spark_memory import spark_memory
+from dbshuf.plan.spark_memory import spark_memory, task_reader_bytes, with_task_windows
 from dbshuf.plan.spark_splits import split_bytes
+from dbshuf.source.inputs import resolve_inputs
 from dbshuf.units import GIB, MIB
 
 SPARK = ("--engine", "spark", "--spark-master", "local[2]", "--memory", "2GB")
@@ -113,6 +116,38 @@ def test_the_parts_of_memory_come_to_no_more_than_all_of_it(cap):
         memory = spark_memory(cap, tasks)
         assert memory.heap_bytes + tasks * memory.task_bytes + 256 * MIB <= cap
         assert memory.longest_line_bytes >= memory.buffer_bytes
+
+
+def test_the_windows_of_tasks_are_part_of_memory(cli, home):
+    """Of as many compressed files as there are tasks; what does not fit is told what would."""
+    for name in ("a.zst", "b.zst", "c.zst"):
+        (home / name).write_bytes(window_frame(b"x\n", 17 << 3))
+    asked = ("plan", ".", "-o", "out.txt", "--json", *SPARK[:-1])
+    ran = cli(*asked, "1300MiB")
+    assert ran.code == 11
+    assert "readers hold 273 MB" in ran.err
+    assert "--memory 1348MiB is the least" in ran.err
+    memory = json.loads(cli(*asked, "1348MiB").out)["memory"]
+    assert memory["reader_bytes"] == 2 * (128 + 2) * MIB
+    used = memory["heap_bytes"] + 2 * memory["task_python_bytes"] + memory["reader_bytes"]
+    assert used + 256 * MIB <= 1348 * MIB
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 8])
+@pytest.mark.parametrize("window", [9 * MIB, 40 * MIB, 128 * MIB])
+def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
+    """Of frames behind those that are looked at; all tasks still fit beside it."""
+    for name in ("a.zst", "b.zst"):
+        (home / name).write_bytes(window_frame(b"x\n", 0) * 99)
+    inputs = resolve_inputs([str(home)])
+    before = with_task_windows(inputs, None, tasks)
+    assert [one.windows.most_bytes for one in before] == [8 * MIB] * 2
+    hint = before[0].windows.refusal("a.zst", "a frame", window).hint
+    cap = int(re.search(r"--memory (\d+)MiB", hint)[1]) * MIB
+    for one in (cap, 64 * GIB):
+        found = with_task_windows(inputs, one, tasks)
+        assert min(source.windows.most_bytes for source in found) >= window
+        spark_memory(one, tasks, task_reader_bytes(found, tasks))
 
 
 @pytest.mark.parametrize(

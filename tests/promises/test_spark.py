@@ -17,10 +17,14 @@ import pytest
 import spark_cluster
 from command import DBSHUF, child_environment
 from output_files import MARKS, data_files
+from public_shapes import window_frame
 from pyarrow.csv import write_csv
 
 import dbshuf
+from dbshuf.errors import MemoryTooSmall
 from dbshuf.manifest.document import Manifest
+from dbshuf.plan.spark_memory import spark_memory
+from dbshuf.units import MIB
 
 spark_cluster.need_spark()
 pytestmark = pytest.mark.filterwarnings("ignore")  # what pyspark says of pandas and of sockets
@@ -37,6 +41,7 @@ module, sys.argv = sys.argv[2], sys.argv[2:]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
+LEAST_BYTES = 1088 * MIB  # that Spark is started with for two tasks
 LINES = {"where": "bytes > 20 and id % 3 = 0"}
 TO_PARQUET = {"select": "upper(line) AS u, bytes, source, position, shuffle_key(id) AS k"}
 CASES = [
@@ -62,6 +67,8 @@ CASES = [
     ("plain.txt packed.txt.gz", "out/", {"shards": 3, "sample": "20%"}),
     ("rows.csv", "out.parquet", {"sample": 0.3, "number": "n"}),
     ("rows.csv", "out/", {"shard_rows": 1000, "format": "csv"}),
+    ("plain.txt", "out.txt", {"take": 70, "skip": 5}),
+    ("rows.csv", "out.parquet", {"skip": 3990, "number": "n"}),
 ]
 
 
@@ -209,6 +216,21 @@ def test_an_error_in_a_task_is_told_as_without_spark(
     assert [one for one in os.listdir() if one.startswith(".")] == []
 
 
+def test_a_window_that_no_plan_counted_is_refused_with_the_memory_that_will_do(
+    session: object, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a frame behind all that is looked at: a task takes no more than its plan says."""
+    monkeypatch.chdir(home)
+    frame = window_frame(b"x" * 99_999 + b"\n", 7 << 3)  # more than the driver looks at
+    Path("in.zst").write_bytes(frame * 99 + window_frame(b"last\n", 17 << 3))
+    with pytest.raises(MemoryTooSmall, match="window of 134 MB") as caught:
+        dbshuf.shuffle("in.zst", "out.txt", memory=LEAST_BYTES + 10 * MIB, engine="spark")
+    assert os.listdir() == ["in.zst"]
+    assert caught.value.hint == "pass --memory 2048MiB or more, or decompress it first"
+    done = dbshuf.shuffle("in.zst", "out.txt", memory="2048MiB", engine="spark")
+    assert done.rows == 100
+
+
 def test_a_directory_is_replaced_whole_and_marked_last(
     session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,10 +348,13 @@ def test_a_worker_without_the_package_is_told_of(
 
 @pytest.mark.any_version
 def test_a_local_master_writes_the_same_shards(home: Path) -> None:
-    """Spark that dbshuf starts itself, with workers that it begins itself."""
-    corpus_of(home, 10_000)
+    """Spark that dbshuf starts itself, in the least memory, and the longest lines of the plan."""
+    longest = spark_memory(LEAST_BYTES, 2).longest_line_bytes
+    with corpus_of(home, 10_000).open("ab") as file:
+        for letter in b"abcdefgh":
+            file.write(bytes([letter]) * (longest - 1) + b"\n")
     dbshuf.shuffle(str(home / "corpus.txt"), f"{home}/want/", seed=5, shards=2, memory="3GB")
-    child = begin(home, None, "--shards=2")
+    child = begin(home, None, "--shards=2", f"--memory={LEAST_BYTES}")
     _, told = child.communicate(timeout=600)
     assert child.returncode == 0, told.decode()
     assert files_below(home / "out") == files_below(home / "want")

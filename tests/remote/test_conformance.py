@@ -1,4 +1,4 @@
-"""One contract for all stores: in memory, on a disk, on S3 of two makes, gs, https and a hub."""
+"""One contract for all stores: memory, a disk, S3 of two makes, gs, abfs, https and a hub."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from azure_stand_in import azure_stand_in
 from memory_store import MemoryStore
 from remote_fixtures import Bucket
 from remote_servers import S3Server
@@ -42,10 +43,9 @@ class Place:
     has_ranges: bool = True
     has_versions: bool = True
     has_odd_keys: bool = True
-    may_delete: bool = True
 
 
-@pytest.fixture(params=["memory", "disk", "moto", "seaweed", "gs", "web", "stream", "hub"])
+@pytest.fixture(params=["memory", "disk", "moto", "seaweed", "gs", "abfs", "web", "stream", "hub"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     kind = request.param
     if kind == "memory":
@@ -59,7 +59,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(open_store(bucket.url)[0], bucket.put)
     elif kind == "gs":
         gs = request.getfixturevalue("gs_bucket")
-        yield Place(open_store(gs.url)[0], gs.put, may_delete=False)
+        yield Place(open_store(gs.url)[0], gs.put)
+    elif kind == "abfs":
+        with azure_stand_in() as azure:
+            for name, value in azure.environment.items():
+                request.getfixturevalue("monkeypatch").setenv(name, value)
+            store = open_store(f"abfs://{azure.container}")[0]
+            yield Place(store, azure.blobs.__setitem__)
     else:
         web: WebServer = request.getfixturevalue("web")
         web.has_ranges = kind != "stream"
@@ -161,7 +167,7 @@ def test_another_version_is_never_read(place: Place) -> None:
 
 
 def test_an_object_that_is_gone_is_missing(place: Place) -> None:
-    if not place.is_listed or not place.has_versions or not place.may_delete:
+    if not place.is_listed or not place.has_versions:
         return
     place.put("a", DATA)
     info = place.store.stat("a")

@@ -1,5 +1,6 @@
 """What inputs hold: by their bytes, never by what a text happens to begin with."""
 
+import gzip
 import random
 import shutil
 import sqlite3
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from typed_sources import piped
 
-from dbshuf.errors import InputBroken, UsageError
-from dbshuf.source.formats import NAMES, kind_of_inputs
+from dbshuf.errors import InputBroken, InputUnreadable, UsageError
+from dbshuf.source.formats import NAMES, kind_of_inputs, table_by_head
+from dbshuf.source.head import check_encoding
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.tables.opening import tables_of_inputs
 
@@ -147,6 +149,25 @@ def test_pipes_and_compressed_files_are_lines_unless_the_user_says_more(files, t
     assert kind(tmp_path / "a.gz") == "lines"
     with pytest.raises(UsageError, match="is compressed, and an SQLite database must be"):
         kind(tmp_path / "a.gz", asked="sqlite", table="t")
+
+
+@pytest.mark.parametrize("name", ["parquet", "file", "stream", "duckdb", "sqlite"])
+def test_a_table_that_would_be_read_as_text_is_refused(files, tmp_path, name):
+    """In a pipe and compressed, by 16 bytes too; as a plain file it is text where the user says."""
+    data = (files / name).read_bytes()
+    packed = tmp_path / "packed.gz"
+    packed.write_bytes(gzip.compress(data))
+    for source in (piped(data), *resolve_inputs([str(packed)])):
+        with pytest.raises(InputUnreadable, match="would be read as text") as caught:
+            check_encoding([source], "lines")
+        assert ("--from arrow" in caught.value.hint) == (name in ("file", "stream"))
+    assert table_by_head(data[:16]) is not None
+    check_encoding(resolve_inputs([str(files / name)]), "lines")
+
+
+def test_text_that_begins_as_a_table_does_is_read_from_a_pipe():
+    alike = (b"PAR1SIAN\n", b"ARROW1 \n", b"SQLite format 3\n", b"12345678DUCKLING\n", b"\xff" * 20)
+    check_encoding([piped(text) for text in alike], "lines")
 
 
 def tables(path, asked=None):

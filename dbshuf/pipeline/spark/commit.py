@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.filenames import hidden_in
@@ -27,10 +26,12 @@ from dbshuf.base.temporary import claim, release
 from dbshuf.base.window import Window
 from dbshuf.errors import EngineFailed
 from dbshuf.pipeline.manifest import InputEntries, ManifestSeal, why_not_hashed
-from dbshuf.pipeline.run_checks import checked
+from dbshuf.pipeline.run_checks import check_totals, checked
+from dbshuf.pipeline.sample import page
 from dbshuf.pipeline.spark.task import TOKEN
 from dbshuf.pipeline.spark.write_task import sorted_windows
 from dbshuf.plan.manifest import Wanted
+from dbshuf.plan.sample import Sample
 from dbshuf.plan.spark_plan import SparkPlan
 from dbshuf.remote.opening import open_store
 from dbshuf.remote.upload_marks import Run
@@ -192,30 +193,45 @@ class UploadCommit:
 class OneCommit:
     """An output that the driver writes, of files of sorted rows, one after the other."""
 
-    def __init__(self, target: Target, schema: pa.Schema | None, parent: Path) -> None:
-        """Write rows of a schema; None: lines."""
-        self._target, self._schema, self.parent = target, schema, parent
+    def __init__(self, plan: SparkPlan, parent: Path) -> None:
+        self._target, self._schema, self.parent = plan.target, plan.schema, parent
+        self._sample = plan.sample or Sample()
 
     def publish(
         self,
         folder: Path,
         written: list[Written],
         advance: Callable[[int], None],
-        tally: Tally,
+        read: Tally,
         seal: JobRecord | None,
-    ) -> None:
-        """Write the output and show it; `tally` counts its rows. Raises what sinks raise."""
-        sink = open_sink(self._target)
+    ) -> Tally:
+        """Write the output and show it; return what it holds.
+
+        Raises  CheckFailed unless all rows that were read are there; what sinks raise
+        """
+        sink, told = open_sink(self._target), Tally()
         try:
-            for window in numbered(checked(self._windows(folder, written), tally), self._target):
+            for window in numbered(self._rows(folder, written, read, told), self._target):
                 if seal is not None:
                     seal.rows_out.add(window.rows, window_sum(window))
                 sink.write(window)
                 advance(window.text_bytes)
             sink.finish(seal)
+            return told
         except BaseException:
             sink.abort()
             raise
+
+    def _rows(
+        self, folder: Path, written: list[Written], read: Tally, told: Tally
+    ) -> Iterator[Window]:
+        """Yield the rows of the output, which `told` counts; the others are looked at as well."""
+        found = Tally()
+        ordered = checked(self._windows(folder, written), found)
+        for window in page(ordered, self._sample.skip, self._sample.first_rows):
+            told.add_window(window)
+            yield window
+        check_totals(read, found)
 
     def _windows(self, folder: Path, written: list[Written]) -> Iterator[Window]:
         for one in written:

@@ -56,7 +56,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
         elif plan.in_shards:
             commit = ShardCommit(plan.target, plan.partitions)
         else:
-            commit = OneCommit(plan.target, plan.schema, folder)
+            commit = OneCommit(plan, folder)
         try:
             with job_folder(commit.parent) as (work, token):
                 reporter.stage("start Spark", None)
@@ -80,7 +80,7 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
                         record.rows_out.add(one.rows, one.row_sum)
                     commit.publish(work, written, record)
                 else:
-                    commit.publish(work, written, reporter.advance, total, record)
+                    total = commit.publish(work, written, reporter.advance, read, record)
                 total.seen_rows = read.seen_rows
                 return total
         except BaseException:

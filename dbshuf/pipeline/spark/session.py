@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dbshuf.errors import DbshufError, EngineFailed, ExtraMissing
-from dbshuf.plan.spark_memory import sorts_share
-from dbshuf.plan.spark_plan import SHUFFLE_COMPRESS, SparkPlan, is_local
+from dbshuf.plan.spark_memory import is_local, sorts_share
+from dbshuf.plan.spark_plan import SHUFFLE_COMPRESS, SparkPlan
 from dbshuf.units import MIB
 
 _LEAST_JAVA = 17

@@ -7,7 +7,7 @@ Source: RFC 8878 section 3.1.1 (zstd), the .xz file format 1.2.0 sections 2 to 4
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dbshuf.errors import MemoryTooSmall
 from dbshuf.source.compression.codecs import (
@@ -22,8 +22,8 @@ from dbshuf.units import GIB, MIB, human
 
 # Where it is not known: what `zstd -19` and `xz -6` ask for, and from a GiB of --memory on a share.
 _LEAST_BYTES = 8 * MIB
-_SHARED_FROM_BYTES = GIB
-_SHARE = 16
+SHARED_FROM_BYTES = GIB
+SHARE = 16
 
 _LOOKS = 64  # at headers of one input, before it is read
 _MOST_INDEX_BYTES = 64 * 1024
@@ -41,26 +41,30 @@ Seen = Callable[[int, int, int | None], None]
 class WindowLimit:
     """How large the windows of one input may be.
 
-    most_bytes  that the plan counts
-    is_known    whether none is larger
-    readers     that the plan counts so much for, each
+    most_bytes         that the plan counts
+    is_known           whether none is larger
+    readers            that the plan counts so much for, each
+    shared_from_bytes  the least --memory of which they have a share
     """
 
     most_bytes: int
     is_known: bool = False
     readers: int = 1
+    shared_from_bytes: int = SHARED_FROM_BYTES
 
-    def within(self, cap_bytes: int, readers: int) -> "WindowLimit":
+    def within(
+        self, cap_bytes: int, readers: int, shared_from_bytes: int = SHARED_FROM_BYTES
+    ) -> "WindowLimit":
         """Return the limit under a --memory, of which so many readers have their share."""
         if self.is_known:
             return self
-        share = cap_bytes // (_SHARE * readers) if cap_bytes >= _SHARED_FROM_BYTES else 0
+        share = cap_bytes // (SHARE * readers) if cap_bytes >= shared_from_bytes else 0
         most_bytes = max(self.most_bytes, min(share, MOST_BYTES))
-        return replace(self, most_bytes=most_bytes, readers=readers)
+        return WindowLimit(most_bytes, False, readers, shared_from_bytes)
 
     def refusal(self, name: str, what: str, window: int) -> MemoryTooSmall:
         """Return the error for a window beyond it."""
-        least = max(_SHARE * self.readers * window, _SHARED_FROM_BYTES)
+        least = max(SHARE * self.readers * window, self.shared_from_bytes)
         more = f"pass --memory {-(-least // MIB)}MiB or more, or " if window <= MOST_BYTES else ""
         return MemoryTooSmall(
             f"`{name}`: {what} has a window of {human(window)}, and of --memory"

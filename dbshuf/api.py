@@ -29,7 +29,7 @@ from dbshuf.api_options import (
 )
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
-from dbshuf.errors import UsageError, VerifyFailed
+from dbshuf.errors import MemoryTooSmall, UsageError, VerifyFailed
 from dbshuf.options import (
     Names,
     Options,
@@ -284,9 +284,13 @@ def stream(inputs: Names = (), **options: Any) -> "pa.RecordBatchReader | Stream
     form = "txt" if chosen.get("header") else "arrow"  # which takes columns of any type
     remove_leftovers(folders_written(None, chosen.get("temp_dir")))
     asked = Options(**chosen, output=os.devnull, format=form)
-    if sharing:
-        return Stream(asked, _sharing_of(sharing))
-    return pa.RecordBatchReader.from_batches(*all_batches(planned_here(asked)))
+    try:
+        if sharing:
+            return Stream(asked, _sharing_of(sharing))
+        return pa.RecordBatchReader.from_batches(*all_batches(planned_here(asked)))
+    except MemoryTooSmall as error:
+        hint = error.hint and error.hint.replace("--memory ", "memory=")
+        raise MemoryTooSmall(error.message.replace("--memory ", "memory "), hint=hint) from error
 
 
 def _sharing_of(given: dict[str, Any]) -> Sharing:

@@ -181,10 +181,13 @@ class InputChanged(DbshufError):
     usual_hint = "run it again while nothing writes to the inputs"
 
     @classmethod
-    def of(cls, name: str) -> "InputChanged":
-        """Return the error for an input of which there are other bytes than were listed."""
+    def of(cls, name: str, what: str = "") -> "InputChanged":
+        """Return the error for an input of which there are other bytes than were listed.
+
+        what  it is, where the name is none of an input, between commas
+        """
         hint = "shuffle a copy that no one writes to"
-        return cls(f"`{name}` changed while it was read", hint=hint)
+        return cls(f"`{name}`{what} changed while it was read", hint=hint)
 
 
 class CheckFailed(DbshufError):

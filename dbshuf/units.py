@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from dbshuf.errors import UsageError
 
@@ -48,6 +49,10 @@ def parse_share(text: str | float, option: str) -> float:
     """
     try:
         said = str(text).strip()
+        if said == "1" and isinstance(text, str):
+            raise UsageError(
+                f"{option} 1 may be all or one in a hundred", hint="say 1%, or 100% for all"
+            )
         share = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
     except ValueError:
         share = 0.0
@@ -63,6 +68,16 @@ def human(size: float) -> str:
             digits = ".3g" if size < 999.5 * factor else ".0f"
             return f"{size / factor:{digits}} {unit}"
     return f"{size:.0f} bytes"
+
+
+def utc_time(ns: int) -> str:
+    """Return a time, in ns since 1970, as ISO 8601 has it: `2026-11-28T09:30:00.000000001Z`."""
+    seconds, rest = divmod(ns, 10**9)
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # a year that has no four digits
+        return f"{ns} ns"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
 
 
 def known_sum(sizes: Sequence[int | None]) -> int | None:

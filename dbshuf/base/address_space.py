@@ -36,6 +36,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # The limits, and which column of the kernel's counts of pages each is held against.
 _COUNTS = "/proc/self/statm"
 _LIMITS = ((resource.RLIMIT_AS, "-v", 0), (resource.RLIMIT_DATA, "-d", 5))
+_NAMES = {"-v": "address space", "-d": "data segment"}
 
 
 def is_limited() -> bool:
@@ -47,7 +48,7 @@ def check_least() -> None:
     for limit, option, _ in _limits():
         if limit < _LEAST_BYTES:
             raise MemoryRefused(
-                f"the address space of this process is limited to {_mib(limit)}, and every run"
+                f"the {_NAMES[option]} of this process is limited to {_mib(limit)}, and every run"
                 f" needs {_mib(_LEAST_BYTES)} or more",
                 hint=f"raise the limit (ulimit {option} {_LEAST_BYTES // KIB})",
             )
@@ -67,7 +68,7 @@ def check_room(memory_bytes: int, threads: int) -> None:
         smaller = f", or pass --memory {_mib(fitting)} or less" * (fitting >= _LEAST_MEMORY_BYTES)
         fewer = ", or fewer --threads" * (threads > 1)
         raise MemoryRefused(
-            f"the address space of this process is limited to {_mib(limit)}, and a run with"
+            f"the {_NAMES[option]} of this process is limited to {_mib(limit)}, and a run with"
             f" --memory {_mib(memory_bytes)} and --threads {threads} needs {_mib(needed)}",
             hint=f"raise the limit (ulimit {option} {needed // KIB}){smaller}{fewer}",
         )

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from dbshuf.base.filenames import COMPANION_SUFFIXES, hidden_in
 from dbshuf.base.owner import lock_owner, unlock_owner
 from dbshuf.errors import TempSpaceShort, UsageError
+from dbshuf.units import human
 
 TEMP_HINT = "free space there or pass --temp-dir DIR; nothing was written"
 
@@ -102,6 +104,21 @@ def private_folder(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         remove(folder)
+
+
+def system_hint(error: OSError, otherwise: str) -> str:
+    """Return what to do about a file that the system will not let grow, or make."""
+    if error.errno == errno.EFBIG:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if limit == resource.RLIM_INFINITY:
+            return "the file system takes no file of that size: name a place on another one"
+        return (
+            f"this process may write files of {human(limit)} at most: raise that limit (ulimit -f"
+            " unlimited), or write smaller files"
+        )
+    if error.errno in (errno.ENOENT, errno.ESTALE):
+        return "its folder is gone, or was removed during the run: make it, and run this again"
+    return otherwise
 
 
 @contextlib.contextmanager

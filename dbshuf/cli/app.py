@@ -57,7 +57,8 @@ def _add(command: Callable[[T], None], arguments: type[T]) -> None:
     vars(call)["__signature__"] = inspect.Signature(_parameters(arguments))
     when = WHEN_NONE if command.__name__ in _READ_STDIN else ""
     epilog = INPUTS_HELP.format(when=when) if issubclass(arguments, Inputs) else None
-    app.command(command.__name__, epilog=epilog)(call)
+    summary = inspect.cleandoc(command.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    app.command(command.__name__, epilog=epilog, short_help=summary)(call)
 
 
 def _parameters(arguments: type) -> list[inspect.Parameter]:
@@ -103,6 +104,7 @@ for _name, _arguments in ARGUMENTS.items():
 
 @app.command(
     SHUF,
+    short_help="Do what GNU shuf does, with its options.",
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )

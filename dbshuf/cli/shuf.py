@@ -99,6 +99,8 @@ def end(arguments: Sequence[str], name: str) -> "NoReturn":
     name  of the program, as its messages begin
     """
     gc.disable()  # lists of lines have no cycles
+    # Nothing multiplies matrices here, and threads that find no addresses say so on stderr.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _catch_signals()
     try:
         code = shuf(arguments, name)

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbshuf.cli.clean import clear_leftovers, clear_uploads
 from dbshuf.cli.library_options import options_of
@@ -12,6 +13,9 @@ from dbshuf.cli.progress import Mode, Telling, say
 from dbshuf.cli.progress_bar import open_progress
 from dbshuf.cli.streams import need_stdout
 from dbshuf.cli.summary import done_event, summary
+
+if TYPE_CHECKING:
+    from dbshuf.options import Options
 
 
 def shuffle(given: ShuffleArguments) -> None:
@@ -39,6 +43,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
     reporter = Telling(inner, quiet=given.quiet, as_json=as_json)
     try:
         plan = planned(options, reporter)
+        _tell_directories(options, reporter)
         for output in (options.output, *more):
             clear_uploads(output, quiet=given.quiet, work_dir=options.work_dir)
         result = run(plan, reporter)
@@ -48,6 +53,19 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
         say(done_event(result))
     elif not given.quiet:
         say(summary(result))
+
+
+def _tell_directories(options: "Options", reporter: Telling) -> None:
+    """Say which outputs are directories of shards, though they are named as files are."""
+    cuts = (options.shards, options.shard_rows, options.shard_bytes, options.partition_by or None)
+    if cuts == (None,) * len(cuts):
+        return
+    from dbshuf.sink.output_format import is_named_as_file
+    from dbshuf.sink.remote_path import output_path
+
+    for name in (options.output, *options.more_outputs):
+        if name and name != "-" and not name.endswith("/") and is_named_as_file(output_path(name)):
+            reporter.tell(f"`{name}` is a directory of shards, and no file")
 
 
 def _descriptor(output: str | None) -> int | None:

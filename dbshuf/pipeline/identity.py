@@ -15,13 +15,14 @@ from dbshuf.plan.plan import Plan
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
-from dbshuf.units import KIB
+from dbshuf.units import KIB, utc_time
 
 _FORMAT = 8  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 _LOG_SUFFIXES = ("-wal", ".wal")  # of SQLite, and of DuckDB
-_LOG = "log [size (bytes), time of change (ns)]"
+_TIME = "time of change"
+_LOG = "log [size (bytes), time of change]"
 
 
 def versions() -> dict[str, str | int]:
@@ -66,7 +67,7 @@ class Identity:
         for name, value in self._plan.work.options.items():
             self._same(f"--{name.replace('_', '-')}", before.get(name), value)
         self._same("--seed", record["seed"], self._plan.seed)
-        facts = zip(("size (bytes)", "time of change (ns)", _LOG), record["store"], strict=False)
+        facts = zip(("size (bytes)", _TIME, _LOG), record["store"], strict=False)
         for (name, was), found in zip(facts, _store_facts(self._plan), strict=True):
             self._same(f"the {name} of the store", was, found)
 
@@ -85,7 +86,7 @@ class Identity:
         self._same(field, f"{read.crc32:08x}", f"{now:08x}")
 
     def _compare(self, before: Sequence[Any], now: Sequence[Input]) -> None:
-        names = ("name", "size (bytes)", "time of change (ns)", "version", "first and last bytes")
+        names = ("name", "size (bytes)", _TIME, "version", "first and last bytes")
         kind = self._plan.shape.kind
         for old, one in zip(before, now, strict=True):
             for name, was, found in zip((*names, _LOG), old, _facts(one, kind), strict=False):
@@ -95,9 +96,18 @@ class Identity:
         if before != now:
             raise RunDiffers(
                 f"--work-dir `{self._work.path}` holds another run: {field} was"
-                f" {_shown(before)}, and is {_shown(now)}",
+                f" {_as_told(field, before)}, and is {_as_told(field, now)}",
                 hint=f"name another directory, or begin anew after `{cleaning(self._work.path)}`",
             )
+
+
+def _as_told(field: str, value: Any) -> str:
+    """Return a value as people read it; times of change are kept in ns."""
+    if value is not None and field.startswith(f"the {_TIME} of"):
+        return f"`{utc_time(value)}`"
+    if value is not None and field.startswith(f"the {_LOG} of"):
+        return f"`[{value[0]}, {utc_time(value[1])}]`"
+    return _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -17,7 +17,7 @@ from dbshuf.base.key import ORDER_VERSION, epoch_seed
 from dbshuf.base.progress import NO_PROGRESS
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.window import Window
-from dbshuf.errors import RunDiffers, UsageError
+from dbshuf.errors import MemoryTooSmall, RunDiffers, UsageError
 from dbshuf.options import Options
 from dbshuf.pipeline.dealing import Deal, Dealt, own_batches
 from dbshuf.pipeline.ordered import ordered
@@ -26,8 +26,8 @@ from dbshuf.plan.plan import Plan
 from dbshuf.sink.formats.record_batches import records_of
 from dbshuf.sink.numbered import numbered
 from dbshuf.sink.schema_cast import as_written, reader_schema
-from dbshuf.source.input import Input, closed_pipe
-from dbshuf.units import MIB
+from dbshuf.source.input import Input, check_same, closed_pipe
+from dbshuf.units import MIB, human
 
 DEFAULT_BATCH_ROWS = 1024
 _HELD_BATCHES = 3  # pieces, what they are joined to, and one that waits for its round
@@ -197,7 +197,7 @@ class Stream:
         It may have had another rank, world_size and batch_rows. With the same world_size every
         rank can load its own state; with another one all must load the same, taken when all ranks
         had got equally many batches.
-        Raises  UsageError if it is no state; RunDiffers if it is one of other rows
+        Raises  UsageError if it is no state; RunDiffers if it is one of other rows; InputChanged
         """
         _check_form(state)
         self._check_same(state)
@@ -207,17 +207,20 @@ class Stream:
         given = state["given"]
         self._given = None if given is None else Given(given["key"], given["rows"])
         self._rows, self._is_ended = None, False
+        listed = self._plan.inputs
         self._plan_epoch()
+        check_same(listed, self._plan.inputs)
 
     def _plan_epoch(self) -> None:
         """Plan the order of the epoch, with room for batches beside it."""
         seed = epoch_seed(self.seed, self.epoch)
         options = replace(self._options, seed=seed)
-        plan = planned_here(options)
+        plan = first = planned_here(options)
         row_bytes = plan.survey.mean_line_bytes
         held = int(_HELD_BATCHES * self.batch_rows * row_bytes)
         if held > _COUNTED_BYTES:
-            plan = planned_here(replace(options, memory=max(plan.memory_bytes - held, 1)))
+            plan = self._plan_beside(options, plan.memory_bytes, held)
+        check_same(first.inputs, plan.inputs)
         if closed_pipe(plan.inputs) is not None:
             raise UsageError(
                 "a pipe can be read once, but every rank and every epoch reads its inputs",
@@ -230,6 +233,17 @@ class Stream:
             )
         self._plan = plan
         self.schema, self._records = records_for(plan)
+
+    def _plan_beside(self, options: Options, cap: int, held: int) -> Plan:
+        """Plan with what `held` bytes of batches leave of the memory."""
+        try:
+            return planned_here(replace(options, memory=max(cap - held, 1)))
+        except MemoryTooSmall as error:
+            raise MemoryTooSmall(
+                f"beside {human(held)} that batches of {self.batch_rows:,} rows take:"
+                f" {error.message}",
+                hint=f"pass {human(held)} more than that, or a smaller batch_rows",
+            ) from error
 
     def _begin(self) -> Generator[Dealt, None, int]:
         """Order the rows that are left, and deal them out."""
@@ -321,9 +335,10 @@ def _row_options(options: Options) -> dict[str, Any]:
 
 
 def _digest(inputs: tuple[Input, ...]) -> str:
-    """Return a hash of the names and sizes of inputs, without their folders."""
+    """Return a hash of the names and sizes of inputs, and of their logs, without their folders."""
     digest = hashlib.sha256()
     for one in inputs:
         name = os.path.basename(one.name)
-        digest.update(f"{one.size_bytes} {name}\0".encode(errors="surrogateescape"))
+        logs = "".join(f" {log.size_bytes}" for log in one.logs)
+        digest.update(f"{one.size_bytes}{logs} {name}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -158,6 +158,10 @@ def _share(given: str | float) -> "Fraction":
     from fractions import Fraction
 
     text = str(given).strip(" ")
+    if text == "1":
+        raise UsageError(
+            "--sample 1 may be all rows or one in a hundred", hint="say 1%, or 100% for all rows"
+        )
     match = _SHARE.fullmatch(text)
     if match is not None and any(map(str.isdigit, match[1])):
         number = Fraction(match[1] + (match[2] or "")) / (100 if match[3] else 1)

@@ -12,6 +12,7 @@ from dbshuf.units import GIB, MIB, human
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
 UNKNOWN_BYTES = 10 * GIB  # of rows whose size is unknown; more are ordered in parts of a range
 _VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
+_NAMED_STEP_BYTES = 16 * MIB  # errors name a multiple
 _IMPORTED_BYTES = 21 * MIB  # of it that is resident once DuckDB is imported (duckdb 2.0.1)
 _CONNECTED_BYTES = 32 * MIB  # and once it is connected and has ordered a few rows
 _LEAST_DUCKDB_BYTES = 64 * MIB
@@ -51,7 +52,7 @@ def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str
         least = needed = max(least, base + _LEAST_SQLITE_BYTES + survey.reader_bytes)
     if asked == "spill":
         needed = max(least, _least_spill_cap(base, survey))
-    named = _mib(cap + int((needed - cap) / allowed.gain) + _VARIES_BYTES)
+    named = _mib(_rounded(cap + int((needed - cap) / allowed.gain) + _VARIES_BYTES))
     if cap < least:
         raise MemoryTooSmall(
             f"--memory {human(cap)} is too small: this run needs at least {named}",
@@ -77,6 +78,11 @@ def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str
 def statement_share(*, is_fed: bool) -> float:
     """Return the share of memory that stays beside a statement, to read with."""
     return FED_SHARE if is_fed else STORE_SHARE
+
+
+def _rounded(size: int) -> int:
+    """Return a --memory that is enough in every run: what a process begins with varies."""
+    return -(-size // _NAMED_STEP_BYTES) * _NAMED_STEP_BYTES
 
 
 def _mib(size: int) -> str:

@@ -106,15 +106,38 @@ class Binder:
         tree    of the text
         Raises  QueryInvalid where it fails, as it would in every row
         """
-        if any(node.get("class") in _OF_A_ROW for node in walk(tree)):
+        if _is_of_a_row(tree):
             return []
+        return self._values(sql, query, query.starts[part])
+
+    def check_constants(self, sql: SqlText, query: Filled, part: str, tree: list[Node]) -> None:
+        """Raise QueryInvalid for an item of a bound list that fails in every row.
+
+        tree    of the items
+        """
+        columns = len(self.connection.sql(query.text).columns)
+        constant = _constant_columns(tree, columns)
+        if not constant:
+            return
+        names = [identifier(f"item {place}") for place in range(columns)]
+        some = filled(
+            "duckdb",
+            "row_items",
+            items=", ".join(names[place] for place in constant),
+            query=query.text,
+            names=", ".join(names),
+        )
+        self._values(sql, some, some.starts["query"] + query.starts[part])
+
+    def _values(self, sql: SqlText, query: Filled, start: int) -> list[Any]:
+        """Return the values of a query, of which the user's text begins at `start`."""
         make_view(self.connection, self.types, (), feed=NO_FEED)
         try:
             return [row[0] for row in self.connection.execute(query.text).fetchall()]
         except duckdb.OutOfMemoryException:  # a run may have more
             return []
         except ENGINE_ERRORS as error:
-            raise sql.failed(error, query.starts[part]) from None
+            raise sql.failed(error, start) from None
         finally:
             make_view(self.connection, self.types, self.types.keys())
 
@@ -187,6 +210,28 @@ class Binder:
                 columns |= names if known else set(self.types)
                 scans += 2 if is_repeated else 1
         return Bound(frozenset(columns), scans, frozenset(operators))
+
+
+def _is_of_a_row(tree: object) -> bool:
+    """Whether what a text says may differ from row to row."""
+    return any(node.get("class") in _OF_A_ROW for node in walk(tree))
+
+
+def _constant_columns(tree: list[Node], columns: int) -> list[int]:
+    """Return the places of columns that are one value in every row, as far as they are known.
+
+    A star is any number of columns, so places are known before the first and behind the last.
+    """
+    is_star = [any(node.get("class") == "STAR" for node in walk(item)) for item in tree]
+    found = []
+    for place, item in enumerate(tree):
+        if _is_of_a_row(item):
+            continue
+        if not any(is_star[:place]):
+            found.append(place)
+        elif not any(is_star[place:]):
+            found.append(columns - len(tree) + place)
+    return found if any(is_star) or columns == len(tree) else []
 
 
 def _operators(nodes: list[Node], is_repeated: bool) -> Iterator[tuple[Node, bool]]:

@@ -289,7 +289,7 @@ def _select_step(text: str, binder: Binder) -> tuple[ChunkStep, Result, list[Nod
     bound = binder.bind(sql, query, "select")
     check_plan(sql, bound)
     check_overloads(binder, written, query.text, tree, len(PREFIX))
-    binder.constant(sql, query, "select", tree)
+    binder.check_constants(sql, query, "select", tree)
     result = binder.result(sql, query.text, tree)
     return ChunkStep(sql.option, query.text, bound.columns, binder.types, row), result, tree
 

@@ -28,6 +28,7 @@ from dbshuf.units import MIB
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>|\"reason\": \"(\w+)\"")
+_HOST = re.compile(r"https?://(?:[^/@\s]*@)?([^/:?\s]+)")
 _NO_SUCH_PLACE = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _CUT_SHORT = ("error decoding response body", "IncompleteMessage", "UnexpectedEof", "end of file")
 _CREDENTIALS = {
@@ -201,7 +202,7 @@ class BucketStore:
         elif not status and _is_of_connection(text):
             explained = FleetingFault(_connection_words(text))
         else:
-            words = reason or f"{type(error).__name__}: {_first_line(text)}"
+            words = reason or _unreached(text) or f"{type(error).__name__}: {_first_line(text)}"
             explained = RemoteFailed(f"`{name}`: {words}", hint=_hint(text))
         return explained
 
@@ -243,6 +244,14 @@ def _connection_words(text: str) -> str:
     if "TimedOut" in text or "imeout" in text:
         return "no answer in time"
     return "no connection" if "kind: Connect" in text else "the connection was reset"
+
+
+def _unreached(text: str) -> str:
+    """Say which host has no address; empty where it is something else."""
+    if "dns error" not in text:
+        return ""
+    host = _HOST.search(text)
+    return f"no address is known for the host{f' `{host[1]}`' if host else ''}"
 
 
 def _first_line(text: str) -> str:

@@ -49,6 +49,11 @@ _LEVELS: dict[str, dict[str, range | None]] = {
 _DEFAULT_CODEC = {"parquet": "zstd:1", "arrow": "none"}
 
 
+def is_named_as_file(path: OutputPath | None) -> bool:
+    """Whether a directory that is yet to be made has a name that ends like that of a file."""
+    return path is not None and not path.is_dir() and _said_by_name(path) != (None, None)
+
+
 def compressions() -> list[str]:
     """Return every name that --compression has, for any format."""
     names = [*_SUFFIX_OF_PACKING, *(name for levels in _LEVELS.values() for name in levels)]

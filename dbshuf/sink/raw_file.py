@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from dbshuf.base.block_io import STAGE_BYTES, U8, BlockFile, aligned_buffer, round_up
+from dbshuf.base.temporary import system_hint
 from dbshuf.errors import OutputSpaceShort, OutputUnwritable
 from dbshuf.units import MIB, human
 
@@ -61,8 +62,9 @@ def in_words(shown: str, written_bytes: int | None = None) -> Iterator[None]:
                 f"`{shown}`: disk full{after} ({error.strerror})",
                 hint="make room there, or write to another disk",
             ) from error
+        hint = system_hint(error, "name another place for it")
         raise OutputUnwritable(
-            f"`{shown}` cannot be written: {error.strerror}", hint="name another place for it"
+            f"`{shown}` cannot be written: {error.strerror}", hint=hint
         ) from error
 
 

@@ -23,6 +23,8 @@ NAMES = {
 TEXT_KINDS = ("lines", "json")  # read as lines
 DELIMITED = ("csv", "tsv")
 DATABASES = ("duckdb", "sqlite")
+# Files beside a database that hold what it was given last, by the ends of their names.
+LOGS = {"duckdb": (".wal",), "sqlite": ("-wal", "-journal")}
 _SHOWN_NAMES = 3  # of files to leave out, in a hint
 _SEEKING = ("parquet", *DATABASES)  # read from several places, so from a plain file only
 
@@ -87,13 +89,21 @@ def _way_out(by_kind: dict[str, list[Input]]) -> str:
         suffixes = {PurePath(one.name).suffix for one in by_kind[most]}
         apart = suffixes.isdisjoint(PurePath(one.name).suffix for one in others)
         if len(suffixes) == 1 and "" not in suffixes and apart:
-            return f"pass --include {quoted(f'*{suffixes.pop()}')}"
+            return f"pass --include {quoted(f'*{suffixes.pop()}')}{_or_the_others(others)}"
         names = sorted({PurePath(one.name).name for one in others})
         wanted = {PurePath(one.name).name for one in by_kind[most]}
         if len(names) <= _SHOWN_NAMES and wanted.isdisjoint(names):
             return "pass " + " ".join(f"--exclude {quoted(glob.escape(name))}" for name in names)
         return "choose with --include GLOB and --exclude GLOB, or say with --from what they all are"
     return "shuffle them apart, or say with --from what they all are"
+
+
+def _or_the_others(others: list[Input]) -> str:
+    """Return what keeps the others instead, where their names say that."""
+    suffixes = {PurePath(one.name).suffix for one in others}
+    if len(suffixes) != 1 or "" in suffixes:
+        return ""
+    return f" or --include {quoted(f'*{suffixes.pop()}')}"
 
 
 def _counted(kind: str, count: int) -> str:
@@ -114,14 +124,22 @@ def _kind_of(source: Input) -> str:
     if head.startswith(_PARQUET):
         is_named = PurePath(source.name).suffix.lower() in (".parquet", ".pq")
         return "parquet" if is_named or _ends_as_parquet(source) else "lines"
-    for kind, magic in (("sqlite", _SQLITE), ("arrow", _ARROW)):
-        if head.startswith(magic):
-            return kind
-    if head[8:12] == b"DUCK" and len(head) == _HEAD_BYTES and not any(head[14:20]):
-        return "duckdb"  # the magic, and a version number that leaves six of its bytes zero
+    if head.startswith(_ARROW):
+        return "arrow"
+    database = database_of(head)
+    if database == "sqlite" or (database and len(head) == _HEAD_BYTES):
+        return database
     if head.startswith(_ARROW_STREAM):
         return "arrow" if _is_arrow_stream(source) else "lines"
     return "lines"
+
+
+def database_of(head: bytes) -> str | None:
+    """Return the kind of database that a file is by its first bytes, 20 or more of them."""
+    if head.startswith(_SQLITE):
+        return "sqlite"
+    # the magic, and a version number that leaves six of its bytes zero
+    return "duckdb" if head[8:12] == b"DUCK" and not any(head[14:20]) else None
 
 
 def table_by_head(head: bytes) -> str | None:
@@ -132,11 +150,9 @@ def table_by_head(head: bytes) -> str | None:
     """
     if head.startswith(_PARQUET):
         return "parquet" if _CONTROL.search(head) else None  # a page's header follows, in binary
-    if head.startswith(_SQLITE):
-        return "sqlite"
     if head.startswith(_ARROW) or _begins_as_stream(head):
         return "arrow"
-    return "duckdb" if head[8:12] == b"DUCK" and head[14:20].count(0) == len(head[14:20]) else None
+    return database_of(head)
 
 
 def _begins_as_stream(head: bytes) -> bool:

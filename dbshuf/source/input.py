@@ -1,5 +1,6 @@
 """One input: where it is, how its bytes are had, and what stands in the way."""
 
+import contextlib
 import mmap
 import os
 import re
@@ -49,6 +50,15 @@ class Pipe:
 
 
 @dataclass(frozen=True)
+class Log:
+    """What a database was given and has not taken in: a file beside it, when it was listed."""
+
+    name: str
+    size_bytes: int
+    changed_ns: int
+
+
+@dataclass(frozen=True)
 class Key:
     """A column that a folder gives.
 
@@ -91,6 +101,8 @@ class Input:
     size_bytes  bytes as it lies there, None for a pipe and where a host does not tell
     changed_ns  time of the last change when it was listed
     version     of an object: what changes with its bytes
+    kept_in     what a database keeps its logs in: the ends of their names
+    logs        those that were there when it was listed
     window_bytes  memory that a reader of its compression takes
     windows     of its frames or streams: how large they may be for that
     pipe        what was read so far of a stream that cannot be read twice
@@ -113,6 +125,8 @@ class Input:
     found_in: str = field(default="", compare=False)
     keys: tuple[Key, ...] = ()
     version: str = ""
+    kept_in: tuple[str, ...] = ()
+    logs: tuple[Log, ...] = ()
     remote: RemoteObject | None = field(default=None, compare=False)
     digest: InputDigest | None = field(default=None, compare=False, repr=False)
     sums: ReadSums | None = field(default=None, compare=False, repr=False)
@@ -213,6 +227,48 @@ def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = Tr
     found = (status.st_size, status.st_mtime_ns)
     if not is_whole or found != (source.size_bytes, source.changed_ns):
         raise InputChanged.of(source.name)
+    _check_logs(source)
+
+
+def logs_of(path: str, ends: Sequence[str]) -> tuple[Log, ...]:
+    """Return the logs beside a database; one that is empty is as good as none.
+
+    ends  of their names, behind that of the database
+    """
+    found = []
+    for end in ends:
+        with contextlib.suppress(OSError):
+            status = os.stat(path + end)
+            if status.st_size:
+                found.append(Log(path + end, status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+def _check_logs(source: Input) -> None:
+    """Raise InputChanged where one of a database's logs is another one, is new, or is gone."""
+    if not source.kept_in or source.path is None:
+        return
+    changed = set(logs_of(source.path, source.kept_in)) ^ set(source.logs)
+    if changed:
+        name = min(one.name for one in changed)
+        raise InputChanged.of(name, f", the log of `{source.name}`,")
+
+
+def check_same(before: Sequence[Input], now: Sequence[Input]) -> None:
+    """Raise InputChanged unless inputs that were listed anew are what they were."""
+    for old, one in zip(before, now, strict=False):
+        if _identity(old) != _identity(one):
+            changed = min({*old.logs} ^ {*one.logs}, key=lambda log: log.name, default=None)
+            if changed is None or old.place != one.place:
+                raise InputChanged.of(old.name)
+            raise InputChanged.of(changed.name, f", the log of `{old.name}`,")
+    if len(before) != len(now):
+        longer = max(before, now, key=len)
+        raise InputChanged.of(longer[min(len(before), len(now))].name)
+
+
+def _identity(one: Input) -> tuple[object, ...]:
+    return one.place, one.size_bytes, one.changed_ns, one.version, one.logs
 
 
 def for_each(look: Callable[[Input], T], inputs: Sequence[Input]) -> Iterable[T]:

@@ -14,8 +14,9 @@ from dbshuf.errors import InputBeyondBounds, InputMissing, InputUnreadable, Usag
 from dbshuf.source.byte_reader import RawInput, closed_on_error
 from dbshuf.source.compression.codecs import HEAD_BYTES, READER_BYTES, codec_of, window_bytes
 from dbshuf.source.compression.later_windows import ReadAt, WindowLimit, limit_of
+from dbshuf.source.formats import LOGS, database_of
 from dbshuf.source.include import PathFilter, path_filter
-from dbshuf.source.input import Input, Pipe, open_raw, unreadable
+from dbshuf.source.input import Input, Pipe, logs_of, open_raw, unreadable
 from dbshuf.source.listing import Listing
 from dbshuf.source.remote_object import AHEAD_BYTES, RemoteObject, with_heads
 from dbshuf.units import KIB, human
@@ -135,8 +136,19 @@ def _examine(ordinal: int, path: str) -> Input:
         return _examine_pipe(ordinal, path, open_raw(path))
     if codec is None:
         _check_bound(path, size)
-    changed_ns = status.st_mtime_ns
-    return Input(ordinal, path, path, codec, size, changed_ns, window, windows=windows)
+    ends = LOGS.get(database_of(head) or "", ())
+    return Input(
+        ordinal,
+        path,
+        path,
+        codec,
+        size,
+        status.st_mtime_ns,
+        window,
+        windows=windows,
+        kept_in=ends,
+        logs=logs_of(path, ends),
+    )
 
 
 def _at(fd: int, place: int, size: int) -> bytes:

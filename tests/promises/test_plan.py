@@ -117,6 +117,24 @@ def test_plan_fails_where_the_run_would(cli, corpus):
         assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--format", "csv", "--select", "line, cast('a' as int)"), 19),
+        (("--where", "{}"), 19),
+        (("--manifest", "/dev/full"), 13),
+        (("--work-dir", "/proc/x"), 2),
+    ],
+)
+def test_plan_refuses_what_the_run_refuses_before_its_first_row(options, code, cli, home):
+    """Otherwise who plans a night's run finds its folder empty in the morning."""
+    (home / "a.txt").write_bytes(b"a\n")
+    told = [cli(one, "a.txt", "-o", home / "o", *options) for one in ("plan", "shuffle")]
+    assert [one.code for one in told] == [code, code]
+    assert told[0].err == told[1].err
+    assert not (home / "o").exists()
+
+
 def test_plan_keeps_the_promise_of_the_run(plan, cli, home):
     """The strategy told is the strategy used, and the temp told is enough."""
     reference.write_numbered(home / "in.txt", ROWS, WIDTH)

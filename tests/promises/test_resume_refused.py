@@ -11,6 +11,7 @@ from dbshuf.errors import RunDiffers, UsageError, WorkDirUnfit
 from dbshuf.options import Options
 from dbshuf.pipeline import identity
 from dbshuf.plan.make_plan import plan_of
+from dbshuf.units import utc_time
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,9 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
     path = folder / "a.txt"
     data, found = path.read_bytes(), path.stat()
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 10))
-    with pytest.raises(RunDiffers, match=rf"time of change.*`{found.st_mtime_ns}`, and is"):
+    with pytest.raises(
+        RunDiffers, match=rf"time of change.*`{utc_time(found.st_mtime_ns)}`, and is"
+    ):
         run(work_dir="work", **SHARDS)
     path.write_bytes(b"Y" + data[1:])
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -66,7 +69,9 @@ def test_a_store_that_was_added_to_is_another_one(folder):
     options = {"inputs": (), "store": "s.duckdb", "output": "out", "shards": 3}
     died(folder, 1, "runs", **options)
     os.utime("s.duckdb", ns=(0, 1))
-    with pytest.raises(RunDiffers, match=r"time of change \(ns\) of the store was .*, and is `1`"):
+    with pytest.raises(
+        RunDiffers, match=r"of change of the store was .*, and is `1970-01-01T00:00"
+    ):
         run(work_dir="work", **options)
 
 

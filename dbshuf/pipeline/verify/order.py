@@ -28,7 +28,7 @@ from dbshuf.pipeline.verify.parts import Part, place_for
 from dbshuf.pipeline.verify.sides import ComparisonProgress, Side, from_store
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import memory_cap
-from dbshuf.source.input import Input
+from dbshuf.source.input import Input, check_all_unchanged, check_same
 from dbshuf.units import MIB, human
 
 _BUFFER_BYTES = 2 * MIB  # of the outputs, read at a time
@@ -68,6 +68,8 @@ def first_misplaced(
             plan = order_plan(replace(options, seed=seed, epochs=None), inputs)
             found = _first_in(plan, inputs, written, reporter)
             if found is not None:
+                check_all_unchanged(plan.inputs)  # they were not read to their ends
+                check_all_unchanged(outputs.plan.inputs)
                 return found
         return written.rest()
 
@@ -80,12 +82,14 @@ def order_plan(options: Options, inputs: Side) -> Plan:
     options = replace(from_store(options), memory=memory, format=kind, partition_by=parts.columns)
     options = replace(options, number=None)  # which rows are compared without
     try:
-        return planned_here(replace(options, output=place_for(options)), reads_only=bool(parts))
+        plan = planned_here(replace(options, output=place_for(options)), reads_only=bool(parts))
     except MemoryTooSmall as error:
         raise MemoryTooSmall(
             f"beside {human(reading)} that the outputs are read with: {error.message}",
             hint=f"pass {human(reading)} more than that; or --no-order",
         ) from error
+    check_same(inputs.plan.inputs, plan.inputs)  # read once, for their rows
+    return plan
 
 
 def _first_in(

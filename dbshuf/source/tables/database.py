@@ -5,7 +5,6 @@ engine does in its own way is in duckdb.py and sqlite.py; the rest is here.
 """
 
 import contextlib
-import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -70,13 +69,11 @@ class TableName:
 class Database(ABC):
     """One file, and what its engine does in its own way; a connection has `interrupt` and `close`.
 
-    errors      what the engine raises
-    log_suffix  of the file beside it that holds what was written last
+    errors  what the engine raises
     """
 
     source: Input
     errors: ClassVar[tuple[type[Exception], ...]]
-    log_suffix: ClassVar[str]
 
     @abstractmethod
     def connect(self) -> Any:
@@ -181,7 +178,7 @@ class DatabaseInput:
         """
         self.input = database.source
         self._database = database
-        self._profile = _profile(database, table, _log_state(database))
+        self._profile = _profile(database, table)
         self.schema, self.rows = self._profile.schema, self._profile.rows
         self.is_steady = self._profile.is_steady
         self._running = _RunningQuery()
@@ -215,8 +212,8 @@ def tables_of(database: Database) -> list[TableName]:
 
 
 @lru_cache(maxsize=64)
-def _profile(database: Database, table: str, log_state: object) -> Profile:
-    """Look at a table; `log_state` only tells one state of the file from another."""
+def _profile(database: Database, table: str) -> Profile:
+    """Look at a table; of an input with another log there is another profile."""
     with database.connected() as connection:
         tables = database.tables(connection)
         found = _find_table(tables, table)
@@ -225,15 +222,6 @@ def _profile(database: Database, table: str, log_state: object) -> Profile:
             return replace(profile, is_steady=found is not None and not found.is_view)
         except NotOneSelect as fault:
             raise _no_table(database.source, table, tables, str(fault)) from None
-
-
-def _log_state(database: Database) -> object:
-    """Return what changes when someone writes to the log beside the file."""
-    try:
-        status = os.stat(database.source.file + database.log_suffix)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _find_table(tables: Sequence[TableName], asked: str) -> TableName | None:

@@ -54,7 +54,6 @@ class DuckDatabase(Database):
 
     # Those of an Arrow reader come as OSError.
     errors: ClassVar = (duckdb.Error, OSError, RuntimeError, UnicodeError)
-    log_suffix: ClassVar = ".wal"
 
     def connect(self) -> Connection:
         return duckdb.connect(

@@ -75,7 +75,6 @@ class SqliteDatabase(Database):
     """One SQLite file."""
 
     errors: ClassVar = (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError)
-    log_suffix: ClassVar = "-wal"
 
     def connect(self) -> Connection:
         open_raw(self.source.file).close()  # SQLite would not say why

@@ -284,6 +284,11 @@ def check_spark_options(options: Options) -> None:
                 f"--spark-conf `{pair}` is no setting of Spark",
                 hint="as in --spark-conf spark.executor.cores=4",
             )
+        key, _, value = pair.partition("=")
+        if key == "spark.executor.cores" and not (
+            value.isascii() and value.isdigit() and int(value)
+        ):
+            raise UsageError(f"--spark-conf `{pair}` is no number of cores", hint="1 or more")
 
 
 def check_schema_option(schema: str) -> None:

@@ -98,29 +98,46 @@ def _spread(items: Sequence[T], most: int) -> Sequence[T]:
 
 
 def _of_lines(inputs: Sequence[Input], terminator: bytes) -> Survey:
-    seen_bytes = lines = longest = 0
+    longest = 0
     ratios: list[tuple[int, int]] = []
-    for samples in for_each(_samples, _spread(inputs, _SAMPLED_INPUTS)):
+    seen: list[tuple[Input, int, int]] = []  # with the bytes of its samples, and their lines
+    sampled = _spread(inputs, _SAMPLED_INPUTS)
+    for source, samples in zip(sampled, for_each(_samples, sampled), strict=True):
+        seen_bytes = lines = 0
         for sample, ratio in samples:
             pieces = sample.split(terminator)
             seen_bytes += len(sample)
             lines += len(pieces) - 1
             longest = max(longest, *(len(piece) + 1 for piece in pieces))
             ratios.append(ratio)
+        if seen_bytes:
+            seen.append((source, seen_bytes, max(lines, 1)))
     packed = sum(on_disk for on_disk, _ in ratios)
-    expansion = sum(text for _, text in ratios) / packed if packed else 1.0
-    is_exact = all(source.is_plain_file for source in inputs)
-    sizes = [
-        None if i.size_bytes is None else i.size_bytes * (max(expansion, 1.0) if i.codec else 1.0)
-        for i in inputs
-    ]
+    expansion = max(sum(text for _, text in ratios) / packed, 1.0) if packed else 1.0
+    sizes = [_text_bytes(source, expansion) for source in inputs]
     known = [size for size in sizes if size is not None]
     return Survey(
-        mean_line_bytes=max(seen_bytes / max(lines, 1), 1.0) if seen_bytes else _UNSEEN_BYTES,
+        mean_line_bytes=_mean_of(seen, expansion),
         longest_line_bytes=longest,
         text_bytes=int(sum(known)) if len(known) == len(sizes) else None,
-        is_exact=is_exact,
+        is_exact=all(source.is_plain_file for source in inputs),
     )
+
+
+def _text_bytes(source: Input, expansion: float) -> float | None:
+    if source.size_bytes is None:
+        return None
+    return source.size_bytes * (expansion if source.codec else 1.0)
+
+
+def _mean_of(seen: Sequence[tuple[Input, int, int]], expansion: float) -> float:
+    """Return the mean length of lines, each input's by its size: a small one has few of them."""
+    total_bytes = total_lines = 0.0
+    for source, seen_bytes, lines in seen:
+        size = max(_text_bytes(source, expansion) or 0.0, seen_bytes)
+        total_bytes += size
+        total_lines += size * lines / seen_bytes
+    return max(total_bytes / total_lines, 1.0) if seen else _UNSEEN_BYTES
 
 
 def _samples(source: Input) -> list[tuple[bytes, tuple[int, int]]]:

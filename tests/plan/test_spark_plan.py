@@ -160,6 +160,8 @@ def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
         (["in.txt", "--strategy", "memory"], 2, "leave out one"),
         (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
         (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
+        (["in.txt", "--spark-conf", "spark.executor.cores=x"], 2, "no number of cores"),
+        (["in.txt", "--spark-conf", "spark.executor.cores=0"], 2, "no number of cores"),
         (["in.txt", "--memory", "300MB"], 11, "least"),
     ],
 )

@@ -50,6 +50,18 @@ def test_a_sample_without_a_line_end_counts_as_one_line():
     assert survey_inputs([piped(b"x" * 5000)], "lines").mean_line_bytes == 5000
 
 
+@pytest.mark.parametrize("codec", [None, "zstd"])
+def test_small_inputs_of_short_lines_say_little_of_the_others(codec, tmp_path):
+    """Lines are as long as most of the text has them, and memory is laid out for as many."""
+    (tmp_path / "a").write_bytes(b"x\n" * 20_000)
+    (tmp_path / "b").write_bytes(TEXT * 50 if codec is None else pack(codec, TEXT * 50))
+    (tmp_path / "c").write_bytes(b"\n" * 30_000)
+    names = [str(tmp_path / name) for name in "abc"]
+    text_bytes, lines = 40_000 + 50 * len(TEXT) + 30_000, 20_000 + 300_000 + 30_000
+    found = survey_inputs(resolve_inputs(names), "lines")
+    assert found.mean_line_bytes == pytest.approx(text_bytes / lines, rel=0.25)
+
+
 class Broken(io.BytesIO):
     def read(self, size=-1, /):
         raise OSError(errno.EIO, "broken disk")

@@ -39,7 +39,6 @@ _LIMITS = ((resource.RLIMIT_AS, "-v", 0), (resource.RLIMIT_DATA, "-d", 5))
 
 
 def is_limited() -> bool:
-    """Whether there is a limit at all."""
     return any(_limits())
 
 

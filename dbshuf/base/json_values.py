@@ -19,7 +19,7 @@ def marked(schema: pa.Schema, structure: str) -> pa.Schema:
     structure  of the objects, as `query.infer_json_structure` gives it
     """
     known = json.loads(structure)
-    notes = {name: _note(one) for name, one in known.items() if _holds_json(one)}
+    notes = {name: json.dumps(one).encode() for name, one in known.items() if _holds_json(one)}
     return _noted(schema, notes)
 
 
@@ -58,10 +58,6 @@ def _noted(schema: pa.Schema, notes: Mapping[str, bytes]) -> pa.Schema:
         for one in schema
     ]
     return pa.schema(fields, metadata=schema.metadata)
-
-
-def _note(structure: Any) -> bytes:
-    return json.dumps(structure).encode()
 
 
 def _holds_json(structure: Any) -> bool:

@@ -9,15 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
+def is_string(kind: Any) -> bool:
+    """Whether values are text behind offsets of 32 or 64 bits."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def is_text(kind: Any) -> bool:
     """Whether values are text or bytes behind offsets of 32 or 64 bits."""
-    types = pa.types
-    return bool(
-        types.is_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_string(kind)
-        or types.is_large_binary(kind)
-    )
+    return is_string(kind) or bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def text_bounds(

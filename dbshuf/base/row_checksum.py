@@ -204,7 +204,6 @@ def _words_at(data: npt.NDArray[np.uint8], width: int) -> Any:
 
 
 def _values(array: pa.Array) -> U64:
-    """Return the hash of every value of a column."""
     kind, types = array.type, pa.types
     if isinstance(array, pa.ExtensionArray):
         return _values(array.storage)

@@ -29,7 +29,6 @@ class RowSum:
         self._lock = threading.Lock()
 
     def add(self, rows: int, row_sum: int) -> None:
-        """Add some rows."""
         with self._lock:
             self.rows += rows
             self.sum = (self.sum + row_sum) % _MODULUS

@@ -24,7 +24,6 @@ def quoted(text: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """Return `name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

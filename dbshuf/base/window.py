@@ -55,24 +55,20 @@ class Window:
 
     @classmethod
     def of_rows(cls, batch: pa.RecordBatch, keys: U64, prefixes: U64 | None = None) -> "Window":
-        """Return a window of typed rows."""
         return cls(
             batch, keys, np.concatenate([[0], np.cumsum(row_bytes(batch))]), prefixes=prefixes
         )
 
     @property
     def lines(self) -> pa.Array:
-        """The lines, of a window of lines."""
         return self.batch.column(0)
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
         return len(self.keys)
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of all rows."""
         return int(self.bounds[-1]) - int(self.bounds[0])
 
     @property

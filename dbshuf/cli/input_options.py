@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from dbshuf.cli.option_types import Argument, flag, group, kinds, schemas, units, value
+from dbshuf.cli.option_types import Argument, flag, group, kinds, value
+from dbshuf.options import SAME, UNION
 
 
 @group
@@ -54,7 +55,13 @@ class Mixes:
     ] = None
     mix_by: Annotated[
         str | None,
-        value("--mix-by", "UNIT", "Let shares of a mix be of rows, or of bytes.", "rows", units),
+        value(
+            "--mix-by",
+            "UNIT",
+            "Let shares of a mix be of rows, or of bytes.",
+            "rows",
+            ("rows", "bytes"),
+        ),
     ] = None
     mix_size: Annotated[
         str | None,
@@ -105,7 +112,7 @@ class Rows:
             "NAME",
             "Take inputs of the same columns, or the union: missing is null, numbers widen.",
             "same",
-            values=schemas,
+            values=(SAME, UNION),
         ),
     ] = "same"
     hive: Annotated[

@@ -12,6 +12,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import MOST
 
 T = TypeVar("T")
+Values = Iterable[str] | Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +56,7 @@ def _count(option: str) -> Callable[[str | int], int]:
 
 
 def formats() -> Iterable[str]:
-    """Return what --format takes; like those below it, asked for only when it is needed."""
+    """Return what --format takes; like those below it, loaded only when it is needed."""
     from dbshuf.sink.output_format import FORMATS
 
     return FORMATS
@@ -73,44 +74,6 @@ def compressions() -> Iterable[str]:
     return names()
 
 
-def strategies() -> Iterable[str]:
-    """Return what --strategy takes."""
-    from dbshuf.options import STRATEGIES
-
-    return STRATEGIES
-
-
-def withins() -> Iterable[str]:
-    """Return what --within takes."""
-    from dbshuf.options import WITHIN
-
-    return WITHIN
-
-
-def engines() -> Iterable[str]:
-    """Return what --engine takes."""
-    from dbshuf.options import ENGINES
-
-    return ENGINES
-
-
-def store_engines() -> Iterable[str]:
-    """Return what --engine takes where a store is made."""
-    return ("duckdb", "sqlite")
-
-
-def schemas() -> Iterable[str]:
-    """Return what --schema takes."""
-    from dbshuf.options import SAME, UNION
-
-    return (SAME, UNION)
-
-
-def units() -> Iterable[str]:
-    """Return what --mix-by takes."""
-    return ("rows", "bytes")
-
-
 def kinds() -> Iterable[str]:
     """Return what --from takes."""
     from dbshuf.source.formats import NAMES
@@ -118,11 +81,12 @@ def kinds() -> Iterable[str]:
     return NAMES
 
 
-def _completed(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+def _completed(values: Values) -> Callable[[str], list[str]]:
     """Return what a shell asks for the `values` that begin with what is typed."""
 
     def complete(incomplete: str) -> list[str]:
-        return [value for value in values() if value.startswith(incomplete)]
+        known = values() if callable(values) else values
+        return [value for value in known if value.startswith(incomplete)]
 
     return complete
 
@@ -132,11 +96,11 @@ def value(
     metavar: str,
     text: str,
     default: str = "",
-    values: Callable[[], Iterable[str]] | None = None,
+    values: Values | None = None,
 ) -> Option:
     """Return an option that takes a value, which is a whole number if it is called N or E.
 
-    values  what a shell may complete; asked for only then
+    values  what a shell may complete; a function is called only then
     """
     parser = _count(names) if metavar in ("N", "E") else None
     completed = None if values is None else _completed(values)

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from dbshuf.cli.option_types import engines, group, strategies, value, withins
+from dbshuf.cli.option_types import group, value
+from dbshuf.options import ENGINES, STRATEGIES, WITHIN
 
 
 @group
@@ -39,7 +40,7 @@ class Ordering:
             "NAME",
             "Order by NAME: auto, memory, spill (or duckdb) or partition; the output is the same.",
             "auto",
-            strategies,
+            STRATEGIES,
         ),
     ] = "auto"
     engine: Annotated[
@@ -49,7 +50,7 @@ class Ordering:
             "NAME",
             "Let NAME order the rows: duckdb, sqlite or spark; the output is the same.",
             "duckdb",
-            engines,
+            ENGINES,
         ),
     ] = "duckdb"
     spark_master: Annotated[
@@ -119,7 +120,7 @@ class Arranged:
             "HOW",
             "Rows inside a group: shuffle them, or keep them as they came.",
             "shuffle",
-            withins,
+            WITHIN,
         ),
     ] = None
     spread: Annotated[

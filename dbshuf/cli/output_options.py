@@ -8,7 +8,6 @@ from dbshuf.cli.option_types import (
     flag,
     formats,
     group,
-    store_engines,
     value,
 )
 from dbshuf.cli.order_options import Seed
@@ -171,7 +170,7 @@ class Stored:
             "NAME",
             "Make a database of NAME: duckdb or sqlite.",
             "by its name; .sqlite, .sqlite3 and .db are sqlite",
-            store_engines,
+            ("duckdb", "sqlite"),
         ),
     ] = None
 

@@ -42,14 +42,10 @@ def open_progress(mode: str, stream: TextIO | None) -> Progress:
         return NO_PROGRESS
     if mode == Mode.json:
         return JsonProgress(stream)
-    is_terminal = stream.isatty()
-    if is_terminal and not os.environ.get("NO_COLOR") and not _is_dumb():
+    is_terminal, is_dumb = stream.isatty(), os.environ.get("TERM", "").lower() in _DUMB
+    if is_terminal and not os.environ.get("NO_COLOR") and not is_dumb:
         return TerminalProgress(stream)
     return LineProgress(stream) if is_terminal or mode == Mode.always else NO_PROGRESS
-
-
-def _is_dumb() -> bool:
-    return os.environ.get("TERM", "").lower() in _DUMB
 
 
 class TerminalProgress(Reporter):

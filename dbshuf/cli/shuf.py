@@ -186,7 +186,6 @@ def request_of(arguments: Sequence[str]) -> Request:
 
 
 def _take(request: Request, name: str, value: str) -> None:
-    """Take one option."""
     if name == "echo":
         request.is_echo = True
     elif name == "repeat":

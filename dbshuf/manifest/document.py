@@ -114,7 +114,6 @@ class Manifest:
         yield f"{_OWN_SUM}{digest.hexdigest()}{_END}".encode("ascii")
 
     def dump(self) -> bytes:
-        """Return the bytes of the file."""
         return b"".join(self.pieces())
 
     def _lines(self) -> Iterator[str]:

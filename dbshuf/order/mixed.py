@@ -70,7 +70,6 @@ class RankSearch:
 
     @property
     def bytes(self) -> int:
-        """Their bytes."""
         return int(self._bytes.sum())
 
     def add(self, ranks: U64, sizes: I64) -> None:

@@ -107,7 +107,6 @@ class Partition(ABC):
             np.maximum(self._largest, np.diff(at), out=self._largest)
 
     def rows_of(self, bucket: int) -> int:
-        """Return the number of rows of a bucket."""
         return int(self._rows[bucket])
 
     def bytes_of(self, bucket: int) -> int:

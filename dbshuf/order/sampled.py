@@ -207,7 +207,6 @@ class Held:
             yield from self.rest()
 
     def rest(self) -> Iterator[LineBatch | RowBatch]:
-        """Yield what is held."""
         if not self._ids:
             return
         ids = np.concatenate(self._ids)
@@ -233,7 +232,6 @@ class SampledOrder:
     """An order of the rows below a limit alone; see engine.Order."""
 
     def __init__(self, order: Order, words: tuple[int, int], limit: KeyLimit) -> None:
-        """Have `order` order them."""
         self.read = Tally()
         self.close = order.close
         self._order, self._words, self._limit = order, words, limit

@@ -145,7 +145,6 @@ class _ExpressionPrefix(Generic[Values]):
     def __init__(
         self, evaluator: ExpressionEvaluator[Values], prefix: Callable[[Values, U64], U64]
     ) -> None:
-        """Have `prefix` make prefixes of values and keys."""
         self._evaluator, self._prefix = evaluator, prefix
         self.close = evaluator.close
 
@@ -226,7 +225,6 @@ class PartitionPrefix:
     """Rows of a value after each other, those of a value by their keys; see SortPrefix."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Have those of some columns."""
         self.columns = frozenset(names)
         self._names = list(names)
         self._sample: U64 = np.empty(0, np.uint64)

@@ -216,7 +216,6 @@ class SqliteOrder:
             self._connection.executemany(insert, every)
 
     def _tables_of(self, keys: U64, prefixes: U64 | None) -> I64:
-        """Return the table that each row belongs to."""
         if prefixes is None:
             return range_of(keys, self._plan.ranges).astype(np.int64)
         if self._begins is None:
@@ -232,7 +231,6 @@ class SqliteOrder:
         return parts
 
     def _whole(self, number: int) -> _Part:
-        """Return all rows of a table, as one part."""
         if self._plan.prefixes is not None:
             least, greatest = int(self._least[number]), int(self._greatest[number])
             firsts = _signed(least), _signed(greatest)
@@ -265,7 +263,6 @@ class SqliteOrder:
                 parts.append((half, *sizes))
 
     def _order(self, number: int, part: _Part, mean_bytes: int, put: Put) -> None:
-        """Put the rows of a part of a table in their order."""
         piece_rows = max(min(_WINDOW_BYTES // mean_bytes, _PIECE_ROWS), 1)
         found = self._ask("", number, part)
         with contextlib.closing(found):

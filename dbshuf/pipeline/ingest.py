@@ -304,7 +304,6 @@ class _Ingest:
         )
 
     def _add(self, one: Input, writer: StoreWriter) -> SourceInfo:
-        """Add one input in one transaction."""
         info, (path, table), ordinal = self._info, self._key(one), len(self._known)
         one = hashed_beside(one)
         feed = open_scan(

@@ -121,7 +121,6 @@ class Digest:
     """
 
     def __init__(self, one: Input) -> None:
-        """Begin to read a file."""
         self._one, self._is_stopped = one, False
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._result: Future[str] | None = None

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,27 @@ from dbshuf.order.runs import Store
 from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.sample import as_read, chosen, sampled, spread_order
 from dbshuf.pipeline.scan import noted_scan, open_scan, prefixed_scan
-from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_needed import narrower, roomier
 from dbshuf.plan.plan import Plan
+from dbshuf.plan.worker_memory import stored_bytes
 from dbshuf.source.lines.reader import Pause
+
+
+@dataclass(frozen=True)
+class _Ordering:
+    """What all tries to order the rows have in common.
+
+    words   of the seed
+    folder  for temporary data
+    read    counts what was read
+    done    the strategies that took the place of the planned one
+    """
+
+    words: tuple[int, int]
+    folder: Path
+    read: Tally
+    reporter: Progress
+    done: list[str]
 
 
 def ordered(
@@ -44,14 +61,11 @@ def ordered(
     read     counts what was read, before the first window is yielded
     Raises   CheckFailed at the end, if that is not what was read
     """
-    words = plan.words
+    words, read, ordered_rows = plan.words, Tally() if read is None else read, Tally()
     given_id = (lambda key: id_of(key, words)) if plan.shape.has_given_ids else None
     with private_folder(plan.temp_dir) as folder:
-        read, ordered_rows = Tally() if read is None else read, Tally()
-        done = [] if done is None else done
-        with contextlib.closing(
-            _windows(plan, words, folder, read, reporter, done=done)
-        ) as windows:
+        common = _Ordering(words, folder, read, reporter, [] if done is None else done)
+        with contextlib.closing(_windows(plan, common)) as windows:
             for window in chosen(plan, checked(windows, ordered_rows, given_id)):
                 written.add_window(window)
                 yield window
@@ -61,22 +75,14 @@ def ordered(
         written.seen_rows = read.seen_rows or read.rows
 
 
-def _windows(
-    plan: Plan,
-    words: tuple[int, int],
-    folder: Path,
-    read: Tally,
-    reporter: Progress,
-    *,
-    done: list[str],
-) -> Generator[Window]:
+def _windows(plan: Plan, common: _Ordering) -> Generator[Window]:
     """Order the rows as the plan says, or as `plan.otherwise` where DuckDB's merge cannot."""
     if plan.otherwise is None:
-        yield from _with_room(plan, words, folder, read, reporter, done=done)
+        yield from _with_room(plan, common)
         return
     last = -1
     try:
-        for window in _tried(plan, words, folder, read, reporter):
+        for window in _tried(plan, common):
             last = int(window.keys[-1]) if window.rows else last
             yield window
             del window
@@ -84,25 +90,17 @@ def _windows(
     except (QueryTooLarge, MergeTooSmall):
         if last >= 0 and not plan.has_fixed_ids:  # rows may be numbered otherwise now
             raise
-    _forget(plan, read)
-    done.append(plan.otherwise.strategy)
-    again = folder / "again"
+    _forget(plan, common.read)
+    common.done.append(plan.otherwise.strategy)
+    again = common.folder / "again"
     again.mkdir()
-    for window in _with_room(plan.otherwise, words, again, read, reporter, done=done):
+    for window in _with_room(plan.otherwise, replace(common, folder=again)):
         first = int(np.searchsorted(window.keys, np.uint64(last), "right")) if last >= 0 else 0
         if first < window.rows:
             yield window.slice(first, window.rows) if first else window
 
 
-def _with_room(
-    plan: Plan,
-    words: tuple[int, int],
-    folder: Path,
-    read: Tally,
-    reporter: Progress,
-    *,
-    done: list[str],
-) -> Generator[Window]:
+def _with_room(plan: Plan, common: _Ordering) -> Generator[Window]:
     """Order the rows as the plan says.
 
     They are read again by one worker where a line is too long for more, and where the guess
@@ -110,17 +108,17 @@ def _with_room(
     """
     while True:
         try:
-            yield from _tried(plan, words, folder, read, reporter)
+            yield from _tried(plan, common)
             return
         except SampleShort:
             again = replace(plan, likely_end=None)
         except LineTooLong:
             other = roomier(plan)
-            if other is None or read.rows:
+            if other is None or common.read.rows:
                 raise
             again = other
-        _forget(plan, read)
-        done.append(again.strategy)
+        _forget(plan, common.read)
+        common.done.append(again.strategy)
         plan = again
 
 
@@ -132,13 +130,12 @@ def _forget(plan: Plan, read: Tally) -> None:
     release_unused()
 
 
-def _tried(
-    plan: Plan, words: tuple[int, int], folder: Path, read: Tally, reporter: Progress
-) -> Generator[Window]:
+def _tried(plan: Plan, common: _Ordering) -> Generator[Window]:
     """Order the rows as the plan says; `read` is complete with the first window, or the last.
 
     Where a line of a pipe is too long, one worker goes on.
     """
+    words, folder, read, reporter = common.words, common.folder, common.read, common.reporter
     rest = narrower(plan)
     if rest is not None:
         room = Pause(rest.longest_line_bytes, rest.layout.spare_bytes)

@@ -169,7 +169,6 @@ def _to_sink(
 def _write(
     rows: Iterator[Window], sink: Sink, reporter: Progress, record: "RunRecord | None"
 ) -> None:
-    """Hand rows to a sink, noted by `record`."""
     for window in rows if record is None else record.windows(rows):
         sink.write(window)
         reporter.advance(window.text_bytes)

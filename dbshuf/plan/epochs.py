@@ -30,11 +30,9 @@ class Epochs:
 
     @property
     def seeds(self) -> list[str]:
-        """The seed of each."""
         return [epoch_seed(self.seed, epoch) for epoch in range(self.count)]
 
     def describe(self) -> str:
-        """Return it for people."""
         seeds = [epoch_seed(self.seed, epoch) for epoch in range(min(self.count, _SHOWN_SEEDS))]
         more = f" and {self.count - _SHOWN_SEEDS:,} more" if self.count > _SHOWN_SEEDS else ""
         where = "one after the other in the output"

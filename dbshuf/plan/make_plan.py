@@ -11,7 +11,6 @@ from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.logical_plan import LogicalPlan, check_combinations, logical_plan_of
 from dbshuf.plan.manifest import wanted_of
-from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_division import Division, divided
 from dbshuf.plan.ordering import Ordering, order_asked
 from dbshuf.plan.plan import Plan
@@ -20,6 +19,7 @@ from dbshuf.plan.row_plan import memory_cap
 from dbshuf.plan.space import check_space, free_near, object_bytes, output_bytes
 from dbshuf.plan.strategy import unloaded_bytes
 from dbshuf.plan.target import target_of
+from dbshuf.plan.worker_memory import stored_bytes
 from dbshuf.sink import RemotePath, check_schema, check_target
 
 if TYPE_CHECKING:
@@ -164,7 +164,6 @@ def _check_space(plan: Plan) -> None:
 
 
 def _otherwise(plan: Plan, chosen: Ordering) -> Plan:
-    """Return a plan with this order instead of its own."""
     return replace(
         plan,
         strategy=chosen.strategy,

@@ -1,4 +1,7 @@
-"""How a plan divides the memory that the process may have."""
+"""How --memory is divided: among the sink, DuckDB, what readers hold, and one order or two.
+
+What an order has is laid out for its workers by `worker_memory.py`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +11,6 @@ from typing import TYPE_CHECKING
 from dbshuf.base.layout import SLACK_BYTES, WINDOW_BYTES, Layout
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.plan.logical_plan import LogicalPlan
-from dbshuf.plan.memory import least_cap
 from dbshuf.plan.ordering import (
     Ordering,
     as_one_statement,
@@ -20,6 +22,7 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES, Shape
 from dbshuf.plan.strata import half_of, records_memory, strata_memory
 from dbshuf.plan.strategy import DUCKDB_BYTES, Allowance, unloaded_bytes
+from dbshuf.plan.worker_memory import least_cap
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import ROW_GROUP_BYTES, fitting_row_group_bytes
 from dbshuf.source.input import Input
@@ -31,10 +34,7 @@ if TYPE_CHECKING:
     from dbshuf.order.strata import StrataMemory
 
 _IDLE_SINK_BYTES = 48 * MIB  # of a sink that has written nothing yet: mostly code
-
-
 _GAIN_OF_TWO = 0.4  # of each of two orders; counts of values take an eighth of all before
-
 _GAIN_BESIDE_VALUES = 0.8  # which take a sixteenth, and their records an eighth
 
 

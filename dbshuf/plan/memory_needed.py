@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from dbshuf.base.layout import Layout
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
-from dbshuf.plan.memory import stored_bytes
 from dbshuf.plan.memory_division import first_of_two, lent_bytes, windows_bytes
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.strata import records_memory, strata_memory
 from dbshuf.plan.strategy import READING_SHARE, Allowance, choose_strategy, statement_share
+from dbshuf.plan.worker_memory import stored_bytes
 from dbshuf.sink import Target, sink_memory_bytes
 from dbshuf.sink.memory import fitting_row_group_bytes
 from dbshuf.source.input import with_windows_within

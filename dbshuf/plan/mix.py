@@ -128,7 +128,6 @@ class Mix:
 
     @property
     def rows(self) -> int:
-        """Rows of the output."""
         return sum(one.taken.rows for one in self.parts)
 
     @property
@@ -155,7 +154,6 @@ class Mix:
         return facts
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for programs."""
         return {
             "by": self.by,
             "rows": self.rows,

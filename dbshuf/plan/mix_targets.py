@@ -95,5 +95,4 @@ def _both(asked: MixAsked, counted: Sequence[Counted]) -> "zip[tuple[MixSource, 
 
 
 def _of(counted: Counted, unit: str) -> int:
-    """Return the rows or the bytes."""
     return counted.rows if unit == ROWS else counted.bytes or 0

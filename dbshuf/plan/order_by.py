@@ -28,8 +28,6 @@ class OrderBy:
     words       that turn ids into keys
     expression  of that option
     prefixes    what gives every row its prefix
-    is_counted  whether --shards cuts equal counts of rows; else equal ranges of the prefix, so that
-                rows of one prefix are never apart
     said        what the order is, for people
     is_twice    whether prefixes are of a first order, which gives them those of the second
     """
@@ -38,13 +36,11 @@ class OrderBy:
     expression: str
     words: tuple[int, int]
     prefixes: "SortPrefix"
-    is_counted: bool
     said: str
     is_twice: bool = False
     takes_samples: bool = False  # of the order by keys alone, before rows get their prefixes
 
     def to_json(self) -> dict[str, str]:
-        """Return it for programs."""
         return {"option": self.option, "expression": self.expression}
 
 
@@ -110,7 +106,10 @@ def _check_others(options: Options, option: str) -> None:
 
 
 def is_counted(options: Options) -> bool:
-    """Whether --shards cuts equal counts of rows, which are known once all are read."""
+    """Whether --shards cuts equal counts of rows, which are known once all are read.
+
+    Else it cuts equal ranges of the prefix, so that rows of one prefix are never apart.
+    """
     return options.weight is not None
 
 
@@ -135,7 +134,6 @@ def order_by_of(options: Options, read: ReadPlan, seed: str) -> OrderBy | None:
         expression=weight or options.group or options.spread or "",
         words=order_words(options, seed),
         prefixes=prefixes,
-        is_counted=is_counted(options),
         said=said_of(options) if weight is None else said,
         is_twice=options.spread is not None,
     )
@@ -150,7 +148,6 @@ def _by_folders(names: tuple[str, ...], seed: str) -> OrderBy:
         expression=shown,
         words=seed_words(seed),
         prefixes=PartitionPrefix(names),
-        is_counted=False,
         said=f"by {shown}, a folder each value, and there by the key",
         takes_samples=True,
     )

@@ -75,7 +75,6 @@ def paired_where(options: Options) -> "RowQuery | None":
 
 
 def _shown(names: Sequence[str]) -> str:
-    """Return what messages call a side."""
     first = "standard input" if not names or names[0] == STDIN else names[0]
     return first if len(names) < 2 else f"{first} and {len(names) - 1:,} more"
 

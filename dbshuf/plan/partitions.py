@@ -1,7 +1,6 @@
 """--partition-by: what it means nothing with, and the order in which values come one by one."""
 
-from dbshuf.errors import UsageError
-from dbshuf.options import Options
+from dbshuf.options import Options, check_rules
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink.partition_names import check_partition_columns
 
@@ -12,37 +11,35 @@ def check_partition_options(options: Options) -> None:
     """Raise UsageError for what folders of values have no meaning with, or no way to do."""
     if not options.partition_by:
         return
-    alone = "leave out one of the two"
-    for is_so, message, hint in (
+    check_rules(
         (
             options.engine == "spark",
-            "a run on Spark orders by the key alone, and not folder by folder",
+            f"{OPTION}: a run on Spark orders by the key alone, and not folder by folder",
             "leave out --engine spark",
         ),
         (
             options.work_dir is not None,
-            "--work-dir keeps rows by their keys alone, and not folder by folder",
-            alone,
+            f"{OPTION}: --work-dir keeps rows by their keys alone, and not folder by folder",
         ),
-        (options.weight is not None, "--weight orders all rows, and folders part them", alone),
+        (
+            options.weight is not None,
+            f"{OPTION}: --weight orders all rows, and folders part them",
+        ),
         (
             (options.take is not None and options.per is None) or options.skip > 0,
-            "--take and --skip cut the one order, and rows come folder by folder",
+            f"{OPTION}: --take and --skip cut the one order, and rows come folder by folder",
             "write those rows into a file first, and partition that; or use --sample",
         ),
         (
             options.number is not None,
-            "--number counts rows of the one order, and they come folder by folder",
+            f"{OPTION}: --number counts rows of the one order, and they come folder by folder",
             "write the numbered rows into a file first, and partition that",
         ),
         (
             options.card,
-            "--card describes what is in the files, and not what their folders say",
-            alone,
+            f"{OPTION}: --card describes what is in the files, and not what their folders say",
         ),
-    ):
-        if is_so:
-            raise UsageError(f"{OPTION}: {message}", hint=hint)
+    )
 
 
 def partition_columns(options: Options, read: ReadPlan) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from dbshuf.base.rest_scan import Given
 from dbshuf.base.scan import Scan
 from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.manifest import Wanted
-from dbshuf.plan.memory import longest_line
 from dbshuf.plan.order_by import OrderBy
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
+from dbshuf.plan.worker_memory import longest_line
 from dbshuf.sink import RemotePath, Target, sink_memory_bytes, upload_sizes
 from dbshuf.sink.memory import row_group_bytes
 from dbshuf.source.checksums import has_checksum, without_checksum
@@ -292,7 +292,6 @@ class Plan:
 
     @property
     def _memory(self) -> str:
-        """How the memory is divided, for people."""
         layout = self.layout
         in_work = {
             "spill": f"DuckDB {human(self._engine_bytes)}",
@@ -309,7 +308,6 @@ class Plan:
 
     @property
     def _output(self) -> str:
-        """Where rows go, for people."""
         if self.target.sides and not self.target.in_shards:
             return ", ".join(str(side.path) for side in self.target.sides)
         return "standard output" if self.target.path is None else str(self.target.path)

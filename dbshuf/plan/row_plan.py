@@ -116,7 +116,6 @@ class Shape:
         return 2 if self.schema is None else 4
 
     def open_tables(self, inputs: Sequence[Input], batch_bytes: int) -> "TableSource":
-        """Return the reader of inputs that are tables."""
         from dbshuf.source.tables.reader import Selection, open_tables
 
         comparisons = () if self.row_query is None else self.row_query.comparisons
@@ -335,7 +334,6 @@ def memory_and_readers(options: Options) -> tuple[int, int]:
 
 
 def _is_to_json(options: Options) -> bool:
-    """Whether JSON lines are written."""
     path = None if options.output in (None, "-") else Path(str(options.output))
     return format_of(path, options.format, options.compression).startswith("jsonl")
 

@@ -124,7 +124,6 @@ class Sample:
         return "; ".join(said)
 
     def to_json(self) -> dict[str, object]:
-        """Return it for programs."""
         return {
             "share": None if self.share is None else float(self.share),
             "skip": self.skip,

@@ -48,7 +48,6 @@ class SparkMemory:
 
     @property
     def longest_line_bytes(self) -> int:
-        """The longest line that is taken."""
         heap = (self.heap_bytes or 1024 * MIB) // self.tasks // _LINE_COPIES
         free = max(self.task_bytes - _IMPORTED_BYTES, 0) // 4
         return max(min(heap, free), self.buffer_bytes)

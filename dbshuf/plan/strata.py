@@ -8,11 +8,11 @@ from dbshuf.base.key import seed_words
 from dbshuf.base.layout import ENGINE_BYTES, Layout
 from dbshuf.errors import MemoryTooSmall
 from dbshuf.options import Options
-from dbshuf.plan.memory import lay_out, least_cap
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES
 from dbshuf.plan.sample import Sample
 from dbshuf.plan.splits import Splits, parse_splits
+from dbshuf.plan.worker_memory import lay_out, least_cap
 from dbshuf.source.survey import Survey
 from dbshuf.units import MIB, human
 

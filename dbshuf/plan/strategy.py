@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from dbshuf.base.layout import MERGE_ROWS, Layout, merge_bytes
 from dbshuf.errors import MemoryTooSmall, StrategyUnfit
-from dbshuf.plan.memory import lay_out, least_cap, memory_store, stored_bytes
+from dbshuf.plan.worker_memory import lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
 from dbshuf.units import GIB, MIB, human
 

@@ -191,7 +191,6 @@ def _as_written(name: str, sources: list[_Relation]) -> str:
 
 
 def _sources(ref: Node, tables: Mapping[str, _Relation]) -> Iterator[_Relation]:
-    """Yield the relations of FROM."""
     kind, alias = ref.get("type"), str(ref.get("alias", "")).lower()
     if kind == "JOIN":
         joined = {str(name).lower() for name in ref.get("using_columns", [])}

@@ -101,7 +101,6 @@ def with_rows(values: pa.Array, rows: I64, other: Callable[[int], pa.Array]) -> 
 
 
 def _marked(lists: pa.Array) -> I64:
-    """Return the rows whose lists are marks."""
     kind = lists.type.value_type
     if not (pa.types.is_string(kind) or pa.types.is_decimal(kind) or pa.types.is_primitive(kind)):
         return np.empty(0, np.int64)

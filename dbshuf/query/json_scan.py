@@ -140,5 +140,4 @@ def _held_bytes() -> int:
 
 
 def _is_blank(lines: pa.Array) -> bool:
-    """Whether all lines are white space."""
     return not pc.max(pc.binary_length(pc.ascii_trim(lines, characters=" \t\r\n"))).as_py()

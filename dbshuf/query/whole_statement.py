@@ -149,14 +149,10 @@ class WholeQuery:
         folder        of this run alone; rows are spilled and copied there
         Raises        QueryFailed, TempSpaceShort, and whatever `feed` raises
         """
+        statement, count = self._statement(is_ordered=False), 0
         run = StatementRun(
-            self._statement(is_ordered=False),
-            feed,
-            memory_bytes=memory_bytes,
-            threads=threads,
-            folder=folder,
+            statement, feed, memory_bytes=memory_bytes, threads=threads, folder=folder
         )
-        count = 0
         try:
             run.start()
             for batch in run.batches():

@@ -98,7 +98,6 @@ class AbfsUpload:
 
     @property
     def token(self) -> str:
-        """What resumes the upload."""
         return json.dumps({"id": self._name, "parts": self._parts})
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
@@ -108,7 +107,6 @@ class AbfsUpload:
             self._parts = max(self._parts, number + 1)
 
     def put_block(self, number: int, data: bytes | bytearray) -> None:
-        """Send a block."""
         self._put(f"comp=block&blockid={quote(self._block(number), safe='')}", data)
 
     def complete(self) -> None:

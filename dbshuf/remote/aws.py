@@ -58,10 +58,7 @@ def _profile() -> dict[str, Any]:
         credentials = session.get_credentials()
         found: dict[str, Any] = {"region": session.get_config_variable("region")}
     except Exception as error:  # a profile that is not there, a file that is no INI file
-        raise RemoteDenied(
-            f"s3: the credentials or the configuration cannot be used: {type(error).__name__}",
-            hint="see AWS_PROFILE, AWS_CONFIG_FILE and the files they name",
-        ) from None
+        raise unusable(error) from None
     endpoint = asked.get("endpoint_url")
     services = session.full_config.get("services", {}).get(asked.get("services", ""), {})
     if isinstance(services.get("s3"), dict):
@@ -80,6 +77,14 @@ def _profile() -> dict[str, Any]:
         }
 
     return {**found, "credential_provider": provide}
+
+
+def unusable(error: Exception) -> RemoteDenied:
+    """Return what to tell the user for an error of botocore, whose text may quote a setting."""
+    return RemoteDenied(
+        f"s3: the credentials or the configuration cannot be used: {type(error).__name__}",
+        hint="see AWS_PROFILE, AWS_CONFIG_FILE and the files they name",
+    )
 
 
 def _region_of(bucket: str) -> str:

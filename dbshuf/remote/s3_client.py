@@ -3,7 +3,9 @@
 import os
 from typing import Any
 
-from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
+from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
+from dbshuf.remote.aws import unusable
+from dbshuf.remote.plain_http import missing
 from dbshuf.remote.retry import TRANSIENT_STATUSES, Fault, busy
 
 CONNECT_S, READ_S = 10, 60
@@ -18,10 +20,7 @@ def new_client() -> Any:
         import botocore.config
         import botocore.session
     except ImportError as error:
-        raise ExtraMissing(
-            "writing to s3:// needs botocore, which is not installed",
-            hint="pip install 'dbshuf[remote]'",
-        ) from error
+        raise missing(error, "s3://") from error
     try:
         session = botocore.session.get_session()
         said, asked = os.environ, session.get_scoped_config()
@@ -50,10 +49,7 @@ def new_client() -> Any:
             ),
         )
     except Exception as error:  # a profile that is not there, a file that is no INI file
-        raise RemoteDenied(
-            f"s3: the credentials or the configuration cannot be used: {type(error).__name__}",
-            hint="see AWS_PROFILE, AWS_CONFIG_FILE and the files they name",
-        ) from None
+        raise unusable(error) from None
 
 
 def _s3_part(asked: dict[str, Any]) -> dict[str, Any]:

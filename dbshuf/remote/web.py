@@ -110,7 +110,6 @@ class WebStore:
         self._pool.clear()
 
     def _url(self, key: str) -> str:
-        """Return where a key is served."""
         return f"{self._root}/{quote(key, safe=_SENT_AS_THEY_ARE)}"
 
     def _shown(self, key: str) -> str:

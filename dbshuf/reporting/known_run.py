@@ -44,7 +44,6 @@ class KnownRun:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What is worth showing."""
         run = self.manifest
         sums = run.row_sums
         given = ((name, value) for name, value in run.options.items() if name != "inputs")

@@ -59,7 +59,6 @@ def html_of(page: Page) -> bytes:
 
 
 def p_value(p: float) -> str:
-    """Return a p-value for people."""
     if p >= 0.001:
         return f"{p:.3f}"
     return f"{p:.1e}" if p > 1e-300 else "under 1e-300"
@@ -73,7 +72,6 @@ def number(value: float) -> str:
 
 
 def verdict_of(tests: Mapping[str, Test]) -> Verdict:
-    """Return what the tests come to."""
     done = [test for test in tests.values() if test.p is not None]
     suspect = [test for test in done if test.is_suspect]
     if not done:

@@ -84,7 +84,6 @@ def names_below(names: list[str]) -> list[str]:
 
 
 def _plan_of_output(options: Options, output: str) -> Plan:
-    """Return how an output is read by itself."""
     exclude = BESIDE_ROWS if os.path.isdir(output) else ()
     first = resolve_inputs((output,), (), exclude)[0]
     kind = format_of(Path(first.name), None).partition(".")[0]

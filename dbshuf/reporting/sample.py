@@ -147,7 +147,6 @@ def sizes_of(batch: LineBatch | RowBatch) -> I64:
 
 
 def _some(batch: LineBatch | RowBatch, rows: I64) -> LineBatch | RowBatch:
-    """Return some rows of a batch."""
     if isinstance(batch, RowBatch):
         return RowBatch(batch.batch.take(arrow_numbers(rows)), batch.ids[rows])
     kept = rows if batch.kept is None else batch.kept[rows]

@@ -46,7 +46,6 @@ class LongRange:
                 yield self.numbers(places)
 
     def number(self, place: int) -> int:
-        """Return the number in a place."""
         number = self._network(place)
         while number >= self._size:
             number = self._network(number)

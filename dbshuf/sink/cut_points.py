@@ -277,7 +277,6 @@ class KeyCut:
         return {}
 
     def within(self) -> dict[str, Any]:
-        """As of SizeCut."""
         return {}
 
     def go_on(self, state: dict[str, Any]) -> None:

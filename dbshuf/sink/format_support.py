@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as t
 
 from dbshuf.base.column_names import told_apart
-from dbshuf.base.nested_types import types_within
+from dbshuf.base.nested_types import is_text, types_within
 from dbshuf.errors import RowUnfit, UsageError
 from dbshuf.sink.output_format import NAMES
 
@@ -29,7 +29,7 @@ def check_columns(schema: pa.Schema, kind: str) -> None:
 
 
 def _check_one_text(schema: pa.Schema) -> None:
-    if len(schema) == 1 and _is_text_or_binary(schema.field(0).type):
+    if len(schema) == 1 and is_text(schema.field(0).type):
         return
     raise RowUnfit(
         "text holds one column of VARCHAR or BLOB, and the rows have"
@@ -109,12 +109,6 @@ def _listed(fields: list[pa.Field]) -> str:
 
 def _count(columns: int) -> str:
     return f"{columns} columns" if columns > 1 else "one column"
-
-
-def _is_text_or_binary(kind: Any) -> bool:
-    return bool(
-        t.is_string(kind) or t.is_large_string(kind) or t.is_binary(kind) or t.is_large_binary(kind)
-    )
 
 
 def _holds_binary(kind: Any) -> bool:

@@ -85,7 +85,8 @@ def format_of(
         return kind
     if compression is None:
         return kind + packing
-    wanted = _SUFFIX_OF_PACKING.get(_packing_of(compression))
+    packed_as = "gzip" if compression in _GZIP_LEVELS else compression
+    wanted = _SUFFIX_OF_PACKING.get(packed_as)
     if wanted is None:
         raise UsageError(
             f"--compression `{compression}` is not for {kind}",
@@ -103,10 +104,6 @@ def format_of(
 def gzip_level(compression: str | None) -> int:
     """Return the level of text in gzip, as `--compression` has it, or the default."""
     return _GZIP_LEVELS.get(compression or "", _DEFAULT_GZIP_LEVEL)
-
-
-def _packing_of(compression: str) -> str:
-    return "gzip" if compression in _GZIP_LEVELS else compression
 
 
 def _said_by_name(path: OutputPath | None) -> tuple[str | None, str | None]:

@@ -228,17 +228,14 @@ def _check_room_for_names(directory: Path) -> None:
             hint=f"mkdir -p {shlex.quote(str(directory))}",
         )
     if not takes_files(directory):
-        why = "read-only file system" if _is_read_only(directory) else "permission denied"
+        is_read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+        why = "read-only file system" if is_read_only else "permission denied"
         if is_of_the_kernel(directory):
             why = "it shows what the kernel has, and takes no files"
         raise OutputUnwritable(
             f"no file can be made in `{directory}`: {why}",
             hint="name a place that this user may write to",
         )
-
-
-def _is_read_only(directory: Path) -> bool:
-    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _check_descriptor(fd: int, shown: str) -> None:

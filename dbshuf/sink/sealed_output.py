@@ -126,7 +126,6 @@ class SealedOutput:
 
     @property
     def places(self) -> list[Path]:
-        """All hidden names."""
         return [*self.file_places, *([] if self.hidden is None else [self.hidden])]
 
     def begun(self, number: int, work: WorkDir) -> Begun:

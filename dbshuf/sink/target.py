@@ -120,7 +120,6 @@ class Target:
     shared: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def of_sides(self) -> "list[Target]":
-        """Return the target of each side."""
         return [
             replace(
                 self,

@@ -108,7 +108,6 @@ def one_of(kind: str) -> str:
 
 
 def _kind_of(source: Input) -> str:
-    """Return the kind of a plain file."""
     head = source.bytes_at(0, _HEAD_BYTES)
     if head.startswith(_PARQUET):
         is_named = PurePath(source.name).suffix.lower() in (".parquet", ".pq")

@@ -130,7 +130,6 @@ class StoreInfo:
 
     @property
     def rows(self) -> int:
-        """Rows of all inputs."""
         return sum(one.rows for one in self.sources)
 
     @property

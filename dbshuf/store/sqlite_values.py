@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbshuf.base.nested_types import is_string
 from dbshuf.base.row_packing import packed, unpacked
 
 Value = int | float | str | bytes | None
@@ -64,10 +65,6 @@ def _codec(kind: Any) -> _Codec:
 def _listed(array: pa.Array) -> list[Value]:
     found: list[Value] = array.to_pylist()
     return found
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_bytes(kind: Any) -> bool:
@@ -181,7 +178,7 @@ def _decimals_of(values: Sequence[Value], kind: Any) -> pa.Array:
 
 _CODECS = (
     _Codec(pa.types.is_null, "BLOB", _listed, lambda values, _: pa.nulls(len(values))),
-    _Codec(_is_text, "TEXT", _listed, _text_of),
+    _Codec(is_string, "TEXT", _listed, _text_of),
     _Codec(_is_bytes, "BLOB", _listed, pa.array),
     _Codec(
         pa.types.is_boolean,

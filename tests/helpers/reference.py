@@ -46,14 +46,16 @@ def keyed(
     inputs: Sequence[bytes], seed: str, terminator: bytes = b"\n", header: int = 0
 ) -> list[tuple[int, bytes]]:
     """Return (key, line with its terminator) of every row, in output order."""
-    rows = []
+    ids, rows = [], []
     for ordinal, data in enumerate(inputs):
         position, lines = 0, data.split(terminator)
         for number, line in enumerate(lines if lines[-1] else lines[:-1]):
             if number >= header:
-                rows.append((key(ordinal << 44 | position, seed), line + terminator))
+                ids.append(ordinal << 44 | position)
+                rows.append(line + terminator)
             position += len(line) + 1
-    return sorted(rows)
+    keys = keys_of(np.array(ids, np.uint64), seed).tolist()
+    return sorted(zip(keys, rows, strict=True))
 
 
 def exponential(row_key: int, weight: float) -> float:

@@ -7,6 +7,8 @@ import pytest
 
 from dbshuf import errors
 
+pytestmark = pytest.mark.any_version  # what servers list and remove
+
 
 @pytest.mark.parametrize(("make", "by"), [("moto", "clean"), ("seaweed", "rerun")])
 def test_what_a_killed_run_sent_is_removed_and_nothing_else(

@@ -156,6 +156,7 @@ def test_an_object_is_replaced_as_a_file_is(bucket, source):
     assert len(objects_of(bucket)["out.txt"]) == len(LINES)
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize("cut", [{}, *CUTS, {"shards": 2, "work_dir": "work"}])
 def test_abfs_has_them_too(cut, source, home, clean_settings, monkeypatch):
     """Blocks that no list names are no blob."""
@@ -173,6 +174,7 @@ def test_abfs_has_them_too(cut, source, home, clean_settings, monkeypatch):
                 dbshuf.shuffle(source, f"abfs://{azure.container}/out", seed=7, **cut)
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize("cut", [{}, *CUTS, {"shards": 2, "work_dir": "work"}])
 def test_gs_has_them_too(cut, source, home, gs_bucket, monkeypatch):
     """Sessions that are not at their end show nothing. What is there is asked in S3's language."""
@@ -202,6 +204,7 @@ def of(*marks: str):
     return lambda request: request.method != "GET" and all(one in request.path for one in marks)
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize(
     ("fault", "cut"),
     [({"status": 503}, {}), ({"status": 429}, CUTS[1]), ({"is_reset": True}, CUTS[0])],
@@ -217,6 +220,7 @@ def test_faults_that_pass_change_nothing(fault, cut, *, bucket, proxy, source, m
     assert sorted(lines) == sorted(LINES.splitlines())
 
 
+@pytest.mark.any_version
 @pytest.mark.parametrize("cut", CUTS[:2])
 @pytest.mark.parametrize("mark", ["uploads", "partNumber", "uploadId"])
 def test_faults_that_stay_are_told_and_leave_nothing(

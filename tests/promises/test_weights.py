@@ -28,7 +28,9 @@ def weight_of(line):
     return float(line.split()[1])
 
 
-LINES = reference.weighted([DATA], "42", weight_of)
+@pytest.fixture(scope="module")
+def lines():
+    return reference.weighted([DATA], "42", weight_of)
 
 
 @pytest.fixture
@@ -37,25 +39,25 @@ def run(home):
     return shuffler(home, DATA, weight=WEIGHT)
 
 
-def test_every_engine_gives_the_order_of_the_definition(run):
+def test_every_engine_gives_the_order_of_the_definition(run, lines):
     """By 50 digits; rows of weight 0 are last, by their keys; equal weights change nothing."""
     plain = [line for _, line in reference.keyed([DATA], "42")]
     zeros = [line for line in plain if weight_of(line) == 0]
-    assert LINES[-len(zeros) :] == zeros
+    assert lines[-len(zeros) :] == zeros
     for options in ENGINES:
-        assert run(**options) == LINES
+        assert run(**options) == lines
         assert run(weight="1", **options) == plain
 
 
-def test_a_page_is_that_of_the_whole_order_by_every_engine(run):
+def test_a_page_is_that_of_the_whole_order_by_every_engine(run, lines):
     """A weighted sample without replacement, also where it reaches rows of weight 0."""
     for options in ENGINES:
-        assert run(take=50, **options) == LINES[:50]
-        assert run(take=25, skip=30, **options) == LINES[30:55]
-    assert run(take=3995) == LINES[:3995]
-    assert run(skip=3990) == LINES[3990:]
+        assert run(take=50, **options) == lines[:50]
+        assert run(take=25, skip=30, **options) == lines[30:55]
+    assert run(take=3995) == lines[:3995]
+    assert run(skip=3990) == lines[3990:]
     assert run(take=0) == []
-    kept = [line for line in LINES if line.startswith(b"1")]
+    kept = [line for line in lines if line.startswith(b"1")]
     assert run(take=9, where="line like '1%'") == kept[:9]
 
 
@@ -105,17 +107,17 @@ def test_tables_are_weighted_by_their_columns(home):
     assert pq.read_table(home / "o.parquet")["n"].to_pylist() == want[2:7]
 
 
-def test_rows_of_sql_json_and_a_store_have_weights(home):
+def test_rows_of_sql_json_and_a_store_have_weights(home, lines):
     """Wherever rows have ids they have keys, and so a weighted order."""
     (home / "a.txt").write_bytes(DATA)
     told = {"seed": "42", "memory": "2GB"}
     sql = f"select id, line, {WEIGHT} as w from lines where bytes > 3"
     dbshuf.shuffle([home / "a.txt"], home / "o.csv", sql=sql, weight="w", **told)
     found = [row.split(",")[0] for row in (home / "o.csv").read_text().splitlines()[1:]]
-    assert found == [line.decode()[:-1] for line in LINES if len(line) > 4]
+    assert found == [line.decode()[:-1] for line in lines if len(line) > 4]
     dbshuf.ingest(home / "s.duckdb", [home / "a.txt"])
     dbshuf.export(home / "s.duckdb", home / "o.txt", weight=WEIGHT, **told)
-    assert (home / "o.txt").read_bytes() == b"".join(LINES)
+    assert (home / "o.txt").read_bytes() == b"".join(lines)
     (home / "a.jsonl").write_text("".join(f'{{"a": {i}, "w": {i % 3}}}\n' for i in range(300)))
     dbshuf.shuffle(
         [home / "a.jsonl"], home / "o.jsonl", input_format="json", weight="w", take=200, **told
@@ -124,20 +126,20 @@ def test_rows_of_sql_json_and_a_store_have_weights(home):
     assert {row["w"] for row in rows} == {1, 2}
 
 
-def test_shards_have_equal_counts_and_splits_keep_the_order(run, home):
+def test_shards_have_equal_counts_and_splits_keep_the_order(run, home, lines):
     """A weighted order is no range of keys: --shards counts the rows, once all are read."""
     for options in ({"strategy": "partition"}, {"strategy": "spill"}, {"engine": "sqlite"}):
         run("shards/", shards=3, force=True, **options)
         parts = [one.read_bytes() for one in sorted((home / "shards").glob("part-*"))]
         assert [part.count(b"\n") for part in parts] == [1334, 1333, 1333]
-        assert b"".join(parts) == b"".join(LINES)
+        assert b"".join(parts) == b"".join(lines)
     run("paged/", shards=3, skip=3000)
     parts = [one.read_bytes() for one in sorted((home / "paged").glob("part-*"))]
-    assert b"".join(parts) == b"".join(LINES[3000:])
+    assert b"".join(parts) == b"".join(lines[3000:])
     assert [part.count(b"\n") for part in parts] == [334, 333, 333]
     run("sized/", shard_rows=1500)
     parts = [one.read_bytes() for one in sorted((home / "sized").glob("part-*"))]
-    assert b"".join(parts) == b"".join(LINES)
+    assert b"".join(parts) == b"".join(lines)
     for how in ({}, {"stratify": "bytes"}):
         dbshuf.shuffle(
             [home / "a.txt"],
@@ -150,8 +152,8 @@ def test_shards_have_equal_counts_and_splits_keep_the_order(run, home):
         )
         both = [(home / f"s.{name}.txt").read_bytes().splitlines(True) for name in "ab"]
         for part in both:
-            assert part == [line for line in LINES if line in set(part)]
-        assert sum(map(len, both)) == len(LINES)
+            assert part == [line for line in lines if line in set(part)]
+        assert sum(map(len, both)) == len(lines)
 
 
 def test_the_manifest_and_the_plan_name_the_weight(run, home, cli):
@@ -179,7 +181,7 @@ def test_verify_checks_the_weighted_order(run, home):
         dbshuf.verify([home / "a.txt"], home / "shards", **told)
 
 
-def test_a_stream_goes_on_within_the_weighted_order(home):
+def test_a_stream_goes_on_within_the_weighted_order(home, lines):
     (home / "a.txt").write_bytes(DATA)
     told = {"seed": "42", "memory": "3GB", "weight": WEIGHT, "batch_rows": 700}
     with dbshuf.stream([home / "a.txt"], **told) as stream:
@@ -188,7 +190,7 @@ def test_a_stream_goes_on_within_the_weighted_order(home):
     again = dbshuf.stream([home / "a.txt"], **told)
     again.load_state_dict(state)
     found = pa.Table.from_batches([*first, *again])["line"].to_pylist()
-    assert found == [line.decode()[:-1] for line in LINES]
+    assert found == [line.decode()[:-1] for line in lines]
 
 
 BAD = [
@@ -210,8 +212,8 @@ def test_what_is_no_weight_ends_the_run_at_its_row(weight, words, hint, run, hom
         assert [one.name for one in home.iterdir()] == ["a.txt"]
 
 
-def test_rows_that_are_left_out_need_no_weight(run):
-    kept = [line for line in LINES if not line.endswith(b" 0.00\n")]
+def test_rows_that_are_left_out_need_no_weight(run, lines):
+    kept = [line for line in lines if not line.endswith(b" 0.00\n")]
     weight = f"case when {WEIGHT} = 0 then -1 else {WEIGHT} end"
     assert run(weight=weight, where=f"{WEIGHT} > 0") == kept
 

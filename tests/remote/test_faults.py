@@ -20,6 +20,8 @@ from dbshuf.remote.opening import open_store
 
 Cli = Callable[..., Ran]
 
+pytestmark = pytest.mark.any_version  # what hosts answer, and what is asked again
+
 DATA = bytes(np.random.default_rng(5).integers(0, 256, 300_000, np.uint8))
 BUSY = [429, 500, 503]
 

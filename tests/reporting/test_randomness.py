@@ -1,10 +1,13 @@
-"""The tests of an order: what is uniform passes them, what is not fails those that can see it."""
+"""The tests of an order: what is uniform passes them, what is not fails those that can see it.
+
+What they are made of is imported where one runs: scipy takes 2 s, and each process of a test run
+collects this file.
+"""
 
 import numpy as np
 import pytest
 
 from dbshuf.reporting.origin import Moved
-from dbshuf.reporting.randomness import all_tests, run_lengths, sources_of
 
 ROWS = 20_000
 SOURCE_ROWS = np.array([ROWS // 2, ROWS // 4, ROWS // 4])
@@ -18,6 +21,8 @@ def moved(order, source_rows=SOURCE_ROWS, **facts):
 
 
 def p_values(rows):
+    from dbshuf.reporting.randomness import all_tests, sources_of
+
     return {name: test.p for name, test in all_tests(rows, sources_of(rows)).items()}
 
 
@@ -102,6 +107,8 @@ def test_what_is_left_of_a_uniform_order_is_uniform():
     ],
 )
 def test_what_cannot_be_tested_says_why(rows, source_rows, untested):
+    from dbshuf.reporting.randomness import all_tests, sources_of
+
     found = moved(uniform(1, rows), np.array(source_rows))
     tests = all_tests(found, sources_of(found))
     assert {name for name, test in tests.items() if test.p is None} == untested
@@ -109,11 +116,15 @@ def test_what_cannot_be_tested_says_why(rows, source_rows, untested):
 
 
 def test_runs_end_where_the_kind_changes():
+    from dbshuf.reporting.randomness import run_lengths
+
     assert run_lengths(np.array([0, 0, 1, 2, 2, 2])).tolist() == [2, 1, 3]
 
 
 def test_small_sources_are_one():
     """Of 10,000 sources a dozen have a row of their own, and no row is lost."""
+    from dbshuf.reporting.randomness import sources_of
+
     rows = moved(uniform(1, 20_000), np.full(10_000, 2))
     sources = sources_of(rows)
     assert (len(sources.inputs), sources.rest, sources.count) == (12, 9988, 13)

@@ -59,7 +59,6 @@ class Job:
 
     @cached_property
     def starts(self) -> U64:
-        """The smallest key of every partition."""
         ranges = range(self.partitions)
         return np.array([range_start(i, self.partitions, self.key_end) for i in ranges], np.uint64)
 
@@ -69,12 +68,10 @@ class Job:
 
     @cached_property
     def words(self) -> tuple[int, int]:
-        """The words of the seed."""
         return seed_words(self.seed)
 
     @cached_property
     def carrier(self) -> "Carrier":
-        """How rows travel."""
         return Carrier(self.shape.schema)
 
 
@@ -100,7 +97,6 @@ class Carrier:
 
     @property
     def sorted_names(self) -> list[str]:
-        """The columns of stage 2."""
         return list(self.schema.names[1:])
 
     def pack(self, buckets: U64, keys: U64, columns: Sequence[pa.Array]) -> pa.RecordBatch:

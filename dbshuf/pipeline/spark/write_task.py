@@ -141,7 +141,6 @@ class UploadedShard:
 
     @property
     def written(self) -> WrittenFile | None:
-        """What was noted of it."""
         files = self._sink.files
         return files[0][1] if files else None
 

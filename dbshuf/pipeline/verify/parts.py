@@ -135,7 +135,6 @@ class Parts:
 
 
 def _hashes_of(texts: Sequence[pa.Array]) -> Hashes:
-    """Return the hash of each part."""
     return hash_rows(pa.RecordBatch.from_arrays(list(texts), [str(n) for n in range(len(texts))]))
 
 

@@ -163,7 +163,10 @@ def _check_asked(options: Options, *, checks_order: bool) -> None:
 def _check_orderable(plan: Plan) -> None:
     """Raise InputUnreadable or UsageError where a second order need not be the first."""
     if any(one.pipe is not None for one in plan.inputs):
-        raise _not_again("--order reads them twice")
+        raise InputUnreadable(
+            "the inputs are a pipe, which cannot be read again, and --order reads them twice",
+            hint="write it to a file first",
+        )
     whole = plan.shape.whole_query
     if whole is not None and not whole.has_id:
         is_data = plan.schema is not None and "id" in (name.lower() for name in plan.schema.names)
@@ -173,13 +176,6 @@ def _check_orderable(plan: Plan) -> None:
             " gives them, which is another order each time",
             hint="pass --no-order" + ("" if is_data else "; or carry it: select id, ..."),
         )
-
-
-def _not_again(why: str) -> InputUnreadable:
-    return InputUnreadable(
-        f"the inputs are a pipe, which cannot be read again, and {why}",
-        hint="write it to a file first",
-    )
 
 
 @dataclass(frozen=True)

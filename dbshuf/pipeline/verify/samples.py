@@ -56,7 +56,6 @@ class SampledSide(Side):
         return f"draw {row:,} of --with-replacement" if self._is_drawn else super().place(row)
 
     def place_json(self, row: int) -> dict[str, Any]:
-        """Return the place of a row for programs."""
         return {"draw": row} if self._is_drawn else super().place_json(row)
 
     @property

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.key import POSITION_BITS, POSITION_LIMIT, U64, id_of_first
+from dbshuf.base.nested_types import is_text
 from dbshuf.base.process_memory import release_unused, relieve
 from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote
@@ -138,7 +139,6 @@ class Side:
         return "byte" if self.plan.shape.is_text else "row"
 
     def place_json(self, row: int) -> dict[str, Any]:
-        """Return the place of a row for programs."""
         row = self._first_copy(row)
         if row >> POSITION_BITS >= len(self.plan.inputs) or self.plan.shape.whole_query is not None:
             return {"id": row}
@@ -159,7 +159,6 @@ class ComparisonProgress:
         self.advance, self.close = progress.advance, progress.close
 
     def stage(self, name: str, total_bytes: int | None) -> None:
-        """As `Progress.stage`."""
         self._progress.stage(self._STAGES.get(name, name), total_bytes)
 
 
@@ -366,10 +365,6 @@ def _is_alike(one: Any, other: Any) -> bool:
         types.is_temporal,
         lambda kind: types.is_integer(kind) or types.is_decimal(kind),
         types.is_floating,
-        lambda kind: types.is_string(kind) or types.is_binary(kind) or _is_large(kind),
+        is_text,
     )
     return any(is_one(one) and is_one(other) for is_one in groups) or types.is_null(one)
-
-
-def _is_large(kind: Any) -> bool:
-    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))

@@ -58,7 +58,6 @@ class Totals:
 
     @property
     def row_count(self) -> int:
-        """How many rows there are."""
         return int(self.rows.sum())
 
     @property

@@ -80,7 +80,6 @@ class ColumnFileEncoder(ABC, Generic[Encoded]):
         """Be behind what the output has. Raises FileDamaged if it cannot be."""
 
     def _begin(self, group: Group) -> None:
-        """Have a group encoded."""
         self._threads.call(self._encode, group)
 
     def write(self, window: Window) -> None:

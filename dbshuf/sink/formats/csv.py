@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from dbshuf.base.nested_types import text_bounds
+from dbshuf.base.nested_types import is_string, text_bounds
 from dbshuf.sink.formats.row_text import (
     TEXT,
     bytes_of,
@@ -54,7 +54,7 @@ def delimited(rows: pa.RecordBatch, delimiter: str) -> memoryview:
     Raises   ValueUnfit for infinities of time
     """
     columns = [_plain(column) for column in rows.columns]
-    texts = {n: column for n, column in enumerate(columns) if _is_text(column.type)}
+    texts = {n: column for n, column in enumerate(columns) if is_string(column.type)}
     if not any(_empty(column).any() for column in texts.values()):
         text = _written(columns, delimiter, "none")
         if text is not None:
@@ -78,7 +78,7 @@ def delimited_in_pieces(row: pa.RecordBatch, delimiter: str) -> Iterator[bytes |
         before = delimiter.encode()
         if column.null_count:
             continue
-        if not _is_text(column.type):
+        if not is_string(column.type):
             yield bytes_of(column.cast(TEXT))
             continue
         marks = delimiter.encode() + _MARKS
@@ -98,7 +98,7 @@ def value_texts(rows: pa.RecordBatch) -> list[pa.Array]:
     """
     texts = []
     for column in map(_plain, rows.columns):
-        text = column if _is_text(column.type) else column.cast(TEXT)
+        text = column if is_string(column.type) else column.cast(TEXT)
         texts.append(pc.fill_null(text, "") if text.null_count else text)
     return texts
 
@@ -176,7 +176,6 @@ def _to_quote(texts: pa.Array, marks: bytes) -> npt.NDArray[np.bool_]:
 
 
 def _doubled(texts: pa.Array) -> pa.Array:
-    """Return the texts with each quote twice."""
     has_quotes = b'"' in bytes(bytes_of(texts))
     return pc.replace_substring(texts, '"', '""') if has_quotes else texts
 
@@ -196,7 +195,3 @@ def _empty(texts: pa.Array) -> npt.NDArray[np.bool_]:
     if texts.null_count and empty.any():
         empty &= texts.is_valid().to_numpy(zero_copy_only=False)
     return empty
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.nested_types import entries_of, list_bounds
+from dbshuf.base.nested_types import entries_of, is_string, list_bounds
 from dbshuf.sink.formats.row_text import (
     FINITE,
     TEXT,
@@ -95,7 +95,7 @@ def _valid_text(values: pa.Array, structure: Any) -> pa.Array:
         return pc.replace_substring(values.cast(TEXT), "\n", " ")
     if pa.types.is_nested(kind):
         return _nested_text(values, structure)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_string(kind):
         return _quoted(_escaped(values.cast(TEXT)))
     if pa.types.is_floating(kind):
         return _float_text(values)

@@ -81,7 +81,6 @@ class Form:
     """
 
     def __init__(self, target: Target, rows: pa.Schema) -> None:
-        """Write rows of the schema `rows`."""
         self._codec, self._level = codec_of("parquet", target.compression)
         self._cdc = target.cdc
         says = file_metadata(rows, target)

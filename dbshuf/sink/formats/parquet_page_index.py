@@ -66,14 +66,12 @@ class PageIndex:
                 chunk[at] = (I64, begin + chunk[at][1])
 
     def write(self, output: ByteOutput) -> None:
-        """Write all of it."""
         for waiting in (self._column_indexes, self._offset_indexes):
             waiting.seek(0)
             while part := waiting.read(_COPY_BYTES):
                 output.write(part)
 
     def close(self) -> None:
-        """Drop it."""
         self._column_indexes.close()
         self._offset_indexes.close()
 

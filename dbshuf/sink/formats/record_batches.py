@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbshuf.base.nested_types import types_within
+from dbshuf.base.nested_types import is_string, types_within
 from dbshuf.base.window import Window, text_of
 from dbshuf.errors import LineTooLong, NotUtf8
 from dbshuf.sink.target import Target
@@ -138,8 +138,7 @@ def first_bad(rows: int, is_bad: Callable[[int], bool]) -> int:
 
 
 def _holds_text(kind: pa.DataType) -> bool:
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(is_text) or any(map(_holds_text, types_within(kind)))
+    return is_string(kind) or any(map(_holds_text, types_within(kind)))
 
 
 def _is_utf8(column: pa.Array) -> bool:

@@ -47,7 +47,6 @@ class Sides:
     headers: tuple[bytes, ...]
 
     def of(self, inputs: Sequence[Input]) -> list[Sequence[Input]]:
-        """Return the inputs of each side."""
         ends = [0, *accumulate(self.counts)]
         return [inputs[first:last] for first, last in pairwise(ends)]
 

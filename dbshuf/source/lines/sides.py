@@ -52,12 +52,10 @@ class Chunk:
 
     @property
     def rows(self) -> int:
-        """Number of lines."""
         return len(self.offsets) - 1
 
     @cached_property
     def lines(self) -> pa.Array:
-        """The lines as an Arrow binary array over the buffer."""
         buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.buffer)]
         return pa.Array.from_buffers(pa.binary(), self.rows, buffers)
 
@@ -245,7 +243,6 @@ class Side:
 
 
 def _chunk_of(buffer: U8, end: int, origin: int, ordinal: int, terminator: bytes) -> Chunk:
-    """Return the lines of buffer[:end] as a chunk."""
     ends = [np.zeros(1, np.int32)]
     for base in range(0, end, SCAN_BYTES):
         block = buffer[base : min(base + SCAN_BYTES, end)]

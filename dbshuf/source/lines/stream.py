@@ -124,7 +124,6 @@ class Stream:
         return count + (last not in (b"", terminator))
 
     def close(self) -> None:
-        """Close the stream."""
         if self._reader is not None:
             self._reader.close()
 

@@ -272,7 +272,6 @@ def _is_list(kind: Any) -> bool:
 
 
 def _children(kind: Any) -> Sequence[Any]:
-    """Return the types below a type."""
     if isinstance(kind, pa.BaseExtensionType):
         return [kind.storage_type]
     if pa.types.is_run_end_encoded(kind) or not pa.types.is_nested(kind):

@@ -52,7 +52,6 @@ def _apart(column: str, kinds: dict[Any, str]) -> SchemaMismatch:
 
 
 def has_union(*schemas: pa.Schema) -> bool:
-    """Whether columns have a union."""
     try:
         union_of([""] * len(schemas), schemas)
     except SchemaMismatch:

@@ -134,7 +134,6 @@ class AlignedInput:
         self._table.stop()
 
     def close(self) -> None:
-        """Close what is below."""
         self._table.close()
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dbshuf.base.bounds import Bounds, Value
 from dbshuf.base.column_names import told_apart
+from dbshuf.base.nested_types import is_string
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import InputBroken
 from dbshuf.source.input import Input, open_raw
@@ -164,8 +165,7 @@ def _value(written: bytes, kind: pa.DataType) -> Value | None:
         is_signed = not pa.types.is_unsigned_integer(kind)
         is_whole = len(written) in (4, 8)
         return int.from_bytes(written, "little", signed=is_signed) if is_whole else None
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return written if is_text or kind == pa.string_view() else None
+    return written if is_string(kind) or kind == pa.string_view() else None
 
 
 def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordBatch:

@@ -1,4 +1,6 @@
-"""How a run splits the memory that the user named.
+"""What the workers of a run read and order with: buffers, pieces, buckets, as a Layout.
+
+`memory_division.py` says before what the sink, DuckDB and a first order have of --memory.
 
     cap = base + store + tables + one long line
         + workers x (reader + buffer x copies + rows of a piece + scratch)

@@ -4,7 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dbshuf.base.layout import PIECE_ROW_BYTES, SORT_BYTES, TABLE_BYTES, WINDOW_BYTES
-from dbshuf.plan.memory import lay_out, least_cap, memory_store, stored_bytes
+from dbshuf.plan.worker_memory import lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
 from dbshuf.units import GIB, MIB
 

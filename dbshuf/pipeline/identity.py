@@ -17,7 +17,7 @@ from dbshuf.source.input import Input
 from dbshuf.source.read_sums import Stretch
 from dbshuf.units import KIB, utc_time
 
-_FORMAT = 8  # of the journal and of what it seals
+_FORMAT = 9  # of the journal and of what it seals
 _INPUTS = 1000  # a record
 _SUMMED_BYTES = 64 * KIB  # at either end of an input
 _LOG_SUFFIXES = ("-wal", ".wal")  # of SQLite, and of DuckDB

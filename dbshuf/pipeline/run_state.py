@@ -7,7 +7,7 @@ from pathlib import Path
 from dbshuf.base.journal import Record
 from dbshuf.order.run_seals import Sealed
 from dbshuf.pipeline.published import Mark
-from dbshuf.sink.kept_uploads import UPLOAD_RECORDS, BegunUploads
+from dbshuf.sink.begun_uploads import UPLOAD_RECORDS, BegunUploads
 from dbshuf.sink.sealed_output import SealedOutput
 from dbshuf.source.read_sums import SealedSums
 

@@ -13,7 +13,7 @@ from dbshuf.options import Options
 from dbshuf.plan.plan import WorkPlan
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.sink import RemotePath, Target, output_path
-from dbshuf.sink.kept_uploads import UPLOAD_RECORDS
+from dbshuf.sink.begun_uploads import UPLOAD_RECORDS
 from dbshuf.sink.output_path import find
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.input import closed_pipe

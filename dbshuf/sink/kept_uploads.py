@@ -1,14 +1,9 @@
-"""Uploads that a later process goes on with: the journal of a --work-dir knows each of them.
+"""Uploads that a later process goes on with; what the journal knows of each: begun_uploads.py.
 
-    sending  a process begins: what its marks name it by, and what others have begun there
-    begins   the upload of an object is about to begin, and
-    upload   has begun: its token
-    part     was sent, and its ETag says nothing of its bytes
-    completing  the object is about to be shown, with this ETag
-
-Whoever dies between the last two of an object may have begun an upload that nobody knows. It is
-on that key, was not there before, began about then, and has no mark and no part: none that another
-tool or run works at is like that for longer than its first moment. Only s3:// tells of uploads.
+Whoever dies between the records `begins` and `upload` of an object may have begun an upload that
+nobody knows. It is on that key, was not there before, began about then, and has no mark and no
+part: none that another tool or run works at is like that for longer than its first moment. Only
+s3:// tells of uploads.
 """
 
 import contextlib
@@ -16,81 +11,25 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbshuf.base.filenames import WORK_JOURNAL
-from dbshuf.base.journal import Record, read_journal
 from dbshuf.base.leftovers import State
 from dbshuf.base.work_dir import WorkDir
 from dbshuf.errors import DbshufError
 from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run, marked
+from dbshuf.sink.begun_uploads import BegunUploads
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 
 if TYPE_CHECKING:
     from dbshuf.remote.s3_upload import Listed, S3Upload, S3Uploads
 
-UPLOAD_RECORDS = frozenset({"sending", "begins", "upload", "part", "completing"})
-
 # An upload begins within the attempts of a call after its record. A bucket refuses what is
 # signed by a clock that is 15 minutes off its own.
 _ABOUT_S = 900 + 300
-
-
-@dataclass
-class BegunUploads:
-    """What the journal says of uploads; an object is known by its URL.
-
-    owners  the processes that sent, as their marks name them
-    others  ids of uploads without marks that were there before
-    tokens  of uploads that have begun
-    begins  when (seconds since 1970) some were about to begin, of which no more is known
-    noted   number of a part -> its ETag and MD5
-    etags   of objects that may have been shown
-    """
-
-    owners: set[str] = field(default_factory=set)
-    others: set[str] = field(default_factory=set)
-    tokens: dict[str, str] = field(default_factory=dict)
-    begins: dict[str, list[float]] = field(default_factory=dict)
-    noted: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
-    etags: dict[str, str] = field(default_factory=dict)
-
-    def add(self, record: Record) -> None:
-        """Take in a record of those above."""
-        url = record.get("url", "")
-        match record["kind"]:
-            case "sending":
-                self.owners.add(record["owner"])
-                self.others |= set(record["others"])
-            case "begins":
-                self.begins.setdefault(url, []).append(record["at"])
-                self.tokens.pop(url, None)
-                self.noted.pop(url, None)
-                self.etags.pop(url, None)
-            case "upload":
-                if url not in self.tokens:  # else it is gone on with, under another mark
-                    self.begins[url].pop()
-                self.tokens[url] = record["token"]
-            case "completing":
-                self.etags[url] = record["etag"]
-            case "part":
-                self.noted.setdefault(url, {})[record["part"]] = (record["etag"], record["md5"])
-
-
-def owners_in(work_dir: str) -> set[str]:
-    """Return which processes began the uploads of a --work-dir, as their marks name them."""
-    begun = BegunUploads()
-    with contextlib.suppress(OSError):
-        for record in read_journal(Path(work_dir) / WORK_JOURNAL):
-            if record["kind"] == "sending":
-                begun.add(record)
-    return begun.owners
 
 
 def kept_uploads(

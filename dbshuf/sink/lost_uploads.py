@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dbshuf.base.leftovers import State
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run
-from dbshuf.sink.kept_uploads import owners_in
+from dbshuf.sink.begun_uploads import owners_in
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 

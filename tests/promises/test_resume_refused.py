@@ -56,9 +56,10 @@ def test_an_input_that_changed_is_refused_by_what_changed_of_it(folder, monkeypa
         run(work_dir="work", **SHARDS)
     path.write_bytes(data)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    was = identity._FORMAT
     with monkeypatch.context() as patched:
         patched.setattr(identity, "_FORMAT", 99)
-        with pytest.raises(RunDiffers, match="the version of journal was `8`, and is `99`"):
+        with pytest.raises(RunDiffers, match=f"the version of journal was `{was}`, and is `99`"):
             run(work_dir="work", **SHARDS)
     run(work_dir="work", **SHARDS)
 

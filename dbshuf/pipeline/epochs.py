@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.process_memory import release_unused
@@ -16,6 +16,9 @@ from dbshuf.plan.epoch_plan import plan_of_epoch
 from dbshuf.plan.plan import Plan
 from dbshuf.sink import Sink, Target
 from dbshuf.sink.epochs import EpochSink, open_epoch_sink
+
+if TYPE_CHECKING:
+    from dbshuf.plan.spark_plan import SparkPlan
 
 
 class ToSink(Protocol):
@@ -44,19 +47,20 @@ def run_epochs(
     """
     epochs = plan.epochs
     assert epochs is not None
-    with contextlib.closing(_Record(plan, done)) as record:
+    with contextlib.closing(EpochsRecord(plan)) as record:
         sink: EpochSink | None = None
         try:
             sink = open_epoch_sink(plan.target)
             for epoch in range(epochs.count):
                 release_unused()
                 plan = plan_of_epoch(plan, epoch)
-                counted, told = Tally(), _OfEpoch(reporter, epoch, epochs.count)
-                with contextlib.closing(record.begin(plan)) as own:
+                counted, told = Tally(), EpochProgress(reporter, epoch, epochs.count)
+                with contextlib.closing(_begun(record, plan, done)) as own:
                     of_epoch = plan if own.record is None else own.record.plan
                     to_sink(of_epoch, sink.begin, told, counted, done=done, record=own.record)
                     sink.end(own.record)
-                    record.end(own.record)
+                    if own.record is not None:
+                        record.end(own.record.settle())
                 record.check_same(plan, epoch, counted)
                 written.merge(counted)
             reporter.stage("publish", None)
@@ -78,18 +82,26 @@ class _Own:
             self.record.close()
 
 
-class _Record:
+def _begun(record: "EpochsRecord", plan: Plan, done: list[str]) -> _Own:
+    """Begin what is noted of the next epoch."""
+    if record.alone is None:
+        return _Own(None)
+    return _Own(RunRecord(plan, record.alone, done, hashed=record.hashed))
+
+
+class EpochsRecord:
     """What is noted of all epochs.
 
     of_all   the manifest of all of them, where --manifest asks for it
-    done     strategies, as of `pipeline.shuffle.run`
+    alone    what is wanted about the output of one of them; None: nothing
+    hashed   entries of the inputs, of the epoch that ended last
     """
 
-    def __init__(self, plan: Plan, done: list[str]) -> None:
+    def __init__(self, plan: "Plan | SparkPlan") -> None:
+        """Begin the file of --manifest, hidden. Raises OutputUnwritable."""
         assert plan.epochs is not None
-        self.done = done
-        self._wanted = plan.wanted
-        self._hashed: Sequence[InputEntry] | None = None  # by the first epoch
+        self.alone = None if plan.wanted is None else replace(plan.wanted, path=None)
+        self.hashed: Sequence[InputEntry] | None = None
         self._first: tuple[int, int, int | None] | None = None
         self._row_sum: int | None = None  # of the epoch that ended last
         self.of_all: ManifestSeal | None = None
@@ -99,19 +111,9 @@ class _Record:
             self.of_all.epoch_seeds = plan.epochs.seeds
             self.of_all.rows_in, self.of_all.rows_out = RowSum(), RowSum()
 
-    def begin(self, plan: Plan) -> _Own:
-        """Begin the next epoch."""
-        if self._wanted is None:
-            return _Own(None)
-        alone = replace(self._wanted, path=None)
-        return _Own(RunRecord(plan, alone, self.done, hashed=self._hashed))
-
-    def end(self, record: RunRecord | None) -> None:
+    def end(self, seal: ManifestSeal) -> None:
         """Take over what was noted of the epoch that ends."""
-        if record is None:
-            return
-        seal = record.settle()
-        self._hashed = seal.inputs
+        self.hashed = seal.inputs
         self._row_sum = seal.rows_out.sum
         if self.of_all is None:
             return
@@ -125,7 +127,7 @@ class _Record:
         if seal.rows_in is None:
             self.of_all.rows_in = None
 
-    def check_same(self, plan: Plan, epoch: int, counted: Tally) -> None:
+    def check_same(self, plan: "Plan | SparkPlan", epoch: int, counted: Tally) -> None:
         """Raise InputChanged if an epoch of all rows has others than the first.
 
         A sample is another one in each epoch, and SQL may ask for the seed. Checksums of rows are
@@ -153,7 +155,7 @@ class _Record:
             self.of_all.close()
 
 
-class _OfEpoch:
+class EpochProgress:
     """A progress whose stages say which epoch they are of."""
 
     def __init__(self, inner: Progress, epoch: int, count: int) -> None:

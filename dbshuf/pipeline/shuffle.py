@@ -81,9 +81,9 @@ def run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
 def _run(plan: "Plan | SparkPlan", reporter: Progress) -> Result:
     started = time.monotonic()
     written, done = Tally(), [plan.strategy]
-    mix = epochs = None
+    mix = None
+    epochs = None if plan.epochs is None else plan.epochs.count
     if isinstance(plan, Plan):
-        epochs = None if plan.epochs is None else plan.epochs.count
         mix = plan.mix if plan.work is None and epochs is None else None
         _run_plan(plan, reporter, written, done)
     else:

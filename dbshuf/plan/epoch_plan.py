@@ -1,7 +1,7 @@
 """The plan of one epoch: that of the run, under a seed of its own."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.key import epoch_seed
 from dbshuf.options import Options
@@ -11,6 +11,9 @@ from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import make_shape
 from dbshuf.plan.strata import strata_of
 from dbshuf.plan.target import target_of
+
+if TYPE_CHECKING:
+    from dbshuf.plan.spark_plan import SparkPlan
 
 
 def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
@@ -43,6 +46,19 @@ def plan_of_epoch(plan: Plan, epoch: int) -> Plan:
     }
     otherwise = None if plan.otherwise is None else replace(plan.otherwise, **own)
     return replace(plan, **own, otherwise=otherwise)
+
+
+def spark_plan_of_epoch(plan: "SparkPlan", epoch: int) -> "SparkPlan":
+    """Return the plan of one epoch on Spark, likewise; splits and partitions stay as they are."""
+    assert plan.epochs is not None
+    seed = epoch_seed(plan.epochs.seed, epoch)
+    options = replace(plan.epochs.options, seed=seed)
+    read = ReadPlan(plan.inputs, None, plan.shape, plan.terminator, plan.header, plan.tables)
+    if asks_for_keys(options):
+        read = replace(read, shape=make_shape(options, plan.inputs, plan.shape.kind))
+    locate = target_of(options, read, seed, plan.memory_bytes).locate
+    target = replace(plan.target, seed=seed, locate=locate)
+    return replace(plan, seed=seed, shape=read.shape, target=target)
 
 
 def asks_for_keys(options: Options) -> bool:

@@ -55,8 +55,6 @@ def check_epochs(options: Options) -> None:
         return
     seed = "SEED" if options.seed is None else options.seed
     alone = f"run each alone: epoch 1 is the order of --seed {epoch_seed(seed, 1)}"
-    if options.engine == "spark":
-        raise UsageError("--epochs: a run on Spark writes one order", hint=alone)
     if options.work_dir is not None:
         raise UsageError(
             "--work-dir keeps one order to go on with, and --epochs writes several", hint=alone

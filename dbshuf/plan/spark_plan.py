@@ -3,6 +3,7 @@
 stage 1   a task a split: read, --where and --select, key, bucket      shuffle out
 stage 2   a task a partition, a range of the key: sort, write          shuffle in
 driver    shards are renamed into place; or one output is written of all partitions in turn
+--epochs  all of that for each, a job after the other; what the driver does, at the end of all
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from dbshuf.base.messages import printable
 from dbshuf.base.process_memory import available_bytes
 from dbshuf.errors import UsageError
 from dbshuf.options import Options
+from dbshuf.plan.epochs import Epochs, epochs_of
 from dbshuf.plan.manifest import Wanted
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
@@ -79,6 +81,7 @@ class SparkPlan:
     tables: tuple[str, ...] = ()
     strategy: str = "spark"
     sample: Sample | None = None
+    epochs: Epochs | None = None  # several orders of the rows, a job each; None: one
 
     @property
     def schema(self) -> "pa.Schema | None":
@@ -121,13 +124,18 @@ class SparkPlan:
 
     @property
     def shuffle_bytes(self) -> int | None:
-        """About what stage 1 hands to stage 2, before it is compressed; None if unknown."""
+        """About what stage 1 of one job hands to stage 2, uncompressed; None if unknown."""
         text = self.survey.text_bytes
         if text is None:
             return None
         columns = max(len(self.schema) - 1, 0) if self.schema is not None else 0
         rows = text / self.survey.mean_line_bytes
         return int(text + rows * (_ROW_BYTES + _COLUMN_BYTES * columns))
+
+    @property
+    def jobs(self) -> int:
+        """Jobs of Spark that the run consists of: one for each epoch."""
+        return 1 if self.epochs is None else self.epochs.count
 
     @property
     def partition_bytes(self) -> int | None:
@@ -150,12 +158,13 @@ class SparkPlan:
             "sample": None if self.sample is None else self.sample.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
+            **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "stages": [
                 {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
                 {"name": "sort and write", "tasks": self.partitions + 1},
             ],
             "unsplit_inputs": [one.name for one in self.whole_inputs],
-            "shuffle_bytes": self.shuffle_bytes,
+            "shuffle_bytes": None if self.shuffle_bytes is None else self.shuffle_bytes * self.jobs,
             "partitions": self.partitions,
             "partition_bytes": self.partition_bytes,
             "memory": {
@@ -170,7 +179,7 @@ class SparkPlan:
             "output": {
                 "path": None if self.target.path is None else str(self.target.path),
                 "format": self.target.format,
-                "files": self.partitions if self.in_shards else None,
+                "files": self.partitions * self.jobs if self.in_shards else None,
                 "written_by": "tasks" if self.in_shards else "driver",
             },
         }
@@ -178,7 +187,7 @@ class SparkPlan:
     def describe(self) -> str:
         """Return the plan for people, a line a fact."""
         about = "" if self.survey.is_exact else "about "
-        text, shuffle = self.survey.text_bytes, self.shuffle_bytes
+        text = self.survey.text_bytes
         unchecked = without_checksum(self.inputs, self.shape.kind)
         facts = [
             ("engine", f"Spark, master {self.master or 'as submitted'}"),
@@ -186,15 +195,11 @@ class SparkPlan:
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("sample", self.sample.describe())] if self.sample else []),
             *([("checksums", unchecked)] if unchecked else []),
+            *([("epochs", self.epochs.describe())] if self.epochs else []),
+            *([("jobs", f"{self.jobs:,}, both stages in each")] if self.epochs else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *([("not split", self._unsplit)] if self.whole_inputs else []),
-            (
-                "shuffle",
-                "unknown"
-                if shuffle is None
-                else f"about {human(shuffle)}{' before lz4' if self.compresses_shuffle else ''},"
-                " all of it written and read once",
-            ),
+            ("shuffle", self._shuffle()),
             (
                 "stage 2",
                 f"{self.partitions:,} tasks sort and write a range of the key each"
@@ -207,6 +212,15 @@ class SparkPlan:
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    def _shuffle(self) -> str:
+        one = self.shuffle_bytes
+        if one is None:
+            return "unknown"
+        size, packed = human(one), " before lz4" if self.compresses_shuffle else ""
+        if self.epochs is not None:
+            size = f"{human(one * self.jobs)} in all epochs, {size} in each"
+        return f"about {size}{packed}, all of it written and read once"
 
     @property
     def _unsplit(self) -> str:
@@ -236,7 +250,8 @@ class SparkPlan:
     def _output(self) -> str:
         place = "standard output" if self.target.path is None else str(self.target.path)
         if self.in_shards:
-            return f"{place}: {self.partitions:,} files, written by tasks, renamed by the driver"
+            files = self.partitions * self.jobs
+            return f"{place}: {files:,} files, written by tasks, renamed by the driver"
         return f"{place}: written by the driver, of {self.partitions:,} sorted files in turn"
 
 
@@ -256,6 +271,7 @@ def make_spark_plan(
     cap, tasks = executor_memory(options)
     size = split_bytes(_input_bytes(read.inputs), cores)
     in_shards = target.shards is not None and not target.split_names
+    _refuse_epochs(options, in_shards=in_shards)
     splits = make_splits(read.inputs, read.shape, len(read.header), size)
     columns, rows = _columns(read)
     return SparkPlan(
@@ -278,6 +294,7 @@ def make_spark_plan(
         table_rows=rows,
         columns=columns,
         sample=sample,
+        epochs=epochs_of(options, read, target.seed, in_folders=in_shards),
     )
 
 
@@ -304,6 +321,16 @@ def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> N
             "--engine spark cannot do this: --number counts the rows of all shards before one,"
             " which the task that writes it does not know",
             hint="write one file, or leave out --engine",
+        )
+
+
+def _refuse_epochs(options: Options, *, in_shards: bool) -> None:
+    """Raise UsageError for epochs in outputs that the driver writes."""
+    if options.epochs is not None and not in_shards:
+        raise UsageError(
+            "--engine spark cannot do this: --epochs is for shards that tasks write, and the driver"
+            " writes this output, in one order",
+            hint="write -o DIR/ --shards N, a folder for each epoch, or leave out --engine",
         )
 
 

@@ -106,7 +106,7 @@ class FolderEpochs:
         self._files += files
         if seal is not None:
             below = [(posixpath.relpath(name, self._folder), one) for name, one in files]
-            seal.write(below, _Folder(self._directory, self._folder))
+            seal.write(below, Below(self._directory, self._folder))
 
     def finish(self, seal: Seal | None) -> None:
         if seal is not None:
@@ -121,7 +121,7 @@ class FolderEpochs:
         self._directory.discard()
 
 
-class _Folder:
+class Below:
     """A folder of a directory, as what takes the files that say something of it."""
 
     def __init__(self, directory: Marked, folder: str) -> None:

@@ -84,6 +84,20 @@ def test_a_plan_of_lines_names_partitions_memory_and_files(plan, cli, home):
         assert words in said
 
 
+def test_a_plan_of_epochs_names_jobs_and_the_shuffle_of_all(plan, cli, home):
+    """Both stages and the shuffle come as often as there are epochs."""
+    sparse(home / "large.txt", 1 << 30)
+    to = ("large.txt", "-o", "out/", "--shards", 4, "--seed", "7")
+    one, made = plan(*to), plan(*to, "--epochs", 3)
+    assert made["shuffle_bytes"] == 3 * one["shuffle_bytes"]
+    assert made["output"]["files"] == 12
+    assert (made["stages"], made["partition_bytes"]) == (one["stages"], one["partition_bytes"])
+    assert made["epochs"][2] == {"seed": "7/epoch-2", "folder": "epoch-2"}
+    said = cli("plan", *to, "--epochs", 3, *SPARK).out.decode()
+    assert re.search(r"jobs: +3, both stages in each", said)
+    assert "in all epochs" in said
+
+
 @pytest.mark.parametrize(
     ("master", "asked", "said"),
     [
@@ -158,6 +172,7 @@ def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
         (["in.sqlite", "--table", "t"], 2, "Parquet"),
         (["-"], 2, "file"),
         (["in.txt", "--strategy", "memory"], 2, "leave out one"),
+        (["in.txt", "--epochs", "2"], 2, "-o DIR/ --shards N"),
         (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
         (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
         (["in.txt", "--spark-conf", "spark.executor.cores=x"], 2, "no number of cores"),

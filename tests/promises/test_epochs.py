@@ -324,8 +324,16 @@ REFUSED = [
     (["--epochs", "2"], "standard input can be read only once"),
     (["a.txt", "-", "--epochs", "2"], "standard input can be read only once"),
     (
-        ["a.txt", "-o", "o/", "--epochs", "2", "--engine", "spark"],
-        "a run on Spark writes one order",
+        ["a.txt", "-o", "o.txt", "--epochs", "2", "--engine", "spark"],
+        "--epochs is for shards that tasks write",
+    ),
+    (
+        ["a.txt", "-o", "o/", "--epochs", "2", "--engine", "spark", "--shard-rows", "5"],
+        "--epochs is for shards that tasks write",
+    ),
+    (
+        ["a.txt", "-o", "o/", "--epochs", "2", "--engine", "spark", "--split", "a=0.5,b=0.5"],
+        "--epochs is for shards that tasks write",
     ),
     (["a.txt", "-o", "o.txt", "--epochs", "2", "--work-dir", "w"], "--work-dir keeps one order"),
     (["a.txt", "--epochs", "2", "--shards", "3"], "shards need a directory"),

@@ -21,7 +21,7 @@ from public_shapes import window_frame
 from pyarrow.csv import write_csv
 
 import dbshuf
-from dbshuf.errors import MemoryTooSmall
+from dbshuf.errors import InputChanged, MemoryTooSmall
 from dbshuf.manifest.document import Manifest
 from dbshuf.plan.spark_memory import spark_memory
 from dbshuf.units import MIB
@@ -178,6 +178,82 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
             hashed |= {one.name for one in there.inputs if one.sha256}
     assert "packed.txt.gz" in hashed
     assert [name for name in os.listdir() if name.startswith(".")] == []
+
+
+EPOCHS = [
+    ("plain.txt packed.txt.gz", {"shards": 3}),
+    ("packed.txt.gz", {"format": "parquet", "row_group_bytes": 100_000, **TO_PARQUET}),
+    ("rows.csv", {"shards": 2, "format": "csv", "sample": 0.3}),
+]
+
+
+def test_epochs_on_spark_are_those_of_duckdb(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each a folder with its own manifest; SQL has the seed of each, a sample is another one."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    for number, (names, options) in enumerate(EPOCHS):
+        made, said = {}, {}
+        for engine in ("duckdb", "spark"):
+            folder = tmp_path / f"{number}-{engine}"
+            told = {"seed": 7, "memory": "2GB", "engine": engine, "manifest": f"{folder}.json"}
+            done = dbshuf.shuffle(names.split(), f"{folder}/", epochs=2, **told, **options)
+            made[engine] = (files_below(folder), done.rows, done.text_bytes, done.epochs)
+            whole = Manifest.read(Path(f"{folder}.json"))
+            each = [Manifest.read(folder / f"epoch-{one}" / "_manifest.json") for one in (0, 1)]
+            said[engine] = [
+                (one.seed, one.epoch_seeds, one.outputs, one.row_sums) for one in (whole, *each)
+            ]
+            assert all((folder / f"epoch-{one}" / "_SUCCESS").exists() for one in (0, 1))
+        assert made["duckdb"] == made["spark"], (names, options)
+        assert said["duckdb"] == said["spark"]
+    dbshuf.verify_files("0-spark")
+    assert [name for name in os.listdir() if name.startswith(".")] == []
+
+
+class At:
+    """A progress that does something when a stage begins."""
+
+    def __init__(self, stage: str, act: Callable[[], None]) -> None:
+        self._at, self._act = stage, act
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        if name == self._at:
+            self._act()
+
+    def advance(self, count: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_epochs_are_there_together_or_not_at_all(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that fails, other rows, or an interrupt in a later epoch: the older ones stay."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    told = {"seed": 7, "memory": "2GB", "shards": 2, "epochs": 2, "force": True}
+    dbshuf.shuffle("plain.txt", "out/", **told)
+    data = Path("plain.txt").read_bytes()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    second = "epoch 1 of 2, read"
+    for error, act in (
+        (dbshuf.DbshufError, Path("plain.txt").unlink),
+        (InputChanged, lambda: Path("plain.txt").write_bytes(data.replace(b"77", b"78"))),
+        (KeyboardInterrupt, interrupt),
+    ):
+        with pytest.raises(error):
+            dbshuf.shuffle("plain.txt", "out/", engine="spark", progress=At(second, act), **told)
+        Path("plain.txt").write_bytes(data)
+        after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert after == before
 
 
 def test_spark_reads_folders_of_values_as_they_were(session: object, home: Path) -> None:

@@ -6,6 +6,8 @@
     stage 2  a range of the key -> a shard, or a file of sorted rows     write_task.py
     driver   checks what all tasks counted, publishes once               commit.py
 
+Of several epochs each is such a job, in one session, and all are published at the end.
+
 Readers, SQL, keys and encoders are those of any other run. Nothing is random, numbered or
 sampled on the way: a task that is run again gives the same rows to the same bucket. Only
 session.py, run.py and daemon.py import pyspark.

@@ -8,6 +8,7 @@ uploads, and tell their tokens instead of names.
 
 import contextlib
 import os
+import posixpath
 import secrets
 import shutil
 import time
@@ -42,7 +43,7 @@ from dbshuf.sink.publish import HiddenDirectory
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemoteDirectory
-from dbshuf.sink.seal import Marked, NamedFile, Seal, WrittenFile
+from dbshuf.sink.seal import Marked, NamedFile, WrittenFile
 from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.target import Target
 
@@ -71,8 +72,8 @@ class JobRecord:
                 self._rows[ordinal] += rows
             self._sums |= dict(note["sha256"])
 
-    def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
-        """Write all, hidden."""
+    def settle(self) -> ManifestSeal:
+        """Return what is to be written, once all tasks have told."""
         seal, plan = self._seal, self._plan
         seal.strategy = plan.strategy
         seal.inputs = InputEntries(
@@ -81,7 +82,11 @@ class JobRecord:
         is_same = plan.sample is None and plan.target.number is None  # the rows out as those in
         seal.rows_in = self._rows_in if is_same else None
         seal.rows_out = self.rows_out
-        seal.write(files, directory)
+        return seal
+
+    def write(self, files: Sequence[NamedFile], directory: Marked | None) -> None:
+        """Write all, hidden."""
+        self.settle().write(files, directory)
 
     def publish(self) -> None:
         """Show the file of --manifest."""
@@ -123,27 +128,39 @@ def files_of(written: list[Written], names: list[str]) -> list[NamedFile]:
 
 
 class ShardCommit:
-    """A directory of shards that tasks write."""
+    """A directory of shards that tasks write.
+
+    directory  that takes what is said of them, and is published by `publish`
+    """
+
+    owner = ""  # of uploads: there are none
 
     def __init__(self, target: Target, shards: int) -> None:
         assert isinstance(target.path, Path)
         self._target, self._shards = target, shards
-        self._directory = HiddenDirectory(target.path, force=target.force)
-        self.parent = self._directory.place
+        self.directory = HiddenDirectory(target.path, force=target.force)
+        self.parent = self.directory.place
 
-    def publish(self, folder: Path, written: list[Written], seal: Seal) -> None:
-        """Show the shards. Raises OutputUnwritable, EngineFailed."""
+    def take(self, folder: Path, written: list[Written], below: str = "") -> list[NamedFile]:
+        """Take in the shards of a job, whose folder goes; return them as `files_of`.
+
+        below   the folder of the output that they lie in: that of an epoch
+        Raises  OutputUnwritable
+        """
         names = shard_names(self._shards, self._target.format)
         for one, name in zip(written, names, strict=True):
-            self._directory.name(self._directory.take_in(folder / one.name), name)
+            number = self.directory.take_in(folder / one.name)
+            self.directory.name(number, posixpath.join(below, name))
         remove_folder(folder)
-        seal.write(files_of(written, names), self._directory)
-        self._directory.publish()
-        seal.publish()
+        return files_of(written, names)
+
+    def publish(self) -> None:
+        """Show all that was taken. Raises OutputUnwritable."""
+        self.directory.publish()
 
     def abort(self) -> None:
         """Remove what is hidden; never raises."""
-        self._directory.discard()
+        self.directory.discard()
 
 
 class UploadCommit:
@@ -157,29 +174,32 @@ class UploadCommit:
         assert isinstance(target.path, RemotePath)
         self._target, self._shards, self.parent = target, shards, parent
         self._path = target.path
-        self._directory = RemoteDirectory(target)
+        self.directory = RemoteDirectory(target)
         self._sent: set[tuple[str, str]] = set()
+        self._taken: set[str] = set()
         self.owner = str(Run.here())
 
     def note(self, sent: list[list[str]]) -> None:
         """Know the uploads, as [name, token], of all tasks that ended, also of a failed job."""
         self._sent |= {(name, token) for name, token in sent}
 
-    def publish(self, folder: Path, written: list[Written], seal: Seal) -> None:
-        """Show the shards, then what is said of them. Raises what the store raises."""
+    def take(self, folder: Path, written: list[Written], below: str = "") -> list[NamedFile]:
+        """Take over the uploads of a job, as the twin does its files."""
         names = shard_names(self._shards, self._target.format)
         for one, name in zip(written, names, strict=True):
-            self._directory.adopt(name, one.name)
-        seal.write(files_of(written, names), self._directory)
-        self._directory.publish()
-        taken = {one.name for one in written}
-        self._drop({one for one in self._sent if one[1] not in taken})  # of tasks that ran twice
-        seal.publish()
+            self.directory.adopt(posixpath.join(below, name), one.name)
+            self._taken.add(one.name)
+        return files_of(written, names)
+
+    def publish(self) -> None:
+        """Show the shards, then what is said of them. Raises what the store raises."""
+        self.directory.publish()
+        self._drop({one for one in self._sent if one[1] not in self._taken})  # of tasks run twice
 
     def abort(self) -> None:
         """Remove all uploads of this run; never raises."""
         self._drop(self._sent)
-        self._directory.discard()
+        self.directory.discard()
 
     def _drop(self, uploads: set[tuple[str, str]]) -> None:
         """Remove uploads, and what the bucket tells of this run beside them; never raises."""
@@ -190,8 +210,20 @@ class UploadCommit:
             drop_uploads_of(self.owner, self._path)
 
 
+def shard_commit(plan: SparkPlan, folder: Path) -> ShardCommit | UploadCommit:
+    """Return what becomes of the shards of tasks. Raises what looking at the output raises.
+
+    folder  for what jobs keep on this machine, where the output is not on it
+    """
+    if plan.sends_shards:
+        return UploadCommit(plan.target, plan.partitions, folder)
+    return ShardCommit(plan.target, plan.partitions)
+
+
 class OneCommit:
     """An output that the driver writes, of files of sorted rows, one after the other."""
+
+    owner = ""
 
     def __init__(self, plan: SparkPlan, parent: Path) -> None:
         self._target, self._schema, self.parent = plan.target, plan.schema, parent

@@ -1,5 +1,6 @@
 """What the driver tells every task: the same for all of them, sent once to each machine."""
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_t
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.spark_splits import Split
 from dbshuf.sink import Target
+from dbshuf.sink.shard_names import shard_names
 from dbshuf.source.input import Input
 
 _TOP_BIT = 1 << 63
@@ -35,6 +37,7 @@ class Job:
     key_end     rows with keys below it are read, the others left out: all of 2^64, or a sample
     versions    of the packages that must be the same on all machines
     owner       whose the uploads are that tasks begin: the driver's
+    below       the folder of the output that its shards lie in: that of an epoch
     """
 
     inputs: tuple[Input, ...]
@@ -56,11 +59,17 @@ class Job:
     versions: dict[str, str]
     key_end: int = 1 << 64
     owner: str = ""
+    below: str = ""
 
     @cached_property
     def starts(self) -> U64:
         ranges = range(self.partitions)
         return np.array([range_start(i, self.partitions, self.key_end) for i in ranges], np.uint64)
+
+    def shard_name(self, part: int) -> str:
+        """Return the name in the output that a partition has as a shard."""
+        name = shard_names(self.partitions, self.target.format)[part]
+        return posixpath.join(self.below, name)
 
     def partition_of(self, keys: U64) -> U64:
         """Return the partition of each key (uint64, shape (rows,))."""

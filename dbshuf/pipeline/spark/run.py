@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import pickle
+import posixpath
 import secrets
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.versions import versions_here
 from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.pipeline.epochs import EpochProgress, EpochsRecord
 from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
     JobRecord,
@@ -26,14 +29,21 @@ from dbshuf.pipeline.spark.commit import (
     Written,
     in_order,
     job_folder,
+    shard_commit,
 )
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.read_task import read_task
 from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
 from dbshuf.pipeline.spark.task_errors import from_spark
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
+from dbshuf.plan.epoch_plan import spark_plan_of_epoch
+from dbshuf.plan.epochs import Epochs
 from dbshuf.plan.spark_plan import SparkPlan
-from dbshuf.sink.seal import WrittenFile
+from dbshuf.sink.epochs import Below
+from dbshuf.sink.seal import NamedFile, WrittenFile
+from dbshuf.sink.shard_names import epoch_folder
+
+Shards = ShardCommit | UploadCommit
 
 _POLL_S = 0.5
 _GRACE_S = 2.0  # spark.python.task.killTimeout: so long has a Python that nobody waits for
@@ -45,47 +55,107 @@ def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
 
     Raises  any DbshufError; then, and on an interrupt, nothing was published
     """
-    commit: ShardCommit | UploadCommit | OneCommit
+    if plan.epochs is not None:
+        return _run_epochs(plan, plan.epochs, reporter)
     with contextlib.ExitStack() as held:
         folder = held.enter_context(private_folder(plan.temp_dir))
         record = None
         if plan.wanted is not None:
             record = held.enter_context(contextlib.closing(JobRecord(plan, plan.wanted)))
-        if plan.sends_shards:
-            commit = UploadCommit(plan.target, plan.partitions, folder)
-        elif plan.in_shards:
-            commit = ShardCommit(plan.target, plan.partitions)
-        else:
-            commit = OneCommit(plan, folder)
+        commit = shard_commit(plan, folder) if plan.in_shards else OneCommit(plan, folder)
         try:
             with job_folder(commit.parent) as (work, token):
                 reporter.stage("start Spark", None)
                 with spark_session(plan, folder) as session:
-                    sent = upload_accumulator(session) if plan.sends_shards else None
-                    try:
-                        job = _job(plan, work, token, getattr(commit, "owner", ""))
-                        results = _run_job(session, plan, job, reporter, sent)
-                    finally:
-                        if isinstance(commit, UploadCommit) and sent is not None:
-                            commit.note(sent.value)
+                    job = _job(plan, work, token, commit.owner)
+                    results = _results(session, plan, job, reporter, commit)
                 read, written = _checked(plan, results, record)
                 reporter.stage("publish", None if plan.in_shards else read.text_bytes)
-                total = Tally()
-                if not isinstance(commit, OneCommit):
-                    for one in written:
-                        total.merge(Tally(one.rows, one.text_bytes, one.key_sum))
-                    check_totals(read, total)
-                    assert record is not None, "shards have a manifest"
-                    for one in written:
-                        record.rows_out.add(one.rows, one.row_sum)
-                    commit.publish(work, written, record)
-                else:
+                if isinstance(commit, OneCommit):
                     total = commit.publish(work, written, reporter.advance, read, record)
+                else:
+                    assert record is not None, "shards have a manifest"
+                    total = _total(read, written, record)
+                    record.write(commit.take(work, written), commit.directory)
+                    commit.publish()
+                    record.publish()
                 total.seen_rows = read.seen_rows
                 return total
         except BaseException:
             commit.abort()
             raise
+
+
+def _run_epochs(plan: SparkPlan, epochs: Epochs, reporter: Progress) -> Tally:
+    """Have each epoch made and checked by a job, then publish all of them."""
+    total, files = Tally(), list[NamedFile]()
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(private_folder(plan.temp_dir))
+        record = held.enter_context(contextlib.closing(EpochsRecord(plan)))
+        commit = shard_commit(plan, folder)
+        try:
+            reporter.stage("start Spark", None)
+            with spark_session(plan, folder) as session:
+                jobs = _EpochJobs(session, commit, record)
+                for epoch in range(epochs.count):
+                    told = EpochProgress(reporter, epoch, epochs.count)
+                    counted, made = jobs.run(plan, epoch, told)
+                    total.merge(counted)
+                    files += made
+            reporter.stage("publish", None)
+            if record.of_all is not None:
+                record.of_all.write(files, None)
+            commit.publish()
+            if record.of_all is not None:
+                record.of_all.publish()
+            return total
+        except BaseException:
+            commit.abort()
+            raise
+
+
+@dataclass(frozen=True)
+class _EpochJobs:
+    """Writes epochs, a job each, in one session and for one output."""
+
+    session: Any
+    commit: Shards
+    of_all: EpochsRecord
+
+    def run(self, plan: SparkPlan, epoch: int, reporter: Progress) -> tuple[Tally, list[NamedFile]]:
+        """Have the shards of an epoch written; return what they hold, and their names.
+
+        Raises  InputChanged, CheckFailed; what a run of one order raises
+        """
+        assert plan.epochs is not None
+        assert self.of_all.alone is not None, "shards have a manifest"
+        below = epoch_folder(epoch, plan.epochs.count)
+        plan = spark_plan_of_epoch(plan, epoch)
+        with (
+            contextlib.closing(JobRecord(plan, self.of_all.alone)) as record,
+            job_folder(self.commit.parent) as (work, token),
+        ):
+            job = replace(_job(plan, work, token, self.commit.owner), below=below)
+            results = _results(self.session, plan, job, reporter, self.commit)
+            read, written = _checked(plan, results, record)
+            total = _total(read, written, record)
+            files = self.commit.take(work, written, below)
+            seal = record.settle()
+            seal.write(files, Below(self.commit.directory, below))
+            self.of_all.end(seal)
+        self.of_all.check_same(plan, epoch, total)
+        return total, [(posixpath.join(below, name), one) for name, one in files]
+
+
+def _total(read: Tally, written: list[Written], record: JobRecord) -> Tally:
+    """Return what shards hold, and note their rows. Raises CheckFailed unless it is all of it."""
+    total = Tally()
+    for one in written:
+        total.merge(Tally(one.rows, one.text_bytes, one.key_sum))
+        record.rows_out.add(one.rows, one.row_sum)
+    check_totals(read, total)
+    total.seen_rows = read.seen_rows
+    return total
 
 
 def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
@@ -110,6 +180,19 @@ def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
         key_end=plan.target.key_end,
         owner=owner,
     )
+
+
+def _results(
+    session: Any, plan: SparkPlan, job: Job, reporter: Progress, commit: "Shards | OneCommit"
+) -> list[tuple[int, dict[str, Any]]]:
+    """Run a job, and return what its tasks tell; `commit` notes what they sent, if it fails too."""
+    if not isinstance(commit, UploadCommit):
+        return _run_job(session, plan, job, reporter, None)
+    sent = upload_accumulator(session)
+    try:
+        return _run_job(session, plan, job, reporter, sent)
+    finally:
+        commit.note(sent.value)
 
 
 def _run_job(

@@ -138,6 +138,8 @@ def _tasks_have_this_python(plan: SparkPlan) -> bool:
 
 def _sql_settings(plan: SparkPlan) -> dict[str, str]:
     return {
+        # The shuffle of a job goes when it has ended: that of the next epoch has its room.
+        "spark.sql.classic.shuffleDependency.fileCleanup.enabled": "true",
         "spark.sql.adaptive.enabled": "false",  # partitions stay what they were planned to be
         # Whether a task that is run again gives other rows: ours do not, and their keys are summed.
         f"{_ROWS_CHECKSUM}.enabled": "false",

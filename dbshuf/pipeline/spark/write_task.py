@@ -29,7 +29,6 @@ from dbshuf.sink.raw_file import DiskFile, in_words
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.remote_place import RemotePart
 from dbshuf.sink.seal import WrittenFile
-from dbshuf.sink.shard_names import shard_names
 from dbshuf.sink.single_file import FileSink, open_encoder
 from dbshuf.sink.target import Target
 
@@ -72,7 +71,7 @@ def written_partition(
         name = f"{part}-{context.taskAttemptId()}-{secrets.token_hex(4)}"
         told = write_partition(job, part, name, map(job.carrier.window, batches))
         if sent is not None:
-            sent.add([[shard_names(job.partitions, job.target.format)[part], told["file"]]])
+            sent.add([[job.shard_name(part), told["file"]]])
     yield _results([part], [json.dumps(told)])
 
 
@@ -121,7 +120,7 @@ def _output(job: Job, part: int, name: str) -> _Output:
         return SortedFile(path, job.shape.schema)
     target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
     if isinstance(target.path, RemotePath):
-        return UploadedShard(target, shard_names(job.partitions, target.format)[part], job.owner)
+        return UploadedShard(target, job.shard_name(part), job.owner)
     return _Shard(path, target)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import reference
 import spark_cluster
 from fault_proxy import FaultProxy, Request
 from output_files import MARKS
@@ -91,4 +92,31 @@ def test_a_job_that_fails_shows_nothing_and_leaves_no_upload(
     assert code == 8, err
     assert "a.txt" in err
     assert bucket.keys() == ["in/a.txt"]
+    assert bucket.uploads() == []
+
+
+def test_epochs_in_a_bucket_are_shown_together_or_not_at_all(
+    bucket: Bucket, shuffle: Callable, home: Path, cli: Callable
+) -> None:
+    """The objects of a local run; where a task of the second fails, those of the first go too."""
+    (home / "a.txt").write_bytes(LINES)
+    bucket.put("in/a.txt", LINES)
+    to = ("--shards", 2, "--epochs", 2)
+    assert cli("shuffle", "a.txt", "-o", "local/", *to, "--seed", "42").code == 0
+    key = reference.keyed([LINES], "42/epoch-1")[0][0]
+    fails = f"CASE WHEN shuffle_key(id) = {key} THEN line::int ELSE 1 END = 1"
+    code, err = shuffle(
+        f"{bucket.url}/in/", "-o", f"{bucket.url}/out/", *to, "--where", fails, *RUN, *QUICK
+    )
+    assert code == 20, err
+    assert bucket.keys() == ["in/a.txt"]
+    assert bucket.uploads() == []
+    code, err = shuffle(f"{bucket.url}/in/", "-o", f"{bucket.url}/out/", *to, *RUN, *QUICK)
+    assert code == 0, err
+    files = [path for path in sorted((home / "local").rglob("*")) if path.is_file()]
+    names = [str(path.relative_to(home / "local")) for path in files]
+    assert bucket.keys() == ["in/a.txt", *(f"out/{name}" for name in names)]
+    for name, path in zip(names, files, strict=True):
+        if path.name not in MARKS:
+            assert bucket.get(f"out/{name}") == path.read_bytes()
     assert bucket.uploads() == []

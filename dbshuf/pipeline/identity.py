@@ -134,11 +134,12 @@ def _facts(one: Input, kind: str) -> list[object]:
 def log_of(path: str | os.PathLike[str]) -> list[int] | None:
     """Return size and time of change (ns) of what a database was given and has not taken in.
 
-    None if there is no such log beside it; one that is empty is as good as none.
+    None if there is no such log beside it, or beside what a link of that name points to; one
+    that is empty is as good as none.
     """
     for suffix in _LOG_SUFFIXES:
         with contextlib.suppress(OSError):
-            status = os.stat(f"{os.fspath(path)}{suffix}")
+            status = os.stat(f"{os.path.realpath(path)}{suffix}")
             if status.st_size:
                 return [status.st_size, status.st_mtime_ns]
     return None

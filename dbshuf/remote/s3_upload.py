@@ -105,7 +105,7 @@ class S3Uploads:
         return upload
 
     def is_shown(self, key: str, etag: str) -> bool:
-        """Whether an object is there and has that ETag."""
+        """Whether an object is there and has that ETag; not where a policy does not let it tell."""
 
         def work(client: Any, at: dict[str, str]) -> str:
             try:
@@ -115,7 +115,9 @@ class S3Uploads:
                     raise
                 return ""
 
-        return bool(etag) and self.call(key, work).strip('"') == etag
+        with contextlib.suppress(RemoteDenied):
+            return bool(etag) and self.call(key, work).strip('"') == etag
+        return False
 
     def marked_uploads(self, prefix: str) -> list[MarkedUpload]:
         """Return the uploads of all runs whose keys begin with `prefix`, which have marks."""

@@ -1,7 +1,6 @@
 """What inputs hold: told by their first and last bytes, or as the user says."""
 
 import glob
-import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote as quoted
@@ -33,7 +32,7 @@ _SCHEMA_BYTES = MIB  # of an object, in which an Arrow stream's schema is looked
 _PARQUET, _ARROW = (b"PAR1", b"PARE"), b"ARROW1\0\0"
 _SQLITE = b"SQLite format 3\0"
 _ARROW_STREAM = b"\xff\xff\xff\xff"  # no UTF-8 text begins so
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # what text has not
+_THRIFT_I32 = b"\x15"  # the mark of a first field that is a number of 32 bits
 
 
 def kind_of_inputs(inputs: Sequence[Input], asked: str | None, *, table: str | None) -> str:
@@ -135,11 +134,12 @@ def _kind_of(source: Input) -> str:
 
 
 def database_of(head: bytes) -> str | None:
-    """Return the kind of database that a file is by its first bytes, 20 or more of them."""
+    """Return the kind of database that a file is by its first bytes, 16 or more, or all of them."""
     if head.startswith(_SQLITE):
         return "sqlite"
     # the magic, and a version number that leaves six of its bytes zero
-    return "duckdb" if head[8:12] == b"DUCK" and not any(head[14:20]) else None
+    is_duckdb = head[8:12] == b"DUCK" and len(head) >= 16 and not any(head[14:20])
+    return "duckdb" if is_duckdb else None
 
 
 def table_by_head(head: bytes) -> str | None:
@@ -149,7 +149,9 @@ def table_by_head(head: bytes) -> str | None:
     Returns  "parquet", "arrow" or a database; None for what may be text
     """
     if head.startswith(_PARQUET):
-        return "parquet" if _CONTROL.search(head) else None  # a page's header follows, in binary
+        # A page's header or the footer follows, both begin with a number's mark; or a length.
+        is_binary = head[4:5] == _THRIFT_I32 or head[6:8] == b"\0\0"
+        return "parquet" if is_binary else None
     if head.startswith(_ARROW) or _begins_as_stream(head):
         return "arrow"
     return database_of(head)

@@ -233,14 +233,16 @@ def check_unchanged(source: Input, fd: int | None = None, *, is_whole: bool = Tr
 def logs_of(path: str, ends: Sequence[str]) -> tuple[Log, ...]:
     """Return the logs beside a database; one that is empty is as good as none.
 
+    path  may be a link: logs lie beside what it points to
     ends  of their names, behind that of the database
     """
     found = []
+    database = os.path.realpath(path) if ends and os.path.islink(path) else path
     for end in ends:
         with contextlib.suppress(OSError):
-            status = os.stat(path + end)
+            status = os.stat(database + end)
             if status.st_size:
-                found.append(Log(path + end, status.st_size, status.st_mtime_ns))
+                found.append(Log(database + end, status.st_size, status.st_mtime_ns))
     return tuple(found)
 
 

@@ -108,7 +108,8 @@ def _keep_blocks(connection: Connection, size: int) -> None:
 
 
 def _log_of(path: Path) -> Path:
-    return path.with_name(path.name + ".wal")
+    """Return where DuckDB keeps the log of a store: beside what a link points to."""
+    return Path(f"{os.path.realpath(path)}.wal")
 
 
 def _fill(connection: Connection, columns: pa.Schema) -> None:

@@ -128,3 +128,13 @@ def test_a_stream_goes_on_only_with_the_log_that_its_state_is_of(base):
             rows.load_state_dict(state)
     with dbshuf.stream([name], **USUAL, batch_rows=10) as rows, pytest.raises(RunDiffers):
         rows.load_state_dict(state)
+
+
+def test_a_link_to_a_database_has_the_log_beside_what_it_points_to(base, at_reading):
+    """Both engines read that one, and none beside the link."""
+    name, write, log = base
+    os.mkdir("links")
+    os.symlink(os.path.join("..", name), "links/base")
+    at_reading(1, write)
+    with pytest.raises(InputChanged, match=f"{log}`, the log of `links/base`, changed"):
+        _once("links/base")

@@ -124,21 +124,28 @@ def test_nothing_that_grows_can_be_read_by_others(output, options, tmp_path, mon
     assert set(shown.values()) <= {0o644, 0o755}
 
 
+@pytest.mark.parametrize("is_link", [False, True])
 @pytest.mark.parametrize("name", ["rows.duckdb", "rows.sqlite"])
-def test_the_logs_of_a_store_are_read_by_who_may_read_the_store(name, tmp_path, monkeypatch):
+def test_the_logs_of_a_store_are_read_by_who_may_read_the_store(
+    name, is_link, tmp_path, monkeypatch
+):
     """They hold rows; and a new store is made where nobody looks."""
     monkeypatch.chdir(tmp_path)
     for part in range(4):
         lines = b"".join(b"%d %d\n" % (part, number) for number in range(3000))
         (tmp_path / f"{part}.txt").write_bytes(lines)
     known = {str(tmp_path / f"{part}.txt") for part in range(4)}
-    looking = Looking(tmp_path, known | {str(tmp_path / name)})
+    links = {str(tmp_path / f"link{name[4:]}")}
+    looking = Looking(tmp_path, known | links | {str(tmp_path / name)})
     old = os.umask(0o022)
     try:
         dbshuf.ingest(name, "0.txt", memory="3GB")
         assert stat.S_IMODE(os.stat(name).st_mode) == 0o644
         os.chmod(name, 0o600)
-        dbshuf.ingest(name, ["1.txt", "2.txt", "3.txt"], memory="3GB", progress=looking)
+        os.symlink(name, link := f"link{name[4:]}")
+        store = link if is_link else name
+        dbshuf.ingest(store, ["1.txt", "2.txt", "3.txt"], memory="3GB", progress=looking)
+        os.remove(link)
     finally:
         os.umask(old)
     assert looking.open == set()

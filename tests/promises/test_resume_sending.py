@@ -12,7 +12,7 @@ from dbshuf.remote import s3_upload
 from dbshuf.remote.s3_upload import S3Upload, S3Uploads
 from dbshuf.sink import remote_place
 from dbshuf.sink.memory import UploadSizes
-from dbshuf.sink.remote_place import RemoteDirectory
+from dbshuf.sink.remote_place import RemoteDirectory, RemotePlace
 
 PART_BYTES = 50_000
 SHARDS = {"output": "out/", "shards": 2}
@@ -30,12 +30,16 @@ class Sent:
         output = f"{self.bucket.url}/{options.pop('output')}"
         run(told, **{"inputs": LINE_INPUTS, "work_dir": "work", **options, "output": output})
 
-    def dies(self, work: type, name: str, at: int = 1, **options: Any) -> None:
-        """Let a run die before call number `at` of a method; nothing is aborted."""
+    def dies(
+        self, work: type, name: str, at: int = 1, *, after: bool = False, **options: Any
+    ) -> None:
+        """Let a run die before or after call number `at` of a method; nothing is aborted."""
         calls, plain = itertools.count(1), getattr(work, name)
 
         def dying(*args: Any, **kwargs: Any) -> Any:
             if next(calls) >= at:
+                if after:
+                    plain(*args, **kwargs)
                 raise Death
             return plain(*args, **kwargs)
 
@@ -140,6 +144,18 @@ def test_objects_that_a_dead_run_has_shown_are_not_sent_again(sent):
     sent.parts()
     sent.run(**SHARDS)
     assert {key for key, _ in sent.parts()} == {f"/{sent.bucket.name}/{shown[1]}"}
+    assert sent.taken() == wanted
+
+
+def test_an_object_that_may_not_be_looked_at_is_sent_again(sent):
+    """Where a policy lets a run write, and no more, and it died when all was shown."""
+    sent.run(work_dir=None, **OBJECT)
+    wanted, parts = sent.taken(), sent.parts()
+    sent.dies(RemotePlace, "publish", **OBJECT, after=True)
+    sent.parts()
+    sent.proxy.add(meets=lambda one: one.method == "HEAD", status=403)
+    sent.run(**OBJECT)
+    assert sorted(sent.parts()) == sorted(parts)
     assert sent.taken() == wanted
 
 

@@ -166,8 +166,10 @@ def test_a_table_that_would_be_read_as_text_is_refused(files, tmp_path, name):
 
 
 def test_text_that_begins_as_a_table_does_is_read_from_a_pipe():
+    """Short or long, coloured, and of lines that end with NUL."""
     alike = (b"PAR1SIAN\n", b"ARROW1 \n", b"SQLite format 3\n", b"12345678DUCKLING\n", b"\xff" * 20)
-    check_encoding([piped(text) for text in alike], "lines")
+    hard = (b"12345678DUCK\n", b"PAR1 \x1b[31mred\x1b[0m\n", b"PAR1\0PAR2\0", b"PAR1\n\x15\n")
+    check_encoding([piped(text) for text in (*alike, *hard)], "lines")
 
 
 def tables(path, asked=None):

@@ -23,6 +23,7 @@ _LEAST_JAVA = 17
 # What fills a heap are pages of rows, which G1 frees at once: from 45 % on, its own default, it
 # would look through the heap for garbage all the time. Other collectors ignore this.
 _MARK_LATE = "-XX:InitiatingHeapOccupancyPercent=85 -XX:-G1UseAdaptiveIHOP"
+_NO_TRACE = "-XX:-UsePerfData"  # else a JVM that is killed leaves a file of its own in /tmp
 _ROWS_CHECKSUM = "spark.sql.shuffle.orderIndependentChecksum"
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 _INSTALL_SPARK = "pip install 'dbshuf[spark]'"
@@ -114,7 +115,7 @@ def settings(plan: SparkPlan, folder: Path) -> dict[str, str]:
             "spark.local.dir": str(folder),
             SHUFFLE_COMPRESS: str(plan.compresses_shuffle).lower(),
             "spark.memory.fraction": str(sorts_share(plan.survey.longest_line_bytes)),
-            _JAVA_OPTIONS: f"{_MARK_LATE} -Djava.io.tmpdir={folder}",
+            _JAVA_OPTIONS: f"{_MARK_LATE} {_NO_TRACE} -Djava.io.tmpdir={folder}",
         }
         if _tasks_have_this_python(plan):
             found["spark.python.daemon.module"] = "dbshuf.pipeline.spark.daemon"

@@ -99,3 +99,16 @@ def test_sorts_of_short_lines_have_more_of_a_local_heap(longest: int, share: str
     made = settings(plan, Path("/nowhere"))
     assert made["spark.memory.fraction"] == share
     assert made["spark.shuffle.compress"] == "false"
+
+
+def test_a_jvm_that_is_killed_leaves_no_file_of_its_own() -> None:
+    """Its counters would stay in /tmp, until another JVM begins there."""
+    plan: Any = SimpleNamespace(
+        master="local[2]",
+        conf=(("spark.driver.extraJavaOptions", "-Xss4m"),),
+        memory=spark_memory(2 * GIB, 2),
+        compresses_shuffle=False,
+        survey=SimpleNamespace(longest_line_bytes=1000),
+    )
+    options = settings(plan, Path("/nowhere"))["spark.driver.extraJavaOptions"].split()
+    assert {"-XX:-UsePerfData", "-Xss4m"} <= set(options)

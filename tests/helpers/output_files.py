@@ -51,3 +51,8 @@ def unpacked(path: Path) -> bytes:
         with pa.input_stream(str(path), compression="zstd") as stream:
             return stream.read()
     return path.read_bytes()
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return name -> bytes of all files of an output."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in data_files(folder)}

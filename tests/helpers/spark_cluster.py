@@ -17,6 +17,7 @@ from paths import ROOT
 
 WORKERS = 2
 _START_S = 240
+LEAST_BYTES = 1088 << 20  # that Spark is started with for two tasks
 # Of a JVM that lives for seconds, which need not verify the classes of Spark each time.
 QUICK = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

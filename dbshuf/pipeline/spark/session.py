@@ -1,6 +1,7 @@
 """Spark is started, or the session that a program has is used, and it is left as it was found."""
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -88,12 +89,13 @@ def spark_session(plan: SparkPlan, folder: Path) -> Iterator[Any]:
             finally:
                 _cancel(running)
             return
-        session = _started(plan, folder)
-        try:
-            yield session
-        finally:
-            _cancel(session.sparkContext)
-            _end(session, is_local=plan.is_local)
+        with _quiet_gateway():
+            session = _started(plan, folder)
+            try:
+                yield session
+            finally:
+                _cancel(session.sparkContext)
+                _end(session, is_local=plan.is_local)
 
 
 def settings(plan: SparkPlan, folder: Path) -> dict[str, str]:
@@ -204,6 +206,30 @@ def _answers() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {signal.SIGINT: signal.getsignal(signal.SIGINT)}
+
+
+@contextlib.contextmanager
+def _quiet_gateway() -> Iterator[None]:
+    """Drop what py4j logs of an interrupt, tracebacks: we say what happened.
+
+    It tells the root logger, as well as its own.
+    """
+    if os.environ.get("DBSHUF_DEBUG"):
+        yield
+        return
+    root, own = logging.getLogger(), logging.getLogger("py4j")
+    level = own.level
+    root.addFilter(_is_not_of_gateway)
+    own.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        root.removeFilter(_is_not_of_gateway)
+        own.setLevel(level)
+
+
+def _is_not_of_gateway(record: logging.LogRecord) -> bool:
+    return f"{os.sep}py4j{os.sep}" not in record.pathname
 
 
 @contextlib.contextmanager

@@ -156,7 +156,12 @@ def shuf(arguments: Sequence[str], name: str) -> int:
 def _is_memory_short(error: Exception) -> bool:
     """Whether the system gives no memory, be it to a library or a thread."""
     signs = ("failed to map segment", "cannot allocate memory", "can't start new thread")
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+    found: BaseException | None = error
+    while found is not None:  # numpy says something else, and this as the cause
+        if isinstance(found, MemoryError) or any(sign in str(found).lower() for sign in signs):
+            return True
+        found = found.__cause__
+    return False
 
 
 def _version(name: str) -> str:

@@ -30,14 +30,7 @@ from dbshuf.api_options import (
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.progress import NO_PROGRESS, Progress
 from dbshuf.errors import MemoryTooSmall, UsageError, VerifyFailed
-from dbshuf.options import (
-    Names,
-    Options,
-    check_numbers,
-    check_path,
-    name_of,
-    names_of,
-)
+from dbshuf.options import Names, Options, check_numbers, check_path, name_of, names_of
 from dbshuf.pipeline.ingest import IngestResult
 from dbshuf.pipeline.ingest import ingest as add_to_store
 from dbshuf.pipeline.query import answered, plan_answer

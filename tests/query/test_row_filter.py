@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from query_tools import LINES, place, refused, relation, run_rows
 
-from dbshuf.errors import QueryFailed, QueryInvalid
+from dbshuf.errors import QueryFailed
 from dbshuf.query.row_filter import RowQuery
 
 CONDITIONS = {
@@ -388,28 +388,3 @@ def test_a_row_that_fails_is_named_behind_pieces_too(small):
     lines = ["1" + " " * 50_000] * 700 + ["no number"] + ["2"] * 5
     with pytest.raises(QueryFailed, match="at row 700: --select"):
         run_rows(None, "upper(line) AS u, line::INT AS n", relation(lines))
-
-
-@pytest.mark.parametrize(
-    "select",
-    [
-        "line, cast('a' as int)",
-        "cast('a' as int) as n, line",
-        "*, cast('a' as int) as n",
-        "cast('a' as int) as n, *",
-        "line, 1 as n, cast('a' as int)",
-    ],
-)
-def test_an_item_that_fails_in_every_row_is_refused_before_any_is_read(select):
-    """`dbshuf plan` binds and reads no row, and is to refuse what the run does."""
-    with pytest.raises(QueryInvalid, match="Could not convert string 'a'") as caught:
-        RowQuery(None, select, LINES)
-    *_, shown, mark = str(caught.value).splitlines()
-    assert shown[mark.index("^") :].startswith("cast('a'")
-
-
-@pytest.mark.parametrize(
-    "select", ["line, 3 as n", "*, upper('a') as n", "line, try_cast('a' as int)"]
-)
-def test_items_of_one_value_are_taken(select):
-    RowQuery(None, select, LINES)

@@ -20,7 +20,7 @@ import shlex
 import shutil
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -270,12 +270,18 @@ def _remove_hidden(path: Path) -> None:
             delete_hidden(path / name)
 
 
-def remove_kept(path: Path) -> None:
+def remove_kept(path: Path, first: Callable[[], None] = lambda: None) -> None:
     """Remove the run that a directory holds, and what it has hidden beside its output.
 
+    first   called when no other run can enter it; whatever it raises, all stays
     Raises  WorkDirUnfit if it is in use
     """
     work = WorkDir(path)
+    try:
+        first()
+    except BaseException:
+        work.leave()
+        raise
     with_folder = False
     for record in work.journal.records():
         if record["kind"] == "begin":

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbshuf.base.filenames import WORK_OWNER
 from dbshuf.base.messages import printable
 from dbshuf.base.remote_names import is_remote_output, shown_url, why_not_written
 from dbshuf.cli.options import CleanArguments
@@ -25,7 +26,7 @@ def clean(given: CleanArguments) -> None:
 
     A DIR may be a URL of s3://, where uploads may be left.
     """
-    from dbshuf.base.leftovers import State, find_leftovers, find_work_dirs, remove_leftover
+    from dbshuf.base.leftovers import State, find_leftovers, find_work_dirs
 
     buckets = list(dict.fromkeys(name for name in given.folders if is_remote_output(name)))
     folders = [Path(name) for name in given.folders if name not in buckets]
@@ -39,18 +40,14 @@ def clean(given: CleanArguments) -> None:
     left = [*kept, *(one for folder in folders for one in find_leftovers(folder))]
     # A directory may be named twice, and a --work-dir together with the one that it lies in.
     found = list({_place(one.path): one for one in left}.values())
-    stuck: list[Leftover] = []
+    faults: list[DbshufError] = []
     for one in found:
-        is_named = one.state is State.KEPT and _target(one) in named
+        is_named = _is_kept_dir(one) and _target(one) in named
         is_over = one.state is State.DEAD or is_named
         is_gone = not os.path.lexists(one.path)  # with the --work-dir that it is of
-        if (
-            is_over
-            and not given.dry_run
-            and not (_remove_kept if is_named else remove_leftover)(one)
-        ):
-            stuck.append(one)
-        done = "not removed" if one in stuck else _done(is_over or is_gone, given.dry_run)
+        fault = _removed_fault(one, is_named=is_named, is_dry=given.dry_run)
+        faults += [fault] if fault else []
+        done = "not removed" if fault else _done(is_over or is_gone, given.dry_run)
         write_stdout(_line(one, done))
     if not found and not sent and not given.quiet:
         say("dbshuf: nothing was left behind")
@@ -58,8 +55,79 @@ def clean(given: CleanArguments) -> None:
         say("hint: go on with them by the same commands; `dbshuf clean DIR` removes the DIR named")
     if State.ELSEWHERE in [*(one.state for one in found), *(one.state for one in sent)]:
         say("hint: run `dbshuf clean` on the machine that is named, or remove it by hand")
-    if stuck:
-        raise OutputUnwritable(f"`{stuck[0].path}` cannot be removed", hint="check who may do that")
+    if faults:
+        raise faults[0]
+
+
+def _removed_fault(one: "Leftover", *, is_named: bool, is_dry: bool) -> DbshufError | None:
+    """Remove what a dead run left, and a --work-dir that is named; return why it is still there.
+
+    Of a --work-dir the uploads are told, too.
+    """
+    from dbshuf.base.leftovers import State, remove_leftover
+    from dbshuf.base.work_dir import remove_kept
+
+    if _is_kept_dir(one):
+        try:
+            if not is_named:
+                _tell_uploads(one.path)
+            elif is_dry:
+                _abort_uploads(one.path, is_dry=True)
+            else:
+                remove_kept(one.path, lambda: _abort_uploads(one.path, is_dry=False))
+        except DbshufError as fault:
+            return fault
+        is_stuck = is_named and not is_dry and one.record.exists()
+    else:
+        is_stuck = one.state is State.DEAD and not is_dry and not remove_leftover(one)
+    what = f"`{one.path}` cannot be removed"
+    return OutputUnwritable(what, hint="check who may do that") if is_stuck else None
+
+
+def _tell_uploads(work_dir: Path) -> None:
+    from dbshuf.sink.begun_uploads import begun_in
+    from dbshuf.sink.given_up_uploads import uploads_in
+
+    for one in uploads_in(begun_in(work_dir)):
+        write_stdout(_line(one, "kept"))
+
+
+def _abort_uploads(work_dir: Path, *, is_dry: bool) -> None:
+    """Abort the uploads of a --work-dir that are not completed, and say so of each.
+
+    Raises  what the store raises, with the first of those that are still there
+    """
+    from dbshuf.base.leftovers import State
+    from dbshuf.base.work_dir import cleaning
+    from dbshuf.sink.begun_uploads import begun_in
+    from dbshuf.sink.given_up_uploads import abort, find_given_up, uploads_in
+
+    begun = begun_in(work_dir)
+    try:
+        found = find_given_up(begun)
+        faults = {} if is_dry else abort(found)
+    except DbshufError as fault:  # nothing can be asked
+        found = uploads_in(begun)
+        faults = {one.upload_id: fault for one in found}
+    for one in found:
+        is_over = one.state is State.DEAD
+        done = "not removed" if one.upload_id in faults else _done(is_over, is_dry)
+        write_stdout(_line(one, done))
+    for one in found:
+        why = faults.get(one.upload_id)
+        if why is not None:
+            more = f", nor are {len(faults) - 1:,} more" if len(faults) > 1 else ""
+            raise type(why)(
+                f"`{one.path}`, upload {one.upload_id}, is not aborted{more}: {why.message}",
+                hint=f"run `{cleaning(work_dir)}` again when the bucket lets it: what is known of"
+                " them is kept there",
+            )
+
+
+def _is_kept_dir(one: "Leftover") -> bool:
+    from dbshuf.base.leftovers import State
+
+    return one.state is State.KEPT and one.record.name == WORK_OWNER
 
 
 def _target(one: "Leftover") -> str:
@@ -102,16 +170,6 @@ def _cleaned_uploads(buckets: Iterable[str], *, is_dry: bool) -> "list[LostUploa
     return found
 
 
-def _remove_kept(one: "Leftover") -> bool:
-    from dbshuf.base.work_dir import remove_kept
-
-    try:
-        remove_kept(one.path)
-    except DbshufError:
-        return False
-    return not one.record.exists()
-
-
 def clear_leftovers(folders: Iterable[Path], *, quiet: bool) -> None:
     """Remove what dead runs left where this one will write, and say so in one line."""
     from dbshuf.base.leftovers import remove_leftovers
@@ -140,7 +198,7 @@ def clear_uploads(output: str | None, *, quiet: bool, work_dir: str | None = Non
 
 
 def _removed(removed: "Sequence[Leftover | LostUpload]", what: str = "hidden name") -> str:
-    size = human(sum(one.size_bytes for one in removed))
+    size = human(sum(one.size_bytes or 0 for one in removed))
     folders = sorted({printable(str(one.path).rpartition("/")[0]) for one in removed})
     more = f" and {len(folders) - 1:,} more" if len(folders) > 1 else ""
     count = f"{len(removed):,} {what}{'' if len(removed) == 1 else 's'}"
@@ -153,4 +211,8 @@ def _line(one: "Leftover | LostUpload", done: str) -> str:
     if owner is not None:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.started))
         whose = f"of process {owner.pid} on {owner.host}, begun {started}"
-    return printable(f"{one.path}: {human(one.size_bytes)}, {one.state.value}, {whose}: {done}")
+    name, size = f"{one.path}", one.size_bytes
+    if upload := getattr(one, "upload_id", ""):
+        name += f", upload {upload}"
+    facts = ["size unknown" if size is None else human(size), one.state.value, whose]
+    return printable(f"{name}: {', '.join(facts)}: {done}")

@@ -93,6 +93,12 @@ def mark_key(key: str, upload_id: str, owner: str) -> str:
     return f"{mark_prefix(key)}.dbshuf-{_digest(upload_id)}-{owner}"
 
 
+def owner_in(mark: str) -> Run | None:
+    """Return the run that the key of a mark names; None if it is no mark."""
+    parts = _MARK.fullmatch(mark)
+    return None if parts is None else Run.parse(parts[3])
+
+
 def mark_prefix(key: str) -> str:
     """Return what the marks of uploads begin with whose keys begin with `key`."""
     return key.encode()[:_KEY_BYTES].decode(errors="ignore")

@@ -8,6 +8,7 @@ completing  the object is about to be shown, with this ETag
 """
 
 import contextlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,11 +59,21 @@ class BegunUploads:
                 self.noted.setdefault(url, {})[record["part"]] = (record["etag"], record["md5"])
 
 
-def owners_in(work_dir: str) -> set[str]:
-    """Return which processes began the uploads of a --work-dir, as their marks name them."""
+def begun_in(work_dir: Path) -> BegunUploads:
+    """Return what the journal in a --work-dir says; nothing where there is none."""
     begun = BegunUploads()
     with contextlib.suppress(OSError):
-        for record in read_journal(Path(work_dir) / WORK_JOURNAL):
-            if record["kind"] == "sending":
+        for record in read_journal(work_dir / WORK_JOURNAL):
+            if record["kind"] in UPLOAD_RECORDS:
                 begun.add(record)
-    return begun.owners
+    return begun
+
+
+def id_in(token: str) -> str:
+    """Return the id of an upload."""
+    return str(json.loads(token)[0])
+
+
+def mark_in(token: str) -> tuple[str, ...]:
+    """Return the key and the id of the mark of an upload; nothing if it has none."""
+    return tuple(json.loads(token)[1] or ())

@@ -7,7 +7,6 @@ s3:// tells of uploads.
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -20,7 +19,7 @@ from dbshuf.errors import DbshufError
 from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run, marked
-from dbshuf.sink.begun_uploads import BegunUploads
+from dbshuf.sink.begun_uploads import BegunUploads, id_in, mark_in
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 
@@ -62,7 +61,7 @@ class KeptUploads:
         self.owner = str(Run.here())
         self._by_key: dict[str, S3Upload] = {}
         self._shown: set[str] = set()
-        self._ids = {_id(token) for token in begun.tokens.values()} | begun.others
+        self._ids = {id_in(token) for token in begun.tokens.values()} | begun.others
         self._unsure = {key for key in keys if begun.begins.get(self._url(key))}
         known = {key: begun.tokens[url] for key in keys if (url := self._url(key)) in begun.tokens}
         self._prefix = os.path.commonprefix(list(keys))  # noqa: RUF071  # of no path
@@ -78,7 +77,7 @@ class KeptUploads:
                 [
                     partial(self._go_on, key, token)
                     for key, token in known.items()
-                    if _id(token) not in taken
+                    if id_in(token) not in taken
                 ],
                 raises=True,
             )
@@ -140,10 +139,10 @@ class KeptUploads:
 
         Returns  ids of uploads that are known and that a live process has, as of a copy of DIR
         """
-        marks = {_id(token): _mark(token) for token in known.values()}
+        marks = {id_in(token): mark_in(token) for token in known.values()}
         taken = set()
         for one in found:
-            is_dead = str(one.owner) in self._begun.owners and not _is_elsewhere(one.owner)
+            is_dead = is_of_dead(self._begun, one.owner)
             if one.upload_id in marks and not is_dead:
                 taken.add(one.upload_id)
             elif is_dead and one.upload_id not in marks:
@@ -158,27 +157,12 @@ class KeptUploads:
             self._drop_unknown(self._listed(self._prefix))
 
     def _drop_unknown(self, listed: "list[Listed]") -> set[str]:
-        """Remove what this run may have begun without knowing it, and return the ids.
-
-        listed  all uploads of the keys, and their marks
-        """
-        found = set()
-        is_marked = {one.upload_id for one in marked((one.key, one.id) for one in listed)}
-        for one in listed:
-            if one.key not in self._unsure or one.id in is_marked | self._ids:
-                continue
-            if self._is_unknown(one, self._begun.begins[self._url(one.key)]):
-                _drop(partial(self._bucket.drop, one.key, one.id))
-                found.add(one.id)
-        return found
-
-    def _is_unknown(self, one: "Listed", times_s: list[float]) -> bool:
-        """Whether an upload without a mark is as this run would have left it in its beginning."""
-        if one.begun_s is not None and all(abs(one.begun_s - at) > _ABOUT_S for at in times_s):
-            return False
-        with contextlib.suppress(DbshufError):
-            return next(self._bucket.parts(one.key, one.id), None) is None
-        return False
+        """Remove what this run may have begun without knowing it, and return the ids."""
+        begins = {key: self._begun.begins[self._url(key)] for key in self._unsure}
+        found = unknown_uploads(self._bucket, listed, begins, self._ids)
+        for one in found:
+            _drop(partial(self._bucket.drop, one.key, one.id))
+        return {one.id for one in found}
 
     def _url(self, key: str) -> str:
         return f"{self._root}/{key}"
@@ -203,14 +187,30 @@ def _drop(drop: Callable[[], None]) -> None:
         drop()
 
 
-def _id(token: str) -> str:
-    return str(json.loads(token)[0])
+def is_of_dead(begun: BegunUploads, owner: Run) -> bool:
+    """Whether a mark is of a process of a journal that is dead, as whoever has its lock knows."""
+    is_elsewhere = owner.state is State.LIVE and owner.pid != os.getpid()  # with a copy of it
+    return str(owner) in begun.owners and not is_elsewhere
 
 
-def _mark(token: str) -> tuple[str, ...]:
-    return tuple(json.loads(token)[1] or ())
+def unknown_uploads(
+    bucket: "S3Uploads", listed: "list[Listed]", begins: dict[str, list[float]], ids: set[str]
+) -> "list[Listed]":
+    """Return what a run may have begun without knowing it.
+
+    listed  all uploads of the keys, and their marks
+    begins  key -> when it was about to begin uploads of it that it does not know
+    ids     of uploads that are known to be its own, or of others
+    """
+    ids = ids | {str(one.upload_id) for one in marked((one.key, one.id) for one in listed)}
+    asked = [one for one in listed if begins.get(one.key) and one.id not in ids]
+    return [one for one in asked if _is_unknown(bucket, one, begins[one.key])]
 
 
-def _is_elsewhere(owner: Run) -> bool:
-    """Whether a process works that once had this journal, which is locked by this one now."""
-    return owner.state is State.LIVE and owner.pid != os.getpid()
+def _is_unknown(bucket: "S3Uploads", one: "Listed", times_s: list[float]) -> bool:
+    """Whether an upload without a mark is as a run would have left it in its beginning."""
+    if one.begun_s is not None and all(abs(one.begun_s - at) > _ABOUT_S for at in times_s):
+        return False
+    with contextlib.suppress(DbshufError):
+        return next(bucket.parts(one.key, one.id), None) is None
+    return False

@@ -5,11 +5,13 @@ Only s3:// tells of uploads. What is begun in gs:// and abfs:// is gone by itsel
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from dbshuf.base.leftovers import State
 from dbshuf.remote.opening import s3_uploads
 from dbshuf.remote.upload_marks import MarkedUpload, Run
-from dbshuf.sink.begun_uploads import owners_in
+from dbshuf.sink.begun_uploads import begun_in
 from dbshuf.sink.remote_file import in_parallel
 from dbshuf.sink.remote_path import RemotePath
 
@@ -19,14 +21,17 @@ class LostUpload:
     """An upload that is neither complete nor aborted; the twin of `leftovers.Leftover`.
 
     path        its URL
-    size_bytes  of its parts, which are paid for
+    owner       None: nothing says whose it is
+    size_bytes  of its parts, which are paid for; None: unknown
+    upload_id   that the bucket gave it; empty: there is nothing but its mark
     """
 
     path: str
-    owner: Run
-    size_bytes: int
+    owner: Run | None
+    size_bytes: int | None
     state: State
     remove: Callable[[], None]
+    upload_id: str
 
 
 def tells_uploads(path: RemotePath) -> bool:
@@ -50,7 +55,7 @@ def remove_lost_uploads(path: RemotePath, *, kept_in: str | None = None) -> list
     kept_in  the --work-dir of a run that goes on with its own
     """
     begins = path.parent_prefix + path.name.partition(".")[0]
-    own = set() if kept_in is None else owners_in(kept_in)
+    own = set() if kept_in is None else begun_in(Path(kept_in)).owners
 
     def is_lost(one: MarkedUpload) -> bool:
         return one.owner.state is State.DEAD and str(one.owner) not in own
@@ -75,6 +80,7 @@ def _found(
 
     def lost(one: MarkedUpload) -> LostUpload:
         size, shown = uploads.part_bytes(one), f"{path.root}/{one.key}"
-        return LostUpload(shown, one.owner, size, one.owner.state, lambda: uploads.drop_marked(one))
+        remove, id_ = partial(uploads.drop_marked, one), one.upload_id or ""
+        return LostUpload(shown, one.owner, size, one.owner.state, remove, id_)
 
     return [lost(one) for one in uploads.marked_uploads(prefix) if wanted(one)]

@@ -9,12 +9,12 @@ import contextlib
 import urllib.request
 from collections.abc import Iterator
 from typing import Any, NoReturn
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
-    LocationParseError,
+    LocationValueError,
     MaxRetryError,
     NameResolutionError,
     SSLError,
@@ -43,11 +43,11 @@ class WebStore:
 
     def __init__(self, root: str) -> None:
         """Read from `https://host`; a user and a password may stand before the host."""
-        parts = urlsplit(root)
-        user, at, host = parts.netloc.rpartition("@")
-        self._root = f"{parts.scheme}://{host}"
+        scheme, _, place = root.partition("://")  # a password may hold what `urlsplit` refuses
+        user, at, host = place.rpartition("@")
+        self._root = f"{scheme}://{host}"
         self._said = urllib3.make_headers(basic_auth=unquote(user)) if at else {}
-        self._pool = _pool(parts.scheme, host)
+        self._pool = _pool(scheme, host)
 
     def stat(self, key: str) -> ObjectInfo:
         # No HEAD: what is signed for GET denies it, and servers answer it otherwise.
@@ -130,8 +130,20 @@ class WebStore:
     def _answer(self, key: str, more: dict[str, str], fine: tuple[int, ...]) -> Iterator[Any]:
         """Give the answer to a GET, if its status is one of `fine`; its body is yet to come."""
         with _faults_in_words(self._shown(key)):
-            headers = {"Accept-Encoding": "identity", **self._headers(), **more}
-            answer = self._pool.request(
+            answer = self._requested(
+                key, {"Accept-Encoding": "identity", **self._headers(), **more}
+            )
+            try:
+                if answer.status not in fine:
+                    raise self._refused(key, answer)
+                yield answer
+            finally:
+                # One that was not read to its end cannot be used again.
+                answer.release_conn() if not answer.length_remaining else answer.close()
+
+    def _requested(self, key: str, headers: dict[str, str]) -> Any:
+        try:
+            return self._pool.request(
                 "GET",
                 self._url(key),
                 headers=headers,
@@ -141,13 +153,10 @@ class WebStore:
                 retries=_REDIRECTS,
                 timeout=_TIMES,
             )
-            try:
-                if answer.status not in fine:
-                    raise self._refused(key, answer)
-                yield answer
-            finally:
-                # One that was not read to its end cannot be used again.
-                answer.release_conn() if not answer.length_remaining else answer.close()
+        except HTTPError:
+            raise
+        except ValueError:  # of Python's own, for a redirect to what is no URL
+            raise LocationValueError from None
 
     def _refused(self, key: str, answer: Any) -> Exception:
         name, status = self._shown(key), answer.status
@@ -189,9 +198,15 @@ def _pool(scheme: str, host: str) -> Any:
     if proxy and not urllib.request.proxy_bypass(host):
         if "://" not in proxy:
             proxy = f"http://{proxy}"
-        user = urlsplit(proxy).netloc.rpartition("@")[0]
+        user = proxy.partition("://")[2].partition("/")[0].rpartition("@")[0]
         said = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
-        return urllib3.ProxyManager(proxy, maxsize=_CONNECTIONS, proxy_headers=said)
+        try:
+            return urllib3.ProxyManager(proxy, maxsize=_CONNECTIONS, proxy_headers=said)
+        except (HTTPError, ValueError):  # whose texts may quote it, with its password
+            raise RemoteFailed(
+                f"the proxy for {scheme}:// is none that can be used",
+                hint=f"check {scheme}_proxy: it is as in http://host:8080",
+            ) from None
     return urllib3.PoolManager(maxsize=_CONNECTIONS)
 
 
@@ -211,7 +226,7 @@ def _faults_in_words(name: str) -> Iterator[None]:
                 f"`{name}`: its certificate, or the encryption, is not accepted",
                 hint="SSL_CERT_FILE names further certificates to trust",
             ) from None
-        if isinstance(cause, LocationParseError) or "redirect" in str(cause):
+        if isinstance(cause, LocationValueError) or "redirect" in str(cause):
             raise RemoteFailed(f"`{name}`: it leads nowhere, or round in circles") from None
         raise FleetingFault(_words(cause)) from None
 

@@ -1,5 +1,7 @@
 """Hosts that fail: what may pass is tried again within bounds, all else is an error at once."""
 
+import base64
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,6 +175,55 @@ def test_what_does_not_pass_is_asked_once(
     with pytest.raises(error, match="a`"):
         one.stat("a")
     assert len(proxy.seen) == 1
+
+
+@pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/a", "a" * 70 + "://h/a"])
+def test_a_redirect_to_no_url_of_the_web_is_an_error_at_once(web: WebServer, where: str) -> None:
+    """Nor is the place told: it may be signed."""
+    with fault_proxy(web.url) as proxy:
+        proxy.add(status=302, headers={"Location": f"{where}?secret"})
+        with pytest.raises(RemoteFailed, match="leads nowhere") as raised:
+            open_store(f"{proxy.url}/a")[0].stat("a")
+        assert len(proxy.seen) == 1
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # urllib3 lets go of that answer unclosed
+def test_a_redirect_that_cannot_be_taken_apart_is_an_error_at_once(web: WebServer) -> None:
+    with fault_proxy(web.url) as proxy:
+        proxy.add(status=302, headers={"Location": "http://[::1?secret"})
+        with pytest.raises(RemoteFailed, match="leads nowhere") as raised:
+            open_store(f"{proxy.url}/a")[0].stat("a")
+        assert len(proxy.seen) == 1
+    assert "secret" not in str(raised.value)
+    del raised
+    gc.collect()
+
+
+@pytest.mark.parametrize("place", ["[::1", "host]", "user:word@", "a..b", "host:99999"])
+def test_a_url_without_a_host_is_an_error_at_once(clean_settings: None, place: str) -> None:
+    with pytest.raises(RemoteFailed, match="leads nowhere") as raised:
+        open_store(f"http://{place}/a")[0].stat("a")
+    assert "word" not in str(raised.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://user:word@[::", "socks5://user:word@host"])
+def test_a_proxy_that_is_none_is_an_error_at_once(
+    clean_settings: None, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(RemoteFailed, match="the proxy for http://") as raised:
+        open_store("http://host/a")
+    assert "http_proxy" in raised.value.hint
+    assert "word" not in str(raised.value)
+
+
+def test_a_user_s_password_may_have_brackets(web: WebServer) -> None:
+    web.put("a", DATA)
+    url = web.url.replace("//", "//user:[word]@")
+    assert open_store(f"{url}/a")[0].stat("a").size_bytes == len(DATA)
+    sent = base64.b64decode(web.seen[0][1]["authorization"].removeprefix("Basic "))
+    assert sent == b"user:[word]"
 
 
 def test_an_object_that_is_replaced_midway_is_an_error(

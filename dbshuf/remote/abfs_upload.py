@@ -19,13 +19,14 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from dbshuf.errors import OutputUnwritable, RemoteDenied
+from dbshuf.errors import OutputUnwritable, RemoteDenied, RemoteFailed
 from dbshuf.remote.plain_http import PlainHttp
 from dbshuf.units import MIB
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._~/-]+")
 _SIGNED = datetime.timedelta(hours=2)
 _AGAIN_S = 3600.0  # a signature is used for
+_MADE = 201
 _TRIAL = 99_999_999  # the number of a block that is in no list
 _HINT = "see AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, and who may write there"
 
@@ -58,7 +59,15 @@ class AbfsUploads:
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a small object whole."""
         url, headers = self.signed(key), {"x-ms-blob-type": "BlockBlob"}
-        self.http.call(key, lambda: self.http.request("PUT", url, bytes(data), headers))
+        self.http.call(key, lambda: self.made(key, url, bytes(data), headers))
+
+    def made(self, key: str, url: str, data: bytes | bytearray, headers: dict[str, str]) -> None:
+        """Send what makes a block or an object.
+
+        Raises  Refused, RemoteFailed where the answer is that of something before the server
+        """
+        if self.http.request("PUT", url, data, headers).status != _MADE:
+            raise RemoteFailed(f"`{self.http.root}/{key}`: an answer that is not from abfs://")
 
     def close(self) -> None:
         """Let go of connections."""
@@ -120,9 +129,8 @@ class AbfsUpload:
         self._stop.set()
 
     def _put(self, query: str, data: bytes | bytearray) -> None:
-        http = self._uploads.http
-        url = f"{self._signed()}&{query}"
-        http.call(self._key, lambda: http.request("PUT", url, data, {}), self._stop)
+        uploads, url = self._uploads, f"{self._signed()}&{query}"
+        uploads.http.call(self._key, lambda: uploads.made(self._key, url, data, {}), self._stop)
 
     def _signed(self) -> str:
         with self._lock:

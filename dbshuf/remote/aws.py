@@ -12,6 +12,9 @@ from dbshuf.errors import RemoteDenied
 
 _KEPT = datetime.timedelta(minutes=10)  # before credentials are asked for again
 _DEFAULT_REGION = "us-east-1"
+# Of answers with status 400, to credentials that were good for some time.
+EXPIRED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+EXPIRED_HINT = "the session has ended: sign in again, or renew AWS_SESSION_TOKEN and its keys"
 
 
 def s3_settings(bucket: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from obstore import exceptions
 
 from dbshuf.base.block_io import U8
 from dbshuf.errors import InputChanged, InputMissing, RemoteDenied, RemoteFailed
+from dbshuf.remote.aws import EXPIRED_CODES, EXPIRED_HINT
 from dbshuf.remote.names import UNFIT_HINT, is_unfit
 from dbshuf.remote.object_store import ObjectInfo, ObjectReader, Upload
 from dbshuf.remote.retry import TRANSIENT_STATUSES, FleetingFault, RangeReader
@@ -73,7 +74,16 @@ class BucketStore:
 
     def stat(self, key: str) -> ObjectInfo:
         self._refuse_unfit(key)
-        return self._info(self._done(key, lambda: obstore.head(self._store, key)))
+        return self._info(self._done(key, lambda: self._head(key)))
+
+    def _head(self, key: str) -> Any:
+        try:
+            return obstore.head(self._store, key)
+        except Exception as error:
+            if _status_of(str(error)) == (400, "400"):
+                # An answer to HEAD has no body to say why; that to another request has.
+                obstore.get_range(self._store, key, start=0, length=1)
+            raise
 
     def read_range(self, info: ObjectInfo, start: int, buffer: U8) -> None:
         if not len(buffer):
@@ -197,6 +207,8 @@ class BucketStore:
         elif isinstance(error, denied) or status in (401, 403):
             hint = _CREDENTIALS.get(self._root.partition(":")[0], "")
             explained = RemoteDenied(f"`{name}`: {reason or 'access is denied'}", hint=hint)
+        elif reason.partition(" ")[2] in EXPIRED_CODES:
+            explained = RemoteDenied(f"`{name}`: {reason}", hint=EXPIRED_HINT)
         elif status in TRANSIENT_STATUSES:
             explained = FleetingFault(reason)
         elif not status and _is_of_connection(text):
@@ -263,6 +275,8 @@ def _first_line(text: str) -> str:
 def _hint(text: str) -> str:
     if "parse path" in text or "invalid path" in text.lower():
         return f"{UNFIT_HINT} is read: copy it to another"
+    if "configured region" in text:
+        return "the bucket may be in another region: see AWS_REGION"
     if "dns error" in text:
         return "check the name of the host, and the network"
     return ""

@@ -42,7 +42,10 @@ class GsUploads:
     def start_upload(self, key: str, owner: str = "") -> "GsUpload":
         """Begin an object; nobody sees it before it is complete."""
         begun = self._post(key, "resumable", b"")
-        return GsUpload(self, key, begun.headers["Location"], 0, b"")
+        session = begun.headers.get("Location")
+        if not session:  # what stands before a server may answer with a page of its own
+            raise RemoteFailed(f"`{self.http.root}/{key}`: an answer that is not from gs://")
+        return GsUpload(self, key, session, 0, b"")
 
     def resume_upload(self, key: str, token: str) -> "GsUpload":
         """Return an upload that another process began."""
@@ -51,7 +54,17 @@ class GsUploads:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a small object whole."""
-        self._post(key, "media", bytes(data))
+        self.check_shown(key, self._post(key, "media", bytes(data)), len(data))
+
+    def check_shown(self, key: str, answer: Any, size_bytes: int) -> None:
+        """Raise RemoteFailed unless an answer tells of an object of that size.
+
+        What stands before a server may answer with a page of its own.
+        """
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if int(json.loads(answer.data)["size"]) == size_bytes:
+                return
+        raise RemoteFailed(f"`{self.http.root}/{key}`: an answer that is not from gs://")
 
     def delete(self, key: str) -> None:
         """Remove an object, if there is one.
@@ -138,8 +151,10 @@ class GsUpload:
         span = f"bytes {self._at}-{size - 1}/{size}" if self._tail else f"bytes */{size}"
 
         def work() -> None:
-            if self._put(self._tail, span).status == _UNFINISHED:
+            answer = self._put(self._tail, span)
+            if answer.status == _UNFINISHED:
                 raise Refused(503)
+            self._uploads.check_shown(self._key, answer, size)
 
         self._uploads.http.call(self._key, work)
         self._is_over = True

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from dbshuf.errors import InputMissing, RemoteDenied, RemoteFailed
-from dbshuf.remote.aws import unusable
+from dbshuf.remote.aws import EXPIRED_CODES, EXPIRED_HINT, unusable
 from dbshuf.remote.plain_http import missing
 from dbshuf.remote.retry import TRANSIENT_STATUSES, Fault, busy
 
@@ -57,6 +57,16 @@ def _s3_part(asked: dict[str, Any]) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
+def told(answer: dict[str, Any], field: str, name: str) -> str:
+    """Return what an answer must tell; raises RemoteFailed.
+
+    Without it, it is not from S3: what stands before a server may answer with a page of its own.
+    """
+    if not answer.get(field):
+        raise RemoteFailed(f"`{name}`: an answer that is not from S3: it has no {field}")
+    return str(answer[field])
+
+
 def code_of(error: Exception) -> str:
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
@@ -92,10 +102,13 @@ def _fault_of_answer(response: dict[str, Any], name: str) -> Fault:
         return Fault(reason, wait_s=wait_s)
     if code == "NoSuchBucket":
         return Fault(reason, InputMissing(f"`{name}`: there is no such bucket"))
-    if status in _DENIED:
+    if status in _DENIED or code in EXPIRED_CODES:
         hint = "see AWS_ACCESS_KEY_ID, AWS_PROFILE, and the bucket's policy"
+        if code in EXPIRED_CODES:
+            hint = EXPIRED_HINT
         return Fault(reason, RemoteDenied(f"`{name}`: {reason}", hint=hint))
-    return Fault(reason, RemoteFailed(f"`{name}`: {reason}, 1 attempt"))
+    hint = "the bucket may be in another region: see AWS_REGION" if status == 301 else ""
+    return Fault(reason, RemoteFailed(f"`{name}`: {reason}, 1 attempt", hint=hint))
 
 
 _WORDS = {

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dbshuf.errors import RemoteDenied, RemoteFailed
 from dbshuf.remote.retry import attempted
-from dbshuf.remote.s3_client import READ_S, code_of, fault_of, new_client
+from dbshuf.remote.s3_client import READ_S, code_of, fault_of, new_client, told
 from dbshuf.remote.upload_marks import MarkedUpload, Run, mark_key, mark_prefix, marked
 from dbshuf.units import MIB
 
@@ -73,7 +73,7 @@ class S3Uploads:
         def work(client: Any, at: dict[str, str]) -> Any:
             return client.create_multipart_upload(**{**at, "Key": key})
 
-        return str(self.call(shown, work)["UploadId"])
+        return told(self.call(shown, work), "UploadId", f"s3://{self.bucket}/{shown}")
 
     def resume_upload(self, key: str, token: str) -> "S3Upload":
         """Return an upload that another process began."""
@@ -109,7 +109,7 @@ class S3Uploads:
 
         def work(client: Any, at: dict[str, str]) -> str:
             try:
-                return str(client.head_object(**at)["ETag"])
+                return told(client.head_object(**at), "ETag", f"s3://{self.bucket}/{key}")
             except Exception as error:
                 if code_of(error) not in ("404", "NoSuchKey"):
                     raise
@@ -218,21 +218,6 @@ class UploadJournal(Protocol):
         """Note the ETag that the object will have."""
 
 
-class ShownUpload:
-    """An object that a dead process has shown, whole: there is nothing left to do."""
-
-    token = ""
-
-    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        """Send nothing."""
-
-    def complete(self) -> None:
-        """Do nothing."""
-
-    def abort(self) -> None:
-        """Do nothing."""
-
-
 class S3Upload:
     """An object in parts.
 
@@ -265,6 +250,10 @@ class S3Upload:
         self._in_flight = 0
 
     @property
+    def _name(self) -> str:
+        return f"s3://{self._uploads.bucket}/{self._key}"
+
+    @property
     def token(self) -> str:
         """What resumes the upload."""
         return json.dumps([self.id, self.mark])
@@ -281,8 +270,8 @@ class S3Upload:
                 )
             )
         if self._etags is not None:
-            self._etags[number] = str(sent["ETag"])
-            self._note(number, data, str(sent["ETag"]))
+            etag = self._etags[number] = told(sent, "ETag", self._name)
+            self._note(number, data, etag)
 
     def _has(self, number: int, data: bytes | bytearray | memoryview) -> bool:
         """Whether a dead process has sent this part; then it is taken over."""
@@ -327,9 +316,10 @@ class S3Upload:
             nonlocal tries
             tries += 1
             try:
-                client.complete_multipart_upload(
+                done = client.complete_multipart_upload(
                     UploadId=self.id, MultipartUpload={"Parts": parts}, **at
                 )
+                told(done, "ETag", self._name)
             except Exception as error:
                 # The answer to an earlier attempt may have been lost on its way.
                 if tries == 1 or code_of(error) != "NoSuchUpload" or not self._is_there(len(parts)):
@@ -340,7 +330,7 @@ class S3Upload:
     def _is_there(self, parts: int) -> bool:
         """Whether the object is one of as many parts: its ETag ends with their number."""
         found = self._call(lambda client, at: client.head_object(**at))
-        return str(found["ETag"]).strip('"').endswith(f"-{parts}")
+        return told(found, "ETag", self._name).strip('"').endswith(f"-{parts}")
 
     def abort(self) -> None:
         """Remove all parts; never raises. After `complete` it does nothing."""

@@ -97,9 +97,7 @@ class KeptUploads:
     def start(self, key: str) -> Upload:
         """Return the upload of a key: one that is there in part, or a new one."""
         if key in self._shown:
-            from dbshuf.remote.s3_upload import ShownUpload
-
-            return ShownUpload()
+            return _ShownUpload()
         had = self._by_key.get(key)
         if had is not None:
             return had
@@ -166,6 +164,21 @@ class KeptUploads:
 
     def _url(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+class _ShownUpload:
+    """An object that a dead process has shown, whole: there is nothing left to do."""
+
+    token = ""
+
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        """Send nothing."""
+
+    def complete(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
 
 
 class _ObjectJournal:

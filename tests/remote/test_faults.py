@@ -174,7 +174,8 @@ def test_what_does_not_pass_is_asked_once(
     proxy.add(status=status)
     with pytest.raises(error, match="a`"):
         one.stat("a")
-    assert len(proxy.seen) == 1
+    first, *others = (request.method for request in proxy.seen)
+    assert first not in others  # after a HEAD that says 400 alone, a GET may ask why
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/a", "a" * 70 + "://h/a"])

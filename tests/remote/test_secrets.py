@@ -13,7 +13,7 @@ from remote_fixtures import Bucket
 from remote_servers import KEY_ID, SECRET, S3Server
 from web_server import WebServer
 
-from dbshuf.errors import DbshufError
+from dbshuf.errors import DbshufError, RemoteDenied
 from dbshuf.remote import retry
 from dbshuf.remote.names import remote_name, shown
 from dbshuf.remote.object_store import ObjectInfo
@@ -59,6 +59,25 @@ def test_what_a_host_quotes_is_not_shown(
         text = "".join(traceback.format_exception(caught.value)) + caught.value.hint
         assert KEY_ID not in text
         assert SECRET not in text
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"])
+def test_a_session_that_has_ended_is_refused_credentials(
+    bucket: Bucket, proxy: FaultProxy, code: str
+) -> None:
+    """S3 says 400, and to HEAD nothing else."""
+    proxy.add(status=400, body=(ECHO % code).encode())
+    store, _ = open_store(bucket.url)
+    info, buffer = ObjectInfo("a", 9, '"x"'), np.zeros(9, np.uint8)
+    for call in (
+        lambda: store.stat("a"),
+        lambda: store.read_range(info, 0, buffer),
+        lambda: list(store.list("a/")),
+        lambda: store.start_upload("a"),
+    ):
+        with pytest.raises(RemoteDenied, match=f"400 {code}") as caught:
+            call()
+        assert "AWS_SESSION_TOKEN" in caught.value.hint
 
 
 def test_the_code_of_a_refusal_is_named(cli: Cli, bucket: Bucket, proxy: FaultProxy) -> None:

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from azure_stand_in import azure_stand_in
+from fault_proxy import FaultProxy, fault_proxy
 from gs_server import gs_server
 
-from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied
+from dbshuf.errors import ExtraMissing, InputMissing, RemoteDenied, RemoteFailed
 from dbshuf.remote.gs_upload import GsUploads
 from dbshuf.remote.object_store import Upload
 from dbshuf.remote.opening import open_store
@@ -115,6 +117,57 @@ def test_parts_may_come_in_any_order(place: Place) -> None:
         late.result()
     upload.complete()
     assert place.shown(KEY) == PART + b"tail"
+
+
+PAGE = {"status": 200, "body": b"<html>Sign in to this network</html>"}
+
+
+def sent_whole(start: Callable[[str], Upload]) -> None:
+    upload = start(KEY)
+    upload.put_part(0, b"the end")
+    upload.complete()
+
+
+@pytest.mark.parametrize("asked", ["POST ?uploads", "PUT ?partNumber=", "POST ?uploadId="])
+def test_a_page_of_something_before_s3_is_no_answer_of_it(
+    asked: str, bucket: Any, proxy: FaultProxy
+) -> None:
+    """With a status as if all were well; nothing was begun, sent or shown."""
+    method, _, query = asked.partition(" ")
+    proxy.add(meets=lambda one: one.method == method and query in one.path, **PAGE)
+    with pytest.raises(RemoteFailed, match="an answer that is not from S3"):
+        sent_whole(open_store(bucket.url)[0].start_upload)
+    assert bucket.keys() == []
+
+
+@pytest.mark.parametrize("asked", ["comp=block&", "comp=blocklist"])
+def test_a_page_of_something_before_abfs_is_no_answer_of_it(
+    asked: str, clean_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with azure_stand_in() as azure:
+        for name, value in azure.environment.items():
+            monkeypatch.setenv(name, value)
+        url = urlsplit(azure.environment["AZURE_STORAGE_ENDPOINT"])
+        with fault_proxy(f"http://{url.netloc}") as proxy:
+            monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", proxy.url + url.path)
+            proxy.add(meets=lambda one: asked in one.path, **PAGE)
+            with pytest.raises(RemoteFailed, match="an answer that is not from abfs"):
+                sent_whole(open_store(f"abfs://{azure.container}")[0].start_upload)
+        assert azure.blobs == {}
+
+
+@pytest.mark.parametrize("asked", ["POST", "PUT"])
+def test_a_page_of_something_before_gs_is_no_answer_of_it(
+    asked: str, clean_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gs_server("b") as server, fault_proxy(server.url) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        proxy.add(meets=lambda one: one.method == asked, **PAGE)
+        uploads = GsUploads("b")
+        with pytest.raises(RemoteFailed, match="an answer that is not from gs"):
+            sent_whole(uploads.start_upload)
+        uploads.close()
+        assert server.get(KEY) is None
 
 
 def test_a_bucket_that_is_not_there_is_missing(bucket: Any, monkeypatch: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url, why_not_written
-from dbshuf.errors import OutputUnwritable, UsageError
+from dbshuf.errors import InputUnreadable, OutputUnwritable, UsageError
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # what programs may give
 STRATEGIES = ("auto", "memory", "spill", "partition")
@@ -106,6 +106,7 @@ def check_options(options: Options) -> None:
     _check_output_names(options)
     _check_manifest_option(options)
     _check_places(options)
+    check_local_places(options)
 
 
 def check_rules(*rules: tuple[bool, str] | tuple[bool, str, str]) -> None:
@@ -250,6 +251,22 @@ def check_output_name(name: str | None) -> None:
         raise OutputUnwritable(
             f"`{shown_url(name)}` is no place for an output: {why}",
             hint=remote_hint(name, "write a file here, and upload it"),
+        )
+
+
+def check_local_places(options: Options) -> None:
+    """Raise UsageError or InputUnreadable for a URL where only a directory or file here will do."""
+    places = (("--temp-dir", options.temp_dir), ("--work-dir", options.work_dir))
+    for option, name in places:
+        if name is not None and is_remote_output(name):
+            raise UsageError(
+                f"{option} `{shown_url(name)}` is no directory of this machine",
+                hint=remote_hint(name, "name one on a disk with room"),
+            )
+    if options.store is not None and is_remote_output(options.store):
+        raise InputUnreadable(
+            f"`{shown_url(options.store)}`: a store is a file on this machine",
+            hint=remote_hint(options.store, "download it first"),
         )
 
 

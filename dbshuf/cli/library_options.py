@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.messages import printable
+from dbshuf.base.remote_names import is_remote_output, remote_hint, shown_url
 from dbshuf.cli.input_options import Inputs
 from dbshuf.cli.options import ExportArguments, ShuffleArguments
 from dbshuf.cli.output_options import Printing, Report
@@ -94,6 +95,11 @@ def sql_text(name: str | None, inputs: Sequence[str]) -> str | None:
             raise InputUnreadable(
                 f"cannot read standard input: {error}", hint="--sql takes SQL in UTF-8"
             ) from error
+    if is_remote_output(name):
+        raise InputUnreadable(
+            f"`{shown_url(name)}`: --sql names a file on this machine",
+            hint=remote_hint(name, "download it first"),
+        )
     try:
         return Path(name).read_text("utf-8")
     except FileNotFoundError as error:

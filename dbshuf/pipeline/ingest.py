@@ -33,6 +33,7 @@ from dbshuf.errors import (
 from dbshuf.options import (
     Options,
     check_local_name,
+    check_local_places,
     check_numbers,
     check_path,
     check_schema_option,
@@ -119,6 +120,7 @@ def ingest(
     path = Path(asked.store)
     check_texts(**{"--from": asked.input_format, "--table": asked.table})
     check_local_name(asked.store)
+    check_local_places(asked)
     check_path("the store", asked.store)
     check_path("--temp-dir", asked.temp_dir)
     check_schema_option(asked.schema)

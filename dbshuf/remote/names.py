@@ -8,7 +8,7 @@ query; it may hold a signature, so no message shows it.
 import re
 from dataclasses import dataclass
 
-from dbshuf.base.remote_names import remote_hint
+from dbshuf.base.remote_names import remote_hint, shown_url
 from dbshuf.errors import InputUnreadable, UsageError
 
 _ALIASES = {
@@ -82,7 +82,7 @@ def remote_name(url: str) -> RemoteName:
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in SCHEMES)
         raise InputUnreadable(
-            f"`{shown(url)}`: no scheme of that name is read, but {known}",
+            f"`{shown_url(url)}`: no scheme of that name is read, but {known}",
             hint=remote_hint(url, "download it first, or pipe it in: curl -L URL | dbshuf ..."),
         )
     if scheme == "https":

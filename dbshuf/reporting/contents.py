@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dbshuf.base.messages import printable
 from dbshuf.pipeline.verify.sides import Side
+from dbshuf.remote.names import shown
 from dbshuf.reporting import figures
 from dbshuf.reporting.known_run import KnownRun
 from dbshuf.reporting.origin import Moved
@@ -50,7 +51,7 @@ def contents_of(
         names = [_shown(name) for name in sides.file_names]
         drawn.append(figures.file_sizes(names, found.file_rows, found.file_bytes))
     return Page(
-        output=_shown(output),
+        output=_shown(shown(output)),  # of a URL that may be signed
         verdict=verdict,
         notes=_notes(found, moved, run),
         tests=tests,

@@ -224,3 +224,39 @@ def test_urls_are_taken_apart(url: str, root: str, key: str, words: str | None) 
     name = remote_name(url)
     assert (name.root, name.key) == (root, key)
     assert shown(url) == (words or url)
+
+
+SIGNED = "http://user:s3cr3tw@127.0.0.1:9/a?sig=s3cr3tw"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (("export", SIGNED), 4),
+        (("ingest", SIGNED, "in.txt"), 15),
+        (("ingest", "s.duckdb", "in.txt", "--temp-dir", SIGNED), 2),
+        (("shuffle", "in.txt", "-o", "out.txt", "--temp-dir", SIGNED), 2),
+        (("shuffle", "in.txt", "-o", "out.txt", "--work-dir", SIGNED), 2),
+        (("shuffle", "in.txt", "--sql", SIGNED), 4),
+        (("shuffle", SIGNED.replace("http", "ftp")), 4),
+    ],
+)
+def test_a_url_where_only_a_file_will_do_is_refused_without_its_secrets(
+    args: tuple[str, ...], code: int, cli: Cli, corpus: Callable[[str, bytes], Path]
+) -> None:
+    corpus("in.txt", b"1\n")
+    ran = cli(*args)
+    assert ran.code == code, ran.err
+    assert "://127.0.0.1:9/a`" in ran.err
+    assert "s3cr3tw" not in said(ran)
+
+
+def test_a_report_names_a_url_without_its_secrets(cli: Cli, home: Path, web: WebServer) -> None:
+    """The page is shown to others."""
+    web.put("a", b"1\n" * 10)
+    ran = cli("report", web.url.replace("//", "//user:s3cr3tw@") + "/a?sig=s3cr3tw", "-o", "r.html")
+    assert ran.code == 0, ran.err
+    page = (home / "r.html").read_text()
+    assert f"{web.url}/a<" in page
+    assert "s3cr3tw" not in page
+    assert "sig=" not in page

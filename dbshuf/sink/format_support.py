@@ -1,5 +1,6 @@
 """Whether a format can hold typed rows, known before any work from their schema."""
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.types as t
 
 from dbshuf.base.column_names import told_apart
 from dbshuf.base.nested_types import is_text, types_within
+from dbshuf.base.statements import identifier
 from dbshuf.errors import RowUnfit, UsageError
 from dbshuf.sink.output_format import NAMES
 
@@ -16,6 +18,11 @@ _COLUMNS_SHOWN = 20
 _AS_TEXT = "cast({name} as varchar)"
 _AS_BASE64 = "base64({name})"
 _AS_JSON = "to_json({name})::varchar"
+
+
+def _in_sql(name: str) -> str:
+    """Return a name as SQL takes it; one of letters as it is."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else identifier(name)
 
 
 def check_columns(schema: pa.Schema, kind: str) -> None:
@@ -97,7 +104,7 @@ def _refuse(fields: list[pa.Field], kind: str, way: str) -> None:
     if fields:
         raise RowUnfit(
             f"{NAMES[kind]} cannot hold {_listed(fields)}",
-            hint=f"--select with {way.format(name=fields[0].name)}, or another --format",
+            hint=f"--select with {way.format(name=_in_sql(fields[0].name))}, or another --format",
         )
 
 

@@ -160,3 +160,9 @@ def test_lines_are_checked_without_loading_arrow(format_):
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["c d", 'a"b', "1st", "é"])
+def test_the_way_out_quotes_a_name_that_sql_takes_no_other_way(name):
+    escaped = name.replace('"', '""')
+    assert f'base64("{escaped}")' in refusal("csv", (name, pa.binary())).hint

@@ -50,7 +50,8 @@ class BegunUploads:
                 self.noted.pop(url, None)
                 self.etags.pop(url, None)
             case "upload":
-                if url not in self.tokens:  # else it is gone on with, under another mark
+                # One that has a token is gone on with, under another mark.
+                if url not in self.tokens and self.begins.get(url):
                     self.begins[url].pop()
                 self.tokens[url] = record["token"]
             case "completing":

@@ -20,6 +20,7 @@ from pyarrow.csv import write_csv
 import dbshuf
 from dbshuf.errors import InputChanged, MemoryTooSmall, QueryFailed
 from dbshuf.manifest.document import Manifest
+from dbshuf.pipeline.spark import count, run
 from dbshuf.units import MIB
 
 spark_cluster.need_spark()
@@ -55,7 +56,6 @@ CASES = [
     ("rows.csv", "out.parquet", {"skip": 3990, "number": "n"}),
 ]
 
-WEIGHT = "(position * 31 % 7)::double"
 WEIGHTED = [
     ("plain.txt packed.txt.gz", "out/", {"shards": 7, "weight": "bytes % 2", **LINES}),
     ("plain.txt", "out.txt", {"weight": "bytes", "take": 70, "skip": 5}),
@@ -86,7 +86,7 @@ def session() -> Iterator[object]:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(package), os.environ.get("PYTHONPATH", "")])
     )
-    builder = SparkSession.builder.master("local[2]")
+    builder = SparkSession.builder.master("local[2,2]")  # a task that dies is tried once more
     for key, value in settings.items():
         builder = builder.config(key, value)
     answer = signal.getsignal(signal.SIGINT)
@@ -170,7 +170,7 @@ EPOCHS = [
     ("plain.txt packed.txt.gz", {"shards": 3}),
     ("packed.txt.gz", {"format": "parquet", "row_group_bytes": 100_000, **TO_PARQUET}),
     ("rows.csv", {"shards": 2, "format": "csv", "sample": 0.3}),
-    ("plain.txt packed.txt.gz", {"shards": 3, "weight": WEIGHT}),
+    ("plain.txt packed.txt.gz", {"shards": 3, "weight": "bytes % 7"}),
 ]
 
 
@@ -289,7 +289,6 @@ NO_WEIGHTS = [
     ("plain.txt", "out.txt", "case when position = 8 then null else 1 end"),
     ("plain.txt", "out/", "case when line like 'line 7777 %' then -0.5 else 1 end"),
     ("rows.parquet", "out/", "case when position = 3999 then 'nan'::float else 1 end"),
-    ("rows.parquet", "out.parquet", "case when position = 600 then (s || 'x')::int else 1 end"),
 ]
 
 
@@ -312,6 +311,38 @@ def test_what_is_no_weight_is_told_with_its_place_as_without_spark(
         assert told[0] == told[1]
         assert f"`{name}` at " in told[1][0]
     assert sorted(os.listdir()) == before
+
+
+def test_tasks_that_die_in_any_pass_change_nothing_of_a_weighted_order(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One each that counts, finds where shards begin, and reads, when it has given its rows."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+
+    def dying(make: Callable[..., Callable[..., Any]], mark: str) -> Callable[..., Any]:
+        def made(*arguments: Any) -> Callable[..., Any]:
+            task = make(*arguments)
+
+            def dies_once(batches: Any) -> Iterator[Any]:
+                yield from task(batches)
+                if not os.path.exists(mark):
+                    os.mkdir(mark)
+                    os._exit(1)
+
+            return dies_once
+
+        return made
+
+    passes = {"count_task": count, "pair_task": count, "read_task": run}
+    for name, module in passes.items():
+        task = dying(getattr(module, name), str(tmp_path / f"{name} died"))
+        monkeypatch.setattr(module, name, task)
+    told = {"seed": 7, "memory": "2GB", "shards": 3, "weight": "bytes % 5"}
+    for engine in ("duckdb", "spark"):
+        dbshuf.shuffle("plain.txt", f"{engine}/", engine=engine, **told)
+    assert files_below(tmp_path / "spark") == files_below(tmp_path / "duckdb")
+    assert all((tmp_path / f"{name} died").exists() for name in passes)
 
 
 def test_rows_that_are_others_than_were_counted_are_no_shards(

@@ -39,7 +39,7 @@ def counted_starts(session: Any, plan: SparkPlan, job: Job, reporter: Progress) 
     with sent(context, plan, job) as broadcast:
         with watched(context, plan, reporter, "count"):
             counts = numbers.mapInArrow(count_task(broadcast), COUNTS)
-            found = counts.groupBy("bin").sum("rows").orderBy("bin").toArrow()
+            found = counts.groupBy("bin").sum("rows").toArrow().sort_by("bin")
         histogram = Histogram(*(one.to_numpy().astype(np.int64) for one in found.columns))
         bins, within = histogram.at(equal_places(plan.partitions, histogram.total))
         starts = Starts.of_bins(bins)

@@ -84,7 +84,9 @@ def words_of_splits(broadcast: Any, numbers: Batches) -> Iterator[tuple[U64, U64
 
 def _words_of(job: Job, split: Split) -> Iterator[tuple[U64, U64]]:
     inputs = [job.inputs[ordinal] for ordinal in split.ordinals]
-    feed, source = open_split(job, split, inputs, lambda _: None, None)
+    assert job.prefixes is not None, "the order is by prefixes"
+    narrow = job.prefixes.columns if job.shape.row_query is None else None
+    feed, source = open_split(job, split, inputs, lambda _: None, None, narrow=narrow)
     scan = prefixed(job, feed)
     try:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):

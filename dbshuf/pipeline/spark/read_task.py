@@ -136,8 +136,13 @@ def open_split(
     inputs: Sequence[Input],
     advance: Callable[[int], None],
     notes: ReadNotes | None,
+    *,
+    narrow: frozenset[str] | None = None,
 ) -> tuple[Scan, LineSource | TableSource]:
-    """Return what reads a split through SQL, and the reader in it."""
+    """Return what reads a split through SQL, and the reader in it.
+
+    narrow  the columns of tables that are read; None: all
+    """
     query = job.shape.row_query
     columns = query.columns if query is not None else frozenset[str]()
     if query is not None:
@@ -161,7 +166,7 @@ def open_split(
         job.shape.kind,
         batch_bytes=job.buffer_bytes,
         schema=job.columns,
-        selection=Selection(None, split.part, () if query is None else query.comparisons),
+        selection=Selection(narrow, split.part, () if query is None else query.comparisons),
     )
     rows = RowRelation(job.inputs, columns)
     scan = TableScan(tables, job.inputs, advance, query=query, relation=rows, notes=notes)

@@ -14,7 +14,8 @@ WeightPrefix     --weight             an exponential key
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol
+from functools import partial
+from typing import Any, Generic, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -179,10 +180,15 @@ class WeightPrefix:
 
     def __init__(self, text: str, relation: pa.Schema, *, option: str = "--weight") -> None:
         """Have the weights of an expression. Raises QueryInvalid."""
+        self._again = partial(WeightPrefix, text, relation, option=option)
         self._query = RowWeightQuery(text, relation, option=option)
         self.columns = self._query.columns
         self._sample: F64 = np.empty(0, np.float64)
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        """What another process makes it of, as of `RowQuery`: it has seen no weights."""
+        return self._again, ()
 
     def evaluator(self) -> PrefixEvaluator:
         return _ExpressionPrefix(self._query.evaluator(), self._prefixes_of)

@@ -58,7 +58,8 @@ def spark_plan_of_epoch(plan: "SparkPlan", epoch: int) -> "SparkPlan":
         read = replace(read, shape=make_shape(options, plan.inputs, plan.shape.kind))
     locate = target_of(options, read, seed, plan.memory_bytes).locate
     target = replace(plan.target, seed=seed, locate=locate)
-    return replace(plan, seed=seed, shape=read.shape, target=target)
+    order_by = order_by_of(options, read, seed)
+    return replace(plan, seed=seed, shape=read.shape, target=target, order_by=order_by)
 
 
 def asks_for_keys(options: Options) -> bool:

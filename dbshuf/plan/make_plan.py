@@ -12,6 +12,7 @@ from dbshuf.options import Options
 from dbshuf.plan.logical_plan import LogicalPlan, check_combinations, logical_plan_of
 from dbshuf.plan.manifest import wanted_of
 from dbshuf.plan.memory_division import Division, divided
+from dbshuf.plan.order_by import order_by_of
 from dbshuf.plan.ordering import Ordering, order_asked
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.reading import survey_of, what_is_read
@@ -44,6 +45,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     seed = options.seed if options.seed is not None else str(secrets.randbits(48))
     given, options = options, replace(options, seed=seed)
     read = what_is_read(options)
+    order_by = order_by_of(options, read, seed)
     cap = memory_cap(options)
     target = target_of(options, read, seed, cap)
     check_target(target)
@@ -51,7 +53,7 @@ def spark_plan(options: Options) -> "SparkPlan":
     wanted = wanted_of(given, target, read.inputs)
     target = replace(target, is_noted=wanted is not None)
     plan = make_spark_plan(options, read, target, survey_of(read), sample)
-    return replace(plan, wanted=wanted)
+    return replace(plan, wanted=wanted, order_by=order_by)
 
 
 def make_plan(options: Options, *, reads_only: bool = False, count: CountMix | None = None) -> Plan:

@@ -81,7 +81,7 @@ def _check_others(options: Options, option: str) -> None:
             f"--weight and {other} are two orders, and rows have one",
         ),
         (
-            options.engine == "spark",
+            options.engine == "spark" and options.weight is None,
             f"--engine spark orders by the key alone, and {option} by what comes before it",
             "leave out --engine spark",
         ),

@@ -1,5 +1,6 @@
 """The plan of a run on Spark: what tasks read, how rows are partitioned, who writes what.
 
+count     of a weighted order: a task a split, where partitions begin
 stage 1   a task a split: read, --where and --select, key, bucket      shuffle out
 stage 2   a task a partition, a range of the key: sort, write          shuffle in
 driver    shards are renamed into place; or one output is written of all partitions in turn
@@ -16,6 +17,7 @@ from dbshuf.errors import UsageError
 from dbshuf.options import Options
 from dbshuf.plan.epochs import Epochs, epochs_of
 from dbshuf.plan.manifest import Wanted
+from dbshuf.plan.order_by import OrderBy
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.sample import Sample
@@ -28,6 +30,7 @@ from dbshuf.plan.spark_memory import (
     spark_memory,
     task_reader_bytes,
 )
+from dbshuf.plan.spark_refused import refuse_epochs, refuse_sample, refuse_unsplit
 from dbshuf.plan.spark_splits import Split, make_splits, split_bytes
 from dbshuf.sink import Target
 from dbshuf.sink.remote_path import RemotePath
@@ -43,6 +46,7 @@ SHUFFLE_COMPRESS = "spark.shuffle.compress"
 # In a shuffle file beside a row, before it is compressed: null bits, bucket, key, place and
 # length of the value, its padding to 8 bytes (4 on average), and the row's own length.
 _ROW_BYTES = 8 + 8 + 8 + 8 + 4 + 4
+_PREFIX_BYTES = 8  # of an order by more than the key
 _COLUMN_BYTES = 12  # of a further column, likewise
 _PARTITION_BYTES = 128 * MIB  # of rows that one task sorts, where the shards do not say
 _MOST_PARTITIONS = 20_000
@@ -81,6 +85,7 @@ class SparkPlan:
     tables: tuple[str, ...] = ()
     strategy: str = "spark"
     sample: Sample | None = None
+    order_by: OrderBy | None = None  # None: by the key alone
     epochs: Epochs | None = None  # several orders of the rows, a job each; None: one
 
     @property
@@ -130,7 +135,15 @@ class SparkPlan:
             return None
         columns = max(len(self.schema) - 1, 0) if self.schema is not None else 0
         rows = text / self.survey.mean_line_bytes
-        return int(text + rows * (_ROW_BYTES + _COLUMN_BYTES * columns))
+        row_bytes = _ROW_BYTES + (0 if self.order_by is None else _PREFIX_BYTES)
+        return int(text + rows * (row_bytes + _COLUMN_BYTES * columns))
+
+    @property
+    def counts(self) -> int:
+        """How often tasks read all inputs before rows move, to know where partitions begin."""
+        if self.order_by is None or self.partitions == 1:
+            return 0
+        return 2 if self.in_shards else 1
 
     @property
     def jobs(self) -> int:
@@ -158,8 +171,10 @@ class SparkPlan:
             "sample": None if self.sample is None else self.sample.to_json(),
             "seed": self.seed,
             "strategy": self.strategy,
+            "order_by": None if self.order_by is None else self.order_by.to_json(),
             **({"epochs": self.epochs.to_json()} if self.epochs else {}),
             "stages": [
+                *({"name": name, "tasks": len(self.splits)} for name in self._count_names),
                 {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
                 {"name": "sort and write", "tasks": self.partitions + 1},
             ],
@@ -194,15 +209,18 @@ class SparkPlan:
             ("inputs", f"{len(self.inputs):,}, text {about + human(text) if text else 'unknown'}"),
             ("lines", f"{self.survey.mean_line_bytes:.0f} bytes each, from a sample"),
             *([("sample", self.sample.describe())] if self.sample else []),
+            *([("order", self.order_by.said)] if self.order_by else []),
             *([("checksums", unchecked)] if unchecked else []),
             *([("epochs", self.epochs.describe())] if self.epochs else []),
             *([("jobs", f"{self.jobs:,}, both stages in each")] if self.epochs else []),
+            *([("count", self._count())] if self.counts else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *([("not split", self._unsplit)] if self.whole_inputs else []),
             ("shuffle", self._shuffle()),
             (
                 "stage 2",
-                f"{self.partitions:,} tasks sort and write a range of the key each"
+                f"{self.partitions:,} tasks sort and write a range of the"
+                + (" key each" if self.order_by is None else " order each")
                 + (
                     "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
                 ),
@@ -212,6 +230,16 @@ class SparkPlan:
             ("seed", self.seed),
         ]
         return "\n".join(f"{name + ':':14}{printable(fact)}" for name, fact in facts)
+
+    @property
+    def _count_names(self) -> tuple[str, ...]:
+        return ("count", "cut")[: self.counts]
+
+    def _count(self) -> str:
+        tasks = f"{len(self.splits):,} tasks read and weigh all rows first, which stay there"
+        if self.in_shards:
+            return f"{tasks}, and once more: shards begin with known rows"
+        return f"{tasks}: ranges have about as many rows each"
 
     def _shuffle(self) -> str:
         one = self.shuffle_bytes
@@ -262,8 +290,8 @@ def make_spark_plan(
 
     Raises  UsageError for what needs one machine, MemoryTooSmall
     """
-    _refuse(options, read)
-    _refuse_sample(options, sample, target)
+    refuse_unsplit(options, read)
+    refuse_sample(options, sample, target)
     if sample is not None:  # what --take and --skip leave out is ordered, too
         survey = replace(sample, skip=0, take=None).kept(survey)
     conf = tuple((key, value) for key, _, value in (p.partition("=") for p in options.spark_conf))
@@ -271,7 +299,7 @@ def make_spark_plan(
     cap, tasks = executor_memory(options)
     size = split_bytes(_input_bytes(read.inputs), cores)
     in_shards = target.shards is not None and not target.split_names
-    _refuse_epochs(options, in_shards=in_shards)
+    refuse_epochs(options, in_shards=in_shards)
     splits = make_splits(read.inputs, read.shape, len(read.header), size)
     columns, rows = _columns(read)
     return SparkPlan(
@@ -296,73 +324,6 @@ def make_spark_plan(
         sample=sample,
         epochs=epochs_of(options, read, target.seed, in_folders=in_shards),
     )
-
-
-def _refuse_sample(options: Options, sample: Sample | None, target: Target) -> None:
-    """Raise UsageError for samples that no task can tell of its own rows."""
-    hint = "leave out --engine: DuckDB does it on this machine"
-    in_shards = target.shards is not None
-    for name, is_asked in (
-        ("--per", options.per is not None),
-        ("--take with --shards", options.take is not None and in_shards),
-        ("--skip with --shards", options.skip > 0 and in_shards),
-        ("--with-replacement", options.with_replacement is not None),
-        ("--stratify", options.stratify is not None),
-    ):
-        if is_asked:
-            if sample is not None and in_shards and sample.per is None:
-                hint = "write one file, take a share with --sample, or leave out --engine"
-            raise UsageError(
-                f"--engine spark cannot do this: {name} counts all rows, and a task sees its own",
-                hint=hint,
-            )
-    if options.number is not None and target.shards is not None and not target.split_names:
-        raise UsageError(
-            "--engine spark cannot do this: --number counts the rows of all shards before one,"
-            " which the task that writes it does not know",
-            hint="write one file, or leave out --engine",
-        )
-
-
-def _refuse_epochs(options: Options, *, in_shards: bool) -> None:
-    """Raise UsageError for epochs in outputs that the driver writes."""
-    if options.epochs is not None and not in_shards:
-        raise UsageError(
-            "--engine spark cannot do this: --epochs is for shards that tasks write, and the driver"
-            " writes this output, in one order",
-            hint="write -o DIR/ --shards N, a folder for each epoch, or leave out --engine",
-        )
-
-
-def _refuse(options: Options, read: ReadPlan) -> None:
-    """Raise UsageError for what needs one machine."""
-    query = read.shape.row_query
-    why = ""
-    hint = "leave out --engine: DuckDB does it on this machine"
-    if read.store is not None:
-        why = "a store is one database on one machine"
-        hint = "shuffle the inputs that the store was made of, or leave out --engine"
-    elif read.shape.whole_query is not None:
-        why = "--sql is one statement over all rows, which DuckDB runs on one machine"
-        hint = "say it row by row with --where and --select, or leave out --engine"
-    elif any(one.pipe is not None for one in read.inputs):
-        why = "standard input and pipes can be read once, and here only"
-        hint = "write it to a file that all machines see, and name that"
-    elif query is not None and "line_number" in query.columns:
-        why = "line_number counts all lines before a line, which no split of a file knows"
-        hint = "use position, the byte offset of the line; or leave out --engine"
-    if why:
-        raise UsageError(f"--engine spark cannot do this: {why}", hint=hint)
-    if (
-        dict(pair.partition("=")[::2] for pair in options.spark_conf)
-        .get("spark.speculation", "false")
-        .lower()
-        != "false"
-    ):
-        raise UsageError(
-            "--spark-conf spark.speculation: dbshuf runs with speculation off",
-            hint="leave it out: a task that is slow is not run twice",
-        )
 
 
 def _partitions(survey: Survey, cores: int) -> int:

@@ -98,6 +98,26 @@ def test_a_plan_of_epochs_names_jobs_and_the_shuffle_of_all(plan, cli, home):
     assert "in all epochs" in said
 
 
+def test_a_plan_by_weight_names_the_order_and_the_passes_before_rows_move(plan, cli, home):
+    """Two for shards, which begin with known rows; one for other outputs; none for one range."""
+    sparse(home / "large.txt", 1 << 30)
+    plain = plan("large.txt", "-o", "out/", "--shards", 4)
+    assert plain["order_by"] is None
+    for to, names in (
+        (("out/", "--shards", 4), ["count", "cut"]),
+        (("out.txt",), ["count"]),
+        (("out/", "--shards", 1), []),
+    ):
+        made = plan("large.txt", "-o", *to, "--weight", "bytes")
+        assert made["order_by"] == {"option": "--weight", "expression": "bytes"}
+        assert [one["name"] for one in made["stages"]] == [*names, "read", "sort and write"]
+        assert {one["tasks"] for one in made["stages"][:-1]} == {plain["stages"][0]["tasks"]}
+        assert made["shuffle_bytes"] > plain["shuffle_bytes"]
+    said = cli("plan", "large.txt", "-o", "out/", "--shards", 4, "--weight", "bytes", *SPARK)
+    for words in (b"by -ln(u)/w, where w is bytes", b"count:", b"and once more", b"the order each"):
+        assert words in said.out
+
+
 @pytest.mark.parametrize(
     ("master", "asked", "said"),
     [
@@ -173,6 +193,10 @@ def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
         (["-"], 2, "file"),
         (["in.txt", "--strategy", "memory"], 2, "leave out one"),
         (["in.txt", "--epochs", "2"], 2, "-o DIR/ --shards N"),
+        (["in.txt", "--weight", "line_number"], 2, "position"),
+        (["in.txt", "--weight", "line"], 19, "CAST"),
+        (["in.txt", "--weight", "1", "--sample", "1%"], 2, "--take N"),
+        (["in.txt", "--group", "line"], 2, "leave out --engine spark"),
         (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
         (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
         (["in.txt", "--spark-conf", "spark.executor.cores=x"], 2, "no number of cores"),

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,15 @@ from public_shapes import window_frame
 from pyarrow.csv import write_csv
 
 import dbshuf
-from dbshuf.errors import InputChanged, MemoryTooSmall
+from dbshuf.errors import InputChanged, MemoryTooSmall, QueryFailed
 from dbshuf.manifest.document import Manifest
+from dbshuf.pipeline.spark import count, run
 from dbshuf.units import MIB
 
 spark_cluster.need_spark()
 pytestmark = pytest.mark.filterwarnings("ignore")  # what pyspark says of pandas and of sockets
 
+CSV = {"input_format": "csv"}
 LINES = {"where": "bytes > 20 and id % 3 = 0"}
 TO_PARQUET = {"select": "upper(line) AS u, bytes, source, position, shuffle_key(id) AS k"}
 CASES = [
@@ -53,6 +56,17 @@ CASES = [
     ("rows.csv", "out.parquet", {"skip": 3990, "number": "n"}),
 ]
 
+WEIGHTED = [
+    ("plain.txt packed.txt.gz", "out/", {"shards": 7, "weight": "bytes % 2", **LINES}),
+    ("plain.txt", "out.txt", {"weight": "bytes", "take": 70, "skip": 5}),
+    ("plain.txt", "out/", {"weight": "0", "shards": 3}),
+    ("head2.txt", "out/", {"weight": "bytes", "header": 2, "shards": 20}),
+    ("empty.txt", "out/", {"weight": "bytes", "shards": 2}),
+    ("plain.txt", "out/", {"weight": "bytes", "split": "train=0.9,valid=0.1"}),
+    ("rows.parquet", "out/", {"shards": 3, "format": "parquet", "weight": "f * (i % 2)"}),
+    ("rows.csv", "o.parquet", {"weight": "w", "select": "f::real AS w, s", "number": "n", **CSV}),
+]
+
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[object]:
@@ -72,7 +86,7 @@ def session() -> Iterator[object]:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(package), os.environ.get("PYTHONPATH", "")])
     )
-    builder = SparkSession.builder.master("local[2]")
+    builder = SparkSession.builder.master("local[2,2]")  # a task that dies is tried once more
     for key, value in settings.items():
         builder = builder.config(key, value)
     answer = signal.getsignal(signal.SIGINT)
@@ -115,14 +129,15 @@ def make_inputs(folder: Path) -> None:
     write_csv(table.select(["i", "f", "s"]), folder / "rows.csv")
 
 
+@pytest.mark.parametrize("cases", [CASES, WEIGHTED], ids=["by key", "by weight"])
 def test_spark_gives_the_bytes_that_duckdb_gives(
-    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cases: list[Any], session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever moves to a cluster gets the same shards: of every kind of rows and of output."""
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
     hashed: set[str] = set()
-    for number, (names, output, options) in enumerate(CASES):
+    for number, (names, output, options) in enumerate(cases):
         made, said = {}, {}
         for engine in ("duckdb", "spark"):
             folder = tmp_path / f"{number}-{engine}"
@@ -155,6 +170,7 @@ EPOCHS = [
     ("plain.txt packed.txt.gz", {"shards": 3}),
     ("packed.txt.gz", {"format": "parquet", "row_group_bytes": 100_000, **TO_PARQUET}),
     ("rows.csv", {"shards": 2, "format": "csv", "sample": 0.3}),
+    ("plain.txt packed.txt.gz", {"shards": 3, "weight": "bytes % 7"}),
 ]
 
 
@@ -267,6 +283,89 @@ def test_an_error_in_a_task_is_told_as_without_spark(
             assert told[0][1] == told[1][1]
     assert not {"out", "out.parquet", "out.txt", "out.csv"} & set(os.listdir())
     assert [one for one in os.listdir() if one.startswith(".")] == []
+
+
+NO_WEIGHTS = [
+    ("plain.txt", "out.txt", "case when position = 8 then null else 1 end"),
+    ("plain.txt", "out/", "case when line like 'line 7777 %' then -0.5 else 1 end"),
+    ("rows.parquet", "out/", "case when position = 3999 then 'nan'::float else 1 end"),
+]
+
+
+def test_what_is_no_weight_is_told_with_its_place_as_without_spark(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one output, and of shards: the file and the row; nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    before = sorted(os.listdir())
+    for name, output, weight in NO_WEIGHTS:
+        told = []
+        for engine in ("duckdb", "spark"):
+            kind = "parquet" if name == "rows.parquet" else "txt"
+            options = {"shards": 2, "format": kind} if output == "out/" else {}
+            options |= {"seed": 7, "memory": "2GB", "engine": engine, "weight": weight}
+            with pytest.raises(QueryFailed) as caught:
+                dbshuf.shuffle(name, output, **options)
+            told.append((caught.value.message, caught.value.hint))
+        assert told[0] == told[1]
+        assert f"`{name}` at " in told[1][0]
+    assert sorted(os.listdir()) == before
+
+
+def test_tasks_that_die_in_any_pass_change_nothing_of_a_weighted_order(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One each that counts, finds where shards begin, and reads, when it has given its rows."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+
+    def dying(make: Callable[..., Callable[..., Any]], mark: str) -> Callable[..., Any]:
+        def made(*arguments: Any) -> Callable[..., Any]:
+            task = make(*arguments)
+
+            def dies_once(batches: Any) -> Iterator[Any]:
+                yield from task(batches)
+                if not os.path.exists(mark):
+                    os.mkdir(mark)
+                    os._exit(1)
+
+            return dies_once
+
+        return made
+
+    passes = {"count_task": count, "pair_task": count, "read_task": run}
+    for name, module in passes.items():
+        task = dying(getattr(module, name), str(tmp_path / f"{name} died"))
+        monkeypatch.setattr(module, name, task)
+    told = {"seed": 7, "memory": "2GB", "shards": 3, "weight": "bytes % 5"}
+    for engine in ("duckdb", "spark"):
+        dbshuf.shuffle("plain.txt", f"{engine}/", engine=engine, **told)
+    assert files_below(tmp_path / "spark") == files_below(tmp_path / "duckdb")
+    assert all((tmp_path / f"{name} died").exists() for name in passes)
+
+
+def test_rows_that_are_others_than_were_counted_are_no_shards(
+    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input that changes quietly between the passes over it: nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    make_inputs(tmp_path)
+    data, status = Path("plain.txt").read_bytes(), os.stat("plain.txt")
+
+    def change_quietly() -> None:
+        Path("plain.txt").write_bytes(data.replace(b"line 7", b"line 8"))
+        os.utime("plain.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    told = {"seed": 7, "memory": "2GB", "shards": 3, "engine": "spark"}
+    weight = "case when line like 'line 7%' then 1000 else 1 end"
+    for stage in ("cut", "read"):
+        at = At(stage, change_quietly)
+        with pytest.raises(InputChanged, match="than when they were counted"):
+            dbshuf.shuffle("plain.txt", "out/", weight=weight, progress=at, **told)
+        Path("plain.txt").write_bytes(data)
+        os.utime("plain.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not Path("out").exists()
 
 
 def test_a_window_that_no_plan_counted_is_refused_with_the_memory_that_will_do(

@@ -219,7 +219,7 @@ def test_rows_that_are_left_out_need_no_weight(run, lines):
 
 
 REFUSED = [
-    ({"engine": "spark"}, "--engine spark orders by the key alone"),
+    ({"engine": "spark", "take": 9, "shards": 2}, "--take with --shards counts all rows"),
     ({"work_dir": "w"}, "--work-dir keeps rows by their keys alone"),
     ({"sample": "1%"}, "use --take N"),
     ({"with_replacement": 3}, "--with-replacement draws every row with the same chance"),

@@ -228,6 +228,7 @@ class OneCommit:
     def __init__(self, plan: SparkPlan, parent: Path) -> None:
         self._target, self._schema, self.parent = plan.target, plan.schema, parent
         self._sample = plan.sample or Sample()
+        self._is_prefixed = plan.order_by is not None
 
     def publish(
         self,
@@ -267,7 +268,9 @@ class OneCommit:
 
     def _windows(self, folder: Path, written: list[Written]) -> Iterator[Window]:
         for one in written:
-            yield from sorted_windows(folder / one.name, self._schema)
+            yield from sorted_windows(
+                folder / one.name, self._schema, is_prefixed=self._is_prefixed
+            )
             os.unlink(folder / one.name)
 
     def abort(self) -> None:

@@ -18,6 +18,7 @@ _OF_TASKS = (
     "pyspark.worker",
     "pyspark.accumulators",
     "dbshuf.pipeline.spark.read_task",
+    "dbshuf.pipeline.spark.count_task",
     "dbshuf.pipeline.spark.write_task",
 )
 

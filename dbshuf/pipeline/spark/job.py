@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.base.key import U64, range_start, seed_words
+from dbshuf.base.key import U64, seed_words
 from dbshuf.base.row_batch import arrow_numbers, arrow_texts
 from dbshuf.base.window import Window
+from dbshuf.order.sort_prefix import SortPrefix
 from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_type
+from dbshuf.pipeline.spark.ranges import Starts
 from dbshuf.plan.row_plan import Shape
 from dbshuf.plan.spark_splits import Split
 from dbshuf.sink import Target
@@ -32,12 +34,14 @@ class Job:
     token       what is in that file: a machine that reads it there sees the folder; empty where
                 tasks write nothing there, but uploads
     columns     of the tables that are read, before SQL; None: lines are read
-    partitions  ranges of the key; what tasks tell of themselves goes to one more
+    partitions  ranges of the order; what tasks tell of themselves goes to one more
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows
     key_end     rows with keys below it are read, the others left out: all of 2^64, or a sample
     versions    of the packages that must be the same on all machines
     owner       whose the uploads are that tasks begin: the driver's
     below       the folder of the output that its shards lie in: that of an epoch
+    prefixes    what gives every row the first word of its order; None: the key is all
+    counted     where partitions begin by that; None: they are equal ranges of the key
     """
 
     inputs: tuple[Input, ...]
@@ -60,20 +64,17 @@ class Job:
     key_end: int = 1 << 64
     owner: str = ""
     below: str = ""
+    prefixes: SortPrefix | None = None
+    counted: Starts | None = None
 
     @cached_property
-    def starts(self) -> U64:
-        ranges = range(self.partitions)
-        return np.array([range_start(i, self.partitions, self.key_end) for i in ranges], np.uint64)
+    def starts(self) -> Starts:
+        return self.counted or Starts.even(self.partitions, self.key_end)
 
     def shard_name(self, part: int) -> str:
         """Return the name in the output that a partition has as a shard."""
         name = shard_names(self.partitions, self.target.format)[part]
         return posixpath.join(self.below, name)
-
-    def partition_of(self, keys: U64) -> U64:
-        """Return the partition of each key (uint64, shape (rows,))."""
-        return np.searchsorted(self.starts, keys, "right").astype(np.uint64) - np.uint64(1)
 
     @cached_property
     def words(self) -> tuple[int, int]:
@@ -81,23 +82,26 @@ class Job:
 
     @cached_property
     def carrier(self) -> "Carrier":
-        return Carrier(self.shape.schema)
+        return Carrier(self.shape.schema, is_prefixed=self.prefixes is not None)
 
 
 class Carrier:
-    """Rows as Spark has them: bucket, key, columns. What a task notes is a row of its own.
+    """Rows as Spark has them: bucket, the words of the order (a prefix where there are such, the
+    key), columns. What a task notes is a row of its own.
 
     schema  of the rows in stage 1; in stage 2 they have no bucket any more
     """
 
-    def __init__(self, schema: pa.Schema | None) -> None:
+    def __init__(self, schema: pa.Schema | None, *, is_prefixed: bool = False) -> None:
         """Carry rows of a schema; None: lines."""
         self._schema = schema
         kinds = [pa.binary()] if schema is None else [carried_type(one.type) for one in schema]
         if schema is not None:
             kinds.append(pa.binary())  # for notes, null in a row; notes of lines are lines
         columns = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
-        self.schema = pa.schema([("bucket", pa.int32()), ("key", pa.int64()), *columns])
+        self.order_names = ["prefix", "key"] if is_prefixed else ["key"]
+        words = [(name, pa.int64()) for name in self.order_names]
+        self.schema = pa.schema([("bucket", pa.int32()), *words, *columns])
 
     @property
     def ddl(self) -> str:
@@ -108,9 +112,13 @@ class Carrier:
     def sorted_names(self) -> list[str]:
         return list(self.schema.names[1:])
 
-    def pack(self, buckets: U64, keys: U64, columns: Sequence[pa.Array]) -> pa.RecordBatch:
+    def pack(
+        self, buckets: U64, keys: U64, prefixes: U64 | None, columns: Sequence[pa.Array]
+    ) -> pa.RecordBatch:
         """Return rows; their keys ascend as signed numbers, as they did as unsigned ones."""
-        arrays = [arrow_numbers(buckets.astype(np.int32)), arrow_numbers(_flipped(keys))]
+        words = [keys] if prefixes is None else [prefixes, keys]
+        arrays = [arrow_numbers(buckets.astype(np.int32))]
+        arrays += [arrow_numbers(flipped(one)) for one in words]
         arrays += columns if self._schema is None else map(carried, columns)
         if self._schema is not None:
             arrays.append(pa.nulls(len(keys), pa.binary()))
@@ -118,8 +126,9 @@ class Carrier:
 
     def pack_note(self, bucket: int, note: bytes) -> pa.RecordBatch:
         """Return a note as the one row of a batch."""
-        arrays = [arrow_numbers(np.array([number])) for number in (np.int32(bucket), np.int64(0))]
-        arrays += [pa.nulls(1, one.type) for one in list(self.schema)[2:-1]]
+        arrays = [arrow_numbers(np.array([bucket], np.int32))]
+        arrays += [arrow_numbers(np.zeros(1, np.int64)) for _ in self.order_names]
+        arrays += [pa.nulls(1, one.type) for one in list(self.schema)[len(arrays) : -1]]
         arrays.append(arrow_texts([note], pa.binary()))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
@@ -130,18 +139,27 @@ class Carrier:
 
     def window(self, batch: pa.RecordBatch) -> Window:
         """Return the rows of a batch of stage 2."""
-        keys = _flipped(batch.column(0).to_numpy())
+        count = len(self.order_names)
+        *first, keys = [flipped(one.to_numpy()) for one in batch.columns[:count]]
+        prefixes = first[0] if first else None
         if self._schema is None:
-            return Window.of_lines(batch.column(1), keys)
-        pairs = zip(batch.columns[1:-1], self._schema, strict=True)
+            return Window.of_lines(batch.column(count), keys, prefixes)
+        pairs = zip(batch.columns[count:-1], self._schema, strict=True)
         columns = [restored(array, field.type) for array, field in pairs]
-        if not columns:
-            rows = pa.RecordBatch.from_arrays([], schema=self._schema)
-            return Window(rows, keys, np.zeros(len(keys) + 1, np.int64))
-        return Window.of_rows(pa.RecordBatch.from_arrays(columns, schema=self._schema), keys)
+        return window_of(columns, self._schema, keys, prefixes)
 
 
-def _flipped(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def window_of(
+    columns: Sequence[pa.Array], schema: pa.Schema, keys: U64, prefixes: U64 | None
+) -> Window:
+    """Return a window of typed rows, which may have no column."""
+    rows = pa.RecordBatch.from_arrays(columns, schema=schema)
+    if columns:
+        return Window.of_rows(rows, keys, prefixes)
+    return Window(rows, keys, np.zeros(len(keys) + 1, np.int64), prefixes=prefixes)
+
+
+def flipped(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return keys with the top bit flipped: unsigned ones as signed, signed as unsigned."""
     to = np.int64 if keys.dtype == np.uint64 else np.uint64
     return (keys.view(np.uint64) ^ np.uint64(_TOP_BIT)).view(to)

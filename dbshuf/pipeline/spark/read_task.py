@@ -16,6 +16,7 @@ from dbshuf.base.row_batch import RowBatch, arrow_numbers
 from dbshuf.base.row_notes import NotedScan, ReadNotes
 from dbshuf.base.scan import Scan
 from dbshuf.order.sampled import KeyLimit, SampledScan
+from dbshuf.order.sort_prefix import PrefixedScan, PrefixPlace
 from dbshuf.pipeline.manifest import why_not_hashed
 from dbshuf.pipeline.source_scan import LineScan, TableScan
 from dbshuf.pipeline.spark.job import Job
@@ -23,7 +24,7 @@ from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
 from dbshuf.plan.spark_splits import Split
 from dbshuf.query.evaluator import Spare
-from dbshuf.query.relation import LineRelation, RowRelation
+from dbshuf.query.relation import AnyRelation, LineRelation, RowRelation, place_of
 from dbshuf.source.hashing import with_digests
 from dbshuf.source.input import Input
 from dbshuf.source.lines.long_lines import LineLimit
@@ -68,15 +69,16 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
 
     notes = ReadNotes(len(job.inputs)) if job.target.is_noted else None
     inputs = _inputs(job, split)
-    feed, source = _open(job, split, inputs, advance, notes)
+    feed, source = open_split(job, split, inputs, advance, notes)
     sampled = SampledScan(feed, job.words, KeyLimit(job.key_end))
-    scan: Scan = sampled if notes is None else NotedScan(sampled, notes)
+    scan = prefixed(job, sampled if notes is None else NotedScan(sampled, notes))
     tally = Tally()
     try:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
             keys, columns = _keyed(job, batch, tally)
             if len(keys):
-                yield job.carrier.pack(job.partition_of(keys), keys, columns)
+                buckets = job.starts.partition_of(keys, batch.prefixes)
+                yield job.carrier.pack(buckets, keys, batch.prefixes, columns)
             del batch, columns
         if split.part is None:
             scan.check()
@@ -118,14 +120,29 @@ def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, li
     return keys, [lines]
 
 
-def _open(
+def prefixed(job: Job, feed: Scan) -> Scan:
+    """Return a feed whose rows have prefixes where the order of a job is by these."""
+    if job.prefixes is None:
+        return feed
+    unit = "byte" if job.shape.is_text else "row"
+    relation = AnyRelation(job.inputs, job.prefixes.columns)
+    place = PrefixPlace(job.words, relation, lambda row: place_of(row, job.inputs, unit))
+    return PrefixedScan(feed, job.prefixes, place)
+
+
+def open_split(
     job: Job,
     split: Split,
     inputs: Sequence[Input],
     advance: Callable[[int], None],
     notes: ReadNotes | None,
+    *,
+    narrow: frozenset[str] | None = None,
 ) -> tuple[Scan, LineSource | TableSource]:
-    """Return what reads a split through SQL, and the reader in it."""
+    """Return what reads a split through SQL, and the reader in it.
+
+    narrow  the columns of tables that are read; None: all
+    """
     query = job.shape.row_query
     columns = query.columns if query is not None else frozenset[str]()
     if query is not None:
@@ -149,7 +166,7 @@ def _open(
         job.shape.kind,
         batch_bytes=job.buffer_bytes,
         schema=job.columns,
-        selection=Selection(None, split.part, () if query is None else query.comparisons),
+        selection=Selection(narrow, split.part, () if query is None else query.comparisons),
     )
     rows = RowRelation(job.inputs, columns)
     scan = TableScan(tables, job.inputs, advance, query=query, relation=rows, notes=notes)

@@ -3,13 +3,8 @@
 import contextlib
 import json
 import os
-import pickle
 import posixpath
-import secrets
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.versions import versions_here
-from dbshuf.errors import DbshufError, EngineFailed
+from dbshuf.errors import EngineFailed
 from dbshuf.pipeline.epochs import EpochProgress, EpochsRecord
 from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
@@ -31,10 +26,11 @@ from dbshuf.pipeline.spark.commit import (
     job_folder,
     shard_commit,
 )
+from dbshuf.pipeline.spark.count import check_equal, counted_starts
 from dbshuf.pipeline.spark.job import Job
 from dbshuf.pipeline.spark.read_task import read_task
-from dbshuf.pipeline.spark.session import JOB_GROUP, spark_session, upload_accumulator
-from dbshuf.pipeline.spark.task_errors import from_spark
+from dbshuf.pipeline.spark.running import sent, watched
+from dbshuf.pipeline.spark.session import spark_session, upload_accumulator
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
 from dbshuf.plan.epoch_plan import spark_plan_of_epoch
 from dbshuf.plan.epochs import Epochs
@@ -44,10 +40,6 @@ from dbshuf.sink.seal import NamedFile, WrittenFile
 from dbshuf.sink.shard_names import epoch_folder
 
 Shards = ShardCommit | UploadCommit
-
-_POLL_S = 0.5
-_GRACE_S = 2.0  # spark.python.task.killTimeout: so long has a Python that nobody waits for
-_MOST_GRACE_S = 20.0
 
 
 def run_on_spark(plan: SparkPlan, reporter: Progress) -> Tally:
@@ -179,6 +171,7 @@ def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
         versions=versions_here(),
         key_end=plan.target.key_end,
         owner=owner,
+        prefixes=None if plan.order_by is None else plan.order_by.prefixes,
     )
 
 
@@ -188,80 +181,29 @@ def _results(
     """Run a job, and return what its tasks tell; `commit` notes what they sent, if it fails too."""
     if not isinstance(commit, UploadCommit):
         return _run_job(session, plan, job, reporter, None)
-    sent = upload_accumulator(session)
+    uploads = upload_accumulator(session)
     try:
-        return _run_job(session, plan, job, reporter, sent)
+        return _run_job(session, plan, job, reporter, uploads)
     finally:
-        commit.note(sent.value)
+        commit.note(uploads.value)
 
 
 def _run_job(
-    session: Any, plan: SparkPlan, job: Job, reporter: Progress, sent: Any
+    session: Any, plan: SparkPlan, job: Job, reporter: Progress, uploads: Any
 ) -> list[tuple[int, dict[str, Any]]]:
     """Run both stages, and return what every task has to tell: its partition, and what it did."""
     context = session.sparkContext
-    broadcast = context.broadcast((secrets.token_hex(8), pickle.dumps(job)))
-    try:
-        context.setJobGroup(JOB_GROUP, "dbshuf shuffle", interruptOnCancel=True)
+    if plan.counts:
+        job = replace(job, counted=counted_starts(session, plan, job, reporter))
+    with sent(context, plan, job) as broadcast:
         numbers = session.range(0, len(plan.splits), 1, max(len(plan.splits), 1))
         rows = numbers.mapInArrow(read_task(broadcast), job.carrier.ddl)
         parts = rows.repartitionById(plan.partitions + 1, rows["bucket"])
-        ordered = parts.select(*job.carrier.sorted_names).sortWithinPartitions("key")
-        told = ordered.mapInArrow(write_task(broadcast, sent), RESULT)
-        with _watched(context, plan, reporter):
+        parts = parts.select(*job.carrier.sorted_names)
+        ordered = parts.sortWithinPartitions(*job.carrier.order_names)
+        told = ordered.mapInArrow(write_task(broadcast, uploads), RESULT)
+        with watched(context, plan, reporter, "read", "sort and write"):
             return [(row.part, json.loads(row.told)) for row in told.collect()]
-    except DbshufError:
-        raise
-    except Exception as error:
-        if plan.sends_shards:
-            _let_tasks_end(context)
-        raise from_spark(error) from error
-    finally:
-        with contextlib.suppress(Exception):
-            broadcast.destroy()
-
-
-def _let_tasks_end(context: Any) -> None:
-    """Give tasks of a failed job, which Spark is stopping, the time to abort what they send."""
-    until_s = time.monotonic() + _MOST_GRACE_S
-    with contextlib.suppress(Exception):
-        tracker = context._jsc.sc().statusTracker()  # the one of Python does not tell of executors
-        while time.monotonic() < until_s and any(
-            one.numRunningTasks() for one in tracker.getExecutorInfos()
-        ):
-            time.sleep(_POLL_S)
-    time.sleep(_GRACE_S)
-
-
-@contextlib.contextmanager
-def _watched(context: Any, plan: SparkPlan, reporter: Progress) -> Iterator[None]:
-    """Report how many tasks are done, from a thread of its own."""
-    done = threading.Event()
-    sizes = {"read": plan.survey.text_bytes, "sort and write": plan.survey.text_bytes}
-    reporter.stage("read", sizes["read"])
-
-    def watch() -> None:
-        tracker, shown, stage = context.statusTracker(), 0, "read"
-        while not done.wait(_POLL_S):
-            with contextlib.suppress(Exception):
-                for number in tracker.getActiveStageIds():
-                    found = tracker.getStageInfo(number)
-                    name = "read" if found.numTasks == len(plan.splits) else "sort and write"
-                    if name != stage and name == "sort and write":
-                        reporter.stage(name, sizes[name])
-                        shown, stage = 0, name
-                    total = (sizes[stage] or 0) * found.numCompletedTasks // found.numTasks
-                    if name == stage and total > shown:
-                        reporter.advance(total - shown)
-                        shown = total
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(1.0)
 
 
 def _checked(
@@ -283,7 +225,10 @@ def _checked(
     if record is not None:
         record.add_notes(notes)
     written = [_written(part, told) for part, told in results if part != plan.partitions]
-    return read, in_order(written, plan.partitions)
+    written = in_order(written, plan.partitions)
+    if plan.order_by is not None and plan.in_shards:
+        check_equal(written)
+    return read, written
 
 
 def _written(part: int, told: dict[str, Any]) -> Written:

@@ -144,6 +144,7 @@ def _sql_settings(plan: SparkPlan) -> dict[str, str]:
         # The shuffle of a job goes when it has ended: that of the next epoch has its room.
         "spark.sql.classic.shuffleDependency.fileCleanup.enabled": "true",
         "spark.sql.adaptive.enabled": "false",  # partitions stay what they were planned to be
+        "spark.sql.shuffle.partitions": str(plan.cores),  # of counts, which are few
         # Whether a task that is run again gives other rows: ours do not, and their keys are summed.
         f"{_ROWS_CHECKSUM}.enabled": "false",
         f"{_ROWS_CHECKSUM}.enableFullRetryOnMismatch": "false",

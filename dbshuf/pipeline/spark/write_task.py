@@ -21,7 +21,7 @@ from dbshuf.base.row_notes import RowSum, window_sum
 from dbshuf.base.window import Window
 from dbshuf.errors import CheckFailed
 from dbshuf.pipeline.run_checks import checked
-from dbshuf.pipeline.spark.job import Job
+from dbshuf.pipeline.spark.job import Job, window_of
 from dbshuf.pipeline.spark.task import job_of
 from dbshuf.pipeline.spark.task_errors import told_to_driver
 from dbshuf.sink.hashed_output import written_by
@@ -117,7 +117,7 @@ class _Output(Protocol):
 def _output(job: Job, part: int, name: str) -> _Output:
     path = Path(job.folder) / name
     if not job.in_shards:
-        return SortedFile(path, job.shape.schema)
+        return SortedFile(path, job.shape.schema, is_prefixed=job.prefixes is not None)
     target = replace(job.target, threads=1, memory_bytes=job.memory_bytes)
     if isinstance(target.path, RemotePath):
         return UploadedShard(target, job.shard_name(part), job.owner)
@@ -175,21 +175,24 @@ class _Shard:
 
 
 class SortedFile:
-    """Sorted rows with their keys as an Arrow stream; the driver makes the one output of them."""
+    """Sorted rows with the words of their order as an Arrow stream; the driver makes the one
+    output of them.
+    """
 
     written = None
 
-    def __init__(self, path: Path, schema: pa.Schema | None) -> None:
+    def __init__(self, path: Path, schema: pa.Schema | None, *, is_prefixed: bool = False) -> None:
         """Begin a file of rows of a schema; None: of lines."""
         self._shown = str(path)
         with in_words(self._shown, 0):
             self._file = pa.OSFile(self._shown, "wb")
-        self._schema = sorted_schema(schema)
+        self._schema = sorted_schema(schema, is_prefixed=is_prefixed)
         self._writer = pa.ipc.new_stream(self._file, self._schema)
 
     def write(self, window: Window) -> None:
         """Append rows."""
-        columns = [arrow_numbers(window.keys), *window.batch.columns]
+        words = [window.keys] if window.prefixes is None else [window.keys, window.prefixes]
+        columns = [*map(arrow_numbers, words), *window.batch.columns]
         with in_words(self._shown, 0):
             self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
@@ -205,30 +208,34 @@ class SortedFile:
             self._file.close()
 
 
-def sorted_windows(path: Path, schema: pa.Schema | None) -> Iterator[Window]:
+def sorted_windows(
+    path: Path, schema: pa.Schema | None, *, is_prefixed: bool = False
+) -> Iterator[Window]:
     """Yield the rows of a file that SortedFile wrote; on the driver."""
+    count = 2 if is_prefixed else 1
     with in_words(str(path)), pa.OSFile(str(path), "rb") as file:
         for batch in pa.ipc.open_stream(file):
-            keys = batch.column(0).to_numpy()
+            words = [one.to_numpy() for one in batch.columns[:count]]
+            keys, prefixes = words[0], words[1] if is_prefixed else None
             if schema is None:
-                yield Window.of_lines(batch.column(1), keys)
-            elif not schema.names:
-                rows = pa.RecordBatch.from_arrays([], schema=schema)
-                yield Window(rows, keys, np.zeros(len(keys) + 1, np.int64))
+                yield Window.of_lines(batch.column(count), keys, prefixes)
             else:
-                rows = pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema)
-                yield Window.of_rows(rows, keys)
+                yield window_of(batch.columns[count:], schema, keys, prefixes)
 
 
-def sorted_schema(schema: pa.Schema | None) -> pa.Schema:
-    """Return what a file of sorted rows has: keys, and the columns of the rows."""
+def sorted_schema(schema: pa.Schema | None, *, is_prefixed: bool = False) -> pa.Schema:
+    """Return what a file of sorted rows has: keys, any prefixes, and the columns of the rows."""
     columns = [pa.field("line", pa.binary())] if schema is None else list(schema)
-    return pa.schema([pa.field("key", pa.uint64()), *columns])
+    words = ["key", "prefix"] if is_prefixed else ["key"]
+    return pa.schema([*(pa.field(name, pa.uint64()) for name in words), *columns])
 
 
 def _check_part(job: Job, part: int, window: Window) -> None:
     """Raise CheckFailed for rows that belong to another partition."""
-    if window.rows and set(job.partition_of(window.keys[[0, -1]]).tolist()) != {part}:
+    if not window.rows:
+        return
+    ends = None if window.prefixes is None else window.prefixes[[0, -1]]
+    if set(job.starts.partition_of(window.keys[[0, -1]], ends).tolist()) != {part}:
         raise CheckFailed(
             f"partition {part} was given rows of another; nothing was published",
         )

@@ -14,7 +14,9 @@ from dbshuf.pipeline.spark.commit import OneCommit
 
 def test_one_output_without_all_rows_that_were_read_is_not_published(home: Path) -> None:
     """As shards are not: a row that is lost between the stages is never lost silently."""
-    plan: Any = SimpleNamespace(target=target_of(home / "out.txt"), schema=None, sample=None)
+    plan: Any = SimpleNamespace(
+        target=target_of(home / "out.txt"), schema=None, sample=None, order_by=None
+    )
     commit = OneCommit(plan, home)
     with pytest.raises(CheckFailed):
         commit.publish(home, [], lambda _: None, Tally(rows=1, text_bytes=2, key_sum=3), None)

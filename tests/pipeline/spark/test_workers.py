@@ -79,6 +79,7 @@ def test_workers_of_another_python_are_begun_as_spark_does(
         master=master,
         conf=tuple(conf.items()),
         memory=spark_memory(2 * GIB, 2),
+        cores=2,
         compresses_shuffle=False,
         survey=SimpleNamespace(longest_line_bytes=1000),
     )
@@ -93,6 +94,7 @@ def test_sorts_of_short_lines_have_more_of_a_local_heap(longest: int, share: str
         master="local[2]",
         conf=(),
         memory=spark_memory(2 * GIB, 2),
+        cores=2,
         compresses_shuffle=False,
         survey=SimpleNamespace(longest_line_bytes=longest),
     )
@@ -107,6 +109,7 @@ def test_a_jvm_that_is_killed_leaves_no_file_of_its_own() -> None:
         master="local[2]",
         conf=(("spark.driver.extraJavaOptions", "-Xss4m"),),
         memory=spark_memory(2 * GIB, 2),
+        cores=2,
         compresses_shuffle=False,
         survey=SimpleNamespace(longest_line_bytes=1000),
     )

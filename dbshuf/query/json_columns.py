@@ -11,13 +11,12 @@ import contextlib
 import json
 import math
 import queue
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from dbshuf.base.row_batch import I64, arrow_numbers
 from dbshuf.base.statements import filled, identifier, quoted
 from dbshuf.errors import QueryFailed, QueryInvalid
 from dbshuf.query.evaluator import ChunkDatabase, ChunkRunner, ChunkStep, Spare
+from dbshuf.query.json_decoding import DEEPEST, SPACE, structure_of, value_of
 from dbshuf.query.json_keys import (
     TWICE,
     Pairs,
@@ -44,14 +44,10 @@ _WAY_OUT = "read the input as lines, and take values with line->>'$.key'"
 _MEMORY_BYTES = 256 * MIB  # of DuckDB, for the shapes that differ
 _LARGE_DIGITS = 38  # of a DECIMAL
 _EXACT = 1 << 53  # integers up to here are doubles, too
-_SPACE = r"[ \t\r\n]*"
 _NO_NUMBER = "[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?"
 _LOOK = "|".join(  # what to look at here; of flaws only what DuckDB overlooks
-    ["[0-9]{16}", "[eE][+-]?[0-9]{3}", f",{_SPACE}[]}}]", f"(?:{_NO_NUMBER}){_SPACE}[],}}]"]
+    ["[0-9]{16}", "[eE][+-]?[0-9]{3}", f",{SPACE}[]}}]", f"(?:{_NO_NUMBER}){SPACE}[],}}]"]
 )
-_DEEPEST = 45  # levels that are columns: Parquet readers take 100, a list is two
-_NESTED = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
-_FLAW = re.compile(rf",{_SPACE}[]}}]|(?i:nan|inf)")
 _ROW, _KEYS = "row", "keys"
 
 _Found = list[tuple[Callable[[], str], Any]]  # of a chunk: places, and structures or values
@@ -76,7 +72,7 @@ class JsonShape:
 
     def add_structure(self, structure: Any, *, in_list: bool = False, level: int = 0) -> None:
         """Add what json_structure says of a value without large numbers."""
-        if isinstance(structure, dict | list) and level > _DEEPEST:
+        if isinstance(structure, dict | list) and level > DEEPEST:
             self.kinds.add("any")
         elif isinstance(structure, dict):
             self.kinds.add("object")
@@ -90,10 +86,10 @@ class JsonShape:
             self.kinds |= _KINDS[structure]
 
     def add_value(self, value: Any, level: int = 0) -> None:
-        """Add a value as `_DECODER` gives it."""
+        """Add a value as `value_of` gives it."""
         if isinstance(value, str):
             self.kinds.add("str")
-        elif isinstance(value, list) and level > _DEEPEST:
+        elif isinstance(value, list) and level > DEEPEST:
             self.kinds.add("any")
         elif isinstance(value, Pairs):
             self.kinds.add("object")
@@ -192,15 +188,6 @@ def _integer(value: int) -> set[str]:
     return kinds
 
 
-def _no_json(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
-
-
-_DECODER = json.JSONDecoder(  # a dict would drop a key that comes twice
-    object_pairs_hook=Pairs, parse_constant=_no_json
-)
-
-
 class _Shapes:
     """What one worker needs to find the shapes of chunks."""
 
@@ -238,7 +225,7 @@ class _Shapes:
         for row in self._runner.run(chunk, place).to_pylist():
             where, text = partial(place, row[_ROW]), row["shape"]
             try:
-                value = _decoded(text) if row["is_text"] else _structure(text)
+                value = value_of(text) if row["is_text"] else structure_of(text)
             except ValueError as error:
                 raise QueryFailed(f"{where()}: {_FROM}: {_sentence(error)}") from None
             found.append((where, value))
@@ -266,48 +253,10 @@ def _with_twice(lines: pa.Array, rows: I64, place: Callable[[int], str]) -> _Fou
     """Return places and values of those lines that have a key twice, of equal keys the last."""
     texts = ((row, lines[row].as_py()) for row in rows.tolist())
     return [
-        (partial(place, row), _decoded(without_twice(text)))
+        (partial(place, row), value_of(without_twice(text)))
         for row, text in texts
         if has_twice([text])
     ]
-
-
-def _decoded(line: str) -> Any:
-    """Return the value of a line that DuckDB takes for JSON. Raises ValueError."""
-    try:
-        return _DECODER.decode(line)
-    except RecursionError:
-        if _FLAW.search(re.sub(_NESTED, _brackets, line)):
-            raise ValueError("no JSON in a line of many levels: a comma too many, or NaN") from None
-        return _DECODER.decode(_shallow(line))
-
-
-def _structure(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        return json.loads(_shallow(text))
-
-
-def _brackets(found: re.Match[str]) -> str:
-    return "_" if found[0][0] == '"' else found[0]
-
-
-def _shallow(text: str) -> str:
-    """Return sound JSON with 1 in place of what is deeper than columns are, as lists."""
-    kept: list[str] = []
-    level, begin = 0, 0
-    for found in _NESTED.finditer(text):
-        if found[0] in "[{":
-            level += 1
-            if level == _DEEPEST + 2:
-                kept.append(text[begin : found.start()])
-        elif found[0] in "]}":
-            level -= 1
-            if level == _DEEPEST + 1:
-                kept.append("[1]")
-                begin = found.end()
-    return "".join([*kept, text[begin:]])
 
 
 def _sentence(error: ValueError) -> str:

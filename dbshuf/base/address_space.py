@@ -83,6 +83,15 @@ def room_bytes(threads: int) -> int | None:
     return min(rooms, default=None)
 
 
+def left_bytes() -> int | None:
+    """Return how much more this process may reserve; None without a limit."""
+    limits = _limits()
+    if not limits:
+        return None
+    pages = [int(text) for text in Path(_COUNTS).read_text().split()]
+    return min(limit - pages[column] * _PAGE_BYTES for limit, _, column in limits)
+
+
 def _limits() -> list[tuple[int, str, int]]:
     """Return each limit (bytes) that is set, its option of `ulimit`, and its column."""
     if not os.path.exists(_COUNTS):

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dbshuf.shuf.large import U8, Ordered, Reading
 
+_LIBRARY_BYTES = 128 << 20  # of addresses; they take 240 MB (numpy 2.4.6, pyarrow 26.0.1)
 _FIRST_BYTES = 16 << 20  # read at once; of more, numpy finds the lines
 _HEAD_BYTES = 8 << 20  # from here on only the lines that are wanted are kept
 _SAMPLE_BYTES = 1 << 20
@@ -139,6 +140,7 @@ def _of_many(found: "Ordered", wanted: Wanted) -> Writer:
 
 def _of_head(first: bytes, fd: int, wanted: Wanted) -> Writer:
     """Return what writes the first lines of the order of a long stream."""
+    _check_libraries_fit()
     from dbshuf.shuf.head import Head, read_head
 
     assert wanted.count is not None
@@ -151,6 +153,7 @@ def _of_head(first: bytes, fd: int, wanted: Wanted) -> Writer:
 
 def _of_large_file(fd: int, begin: int, size: int, wanted: Wanted) -> Writer:
     """Return what writes the lines of a file, which may be larger than memory."""
+    _check_libraries_fit()
     from dbshuf.shuf.large import memory_limit
 
     sample = os.pread(fd, _SAMPLE_BYTES, begin)
@@ -163,12 +166,22 @@ def _of_large_file(fd: int, begin: int, size: int, wanted: Wanted) -> Writer:
 
 def _of_long_stream(first: bytes, fd: int, wanted: Wanted) -> Writer:
     """Return what writes the lines of a stream, of which `first` was read already."""
+    _check_libraries_fit()
     from dbshuf.shuf.large import Ordered, memory_limit
 
     # What is read stays in memory beside what the pipeline takes, if it comes to that.
     most_bytes = int(memory_limit() / 3 / _share(first, wanted.terminator))
     found = _reading(first, wanted).stream(first, fd, most_bytes)
     return _of_many(found, wanted) if isinstance(found, Ordered) else _of_beyond(fd, found, wanted)
+
+
+def _check_libraries_fit() -> None:
+    """Raise MemoryError where numpy and pyarrow find no addresses: OpenBLAS would tell of it."""
+    from dbshuf.base.address_space import left_bytes
+
+    left = left_bytes()
+    if left is not None and left < _LIBRARY_BYTES:
+        raise MemoryError
 
 
 def _reading(sample: bytes, wanted: Wanted) -> "Reading":

@@ -54,10 +54,12 @@ def test_a_limit_on_the_data_segment_is_called_that(limited, home):
     )
 
 
-def test_shuf_under_a_limit_says_one_line_of_its_own(limited, home):
+@pytest.mark.parametrize("words", [("a.txt",), ("-n", "9", "a.txt")], ids=" ".join)
+@pytest.mark.parametrize("bytes_left", [60_000_000, 100_000_000])
+def test_shuf_under_a_limit_says_one_line_of_its_own(bytes_left, words, limited, home):
     """No library speaks of its threads there."""
     (home / "a.txt").write_bytes(b"%d\n" * 6_000_000)
-    assert limited("RLIMIT_AS", 60_000_000, "shuf", "a.txt") == (1, "shuf: memory exhausted\n")
+    assert limited("RLIMIT_AS", bytes_left, "shuf", *words) == (1, "shuf: memory exhausted\n")
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])

@@ -1,5 +1,7 @@
 """What the promise tests share: the real command, files to feed it, what it leaves behind."""
 
+import page_cache  # noqa: F401  # isort: skip
+
 import bz2
 import contextlib
 import gc

@@ -1,5 +1,6 @@
 """A store that is a SQLite database: as the DuckDB store in all that can be seen of it."""
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -78,7 +79,7 @@ def store(tmp_path):
 
 def test_the_key_in_sql_meets_the_vectors():
     """With the top bit flipped, and no step that turns REAL."""
-    with sqlite3.connect(":memory:") as connection:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for vector in VECTORS["keys"]:
             query = f"SELECT {KEY} AS key FROM (SELECT {signed(vector['id'])} AS id)"
             ((key,),) = connection.execute(query, words_of(vector["seed"])).fetchall()
@@ -90,7 +91,7 @@ def test_the_key_in_sql_meets_the_vectors():
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40, unique=True), st.text())
 def test_the_key_in_sql_orders_as_numpy_does(ids, seed):
     """Ids of all 64 bits, as one column of a table."""
-    with sqlite3.connect(":memory:") as connection:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE TABLE lines (id INTEGER)")
         values = [(signed(one),) for one in ids]
         connection.executemany("INSERT INTO lines VALUES (?)", values)
@@ -197,7 +198,7 @@ def test_floats_keep_their_bits(kind):
     bits = [0x7FF8000000000001, 0xFFF8000000000000, 1 << 63, 0, 0x7FF << 52, 1]
     given_values = np.array(bits, np.uint64).view(np.float64)
     array = pa.array(given_values.astype(kind.to_pandas_dtype()), kind)
-    with sqlite3.connect(":memory:") as connection:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"CREATE TABLE t (x {declared_type(kind)})")
         connection.executemany("INSERT INTO t VALUES (?)", ([v] for v in to_values(array)))
         values = [value for (value,) in connection.execute("SELECT x FROM t")]

@@ -203,6 +203,7 @@ def _of_beyond(fd: int, first: "U8 | None", wanted: Wanted) -> Writer:
 
     first  what was read already of a stream; None for a file
     """
+    _check_libraries_fit()
     if wanted.repeat:
         raise ShufFailed("memory exhausted")
 

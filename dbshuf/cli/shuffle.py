@@ -1,5 +1,6 @@
 """`dbshuf shuffle`."""
 
+import glob
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from dbshuf.plan.spark_plan import SparkPlan
     from dbshuf.sink.target import Target
     from dbshuf.source.input import Input
+
+
+_TABLE_MARKS = (
+    ("Delta Lake", "_delta_log"),
+    ("Hudi", ".hoodie"),
+    ("Iceberg", "metadata/*.metadata.json"),
+)
 
 
 def shuffle(given: ShuffleArguments) -> None:
@@ -51,6 +59,7 @@ def shuffled(given: ShuffleArguments | ExportArguments) -> None:
         plan = planned(options, reporter)
         _tell_directories(options, reporter)
         _tell_replaced(plan, reporter)
+        _tell_tables(plan, reporter)
         for output in (options.output, *more):
             clear_uploads(output, quiet=given.quiet, work_dir=options.work_dir)
         result = run(plan, reporter)
@@ -107,6 +116,17 @@ def _replaced(inputs: "Sequence[Input]", target: "Target") -> "list[Input]":
             if place in files or (is_shard_name(base) and place.startswith(folder)):
                 found.append(one)
     return found
+
+
+def _tell_tables(plan: "Plan | SparkPlan", reporter: Telling) -> None:
+    """Say which folders are tables of systems that keep the files of rows they have deleted."""
+    for folder in sorted({one.found_in for one in plan.inputs if one.remote is None}):
+        for kind, mark in _TABLE_MARKS:
+            if folder and glob.glob(os.path.join(glob.escape(folder), mark)):
+                reporter.tell(
+                    f"`{folder}` is a table of {kind}: all files in it are read, with rows that"
+                    f" {kind} has replaced or deleted"
+                )
 
 
 def _place(name: str) -> str:

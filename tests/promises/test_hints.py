@@ -173,6 +173,26 @@ def test_a_second_run_says_that_it_reads_what_the_first_has_written(
     assert told in cli("shuffle", *inputs, "-o", *output).err
 
 
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        ("_delta_log/00000000000000000000.json", "Delta Lake"),
+        (".hoodie/hoodie.properties", "Hudi"),
+        ("metadata/v1.metadata.json", "Iceberg"),
+    ],
+)
+def test_tables_that_keep_files_of_deleted_rows_are_told(mark, kind, cli, home):
+    """Their logs say which files count, and no log is read."""
+    place = home / "t" / mark
+    place.parent.mkdir(parents=True)
+    place.write_text("{}\n")
+    (home / "t/a.csv").write_text("a\n1\n")
+    told = f"`t/` is a table of {kind}: all files in it are read"
+    command = ("shuffle", "--from", "csv", "--include", "*.csv", "-o", "o.csv")
+    assert told in cli(*command, "t/").err
+    assert "is a table of" not in cli(*command, "t/*.csv").err
+
+
 def test_a_run_in_place_has_nothing_to_say(cli, home):
     (home / "in").mkdir()
     (home / "in/a.txt").write_bytes(b"a\n" * 9)

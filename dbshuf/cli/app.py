@@ -19,6 +19,10 @@ T = TypeVar("T")
 _READ_STDIN = ("shuffle", "plan", "query")  # where no input is named
 _OF_SHUF = ("-n", "-e", "-i", "-r")
 
+# What options take that say which rows are written, and where. Of other options the last one
+# holds, as in a line that begins with an alias; but a filter or a file is not to be lost unseen.
+_GIVEN_ONCE = ("EXPR", "LIST", "SHARE", "SHARES", "PATH", "FILE")
+
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -50,7 +54,10 @@ def _add(command: Callable[[T], None], arguments: type[T]) -> None:
                object, so that a list of options is written once however many share it
     """
 
+    once = [field for field in declared(arguments) if _is_given_once(field)]
+
     def call(**given: Any) -> None:
+        given |= {field.name: _only(field, given[field.name]) for field in once}
         command(arguments(**given))
 
     call.__doc__ = command.__doc__
@@ -90,7 +97,30 @@ def _annotation(field: "dataclasses.Field[Any]") -> Any:
         parser=one.parser,
         autocompletion=one.completed,
     )
-    return Annotated[kind, option]
+    return Annotated[list[str] | None if _is_given_once(field) else kind, option]
+
+
+def _is_given_once(field: "dataclasses.Field[Any]") -> bool:
+    kind, one = get_args(field.type)
+    return kind == str | None and isinstance(one, Option) and one.metavar in _GIVEN_ONCE
+
+
+def _only(field: "dataclasses.Field[Any]", values: list[str] | None) -> str | None:
+    """Return the one value of an option, which may be given again with the same.
+
+    Raises  UsageError
+    """
+    if not values:
+        return None
+    first, *others = dict.fromkeys(values)
+    if others:
+        _, option = get_args(field.type)
+        name, more = option.names[-1], " as in --where 'A and B'" * (field.name == "where")
+        raise UsageError(
+            f"{name} is given twice: `{first}` and `{others[0]}`",
+            hint=f"{name} takes one {option.metavar}{more}",
+        )
+    return first
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

@@ -117,7 +117,7 @@ def spark_memory(cap: int | None, tasks: int, reader_bytes: int = 0) -> SparkMem
         held = f", whose readers hold {human(reader_bytes)}" if reader_bytes else ""
         raise MemoryTooSmall(
             f"--memory {human(cap)} is too little for Spark with {tasks} tasks at once{held}",
-            hint=f"--memory {-(-least // MIB)}MiB is the least; or fewer --threads",
+            hint=f"--memory {-(-least // MIB)}MiB is the least; fewer cores need less",
         )
     free = cap - _BESIDE_HEAP_BYTES - reader_bytes
     heap = min(max(free // 2, _LEAST_HEAP_BYTES), _MOST_HEAP_BYTES)

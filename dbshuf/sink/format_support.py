@@ -46,12 +46,12 @@ def _check_one_text(schema: pa.Schema) -> None:
 
 
 def _check_parquet(schema: pa.Schema) -> None:
-    """Ask pyarrow, which knows its own gaps: intervals, unions, structs without fields."""
+    """Ask pyarrow, which knows its own gaps: intervals, unions, structs without fields, 0 bytes."""
     unfit = []
     for field in schema:
         try:
             pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
-        except pa.ArrowNotImplementedError:
+        except (pa.ArrowNotImplementedError, OSError):
             unfit.append(field)
     _refuse(unfit, "parquet", _AS_TEXT)
 

@@ -154,6 +154,58 @@ def test_shards_in_a_directory_that_is_named_as_a_file_are_told(cli, home):
     assert "and no file" not in cli("shuffle", "a.txt", "--shards", "4", "-o", "out").err
 
 
+@pytest.mark.parametrize(
+    ("inputs", "output", "told"),
+    [
+        (["in/"], ["in/o.txt"], "`in/o.txt` is read as an input, and replaced by the output: "),
+        (["in/*.txt"], ["./in/o.txt"], "`in/o.txt` is read as an input, and replaced"),
+        (["in/a.txt", "in/o.txt"], ["in/o.txt"], "`in/o.txt` is read as an input, and replaced"),
+        (["in/"], ["in/o/", "--shards", "2", "--force"], "`in/o/part-00000-of-00002.txt` and 1 m"),
+        (["in/"], ["in/o.txt", "--split", "a=0.5,b=0.5"], "`in/o.a.txt` and 1 more are read as in"),
+    ],
+)
+def test_a_second_run_says_that_it_reads_what_the_first_has_written(
+    inputs, output, told, cli, home
+):
+    """Each row is there twice then, which is seldom what was meant."""
+    (home / "in").mkdir()
+    (home / "in/a.txt").write_bytes(b"a\n" * 9)
+    first = cli("shuffle", "in/a.txt", "-o", *output)
+    assert "replaced by the output" not in first.err
+    assert told in cli("shuffle", *inputs, "-o", *output).err
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        ("_delta_log/00000000000000000000.json", "Delta Lake"),
+        (".hoodie/hoodie.properties", "Hudi"),
+        ("metadata/v1.metadata.json", "Iceberg"),
+    ],
+)
+def test_tables_that_keep_files_of_deleted_rows_are_told(mark, kind, cli, home):
+    """Their logs say which files count, and no log is read."""
+    place = home / "t" / mark
+    place.parent.mkdir(parents=True)
+    place.write_text("{}\n")
+    (home / "t/a.csv").write_text("a\n1\n")
+    told = f"`t/` is a table of {kind}: all files in it are read"
+    command = ("shuffle", "--from", "csv", "--include", "*.csv", "-o", "o.csv")
+    assert told in cli(*command, "t/").err
+    assert "is a table of" not in cli(*command, "t/*.csv").err
+
+
+def test_a_run_in_place_has_nothing_to_say(cli, home):
+    (home / "in").mkdir()
+    (home / "in/a.txt").write_bytes(b"a\n" * 9)
+    assert "replaced" not in cli("shuffle", "in/a.txt", "-o", "in/a.txt").err
+    shards = ["-o", "in/", "--shards", "2", "--force", "--include", "part-*"]
+    cli("shuffle", "in/a.txt", *shards[:-2])
+    again = cli("shuffle", "in/", *shards)
+    assert again.code == 0
+    assert "replaced" not in again.err
+
+
 def test_the_help_has_every_command_s_summary_as_a_whole(cli):
     told = cli("--help").out
     told = told.decode() if isinstance(told, bytes) else told

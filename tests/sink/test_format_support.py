@@ -109,7 +109,9 @@ def test_an_object_has_each_name_once():
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.month_day_nano_interval(), pa.list_(pa.struct([]))], ids=["interval", "no fields"]
+    "kind",
+    [pa.month_day_nano_interval(), pa.list_(pa.struct([])), pa.list_(pa.binary(0))],
+    ids=["interval", "no fields", "no bytes"],
 )
 def test_parquet_refuses_what_its_library_cannot_write(kind):
     """At the start, not with the first row group."""

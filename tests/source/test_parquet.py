@@ -14,7 +14,7 @@ from typed_sources import expected, measured_read, read, read_rows, sizes_of
 from dbshuf.base.thrift import Reader, value_bytes
 from dbshuf.errors import InputBroken, InputUnreadable, NotUtf8
 from dbshuf.source.inputs import resolve_inputs
-from dbshuf.source.tables.interface import BatchSize
+from dbshuf.source.tables.interface import BatchSize, read_error
 from dbshuf.source.tables.reader import open_tables
 
 DECIMALS = st.decimals(-(10**8), 10**8, places=2)
@@ -180,6 +180,17 @@ def test_damaged_pages_are_an_error_and_never_a_crash(tmp_path):
         except InputBroken:
             refused += 1
     assert refused > 30
+
+
+def test_what_the_library_cannot_read_is_not_called_damaged(tmp_path):
+    """Polars writes integers of 128 bits, and nobody should fetch such a file again."""
+    path = tmp_path / "i128.parquet"
+    pq.write_table(pa.table({"a": [1]}), path)
+    (source,) = resolve_inputs([str(path)])
+    words = "Integers with more than 64 bits not implemented"
+    error = read_error(source, pa.ArrowNotImplementedError(words), "Parquet file")
+    assert isinstance(error, InputUnreadable)
+    assert error.message == f"`{path}` holds what pyarrow does not read: {words}"
 
 
 def test_text_that_is_no_utf8_is_refused_with_its_row(tmp_path):

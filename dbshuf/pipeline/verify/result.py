@@ -36,6 +36,7 @@ class RowsVerified:
     sum_in, sum_out    sums of the hashes of all rows, 32 hex digits
     sample             share of the rows that was looked at; None: all
     order              None: not checked; "same"; or what is wrong first
+    text_bytes         that were read of both, lines with their terminators or values
     places             the same, of the column of --number
     """
 

@@ -24,7 +24,7 @@ from dbshuf.pipeline.verify.parts import check_mix, check_parts
 from dbshuf.pipeline.verify.places import Places
 from dbshuf.pipeline.verify.result import Place, RowsVerified
 from dbshuf.pipeline.verify.samples import is_sampled, sampled_side, without_sample
-from dbshuf.pipeline.verify.sides import Side, open_sides
+from dbshuf.pipeline.verify.sides import ReadBytes, Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
 from dbshuf.plan.order_by import option_of
 from dbshuf.plan.plan import Plan
@@ -60,15 +60,16 @@ def verify_rows(
         check_mix(inputs.plan.mix, mix_told)
     times = 1 if is_sampled(options) else options.epochs or 1
     ours, theirs, in_order = Totals(), Totals(), None
+    reading = ReadBytes(reporter)
     if checks_order:
         own = options if sample is None else replace(options, number=None)
         in_order = OrderByHashes.of(own, inputs)
     if in_order is None:
-        inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reporter)
+        inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reading)
     else:
-        in_order.read_inputs(ours, reporter)
+        in_order.read_inputs(ours, reading)
     ours.repeat(times)
-    outputs.scan(partial(_count, outputs, theirs, in_order), reporter)
+    outputs.scan(partial(_count, outputs, theirs, in_order), reading)
     found, order, places = _Found(), None, None
     if ours.differing(theirs).any():
         found = _differences(inputs, outputs, (ours, theirs), times, reporter)
@@ -83,7 +84,8 @@ def verify_rows(
         if not is_placed and (order, places) == ("same", "same"):
             places = f"`{options.number}` of some rows of one split is that of rows of another"
     judged = {"sample": sample, "order": order, "places": places}
-    return _result((inputs, outputs), (ours, theirs), found, started, judged)
+    known = {**judged, "text_bytes": reading.text_bytes}
+    return _result((inputs, outputs), (ours, theirs), found, started, known)
 
 
 def _result(
@@ -91,11 +93,11 @@ def _result(
     totals: tuple[Totals, Totals],
     found: "_Found",
     started: float,
-    judged: dict[str, Any],
+    known: dict[str, Any],
 ) -> RowsVerified:
     """Return what was found of inputs and outputs, since a moment of the monotonic clock.
 
-    judged  the fields of RowsVerified that are taken as they are
+    known   the fields of RowsVerified that are taken as they are
     """
     (inputs, outputs), (ours, theirs) = sides, totals
     return RowsVerified(
@@ -107,10 +109,9 @@ def _result(
         first_added=tuple(map(partial(_place, outputs), found.first_added)),
         sum_in=ours.checksum,
         sum_out=theirs.checksum,
-        text_bytes=sum(side.plan.survey.text_bytes or 0 for side in sides),
         elapsed_s=time.monotonic() - started,
         peak_rss_bytes=peak_resident_bytes(),
-        **judged,
+        **known,
     )
 
 

@@ -162,6 +162,31 @@ class ComparisonProgress:
         self._progress.stage(self._STAGES.get(name, name), total_bytes)
 
 
+class ReadBytes:
+    """A progress that also counts what is read of inputs and outputs, each side once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._lock = progress, threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._stage = ""
+        self.close = progress.close
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of lines or values that were read so far."""
+        return sum(count for stage, count in self._counts.items() if stage.startswith("read "))
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        with self._lock:
+            self._stage, self._counts[name] = name, 0
+        self._progress.stage(name, total_bytes)
+
+    def advance(self, count: int) -> None:
+        with self._lock:
+            self._counts[self._stage] += count
+        self._progress.advance(count)
+
+
 def _folder(plan: Plan) -> Any:
     """Return what makes a folder for what --sql spills; nothing else needs one."""
     if plan.shape.whole_query is None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from dbshuf.base.bounds import Bounds, BoundsOf, Comparison, may_hold_all
-from dbshuf.errors import DbshufError, InputBroken
+from dbshuf.errors import DbshufError, InputBroken, InputUnreadable
 from dbshuf.source.input import Input, check_unchanged, unreadable
 
 _FIRST_ROWS = 64
@@ -119,6 +119,11 @@ def read_error(source: Input, error: Exception, what: str) -> DbshufError:
     if isinstance(error, OSError) and error.errno is not None:
         return unreadable(source.name, error)
     words = first_line(error)
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return InputUnreadable(
+            f"`{source.name}` holds what pyarrow does not read: {words}",
+            hint="write it again without that, if it is not damaged",
+        )
     return InputBroken(
         f"`{source.name}` is no sound {what}: {words}",
         hint="it is damaged, cut short, or something else: fetch it or write it again",

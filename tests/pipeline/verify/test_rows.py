@@ -66,6 +66,18 @@ def changed(text, what):
     return text[:begin] + text[begin_2:end_2] + text[end:begin_2] + text[begin:end] + text[end_2:]
 
 
+@pytest.mark.parametrize("checks", [{}, {"seed": 3}])
+def test_the_bytes_that_it_tells_are_those_of_the_rows_and_no_guess(checks, tmp_path):
+    """A long row at the front, where a survey looks, was taken for the length of all."""
+    rows = ["y" * 500_000, *["x"] * 5000]
+    pq.write_table(pa.table({"s": rows}), tmp_path / "in.parquet")
+    (tmp_path / "in.txt").write_text("\n".join(rows) + "\n")
+    for name, more in (("in.parquet", 0), ("in.txt", len(rows))):
+        dbshuf.shuffle(tmp_path / name, tmp_path / "out.txt", seed=3, memory="3GB")
+        found = dbshuf.verify(tmp_path / name, tmp_path / "out.txt", memory="3GB", **checks)
+        assert found.text_bytes == 2 * 505_000 + len(rows) + more
+
+
 @pytest.mark.parametrize(
     ("what", "missing", "added"), [("dropped", 1, 0), ("doubled", 0, 1), ("edited", 1, 1)]
 )

@@ -26,6 +26,7 @@ class Result:
     epochs: int | None = None
 
 class Plan:
+    inputs, target = (), types.SimpleNamespace(path=None)
     def __init__(self, options):
         self.options = options
     def describe(self):

@@ -16,7 +16,7 @@ from web_server import WebServer
 from dbshuf.errors import DbshufError, RemoteDenied
 from dbshuf.remote import retry
 from dbshuf.remote.names import remote_name, shown
-from dbshuf.remote.object_store import ObjectInfo
+from dbshuf.remote.object_store import ObjectInfo, ObjectStore
 from dbshuf.remote.opening import open_store
 
 Cli = Callable[..., Ran]
@@ -29,6 +29,16 @@ ECHO = (
 
 def said(ran: Ran) -> str:
     return ran.out.decode(errors="replace") + ran.err
+
+
+def _reads(store: ObjectStore) -> list[Callable[[], object]]:
+    """Return each way to read of a store, to be called."""
+    info, buffer = ObjectInfo("a", 9, '"x"'), np.zeros(9, np.uint8)
+    return [
+        lambda: store.stat("a"),
+        lambda: store.read_range(info, 0, buffer),
+        lambda: list(store.list("a/")),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -48,12 +58,7 @@ def test_what_a_host_quotes_is_not_shown(
     monkeypatch.setattr(retry, "MOST_ATTEMPTS", 2)
     proxy.add(status=status, body=(ECHO % code).encode())
     store, _ = open_store(bucket.url)
-    info, buffer = ObjectInfo("a", 9, '"x"'), np.zeros(9, np.uint8)
-    for call in (
-        lambda: store.stat("a"),
-        lambda: store.read_range(info, 0, buffer),
-        lambda: list(store.list("a/")),
-    ):
+    for call in _reads(store):
         with pytest.raises(DbshufError) as caught:
             call()
         text = "".join(traceback.format_exception(caught.value)) + caught.value.hint
@@ -68,13 +73,7 @@ def test_a_session_that_has_ended_is_refused_credentials(
     """S3 says 400, and to HEAD nothing else."""
     proxy.add(status=400, body=(ECHO % code).encode())
     store, _ = open_store(bucket.url)
-    info, buffer = ObjectInfo("a", 9, '"x"'), np.zeros(9, np.uint8)
-    for call in (
-        lambda: store.stat("a"),
-        lambda: store.read_range(info, 0, buffer),
-        lambda: list(store.list("a/")),
-        lambda: store.start_upload("a"),
-    ):
+    for call in (*_reads(store), lambda: store.start_upload("a")):
         with pytest.raises(RemoteDenied, match=f"400 {code}") as caught:
             call()
         assert "AWS_SESSION_TOKEN" in caught.value.hint

@@ -83,8 +83,8 @@ def verify_rows(
         is_placed = in_order is None or in_order.placed is None or in_order.placed.are_same
         if not is_placed and (order, places) == ("same", "same"):
             places = f"`{options.number}` of some rows of one split is that of rows of another"
-    judged = {"sample": sample, "order": order, "places": places}
-    known = {**judged, "text_bytes": reading.text_bytes}
+    read = reading.text_bytes
+    known = {"sample": sample, "order": order, "places": places, "text_bytes": read}
     return _result((inputs, outputs), (ours, theirs), found, started, known)
 
 

@@ -193,6 +193,36 @@ def test_what_the_library_cannot_read_is_not_called_damaged(tmp_path):
     assert error.message == f"`{path}` holds what pyarrow does not read: {words}"
 
 
+MOMENT = datetime.datetime(1960, 2, 3, 4, 5, 6, 7)
+TOO_LATE = datetime.datetime(9999, 12, 31)
+WIDE = {  # a column with a moment in it
+    "plain": (pa.timestamp("us"), lambda moment: moment),
+    "list": (pa.list_(pa.timestamp("us")), lambda moment: [None, moment]),
+    "map": (pa.map_(pa.string(), pa.timestamp("us")), lambda moment: [("a", moment)]),
+    "struct": (
+        pa.struct([("s", pa.string()), ("t", pa.timestamp("us"))]),
+        lambda moment: {"s": "x", "t": moment},
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", WIDE)
+def test_a_moment_of_96_bits_beyond_nanoseconds_is_refused(shape, tmp_path):
+    """Spark writes 9999-12-31 so, and pyarrow would make 1754-08-30 of it."""
+    kind, value = WIDE[shape]
+    rows = [value(MOMENT), None] * 2000
+    table = pa.table({"n": range(4000), "t": pa.array(rows, kind)})
+    pq.write_table(table, tmp_path / "a", use_deprecated_int96_timestamps=True, row_group_size=1500)
+    assert [row["t"] for row in read_rows([tmp_path / "a"], "parquet")] == table["t"].to_pylist()
+    rows[3001] = value(TOO_LATE)
+    table = table.set_column(1, "t", pa.array(rows, kind))
+    pq.write_table(table, tmp_path / "b", use_deprecated_int96_timestamps=True, row_group_size=1500)
+    where = "at row 3001" if shape == "plain" else r"near row \d+"
+    with pytest.raises(InputUnreadable, match=where + ": column `t` has a moment before 1677"):
+        read_rows([tmp_path / "b"], "parquet")
+    assert len(read([tmp_path / "b"], "parquet", columns=frozenset("n"))) == 4000
+
+
 def test_text_that_is_no_utf8_is_refused_with_its_row(tmp_path):
     """SQL would cut its values short without a word; binary columns may hold anything."""
     path = tmp_path / "a.parquet"

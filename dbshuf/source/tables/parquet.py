@@ -25,12 +25,14 @@ from dbshuf.source.tables.parquet_footer import (
     notes,
     read_footer,
 )
+from dbshuf.source.tables.wide_times import WideTimes
 from dbshuf.units import KIB
 
 # Read at a time of each column. Without a buffer pyarrow reads the column's whole share of
 # a row group: 452 MB at its peak against 28 to 38 for one of 0.5 GB in 2 columns, and
 # slower (0.47 s, 0.34; pyarrow 26.0.1).
 _BUFFER_BYTES = 256 * KIB
+_TIMES_ROWS = 1024  # read at a time of what is read twice
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class _Footer:
     group_rows     of each row group
     encoded_bytes  of all values: plain texts and numbers take as much in memory, what a
                    dictionary holds more
+    wide_times     columns that hold moments of 96 bits, and all of their leaves
     """
 
     schema: pa.Schema
     group_rows: tuple[int, ...]
     encoded_bytes: int
+    wide_times: Mapping[str, Sequence[int]]
 
 
 class ParquetInput:
@@ -91,7 +95,7 @@ class ParquetInput:
         empty: Sequence[pa.Field],
         batch_size: BatchSize,
     ) -> RecordBatches:
-        rows = 0
+        rows, first_row = 0, sum(self._footer.group_rows[:group])
         if self.input.sums is not None:
             self._sum(group, columns)
         with _opened(self.input) as (file, remote):
@@ -108,9 +112,13 @@ class ParquetInput:
                     )
             batch_size.expect(found.num_rows, size)
             reader = _open(file, metadata).reader
+            times = self._wide_times(file, group, names)
             for batch in reader.iter_batches(batch_size.rows, [group], columns, use_threads=False):
+                named = batch.rename_columns(names)
+                if times is not None:
+                    times.check(named, first_row + rows)
                 rows += len(batch)
-                yield _with_nulls(batch.rename_columns(names), empty)
+                yield _with_nulls(named, empty)
                 reader.set_batch_size(batch_size.rows)  # holds from the next batch on
         if rows != self._footer.group_rows[group]:
             raise InputBroken(
@@ -118,6 +126,19 @@ class ParquetInput:
                 f" {self._footer.group_rows[group]:,}",
                 hint="the file is damaged: fetch it or write it again",
             )
+
+    def _wide_times(
+        self, file: pa.NativeFile, group: int, names: Sequence[str]
+    ) -> WideTimes | None:
+        """Return what looks at moments of 96 bits in some columns; None where there are none."""
+        known = self._footer.wide_times
+        found = [name for name in names if name in known]
+        if not found:
+            return None
+        reader = _open(file, _metadata(self.input), unit="s").reader
+        columns = [leaf for name in found for leaf in known[name]]
+        seconds = reader.iter_batches(_TIMES_ROWS, [group], columns, use_threads=False)
+        return WideTimes(iter(seconds), found, self.input.name)
 
     def _sum(self, group: int, columns: Sequence[int]) -> None:
         """Sum what will be read of a row group, and what lies behind the last one."""
@@ -177,10 +198,14 @@ def _with_nulls(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordB
     return pa.RecordBatch.from_arrays([*batch.columns, *nulls], schema=schema)
 
 
-def _open(file: pa.NativeFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+def _open(
+    file: pa.NativeFile, metadata: pq.FileMetaData | None = None, unit: str | None = None
+) -> pq.ParquetFile:
+    """Open a file; `unit` is that of moments of 96 bits, nanoseconds if it is None."""
     return pq.ParquetFile(
         file,
         metadata=metadata,
+        coerce_int96_timestamp_unit=unit,
         pre_buffer=False,
         buffer_size=_BUFFER_BYTES,
         page_checksum_verification=True,
@@ -195,11 +220,25 @@ def _footer(source: Input) -> _Footer:
         metadata = parquet.metadata
         check_plain(source.name, footer, metadata.serialized_size)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+        schema = told_apart(_noted(parquet.schema_arrow, metadata.metadata, notes(footer)))
         return _Footer(
-            told_apart(_noted(parquet.schema_arrow, metadata.metadata, notes(footer))),
+            schema,
             tuple(group.num_rows for group in groups),
             sum(group.total_byte_size for group in groups),
+            _columns_of_wide_times(schema, parquet.schema),
         )
+
+
+def _columns_of_wide_times(schema: pa.Schema, said: pq.ParquetSchema) -> dict[str, Sequence[int]]:
+    """Return columns that hold moments of 96 bits, and their leaves."""
+    found: dict[str, Sequence[int]] = {}
+    first_leaf = 0
+    for one in schema:
+        inside = range(first_leaf, first_leaf + leaves(one.type))
+        first_leaf = inside.stop
+        if any(said.column(leaf).physical_type == "INT96" for leaf in inside):
+            found[one.name] = inside
+    return found
 
 
 def _noted(

@@ -113,9 +113,33 @@ def test_data_that_is_cut_short_is_named(form, keep, tmp_path):
     (tmp_path / "cut").write_bytes(data)
     with pytest.raises(InputBroken, match=r"cut` is no sound Arrow IPC data"):
         read([tmp_path / "cut"], "arrow")
-    if form == "stream" or keep != -20:  # that is the footer, which a pipe does without
-        with pytest.raises(InputBroken, match=r"pipe-0` is no sound Arrow IPC data"):
-            read([piped(data)], "arrow")
+    with pytest.raises(InputBroken, match=r"pipe-0` is no sound Arrow IPC data"):
+        read([piped(data)], "arrow")
+
+
+def test_a_file_in_a_pipe_that_is_cut_behind_a_batch_is_named(tmp_path):
+    """What is left begins as a whole stream does."""
+    data = packed("file")
+    reader = pa.BufferReader(data)
+    reader.seek(8)
+    while pa.ipc.read_message(reader).type != "record batch":
+        pass
+    cut = data[: reader.tell()]
+    (tmp_path / "a.gz").write_bytes(gzip.compress(cut, 1))
+    for one in (piped(cut), *resolve_inputs([str(tmp_path / "a.gz")])):
+        with pytest.raises(InputBroken, match="it does not end with the footer of its batches"):
+            read([one], "arrow")
+
+
+@pytest.mark.parametrize("form", NEW)
+@pytest.mark.parametrize("more", ["stream", "x"])
+def test_what_follows_the_end_of_a_stream_is_not_dropped(form, more, tmp_path):
+    """`cat a.arrows b.arrows` is two streams, of which readers take the first for all."""
+    data = packed(form) + (packed("stream") if more == "stream" else b"x")
+    (tmp_path / "joined").write_bytes(data)
+    for one in (piped(data), *resolve_inputs([str(tmp_path / "joined")])):
+        with pytest.raises(InputBroken, match="is no sound Arrow IPC data"):
+            read([one], "arrow")
 
 
 @pytest.mark.parametrize("keys", [(), (Key("lang", "en"),)])

@@ -25,6 +25,8 @@ from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, r
 from dbshuf.units import MIB, human
 
 _FILE_MAGIC = b"ARROW1\0\0"
+_END_BYTES = 10  # of the file form: the length of the footer, and the magic without its padding
+_GOES_ON = "it goes on behind the end of its stream, and several streams are not read as one"
 _MOST_SCHEMA_BYTES = 64 * MIB
 _MAPPED_BYTES = 16 * MIB  # of a mapped file, after which its pages are given back
 _SUMMED_BYTES = MIB  # of batches at a time, or one
@@ -80,11 +82,12 @@ class IpcInput:
     def _streamed(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         reader = self.input.open_stream()
         try:
-            file = pa.PythonFile(_File(reader, self.input), mode="r")
-            batches = pa.ipc.open_stream(file, options=_options(fields))
+            file = _File(reader, self.input)
+            batches = pa.ipc.open_stream(pa.PythonFile(file, mode="r"), options=_options(fields))
             for batch in _checked(batches):
                 for piece in _slices(batch, batch_size):
                     yield self._named(piece, fields)
+            file.check_end()
         finally:
             reader.close()
 
@@ -109,7 +112,8 @@ class _File:
     def __init__(self, reader: ByteReader, source: Input) -> None:
         self._reader, self._source = reader, source
         head = self._take(len(_FILE_MAGIC))
-        self._head = b"" if head == _FILE_MAGIC else head
+        self._is_file = head == _FILE_MAGIC
+        self._head = b"" if self._is_file else head
 
     def read(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end."""
@@ -121,6 +125,22 @@ class _File:
             )
         head, self._head = self._head[:size], self._head[size:]
         return head + self._take(size - len(head)) if head else self._take(size)
+
+    def check_end(self) -> None:
+        """Raise pa.ArrowInvalid unless the input ends where its stream does.
+
+        The file form goes on with a footer, its length and the magic again: without it the
+        input is cut short, behind a batch maybe.
+        """
+        size, end = len(self._head), self._head
+        while more := self._take(MIB):
+            size, end = size + len(more), (end + more)[-_END_BYTES:]
+        if not self._is_file and size:
+            raise pa.ArrowInvalid(_GOES_ON)
+        length = int.from_bytes(end[:4], "little")
+        is_whole = end[4:] == _FILE_MAGIC[:6] and length == size - _END_BYTES
+        if self._is_file and not is_whole:
+            raise pa.ArrowInvalid("it does not end with the footer of its batches")
 
     def _take(self, size: int) -> bytes:
         buffer = bytearray(size)
@@ -224,7 +244,10 @@ def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch
         reader = pa.ipc.open_file(buffer, options=_options(fields))
         yield from map(reader.get_batch, range(reader.num_record_batches))
     else:
-        yield from pa.ipc.open_stream(buffer, options=_options(fields))
+        stream = pa.BufferReader(buffer)
+        yield from pa.ipc.open_stream(stream, options=_options(fields))
+        if stream.tell() < buffer.size:
+            raise pa.ArrowInvalid(_GOES_ON)
 
 
 def _is_elsewhere(batch: pa.RecordBatch, buffer: pa.Buffer) -> bool:

@@ -6,7 +6,6 @@ which may have been made since the run in it has looked for its inputs.
 """
 
 import contextlib
-import glob
 import os
 import stat
 from collections import Counter
@@ -17,6 +16,7 @@ from dbshuf.errors import NoInputFiles
 from dbshuf.manifest.names import is_mark
 from dbshuf.source.include import PathFilter
 from dbshuf.source.input import fixed_part, unreadable
+from dbshuf.source.path_glob import matching
 
 
 class Listing:
@@ -46,10 +46,13 @@ class Listing:
         return sorted(found, key=os.fsencode)
 
     def files_matching(self) -> list[str]:
-        """Return the files that match a glob by path bytes; raises NoInputFiles."""
+        """Return the files that match a glob by path bytes.
+
+        Raises  NoInputFiles, InputUnreadable
+        """
         start = fixed_part(self._name)
         found = []
-        for path in sorted(glob.glob(self._name, recursive=True), key=os.fsencode):
+        for path in matching(self._name):
             if _is_in_work_dir(path):
                 self._left_out["kept"] += 1
             elif not os.path.isdir(path) and self._is_taken(path, path[len(start) :].lstrip("/")):

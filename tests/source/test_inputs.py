@@ -1,5 +1,6 @@
 """Names to inputs: what a directory holds, what a link leads to; pipes, and what is refused."""
 
+import errno
 import os
 import threading
 import time
@@ -216,6 +217,37 @@ def test_every_folder_is_walked_once_whatever_links_lead_to_it(tmp_path):
     (tmp_path / "two" / "b").symlink_to(tmp_path / "set" / "far")
     (tmp_path / "two" / "a").symlink_to(tmp_path / "set" / "far")
     assert names(resolve_inputs(["two"])) == ["two/a/y"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["set/**", "set/**/**", "set/**/*", "**/set/**/**/?", "s*/**/?"]
+)
+def test_a_glob_of_any_folders_finds_a_file_once(tmp_path, pattern):
+    """Whatever two `**` meet in it, and whatever links lead to a folder once more."""
+    made(tmp_path / "set", "x", "far/y", "far/deep/z")
+    (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set" / "far")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "o").write_bytes(b"1\n")
+    (tmp_path / "set" / "to").symlink_to(tmp_path / "outside")
+    found = [name for name in names(resolve_inputs([pattern])) if name.startswith("set/")]
+    assert found == ["set/far/deep/z", "set/far/y", "set/to/o", "set/x"]
+
+
+def test_a_folder_that_a_glob_cannot_look_into_is_an_error(tmp_path, monkeypatch):
+    """Its files would be left out without a word."""
+    made(tmp_path / "set", "a/x", "b/x")
+    listdir = os.listdir
+
+    def failing(path):
+        if os.fspath(path).endswith("/b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", failing)
+    for pattern in ("set/*/*", "set/**/x*"):
+        with pytest.raises(InputUnreadable, match="cannot read `set/b`: Input/output error"):
+            resolve_inputs([pattern])
 
 
 TREE = ("a.txt", "a.parquet", "data/b.parquet", "data/deep/c.parquet", "data/deep/c.md", "e/b[1].x")

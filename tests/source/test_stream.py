@@ -1,20 +1,24 @@
 """Streams: lines of any length come out of any buffer, and little is kept between two fills."""
 
+import contextlib
 import os
 import sys
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_sources import BLOCK, expected, make_source, read_all, rows_of, streamed
+from packed import CODECS, pack
 
 from dbshuf.base.line_batch import Arena
-from dbshuf.errors import LineTooLong
+from dbshuf.errors import InputChanged, LineTooLong
 from dbshuf.source.inputs import resolve_inputs
 from dbshuf.source.lines.reader import Pause
 from dbshuf.source.lines.stream import Stream
+from dbshuf.source.tables.reader import open_tables
 
 ROOM = 2 * BLOCK  # of a buffer of four blocks
 lengths = st.one_of(
@@ -182,3 +186,37 @@ def test_long_lines_in_a_row_share_one_memory(kind, tmp_path):
     assert all(np.shares_memory(seen[0].buffer, batch.buffer) for batch in seen)
     if sys.platform == "linux":  # where what was given back reads as zeros
         assert not seen[0].buffer.any()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_compressed_file_that_changes_is_noticed(codec, tmp_path):
+    """Of one that another run replaces, the rows would be those of some moment or other."""
+    path = tmp_path / "a"
+    path.write_bytes(pack(codec, b"line\n" * 9))
+    source = make_source(resolve_inputs([str(path)]))
+    path.write_bytes(pack(codec, b"line\n" * 99))
+    assert len(read_all(source)) == 99
+    with pytest.raises(InputChanged, match="a` changed while it was read"):
+        source.check_unchanged()
+
+
+@pytest.mark.parametrize("kind", ["lines", "csv", "arrow"])
+def test_a_compressed_file_that_changes_is_no_damaged_one(kind, tmp_path):
+    """Half of it is the old text, and half the new one."""
+    path = tmp_path / "a.gz"
+    data = pack("gzip", b"name\nvalue\n" * 9)
+    if kind == "arrow":
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, pa.schema([("n", pa.int8())])):
+            pass
+        data = pack("gzip", sink.getvalue().to_pybytes())
+    path.write_bytes(data)
+    inputs = resolve_inputs([str(path)])
+    source = make_source(inputs) if kind == "lines" else None
+    source = source or open_tables(inputs, kind, batch_bytes=99)
+    path.write_bytes(data[:-7])
+    with (
+        contextlib.closing(source),
+        pytest.raises(InputChanged, match=r"a\.gz` changed while it was read"),
+    ):
+        read_all(source) if kind == "lines" else list(source.batches())

@@ -117,8 +117,8 @@ class PairedSource:
                 del batch
 
     def check_unchanged(self) -> None:
-        """Raise InputChanged if a plain file is no longer what it was when it was listed."""
-        check_all_unchanged([one for one in self._inputs if one.is_plain_file or one.remote])
+        """Raise InputChanged if a file is no longer what it was when it was listed."""
+        check_all_unchanged(self._inputs)
 
     def stop(self) -> None:
         """End `batches` in every thread."""

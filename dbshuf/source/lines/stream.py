@@ -7,9 +7,9 @@ import numpy as np
 from dbshuf.base.block_io import U8
 from dbshuf.base.key import POSITION_LIMIT
 from dbshuf.base.line_batch import Arena
-from dbshuf.errors import InputBeyondBounds
+from dbshuf.errors import InputBeyondBounds, InputBroken
 from dbshuf.source.byte_reader import ByteReader
-from dbshuf.source.input import Input, unreadable
+from dbshuf.source.input import Input, check_unchanged, unreadable
 from dbshuf.units import GIB, MIB, human
 
 _EMPTY = np.empty(0, np.uint8)
@@ -181,6 +181,9 @@ class Stream:
             return self._reader.readinto(view)
         except OSError as error:
             raise unreadable(self.input.name, error) from error
+        except InputBroken:
+            check_unchanged(self.input)  # if it changed, that is what is wrong with it
+            raise
 
     def _skip(self, size: int) -> None:
         left = size

@@ -110,12 +110,14 @@ def read_error(source: Input, error: Exception, what: str) -> DbshufError:
 
     what    the input holds, such as "Parquet file"
     """
-    if isinstance(error, DbshufError):
+    if isinstance(error, DbshufError) and not isinstance(error, InputBroken):
         return error
     try:
         check_unchanged(source)
     except DbshufError as change:
         return change
+    if isinstance(error, InputBroken):
+        return error
     if isinstance(error, OSError) and error.errno is not None:
         return unreadable(source.name, error)
     words = first_line(error)

@@ -25,8 +25,8 @@ MEMORY_BYTES = 128 * MIB  # DuckDB's limit; its buffers and the rows of a vector
 _VECTOR_ROWS = 2048  # what DuckDB makes at a time
 
 # What Arrow cannot hold, or only without a part of the value: the zone of a time, the
-# length of a bit string.
-_UNFIT = ("bit", "bignum", "union", "time with time zone", "variant", "geometry")
+# length of a bit string. Of 2^128 - 1, UHUGEINT, it has -1.
+_UNFIT = ("bit", "bignum", "union", "time with time zone", "variant", "geometry", "uhugeint")
 
 # Signs in DuckDB's words for a file that cannot be opened here and now, and what to do.
 _UNREADABLE = {
@@ -81,6 +81,7 @@ class DuckDatabase(Database):
         sql = _one_select(connection, asked) if found is None else _filled("table_rows", found)
         relation = connection.sql(sql)
         _check_types(relation, self.source.name)
+        sql = _guarded(sql, relation)
         with contextlib.closing(relation.limit(0).to_arrow_reader(1)) as reader:
             # A limit renames what comes twice, so the names are those of the query.
             schema = pa.schema(zip(relation.columns, reader.schema.types, strict=True))
@@ -147,11 +148,27 @@ def _check_types(relation: duckdb.DuckDBPyRelation, name: str) -> None:
 
 
 def _is_unfit(kind: Any) -> bool:
-    if kind.id in _UNFIT:
+    return _holds(kind, *_UNFIT) or (kind.id != "interval" and _holds(kind, "interval"))
+
+
+def _holds(kind: Any, *wanted: str) -> bool:
+    """Whether a type is one of some, or has one of them inside."""
+    if kind.id in wanted:
         return True
     if kind.id in ("list", "array", "struct", "map"):
-        return any(_is_unfit(child) for _, child in kind.children if not isinstance(child, int))
+        children = [child for _, child in kind.children if not isinstance(child, int)]
+        return any(_holds(child, *wanted) for child in children)
     return False
+
+
+def _guarded(sql: str, relation: duckdb.DuckDBPyRelation) -> str:
+    """Return a SELECT that fails for an interval which Arrow does not hold."""
+    pairs = zip(relation.columns, relation.types, strict=True)
+    names = {identifier(name) for name, kind in pairs if kind.id == "interval"}
+    if not names:
+        return sql
+    columns = [filled("duckdb", "table_interval", column=name).text for name in sorted(names)]
+    return filled("duckdb", "table_guarded", rows=sql, columns=", ".join(columns)).text
 
 
 def _query_error(what: str, error: Exception) -> DbshufError:

@@ -66,6 +66,11 @@ def types_within(kind: Any) -> list[Any]:
     return [field.type for field in fields_of(kind)]
 
 
+def holds_interval(kind: Any) -> bool:
+    """Whether values are intervals, or hold some: Arrow's have nanoseconds, DuckDB's none."""
+    return bool(pa.types.is_interval(kind)) or any(map(holds_interval, types_within(kind)))
+
+
 def entries_of(maps: pa.Array) -> pa.Array:
     """Return every map as the list of its entries, structs of key and item."""
     return maps.cast(pa.list_(pa.struct(fields_of(maps.type))))

@@ -17,6 +17,7 @@ from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, mix_ids
 from dbshuf.base.layout import merge_threads
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.nested_types import holds_interval
 from dbshuf.base.row_batch import RowBatch
 from dbshuf.base.scan import Scan
 from dbshuf.base.statements import quoted, statement
@@ -139,6 +140,8 @@ def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> No
     except duckdb.Error as error:
         raise _unfit(f"DuckDB cannot hold these columns: {str(error).splitlines()[0]}") from error
     for given, found in zip(schema, back, strict=True):
+        if holds_interval(given.type):
+            raise _unfit(f"DuckDB would cut nanoseconds off column `{given.name}` {given.type}")
         if given.type != found.type:
             raise _unfit(f"DuckDB would turn column `{given.name}` {given.type} into {found.type}")
 

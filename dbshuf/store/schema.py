@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dbshuf.base.nested_types import holds_interval
 from dbshuf.base.statements import filled, quoted, statement
 from dbshuf.errors import (
     DbshufError,
@@ -292,10 +293,10 @@ def check_storable(given: pa.Schema, found: pa.Schema) -> None:
             restored(pa.array([], back.type), field.type)
         except pa.ArrowException:
             is_kept = False
-        if not is_kept:
+        if not is_kept or holds_interval(field.type):
+            loss = f"make it {back.type}" if not is_kept else "cut nanoseconds off"
             raise SchemaMismatch(
-                f"column `{field.name}` is {field.type}, and a DuckDB database would make it"
-                f" {back.type}",
+                f"column `{field.name}` is {field.type}, and a DuckDB database would {loss}",
                 hint="cast it, or leave it out; dbshuf shuffle takes it as it is",
             )
 

@@ -125,6 +125,18 @@ def test_what_duckdb_would_change_within_another_type_is_refused_by_name(home):
         shuffle(source, home / "out.parquet", strategy="spill")
 
 
+def test_intervals_keep_their_nanoseconds_or_are_refused(home):
+    """DuckDB has microseconds, and gives back the same type."""
+    values = [pa.MonthDayNano([1, 2, 1]), None, pa.MonthDayNano([0, 0, -1])]
+    table = pa.table({"i": pa.array(values, pa.month_day_nano_interval())})
+    source = home / "in.arrow"
+    with pa.ipc.new_file(source, table.schema) as writer:
+        writer.write_table(table)
+    check_same(source, shuffle(source, home / "out.arrow"))
+    with pytest.raises(StrategyUnfit, match="DuckDB would cut nanoseconds off column `i`"):
+        shuffle(source, home / "spilled.arrow", strategy="spill")
+
+
 @pytest.mark.parametrize("name", COLUMNS)
 def test_an_arrow_column_of_any_type_leaves_with_its_type_and_values(name, home):
     """An Arrow file holds what no Parquet file tells."""

@@ -35,6 +35,7 @@ from dbshuf.store.opening import is_store, open_store
 from dbshuf.store.schema import check_storable, explained
 
 VECTORS = json.loads(ORDER_VECTORS.read_text("utf-8"))
+INTERVALS = pa.list_(pa.struct([("i", pa.month_day_nano_interval())]))
 A, B = b"one\n\ntwo\r\n" + "été 雪\n".encode(), b"b\n" * 40 + b"l\0st"
 
 HOLD = """
@@ -259,6 +260,8 @@ def test_columns_that_the_row_has_keep_their_names():
         (pa.struct([("a", pa.int8())]), pa.struct([("b", pa.int8())]), False),
         (pa.null(), pa.int32(), True),
         (pa.uint64(), pa.int64(), False),
+        (pa.month_day_nano_interval(), pa.month_day_nano_interval(), False),
+        (INTERVALS, INTERVALS, False),
     ],
 )
 def test_only_types_that_come_back_whole_are_stored(given, found, is_kept):

@@ -1,5 +1,6 @@
 """Names on a command line to a list of inputs, each with its ordinal and kind."""
 
+import contextlib
 import glob
 import os
 import stat
@@ -59,6 +60,7 @@ def counted_inputs(
             f"{len(places):,} inputs, but one run tells {ORDINAL_LIMIT:,} apart",
             hint="join small files first, or shuffle in several runs",
         )
+    _check_streams(places)
     inputs: list[Input] = []
     try:
         for ordinal, place in enumerate(_with_heads(places)):
@@ -83,6 +85,28 @@ class _Place:
     path: str
     found_in: str = ""
     remote: RemoteObject | None = None
+
+
+def _check_streams(places: Sequence[_Place]) -> None:
+    """Raise UsageError for a pipe that is there under two names, as `-` and `/dev/stdin` are.
+
+    Both would be read at once, and each would have pieces of lines.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    for place in places:
+        if place.found_in or place.remote is not None:  # no pipe is found in a directory or glob
+            continue
+        with contextlib.suppress(OSError):
+            status = os.fstat(0) if place.path == STDIN else os.stat(place.path)
+            if not (stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)):
+                continue
+            first = seen.get((status.st_dev, status.st_ino))
+            if first is not None:
+                raise UsageError(
+                    f"`{first}` and `{place.path}` are one pipe, which can be read only once",
+                    hint="name it once, or write it to a file first",
+                )
+            seen[status.st_dev, status.st_ino] = place.path
 
 
 def _with_heads(places: Sequence[_Place]) -> list[_Place]:

@@ -148,6 +148,26 @@ def test_a_pipe_that_does_not_block_is_read_to_its_end(codec, is_peeked):
     writer.join()
 
 
+def test_a_pipe_under_two_names_is_refused(tmp_path):
+    """Two readers at once would each have pieces of its lines."""
+    (tmp_path / "regular").write_bytes(b"1\n")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for given in (["pipe", "regular", "pipe"], ["pipe", "link"]):
+        with pytest.raises(UsageError, match=f"`pipe` and `{given[-1]}` are one pipe"):
+            resolve_inputs(given)
+    kept, (read, write) = os.dup(0), os.pipe()
+    try:
+        os.dup2(read, 0)
+        with pytest.raises(UsageError, match="`-` and `/dev/stdin` are one pipe"):
+            resolve_inputs(["-", "/dev/stdin"])
+    finally:
+        os.dup2(kept, 0)
+        for fd in (kept, read, write):
+            os.close(fd)
+    assert names(resolve_inputs(["regular", "regular"])) == ["regular"] * 2
+
+
 def made(folder, *paths):
     """Make files below a folder, each with its own name in it."""
     for path in paths:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dbshuf.errors import HeaderMismatch, InputBroken, InputUnreadable, NotUtf8, UsageError
 from dbshuf.source.formats import one_of, table_by_head
 from dbshuf.source.input import Input, for_each, unreadable
-from dbshuf.source.unread import FIRST_BYTES, LEAST_BYTES, unread_format
+from dbshuf.source.unread import FIRST_BYTES, LEAST_BYTES, TABLES, unread_format
 from dbshuf.units import KIB, MIB, human
 
 _FRONT_BYTES = 64 * KIB  # looked at first
@@ -64,6 +64,8 @@ def _check_unpacked(source: Input, head: bytes, kind: str) -> None:
     if not is_file and command.endswith(("c", "f")):  # what reads a pipe
         way = f": ... | {command} -"
     ways = [f"unpack it first{way}"] if command else []
+    if what in TABLES:
+        ways.append("write it as Parquet first")
     if source.found_in:
         ways.append(f"leave it out with --exclude {shlex.quote(os.path.basename(source.name))}")
     if kind == "lines":

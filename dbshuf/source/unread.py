@@ -1,4 +1,4 @@
-"""Archives and compressed data that are not read, told by their first bytes.
+"""Archives, compressed data and tables that are not read, told by their first bytes.
 
 As lines they would be shuffled to nothing of use, and in silence.
 """
@@ -25,6 +25,16 @@ _SIGNS = (
         for one in range(34, 40)
     ),
 )
+_ORC = b"ORC"
+_TABLES = (
+    (b"Obj\x01", "an Avro file"),
+    (b"FEA1\0", "a Feather file of version 1"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"SEQ\x06", "a Hadoop sequence file"),
+    (_ORC, "an ORC file"),  # if there is more of it than these letters
+)
+TABLES = frozenset(what for _, what in _TABLES)
 _TAR = b"ustar"  # at byte 257, of all but the oldest ones
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
@@ -39,6 +49,9 @@ def unread_format(head: bytes, name: str) -> tuple[str, str] | None:
     for sign, what, command in _SIGNS:
         if head.startswith(sign):
             return what, command
+    for sign, what in _TABLES:
+        if head.startswith(sign) and (sign != _ORC or _CONTROL.search(head[:LEAST_BYTES])):
+            return what, ""
     if head[257:262] == _TAR:
         return "a tar archive", "tar -xOf"
     if _is_lzma(head):

@@ -5,8 +5,10 @@ import lzma
 import tarfile
 import zipfile
 
+import pyarrow as pa
 import pytest
 from packed import CHECKED, LINES, SKIPPABLE, pack
+from pyarrow import orc
 
 from dbshuf.errors import InputUnreadable
 from dbshuf.source.head import check_encoding
@@ -34,6 +36,12 @@ def alone(**how) -> bytes:
     return lzma.compress(LINES, format=lzma.FORMAT_ALONE, **how)
 
 
+def orc_file(compression: str) -> bytes:
+    out = io.BytesIO()
+    orc.write_table(pa.table({"text": ["one", "two"]}), out, compression=compression)
+    return out.getvalue()
+
+
 BODY = b"\x15\0\0\0abc\n\xff\0\n"
 UNREAD = {
     "legacy.lz4": (b"\x02\x21\x4c\x18" + BODY, "lz4 -dc"),
@@ -51,6 +59,13 @@ UNREAD = {
     "archive.zip": (zipped(LINES), "unzip -p"),
     "empty.zip": (b"PK\5\6" + bytes(18), "unzip -p"),
     "archive.tar": (tar(LINES), "tar -xOf"),
+    "plain.orc": (orc_file("uncompressed"), "as Parquet"),
+    "packed.orc": (orc_file("zstd"), "as Parquet"),
+    "table.avro": (b"Obj\x01\x04\x14avro.codec" + BODY, "as Parquet"),
+    "old.feather": (b"FEA1\0\0\0\0" + BODY, "as Parquet"),
+    "table.h5": (b"\x89HDF\r\n\x1a\n\0" + BODY, "as Parquet"),
+    "array.npy": (b"\x93NUMPY\x01\0" + BODY, "as Parquet"),
+    "part.seq": (b"SEQ\x06\x19org" + BODY, "as Parquet"),
 }
 
 
@@ -61,6 +76,7 @@ def test_packed_data_of_other_tools_are_told_by_their_first_bytes(name):
     assert unread_format(data[:512], name) is not None
     assert unread_format(data[:2] + b"\n", name.replace(".br", "")) is None or name == "compress.Z"
     assert unread_format(LINES, name) is None
+    assert unread_format(b"ORCHIDS\nORC\n" * 99, name) is None
 
 
 @pytest.mark.parametrize("name", UNREAD)

@@ -60,9 +60,9 @@ class _Walk:
                 if not self._is_new(folder, left):
                     continue
                 yield folder
-                inside = [path for path in self._named(folder, "*") if os.path.isdir(path)]
-                links += [path for path in inside if os.path.islink(path)]
-                stack += [path for path in reversed(inside) if not os.path.islink(path)]
+                inside = _folders_in(folder)
+                links += [path for path, is_link in inside if is_link]
+                stack += [path for path, is_link in reversed(inside) if not is_link]
             waiting = sorted(links, key=os.fsencode)
 
     def _is_new(self, folder: str, left: int) -> bool:
@@ -96,3 +96,18 @@ class _Walk:
                 (is_hidden or not name.startswith(".")) and fnmatchcase(name, part)
             ):
                 yield os.path.join(base, name)
+
+
+def _folders_in(folder: str) -> list[tuple[str, bool]]:
+    """Return the folders in one that are not hidden, by their bytes, and whether each is a link."""
+    try:
+        with os.scandir(folder or os.curdir) as entries:
+            shown = [one for one in entries if not one.name.startswith(".")]
+    except OSError as error:
+        raise unreadable(folder or os.curdir, error) from error
+    shown.sort(key=lambda one: os.fsencode(one.name))
+    return [
+        (os.path.join(folder, one.name), one.is_symlink())
+        for one in shown
+        if (os.path.isdir(one) if one.is_symlink() else one.is_dir())  # a link to itself is none
+    ]

@@ -47,7 +47,7 @@ def test_a_link_to_itself_is_told_as_one_to_nothing(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.txt").write_bytes(b"a\n")
     (tmp_path / "set" / "loop").symlink_to("loop")
-    for given in ("set", "set/*", "set/loop"):
+    for given in ("set", "set/*", "set/**", "set/**/*", "set/loop"):
         with pytest.raises(InputMissing, match="`set/loop`"):
             resolve_inputs([given])
     assert names(resolve_inputs(["set"], exclude=["loop"])) == ["set/a.txt"]

@@ -2,7 +2,7 @@
 
 count     of a weighted order: a task a split, where partitions begin
 stage 1   a task a split: read, --where and --select, key, bucket      shuffle out
-stage 2   a task a partition, a range of the key: sort, write          shuffle in
+stage 2   a task a partition, a range of the order: sort, write        shuffle in
 driver    shards are renamed into place; or one output is written of all partitions in turn
 --epochs  all of that for each, a job after the other; what the driver does, at the end of all
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbshuf.base.key import seed_words
 from dbshuf.base.messages import printable
 from dbshuf.base.process_memory import available_bytes
 from dbshuf.errors import UsageError
@@ -94,6 +95,11 @@ class SparkPlan:
         return self.shape.schema
 
     @property
+    def words(self) -> tuple[int, int]:
+        """What turns ids into keys."""
+        return seed_words(self.seed) if self.order_by is None else self.order_by.words
+
+    @property
     def is_local(self) -> bool:
         """Whether Spark runs in this machine's processes alone."""
         return is_local(self.master)
@@ -141,7 +147,7 @@ class SparkPlan:
     @property
     def counts(self) -> int:
         """How often tasks read all inputs before rows move, to know where partitions begin."""
-        if self.order_by is None or self.partitions == 1:
+        if self.order_by is None or not self.order_by.is_counted or self.partitions == 1:
             return 0
         return 2 if self.in_shards else 1
 
@@ -217,14 +223,7 @@ class SparkPlan:
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *([("not split", self._unsplit)] if self.whole_inputs else []),
             ("shuffle", self._shuffle()),
-            (
-                "stage 2",
-                f"{self.partitions:,} tasks sort and write a range of the"
-                + (" key each" if self.order_by is None else " order each")
-                + (
-                    "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
-                ),
-            ),
+            ("stage 2", self._sort()),
             ("memory", self._memory()),
             ("output", self._output()),
             ("seed", self.seed),
@@ -249,6 +248,12 @@ class SparkPlan:
         if self.epochs is not None:
             size = f"{human(one * self.jobs)} in all epochs, {size} in each"
         return f"about {size}{packed}, all of it written and read once"
+
+    def _sort(self) -> str:
+        of = "key" if self.order_by is None else "order"
+        size = "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
+        whole = "; all rows of a group are in one" if self.target.in_groups else ""
+        return f"{self.partitions:,} tasks sort and write a range of the {of} each{size}{whole}"
 
     @property
     def _unsplit(self) -> str:

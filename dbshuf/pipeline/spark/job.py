@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.base.key import U64, seed_words
+from dbshuf.base.key import U64
 from dbshuf.base.row_batch import arrow_numbers, arrow_texts
 from dbshuf.base.window import Window
 from dbshuf.order.sort_prefix import SortPrefix
@@ -33,6 +33,7 @@ class Job:
     folder      where files grow under names of the attempt, and a file `token` lies
     token       what is in that file: a machine that reads it there sees the folder; empty where
                 tasks write nothing there, but uploads
+    words       that turn ids into keys
     columns     of the tables that are read, before SQL; None: lines are read
     partitions  ranges of the order; what tasks tell of themselves goes to one more
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows
@@ -41,7 +42,8 @@ class Job:
     owner       whose the uploads are that tasks begin: the driver's
     below       the folder of the output that its shards lie in: that of an epoch
     prefixes    what gives every row the first word of its order; None: the key is all
-    counted     where partitions begin by that; None: they are equal ranges of the key
+    counted     where partitions begin by that; None: they are equal ranges, of any prefixes, or
+                of the key
     """
 
     inputs: tuple[Input, ...]
@@ -50,7 +52,7 @@ class Job:
     target: Target
     terminator: bytes
     header_bytes: int
-    seed: str
+    words: tuple[int, int]
     columns: pa.Schema | None
     partitions: int
     in_shards: bool
@@ -69,16 +71,15 @@ class Job:
 
     @cached_property
     def starts(self) -> Starts:
-        return self.counted or Starts.even(self.partitions, self.key_end)
+        if self.counted is not None:
+            return self.counted
+        is_prefixed = self.prefixes is not None
+        return Starts.even(self.partitions, self.key_end, of_prefixes=is_prefixed)
 
     def shard_name(self, part: int) -> str:
         """Return the name in the output that a partition has as a shard."""
         name = shard_names(self.partitions, self.target.format)[part]
         return posixpath.join(self.below, name)
-
-    @cached_property
-    def words(self) -> tuple[int, int]:
-        return seed_words(self.seed)
 
     @cached_property
     def carrier(self) -> "Carrier":

@@ -83,11 +83,6 @@ def _check_others(options: Options, option: str) -> None:
             f"--weight and {other} are two orders, and rows have one",
         ),
         (
-            options.engine == "spark" and options.spread is not None,
-            "--engine spark orders rows once, and --spread orders them twice",
-            "leave out --engine spark",
-        ),
-        (
             options.work_dir is not None,
             f"--work-dir keeps rows by their keys alone, and {option} orders by what comes before",
         ),

@@ -66,12 +66,21 @@ GROUPED = [
     ("rows.jsonl", "out/", {"group": "t", "shards": 2, "format": "jsonl", "input_format": "json"}),
 ]
 
+SPREAD = [
+    ("plain.txt packed.txt.gz", "out/", {"shards": 7, "spread": "nullif(bytes % 9, 4)", **LINES}),
+    ("plain.txt packed.txt.gz", "out.txt", {"spread": "bytes", "take": 700, "skip": 5}),
+    ("empty.txt", "out/", {"spread": "1", "shards": 2}),
+    ("rows.parquet", "out/", {"shards": 3, "format": "parquet", "spread": "i % 5"}),
+    ("rows.arrow", "out.arrow", {"spread": "st.a % 2", "select": "l, st, t"}),
+    ("rows.csv", "o.parquet", {"spread": "s", "number": "n", **CSV}),
+]
+
 EPOCHS = [
     ("plain.txt packed.txt.gz", {"shards": 3}),
     ("packed.txt.gz", {"format": "parquet", "row_group_bytes": 100_000, **TO_PARQUET}),
     ("rows.csv", {"shards": 2, "format": "csv", "sample": 0.3}),
     ("plain.txt packed.txt.gz", {"shards": 3, "weight": "bytes % 7"}),
-    ("plain.txt packed.txt.gz", {"shards": 3, "group": "bytes % 7", **KEEP}),
+    ("plain.txt packed.txt.gz", {"shards": 3, "spread": "bytes % 7"}),
 ]
 
 # Of what a row fails in: input, output, option, expression.
@@ -80,7 +89,7 @@ NO_WORDS = [
     ("plain.txt", "out/", "weight", "case when line like 'line 7777 %' then -0.5 else 1 end"),
     ("rows.parquet", "out/", "weight", "case when position = 3999 then 'nan'::float else 1 end"),
     ("plain.txt", "out/", "group", "case when line like 'line 7777 %' then line::int end"),
-    ("rows.parquet", "out.parquet", "group", "case when position = 3999 then s::int end"),
+    ("rows.parquet", "out.parquet", "spread", "case when position = 3999 then s::int end"),
 ]
 
 

@@ -94,7 +94,7 @@ def test_a_plan_of_epochs_names_jobs_and_the_shuffle_of_all(plan, cli, home):
     assert (made["stages"], made["partition_bytes"]) == (one["stages"], one["partition_bytes"])
     assert made["epochs"][2] == {"seed": "7/epoch-2", "folder": "epoch-2"}
     said = cli("plan", *to, "--epochs", 3, *SPARK).out.decode()
-    assert re.search(r"jobs: +3, both stages in each", said)
+    assert re.search(r"jobs: +3, all stages in each", said)
     assert "in all epochs" in said
 
 
@@ -129,6 +129,20 @@ def test_a_plan_by_group_has_no_pass_before_rows_move_and_keeps_groups_whole(pla
     assert "rows of one value of bytes together, as they came; groups shuffled" in said
     assert "all rows of a group are in one" in said
     assert "all rows of a group" not in cli("plan", *to[:5], *SPARK).out.decode()
+
+
+def test_a_plan_of_spread_rows_moves_them_twice(plan, cli, home):
+    """By value, then by their places in the order."""
+    sparse(home / "large.txt", 1 << 30)
+    to = ("large.txt", "-o", "out/", "--shards", 4)
+    one, made = plan(*to, "--group", "bytes"), plan(*to, "--spread", "bytes")
+    assert [one["name"] for one in made["stages"]] == ["read", "spread", "sort and write"]
+    assert made["shuffle_bytes"] == 2 * one["shuffle_bytes"]
+    assert made["partition_bytes"] == one["partition_bytes"]
+    said = cli("plan", *to, "--spread", "bytes", *SPARK).out.decode()
+    assert "rows of one value of bytes far apart, evenly; ordered twice" in said
+    assert re.search(r"spread: +[\d,]+ tasks sort rows by value", said)
+    assert "written and read twice" in said
 
 
 @pytest.mark.parametrize(
@@ -209,7 +223,6 @@ def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
         (["in.txt", "--weight", "line_number"], 2, "position"),
         (["in.txt", "--weight", "line"], 19, "CAST"),
         (["in.txt", "--weight", "1", "--sample", "1%"], 2, "--take N"),
-        (["in.txt", "--spread", "line"], 2, "leave out --engine spark"),
         (["in.txt", "--group", "line_number"], 2, "position"),
         (["in.txt", "--group", "nothing"], 19, "nothing"),
         (["in.txt", "--group", "line", "--sample", "1%"], 2, "--take N"),

@@ -13,7 +13,7 @@ import pytest
 import spark_cluster
 from output_files import MARKS, files_below
 from public_shapes import window_frame
-from spark_cases import CASES, EPOCHS, GROUPED, NO_WORDS, WEIGHTED, make_inputs
+from spark_cases import CASES, EPOCHS, GROUPED, NO_WORDS, SPREAD, WEIGHTED, make_inputs
 
 import dbshuf
 from dbshuf.errors import InputChanged, MemoryTooSmall, QueryFailed
@@ -54,7 +54,7 @@ def session() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(
-    "cases", [CASES, WEIGHTED, GROUPED], ids=["by key", "by weight", "by group"]
+    "cases", [CASES, WEIGHTED, GROUPED, SPREAD], ids=["by key", "by weight", "by group", "spread"]
 )
 def test_spark_gives_the_bytes_that_duckdb_gives(
     cases: list[Any], session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,7 +224,8 @@ def test_a_row_without_a_place_in_the_order_is_told_as_without_spark(
     assert sorted(os.listdir()) == before
 
 
-PASSES = {"count_task": count, "pair_task": count, "read_task": run, "write_task": run}
+PASSES = {"count_task": count, "pair_task": count}
+PASSES |= {"read_task": run, "slot_task": run, "write_task": run}
 
 
 @pytest.mark.parametrize(
@@ -232,8 +233,9 @@ PASSES = {"count_task": count, "pair_task": count, "read_task": run, "write_task
     [
         ({"weight": "bytes % 5"}, ("count_task", "pair_task", "read_task")),
         ({"group": "bytes % 5", "within": "keep"}, ("read_task", "write_task")),
+        ({"spread": "bytes % 5"}, ("read_task", "slot_task")),
     ],
-    ids=["by weight", "by group"],
+    ids=["by weight", "by group", "spread"],
 )
 def test_tasks_that_die_in_any_pass_change_nothing_of_an_order(
     order: dict[str, str],

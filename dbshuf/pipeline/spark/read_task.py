@@ -77,8 +77,10 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
         for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
             keys, columns = _keyed(job, batch, tally)
             if len(keys):
-                buckets = job.starts.partition_of(keys, batch.prefixes)
-                yield job.carrier.pack(buckets, keys, batch.prefixes, columns)
+                buckets = job.read_starts.partition_of(keys, batch.prefixes)
+                yield job.read_carrier.pack(buckets, keys, batch.prefixes, columns)
+                if job.slots is not None:
+                    yield _counts(job, batch)
             del batch, columns
         if split.part is None:
             scan.check()
@@ -99,7 +101,7 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
             note |= {"read_rows": source.seen_rows}
         elif split.part is not None:  # the driver adds up what is read of an input
             note |= {"input": split.ordinals[0], "read": read_bytes, "ended": source.ended_files}
-        yield job.carrier.pack_note(job.partitions, json.dumps(note).encode())
+        yield job.read_carrier.pack_note(job.read_partitions, json.dumps(note).encode())
     finally:
         scan.close()
 
@@ -118,6 +120,14 @@ def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, li
     mix_ids(keys, job.words)
     tally.add(keys, lengths)
     return keys, [lines]
+
+
+def _counts(job: Job, batch: LineBatch | RowBatch) -> pa.RecordBatch:
+    """Return how many rows of each value a batch has, each where the rows of its value are."""
+    assert batch.prefixes is not None, "they are by value"
+    values, counts = np.unique(batch.prefixes, return_counts=True)
+    buckets = job.read_starts.partition_of(values, values)
+    return job.read_carrier.pack_counts(buckets, values, counts.astype(np.uint64))
 
 
 def prefixed(job: Job, feed: Scan) -> Scan:

@@ -74,14 +74,7 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
     scan = prefixed(job, sampled if notes is None else NotedScan(sampled, notes))
     tally = Tally()
     try:
-        for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
-            keys, columns = _keyed(job, batch, tally)
-            if len(keys):
-                buckets = job.read_starts.partition_of(keys, batch.prefixes)
-                yield job.read_carrier.pack(buckets, keys, batch.prefixes, columns)
-                if job.slots is not None:
-                    yield _counts(job, batch)
-            del batch, columns
+        yield from _rows(job, scan, tally)
         if split.part is None:
             scan.check()
         else:
@@ -93,10 +86,7 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
             "seen_rows": sampled.seen_rows,
         }
         if notes is not None:
-            sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
-            note["row_sum"] = notes.ordered.sum
-            note["input_rows"] = [[one.ordinal, int(notes.read[one.ordinal])] for one in inputs]
-            note["sha256"] = [pair for pair in sums if pair[1] is not None]
+            note |= _noted(notes, inputs)
         if isinstance(source, TableSource):
             note |= {"read_rows": source.seen_rows}
         elif split.part is not None:  # the driver adds up what is read of an input
@@ -104,6 +94,28 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
         yield job.read_carrier.pack_note(job.read_partitions, json.dumps(note).encode())
     finally:
         scan.close()
+
+
+def _rows(job: Job, scan: Scan, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """Yield rows as Spark takes them, and what is counted beside them."""
+    for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
+        keys, columns = _keyed(job, batch, tally)
+        if len(keys):
+            buckets = job.read_starts.partition_of(keys, batch.prefixes)
+            yield job.read_carrier.pack(buckets, keys, batch.prefixes, columns)
+            if job.slots is not None:
+                yield _counts(job, batch)
+        del batch, columns
+
+
+def _noted(notes: ReadNotes, inputs: Sequence[Input]) -> dict[str, Any]:
+    """Return what a manifest wants to know of the inputs of a split."""
+    sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
+    return {
+        "row_sum": notes.ordered.sum,
+        "input_rows": [[one.ordinal, int(notes.read[one.ordinal])] for one in inputs],
+        "sha256": [pair for pair in sums if pair[1] is not None],
+    }
 
 
 def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, list[pa.Array]]:

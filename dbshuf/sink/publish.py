@@ -34,7 +34,15 @@ from dbshuf.base.work_dir import sync_directory
 from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES, is_our_card
 from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
 from dbshuf.sink.kept import Kept, claimed
-from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
+from dbshuf.sink.output_path import (
+    Found,
+    can_be_replaced,
+    find,
+    place_on_disk,
+    refuse_content,
+    refuse_shared,
+    shards_in,
+)
 from dbshuf.sink.raw_file import (
     ByteOutput,
     DiskFile,
@@ -292,6 +300,7 @@ class HiddenDirectory:
         with in_words(self._shown):
             for folder in folders:
                 _make_folder(self._hidden / folder)
+            refuse_shared(self._hidden, folders, self._final)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
             sync_all(self._hidden, names, folders, self._system_fd)
@@ -314,8 +323,9 @@ class HiddenDirectory:
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
-        commit()
+        refuse_shared(self._final, folders)
         older = _older_folders(self._final, folders)
+        commit()
         for folder in ["", *older, *folders_of(self._marks)]:
             _remove_marks(self._final / folder)
         for folder in folders:
@@ -350,14 +360,19 @@ def _older_folders(final: Path, folders: list[str]) -> list[str]:
     """Return the folders with shards of an older run to which this one writes none itself.
 
     The directory may be one, and those of epochs and values are, in splits too, and all others
-    that its list of sums names, such as splits of other names.
+    that its list of sums names, such as splits of other names. A link to one that is written to,
+    or to the directory or one above it, is none of them.
     """
     tops = row_tops(folders)
-    older = {"", *filter(lambda folder: (final / folder).is_dir(), summed_folders(_sums(final)))}
+    older = set(filter(lambda folder: (final / folder).is_dir(), summed_folders(_sums(final))))
     for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
-        for folder, _, _ in os.walk(final / top):
-            older.add(os.path.relpath(folder, final))
-    return sorted(older.difference(folders))
+        if (final / top).resolve() not in (final, *final.parents):
+            for folder, _, _ in os.walk(final / top):
+                older.add(os.path.relpath(folder, final))
+    written = {place_on_disk(final / folder) for folder in folders if (final / folder).is_dir()}
+    written.add(place_on_disk(final))
+    others = older.difference(folders)
+    return ["", *sorted(one for one in others if place_on_disk(final / one) not in written)]
 
 
 def _sums(folder: Path) -> bytes:

@@ -299,6 +299,18 @@ def _check_descriptor(fd: int, shown: str) -> None:
         )
 
 
+def check_move(hidden: Path, final: Path) -> None:
+    """Raise OSError where a hidden file can no more be renamed to a name beside it.
+
+    Of several files that are shown together the first would be a new one then, the others old.
+    """
+    os.lstat(hidden)
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not takes_files(final.parent):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def refuse_content(directory: Path, *, force: bool) -> None:
     """Raise OutputExists when the directory holds anything that is not our own scratch."""
     if force or not directory.exists():

@@ -83,6 +83,7 @@ def shuffle(
     Returns   rows, bytes, seed, strategy, seconds and peak RSS
     Raises    DbshufError; then the output is as it was before
     """
+    check_known("shuffle", options, ShuffleOptions)
     chosen = options_of(
         inputs,
         {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads},
@@ -110,6 +111,7 @@ def export(
     others, Returns and Raises  as for `shuffle`, and StoreInvalid; the bytes are those that
               `shuffle` of the store's inputs writes
     """
+    check_known("export", options, ExportOptions)
     others = {**options, "memory": memory, "seed": seed, "strategy": strategy, "threads": threads}
     chosen = options_of((), others) | {"store": _path_of("the store", store)}
     return _shuffled(Options(**chosen, output=name_of(output)), progress)

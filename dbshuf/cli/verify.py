@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.messages import printable
 from dbshuf.base.progress import Progress
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from dbshuf.pipeline.verify.files import FilesVerified
     from dbshuf.pipeline.verify.result import RowsVerified
 
-_FOR_ROWS = (
-    *("where", "select", "sql", "table", "input_format", "seed", "order", "show_rows"),
-    *("weight", "group", "within", "spread", "partition_by", "epochs", "stratify"),
-    *("split", "split_seed", "split_by", "mix", "mix_by", "mix_size"),
-    *("take", "skip", "sampled", "with_replacement", "per", "number"),
+# All other options say what rows are, and how they were shuffled.
+_FOR_FILES = frozenset(
+    {"inputs", "manifest", "sample", "as_json", "memory", "threads", "temp_dir"}
+    | {"progress", "quiet"}
 )
 
 
@@ -62,7 +62,7 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
         raise UsageError(
             "nothing is named", hint="as in dbshuf verify out/, or dbshuf verify corpus/ out/"
         )
-    asked = next((name for name in _FOR_ROWS if getattr(given, name)), None)
+    asked = next((one.name for one in fields(given) if _is_for_rows(given, one)), None)
     if asked is not None:
         option = {"input_format": "from"}.get(asked, asked.replace("_", "-"))
         raise UsageError(
@@ -79,6 +79,12 @@ def _verified(given: VerifyArguments, reporter: Progress) -> "RowsVerified | Fil
         threads=given.threads,
         progress=reporter,
     )
+
+
+def _is_for_rows(given: VerifyArguments, option: "Field[Any]") -> bool:
+    """Whether an option was given that says something of rows."""
+    value = getattr(given, option.name)
+    return option.name not in _FOR_FILES and bool(value) and value != option.default
 
 
 def _verified_rows(

@@ -26,7 +26,7 @@ from dbshuf.plan.manifest import Wanted, manifest_target
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import Shape
 from dbshuf.sink import Target
-from dbshuf.sink.publish import FilePlace, place_of, publish_whole
+from dbshuf.sink.publish import FilePlace, HiddenFile, place_of, publish_whole
 from dbshuf.sink.seal import Marked, NamedFile
 from dbshuf.source.formats import DATABASES
 from dbshuf.source.hashing import CatchUp, with_digests
@@ -129,6 +129,8 @@ class ManifestSeal:
             for piece in manifest.pieces():
                 self._place.output.write(piece)
             self._place.output.finish()
+            if isinstance(self._place, HiddenFile):
+                self._place.check()
         if self._wanted.path is not None and self._kept is not None:
             with in_words(self._kept.parent):
                 write_file(self._kept, manifest.pieces(), mode=0o600)

@@ -37,6 +37,7 @@ from dbshuf.pipeline.run_checks import check_totals, checked
 from dbshuf.pipeline.run_state import State
 from dbshuf.pipeline.scan import noted_scan
 from dbshuf.pipeline.touched import hold_touched
+from dbshuf.plan.manifest import manifest_target
 from dbshuf.plan.plan import Plan
 from dbshuf.sink.kept import refuse_in_use
 from dbshuf.sink.output_path import check_target, find
@@ -330,6 +331,9 @@ class _Rest:
                 shards += [(name, mark_of(path)) for path, name in place.named()]
                 marks += [(name, mark_of(path)) for path, name in place.marks]
         counts = [written.rows, written.text_bytes, written.key_sum]
+        sink.check_places()
+        if self._plan.wanted is not None and isinstance(self._plan.wanted.path, Path):
+            check_target(manifest_target(self._plan.target, self._plan.wanted.path))
         self._work.note(
             "publishing", moves=moves, sums=sums, shards=shards, marks=marks, counts=counts
         )

@@ -40,7 +40,7 @@ def target_of(
     target = Target(
         path=path,
         format=as_format,
-        header=read.header,
+        header=b"" if options.is_answer else read.header,  # an answer has columns of its own
         terminator=read.terminator,
         binary=options.binary,
         shards=options.shards if sides else _shards(options, path),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dbshuf.errors import DbshufError
+from dbshuf.errors import DbshufError, UsageError
 from dbshuf.manifest.document import InputEntry, Manifest
 from dbshuf.manifest.names import MANIFEST_NAME
 from dbshuf.options import Options
@@ -18,6 +18,9 @@ _OF_ROWS = (
     "inputs", "include", "exclude", "zero_terminated", "header", "binary", "input_format", "table",
     "schema", "hive", "where", "select", "format",
 )  # fmt: skip
+# Of those, what says nothing of the outputs.
+_OF_INPUTS = ("include", "exclude", "table", "schema", "hive", "where", "select", "input_format")
+
 # Options whose outputs are not what the tests are of: every row once, in a uniform order.
 _NOT_UNIFORM = {
     "mix": "a mix has some rows of its sources, and may have them several times",
@@ -75,7 +78,8 @@ def run_of(output: str, manifest: str | None, options: Options) -> KnownRun | No
         return KnownRun(found, None, why)
     given = {name: found.options[name] for name in _OF_ROWS if name in found.options}
     given = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
-    again = replace(options, **given, seed=found.seed)
+    plain = {name: getattr(Options(), name) for name in _OF_ROWS if name != "format"}
+    again = replace(options, **(plain | given), seed=found.seed)
     try:
         inputs = resolve_inputs(again.inputs, again.include, again.exclude)
     except DbshufError as error:
@@ -84,6 +88,26 @@ def run_of(output: str, manifest: str | None, options: Options) -> KnownRun | No
     if changed:
         return KnownRun(found, None, f"they are not as the run found them: {changed}")
     return KnownRun(found, again)
+
+
+def check_told(options: Options, run: KnownRun | None) -> None:
+    """Raise UsageError for what is said of inputs where none is named, but as the run had it.
+
+    options  as the user gave them
+    """
+    if options.inputs:
+        return
+    is_known = run is not None and run.options is not None
+    for name in _OF_ROWS[:-1] if is_known else _OF_INPUTS:  # a format is of the output
+        given, default = getattr(options, name), getattr(Options(), name)
+        had = default if run is None else run.manifest.options.get(name, default)
+        if given not in (default, had, tuple(had) if isinstance(had, list) else had):
+            option = {"input_format": "from"}.get(name, name.replace("_", "-"))
+            why = "the run of the manifest had another" if is_known else "none is known"
+            raise UsageError(
+                f"--{option} says something of inputs, of which none is named, and {why}",
+                hint="name them before the output, as in dbshuf report corpus/ out/",
+            )
 
 
 def _why_unreadable(run: Manifest) -> str:

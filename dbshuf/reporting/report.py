@@ -17,7 +17,7 @@ from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
 from dbshuf.options import Options, check_output_name
 from dbshuf.pipeline.verify.sides import from_store
 from dbshuf.plan.row_plan import memory_cap
-from dbshuf.reporting.known_run import KnownRun, run_of
+from dbshuf.reporting.known_run import KnownRun, check_told, run_of
 from dbshuf.reporting.reading import Sides, read_inputs, read_output, sides_of
 from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import publish_whole
@@ -91,6 +91,7 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     _check_memory(cap, asked.sample_rows)
     options = replace(asked.options, memory=cap)
     run = run_of(asked.output, asked.manifest, options)
+    check_told(options, run)
     if not options.inputs and run is not None and run.options is not None:
         options = run.options
     _check_inputs(options, run)

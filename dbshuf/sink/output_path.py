@@ -6,11 +6,13 @@
 The checks, the making and the question of room all ask here, so that they agree.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import shlex
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +21,7 @@ from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
 from dbshuf.sink.raw_file import in_words
 from dbshuf.sink.remote_path import OutputPath, RemotePath
-from dbshuf.sink.shard_names import is_shard_name
+from dbshuf.sink.shard_names import epoch_folder, is_shard_name
 
 if TYPE_CHECKING:
     from dbshuf.sink.target import Target
@@ -163,11 +165,59 @@ def check_target(target: "Target") -> None:
     if target.in_shards:
         with in_words(str(target.path)):
             _check_directory(target.path, force=target.force)
+            refuse_shared(target.path, _known_folders(target))
         return
+    taken: dict[Path, Path] = {}
     for path in target.files:
         assert isinstance(path, Path)
         with in_words(str(path)):
             _check_file(path)
+            found = find(path)
+        other = taken.setdefault(found.final, path)
+        if other != path and not found.is_special:
+            raise _shared(path, other, "file")
+
+
+def _known_folders(target: "Target") -> list[str]:
+    """Return the folders in the directory of shards that are known before any work."""
+    epochs = range(target.epochs if target.epochs > 1 else 0)
+    return [
+        *target.split_names,
+        *(side.name for side in target.sides),
+        *(epoch_folder(epoch, target.epochs) for epoch in epochs),
+    ]
+
+
+def refuse_shared(directory: Path, folders: Iterable[str], shown: Path | None = None) -> None:
+    """Raise OutputUnwritable where two folders of shards, or one and the directory, are one.
+
+    A link can make them so, a bind mount, or a file system that takes `a` and `A` for one name;
+    the shards of one would replace those of the other.
+
+    shown   the directory, as the user knows it
+    Raises  OSError too
+    """
+    taken: dict[tuple[int, int], Path] = {}
+    for folder in ["", *folders]:
+        path = directory / folder
+        with contextlib.suppress(FileNotFoundError):
+            other = taken.setdefault(place_on_disk(path), path)
+            if other != path:
+                known = shown or directory
+                raise _shared(known / folder, known / other.relative_to(directory), "folder")
+
+
+def place_on_disk(path: Path) -> tuple[int, int]:
+    """Return what tells a folder from all others, by whatever name. Raises OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _shared(path: Path, other: Path, kind: str) -> OutputUnwritable:
+    return OutputUnwritable(
+        f"`{path}` and `{other}` are one {kind}, and rows of one would replace those of the other",
+        hint="remove the link, or name another output",
+    )
 
 
 def _check_file(path: Path) -> None:
@@ -247,6 +297,18 @@ def _check_descriptor(fd: int, shown: str) -> None:
         raise OutputUnwritable(
             f"`{shown}` is not open for writing", hint="name a file with -o PATH"
         )
+
+
+def check_move(hidden: Path, final: Path) -> None:
+    """Raise OSError where a hidden file can no more be renamed to a name beside it.
+
+    Of several files that are shown together the first would be a new one then, the others old.
+    """
+    os.lstat(hidden)
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not takes_files(final.parent):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def refuse_content(directory: Path, *, force: bool) -> None:

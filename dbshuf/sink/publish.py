@@ -31,10 +31,19 @@ from dbshuf.base.durable import sync_all
 from dbshuf.base.filenames import hidden_beside, hidden_in
 from dbshuf.base.temporary import release, remove
 from dbshuf.base.work_dir import sync_directory
-from dbshuf.manifest.names import CARD_NAME, OLD_MARKS, SUCCESS_NAME, SUMS_NAMES, is_our_card
+from dbshuf.manifest.names import SUCCESS_NAME
 from dbshuf.sink.file_modes import mode_of_folder, mode_of_new, set_modes
 from dbshuf.sink.kept import Kept, claimed
-from dbshuf.sink.output_path import Found, can_be_replaced, find, refuse_content, shards_in
+from dbshuf.sink.older_shards import older_folders, remove_marks
+from dbshuf.sink.output_path import (
+    Found,
+    can_be_replaced,
+    check_move,
+    find,
+    refuse_content,
+    refuse_shared,
+    shards_in,
+)
 from dbshuf.sink.raw_file import (
     ByteOutput,
     DiskFile,
@@ -45,7 +54,7 @@ from dbshuf.sink.raw_file import (
 )
 from dbshuf.sink.remote_path import RemotePath
 from dbshuf.sink.seal import Marked
-from dbshuf.sink.shard_names import folders_of, is_row_folder, row_tops, summed_folders
+from dbshuf.sink.shard_names import folders_of
 
 if TYPE_CHECKING:
     from dbshuf.sink.kept_uploads import KeptUploads
@@ -183,6 +192,11 @@ class HiddenFile:
         """What is hidden, and the name that it will have."""
         return self._hidden, self._final
 
+    def check(self) -> None:
+        """Raise OutputUnwritable where `publish` would, as far as can be told."""
+        with in_words(self._shown):
+            check_move(self._hidden, self._final)
+
     def publish(self) -> None:
         with in_words(self._shown):
             set_modes(self._hidden, self._old, self._mode)
@@ -292,6 +306,7 @@ class HiddenDirectory:
         with in_words(self._shown):
             for folder in folders:
                 _make_folder(self._hidden / folder)
+            refuse_shared(self._hidden, folders, self._final)
             for number, name in enumerate(names):
                 os.rename(self._hidden / str(number), self._hidden / name)
             sync_all(self._hidden, names, folders, self._system_fd)
@@ -314,10 +329,11 @@ class HiddenDirectory:
 
     def _move_in(self, names: list[str], folders: list[str]) -> None:
         refuse_content(self._final, force=self._force)
+        refuse_shared(self._final, folders)
+        older = older_folders(self._final, folders)
         commit()
-        older = _older_folders(self._final, folders)
         for folder in ["", *older, *folders_of(self._marks)]:
-            _remove_marks(self._final / folder)
+            remove_marks(self._final / folder)
         for folder in folders:
             _make_folder(self._final / folder)
         for name in names:
@@ -344,36 +360,6 @@ class HiddenDirectory:
         fd, self._system_fd = self._system_fd, -1
         if fd >= 0:
             os.close(fd)
-
-
-def _older_folders(final: Path, folders: list[str]) -> list[str]:
-    """Return the folders with shards of an older run to which this one writes none itself.
-
-    The directory may be one, and those of epochs and values are, in splits too, and all others
-    that its list of sums names, such as splits of other names.
-    """
-    tops = row_tops(folders)
-    older = {"", *filter(lambda folder: (final / folder).is_dir(), summed_folders(_sums(final)))}
-    for top in sorted(name for name in os.listdir(final) if name in tops or is_row_folder(name)):
-        for folder, _, _ in os.walk(final / top):
-            older.add(os.path.relpath(folder, final))
-    return sorted(older.difference(folders))
-
-
-def _sums(folder: Path) -> bytes:
-    """Return what an older run summed in a folder."""
-    found = b""
-    for name in SUMS_NAMES:
-        with contextlib.suppress(OSError):
-            found += (folder / name).read_bytes()
-    return found
-
-
-def _remove_marks(folder: Path) -> None:
-    """Remove what an older run said of the shards in a folder."""
-    for name in (*OLD_MARKS, *([CARD_NAME] if is_our_card(folder / CARD_NAME) else [])):
-        (folder / name).unlink(missing_ok=True)
-    sync_directory(folder)
 
 
 def _make_folder(folder: Path) -> None:

@@ -299,7 +299,7 @@ class RemoteDirectory:
         in_parallel([partial(delete, self._prefix + name) for name in names], raises=True)
 
     def _old_shards(self) -> Iterable[str]:
-        """Yield the names of shards of an older run, and of this; see `publish._older_folders`."""
+        """Yield the names of shards of an older run, and of this; see `older_folders`."""
         written = {posixpath.dirname(name) for name in self._shown}
         folders = {"", *written, *summed_folders(self._sums())}
         tops = row_tops(written)

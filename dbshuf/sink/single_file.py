@@ -9,7 +9,7 @@ from typing import Any
 from dbshuf.base.window import Window
 from dbshuf.sink.begun_file import Begun, Position
 from dbshuf.sink.hashed_output import Encoder, HashedOutput, NotingEncoder, written_by
-from dbshuf.sink.publish import Directory, FilePlace, Place, place_of
+from dbshuf.sink.publish import Directory, FilePlace, HiddenFile, Place, place_of
 from dbshuf.sink.raw_file import ByteOutput
 from dbshuf.sink.seal import NamedFile, Seal
 from dbshuf.sink.target import Target
@@ -137,10 +137,17 @@ class PlacedSink(ABC):
         self.complete()
         if seal is not None:
             seal.write(self.files, self.directory)
+        self.check_places()
         for place in self.places:
             place.publish()
         if seal is not None:
             seal.publish()
+
+    def check_places(self) -> None:
+        """Raise OutputUnwritable where one of the files cannot be shown, before the first is."""
+        for place in self.places:
+            if isinstance(place, HiddenFile):
+                place.check()
 
     def abort(self) -> None:
         self.stop()

@@ -15,6 +15,7 @@ import reference
 
 import dbshuf
 from dbshuf import api
+from dbshuf.errors import UsageError
 
 LINES = b"".join(b"%d words\n" % i for i in range(50_000)) + b"\r\n\nlast"
 WANT = reference.shuffled([LINES], "42")
@@ -72,6 +73,18 @@ def test_a_store_and_a_query_are_there_for_programs_too(home, monkeypatch):
     assert found == [{"n": result.rows, "first": reference.keyed([LINES], "42")[0][0]}]
     with pytest.raises(dbshuf.DbshufError, match="query takes no `where`"):
         api.query("in.txt", sql, where="true")
+
+
+def test_a_function_takes_no_option_of_another(home):
+    """An export passed over what was said of inputs; a shuffle told of a store, over its inputs."""
+    out = home / "out.txt"
+    for option in ("header", "include", "input_format", "inputs", "is_answer", "mix", "table"):
+        with pytest.raises(UsageError, match=f"export takes no `{option}`"):
+            dbshuf.export("s.duckdb", out, **{option: None})
+    for option in ("store", "is_answer", "more_outputs", "shard"):
+        with pytest.raises(UsageError, match=f"shuffle takes no `{option}`"):
+            dbshuf.shuffle("in.txt", out, **{option: None})
+    assert os.listdir(home) == []
 
 
 @pytest.mark.parametrize("strategy", ["memory", "spill", "partition"])

@@ -4,7 +4,9 @@ import contextlib
 import gzip
 import os
 import re
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -14,6 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from kept_runs import Told
+
+import dbshuf
+from dbshuf.errors import OutputUnwritable
 
 LINES = b"".join(b"%d %s\n" % (i, "été 雪".encode()) for i in range(3000)) + b"\r\n\n\n\0\nlast"
 WANT = reference.shuffled([LINES], "42")
@@ -268,3 +274,43 @@ def test_the_last_line_of_stderr_tells_lines_bytes_seconds_peak_and_seed(cli, co
     assert re.search(r"\d\s?(s|sec|seconds)\b", plain)
     assert re.search(r"peak|rss", plain)
     assert len(ran.amounts()) >= 1
+
+
+class AtPublish(Told):
+    """A progress that does something just before the output is put in place."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        if name == "publish":
+            self._action()
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        (("a/x", "b/y"), {"paired": "in.txt"}),
+        ("a/x", {"manifest": "b/y"}),
+        ("a/new", {"manifest": "b/y", "shards": 2}),
+        ("a/x", {"manifest": "b/y", "work_dir": "work"}),
+        ("a/x", {"manifest": "b/y", "epochs": 2}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_of_several_files_none_is_shown_where_one_cannot_be(
+    output, options, is_gone, home, monkeypatch
+):
+    """Else the first would be a new one and the others old, and their rows would not belong."""
+    monkeypatch.chdir(home)
+    Path("in.txt").write_bytes(LINES)
+    for folder, name in (("a", "x"), ("b", "other")):
+        Path(folder).mkdir()
+        Path(folder, name).write_bytes(b"old")
+    act = AtPublish(lambda: shutil.rmtree("b") if is_gone else Path("b/y").mkdir())
+    with pytest.raises(OutputUnwritable, match=r"`b/y`|`.*/b`"):
+        dbshuf.shuffle("in.txt", output, memory="3GB", threads=1, progress=act, **options)
+    assert Path("a/x").read_bytes() == b"old"
+    kept = [name for name in os.listdir("a") if name.startswith(".")]
+    assert sorted(os.listdir("a")) == sorted(["x", *(kept if "work_dir" in options else [])])

@@ -19,7 +19,7 @@ from in_process import ENGINES
 from output_files import data_files
 
 import dbshuf
-from dbshuf.errors import RowUnfit, UsageError, VerifyFailed
+from dbshuf.errors import OutputUnwritable, RowUnfit, UsageError, VerifyFailed
 from dbshuf.manifest.document import Manifest
 
 # Texts that a path, a URL or a glob takes for something else.
@@ -225,6 +225,28 @@ def test_force_leaves_no_folder_of_a_value_that_is_gone(run, home):
         "lang=de/part-00000-of-00001.parquet",
         "lang=fr/notes.txt",
     ]
+
+
+@pytest.mark.parametrize("to", ["lang=en", "."])
+def test_folders_that_a_link_makes_one_are_refused_and_stay(run, home, to):
+    """Of the values that lie there the rows of one would replace, or remove, those of another."""
+    (home / "out/lang=en").mkdir(parents=True)
+    (home / "out/lang=en/part-00000-of-00001.parquet").write_bytes(b"old")
+    (home / "out/lang=de").symlink_to(to)
+    with pytest.raises(OutputUnwritable, match="are one folder"):
+        run(force=True)
+    assert (home / "out/lang=en/part-00000-of-00001.parquet").read_bytes() == b"old"
+    assert sorted(os.listdir(home / "out")) == ["lang=de", "lang=en"]
+
+
+def test_what_a_link_calls_an_older_value_stays_if_it_is_written_to(run, home):
+    """It was removed with the shards of older values, just after it was put there."""
+    (home / "out").mkdir()
+    for link, to in (("lang=english", "lang=en"), ("lang=any", ".")):
+        (home / "out" / link).symlink_to(to)
+    out = run(force=True)
+    assert pq.ParquetFile(out / "lang=en/part-00000-of-00001.parquet").metadata.num_rows > 1000
+    dbshuf.verify_files(out)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,15 @@ def test_rows_come_in_the_order_of_the_query_with_all_columns_of_lines(query):
     assert rows == want[:-101:-1]
 
 
+def test_the_first_lines_are_left_out_where_they_are_said_to_be_a_header(query, refused, corpus):
+    """As `shuffle --header` lets SQL see none of them; they must be equal."""
+    inputs = corpus("one.txt", b"head\na\nb\n"), corpus("two.txt", gzip.compress(b"head\nc"))
+    sql = "select line, position from lines order by all"
+    out = query(sql, "--header", 1, "--format", "csv", inputs=inputs).out
+    assert out == b"line,position\na,5\nb,7\nc,5\n"
+    refused(7, sql, "--header", 1, inputs=(*inputs, corpus("other.txt", b"other\nd\n")))
+
+
 def test_values_arrive_whole_in_every_format(query, home):
     """Quotes, newlines, nested values, nulls, numbers of 64 bits, and no rows at all."""
     sql = """select 'a "b", c' || chr(10) || 'é' as t, null::int as z, 9007199254740993 as big,

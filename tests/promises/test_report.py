@@ -135,6 +135,10 @@ def test_an_output_with_a_manifest_needs_no_inputs_named(sources, home):
     files, named = sorted(top.iterdir()), {"inputs": [os.fspath(top)]}
     dbshuf.shuffle(top, home / "out", seed="a <seed>", shards=2, where="bytes >= 10")
     assert dbshuf.report(home / "out", page).found == ROWS - 100
+    assert dbshuf.report(home / "out", page, where="bytes >= 10", format="txt").found == ROWS - 100
+    for told in ({"where": "bytes > 10"}, {"zero_terminated": True}, {"exclude": "1.txt"}):
+        with pytest.raises(UsageError, match="of which none is named, and the run"):
+            dbshuf.report(home / "out", page, **told)
     (home / "run.json").write_bytes(_manifest(files, {**named, "where": "bytes >= 10"}))
     result = dbshuf.report(home / "out", page, manifest=home / "run.json")
     assert result.found == result.rows == ROWS - 100
@@ -223,6 +227,8 @@ def test_what_cannot_be_done_is_told(sources, home, monkeypatch):
         dbshuf.report(sources / "parquet", page, inputs=lines)
     with pytest.raises(UsageError, match="`-` is no output"):
         dbshuf.report("-", page, inputs=lines)
+    with pytest.raises(UsageError, match=r"--where says something of .* none is known"):
+        dbshuf.report(lines, page, where="bytes > 3")
     with pytest.raises(UsageError, match="report takes no `shards`"):
         dbshuf.report(lines, page, shards=2)
     with pytest.raises(UsageError, match="a report is written to this machine"):

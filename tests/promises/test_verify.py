@@ -85,6 +85,10 @@ def test_what_makes_no_sense_is_told_before_any_work(cli, shuffled):
     for arguments, said in (
         ((), "nothing is named"),
         (("out", "--where", "true"), "--where is for rows, and no inputs are named"),
+        (("out", "--header", "1"), "--header is for rows, and no inputs are named"),
+        (("out", "--from", "csv"), "--from is for rows, and no inputs are named"),
+        (("out", "--exclude", "x"), "--exclude is for rows, and no inputs are named"),
+        (("out", "--schema", "union"), "--schema is for rows, and no inputs are named"),
         (("in", "in", "--order"), "no _manifest.json"),
         (("in", "out", "--sample", "7"), "--sample `7` is no share"),
         (("https://host/out/",), "does not tell which files there are"),

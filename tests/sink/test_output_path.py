@@ -110,6 +110,27 @@ def test_of_several_outputs_the_one_that_cannot_be_written_is_named(tmp_path):
         check_target(target_of(tmp_path / "out.txt", split_names=("train", "valid")))
 
 
+@pytest.mark.parametrize("cut", [{}, SHARDED])
+def test_two_splits_that_a_link_makes_one_output_are_refused(cut, tmp_path):
+    """The rows of the one that is renamed last would be all that is left of both."""
+    train, valid = ("out/train", "out/valid") if cut else ("out.train.txt", "out.valid.txt")
+    (tmp_path / "out").mkdir()
+    (tmp_path / valid).mkdir() if cut else (tmp_path / valid).write_bytes(b"old")
+    (tmp_path / train).symlink_to(Path(valid).name)
+    target = target_of(
+        tmp_path / ("out" if cut else "out.txt"), split_names=("train", "valid"), force=True, **cut
+    )
+    with pytest.raises(OutputUnwritable, match="are one f"):
+        check_target(target)
+
+
+def test_splits_of_one_device_are_written_to_it(tmp_path):
+    """Whoever throws rows away may do so twice."""
+    for name in ("train", "valid"):
+        (tmp_path / f"out.{name}.txt").symlink_to("/dev/null")
+    check_target(target_of(tmp_path / "out.txt", split_names=("train", "valid")))
+
+
 def test_a_directory_that_is_mounted_from_the_same_disk_is_filled(tmp_path):
     """No rename crosses a bind mount, though both sides are one device."""
     (tmp_path / "volume").mkdir()

@@ -210,7 +210,10 @@ def _lists_of_epochs(epochs: Epochs) -> _Lists:
 
 def manifest_of(output: str, manifest: str | None) -> Manifest:
     """Return the manifest of an output. Raises as `verify_files`."""
-    _, folder, name = _places(output, manifest)
+    if manifest is None:
+        _, folder, name = _places(output, manifest)
+    else:  # of splits that are files there is none of the output's own name
+        folder, name = file_of(manifest)
     if name in SUMS_NAMES:
         raise InputMissing(
             f"there is no `{MANIFEST_NAME}` in `{output}`", hint="name one with --manifest FILE"

@@ -185,10 +185,12 @@ def lines(tmp_path):
     "options", [{}, {"split_seed": "s"}, {"split_by": "bytes"}, {"stratify": "bytes"}], ids=str
 )
 def test_each_split_has_its_rows_in_their_order(lines, tmp_path, options):
-    """In folders as the manifest says it; in files as the options do, given again."""
-    told = {"split": SPLIT, **options}
+    """In folders as the manifest says it; in files as that does, or the options, given again."""
+    told, manifest = {"split": SPLIT, **options}, tmp_path / "run.json"
     dbshuf.shuffle(lines, tmp_path / "out", seed=7, shards=2, **told, **TOLD)
-    dbshuf.shuffle(lines, tmp_path / "o.txt.gz", seed=7, **told, **TOLD)
+    dbshuf.shuffle(lines, tmp_path / "o.txt.gz", seed=7, manifest=manifest, **told, **TOLD)
+    found = dbshuf.verify(lines, tmp_path / "o.txt.gz", manifest=manifest, order=True, **TOLD)
+    assert found.order == "same"
     assert dbshuf.verify(lines, tmp_path / "out", order=True, **TOLD).order == "same"
     assert dbshuf.verify(lines, tmp_path / "o.txt.gz", seed=7, **told, **TOLD).order == "same"
     if "stratify" in options:

@@ -2,14 +2,16 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from dbshuf.base.bounds import Comparison
+from dbshuf.base.process_memory import release_unused
 from dbshuf.base.row_batch import I64, row_bytes
 from dbshuf.errors import DbshufError
 from dbshuf.options import SAME
@@ -28,6 +30,9 @@ _SAMPLED_INPUTS = 32  # inputs looked into, spread evenly over the list
 _SAMPLED_BYTES = 64 * KIB  # of lines: at the front, the middle and the end of each input
 _SAMPLED_PARTS = 3  # of a table, spread evenly too
 _PART_BYTES = 256 * KIB  # of each part, or as many rows as come at once
+# Columns that are looked at together may hold so much, and more where one alone does: of a row
+# group of 1,000 columns all pages at once were 1.2 GB (DuckDB writes some of 24 MB and more).
+_LOOK_BYTES = 32 * MIB
 _PIPED_BYTES = 64 * KIB  # of a pipe that holds a table
 
 # A line or a row where none was seen: of an empty input, or a pipe whose first block is not
@@ -233,27 +238,70 @@ class _RowSample:
             self._parts_of(aligned(head, self._schema))
 
     def _parts_of(self, table: TableInput) -> None:
-        parts = list(table.row_ranges(self._schema.names))
+        parts = list(enumerate(table.row_ranges(self._schema.names)))
         try:
-            parts = [part for part in parts if part.may_be_wanted(self._comparisons)]
-            for part in _spread(parts, _SAMPLED_PARTS):
-                self._rows_of(part, table.input.name)
+            parts = [one for one in parts if one[1].may_be_wanted(self._comparisons)]
+            for place, part in _spread(parts, _SAMPLED_PARTS):
+                self._rows_of(table, place, part)
         except Exception as error:
             raise read_error(table.input, error, NAMES[self._kind]) from None
 
-    def _rows_of(self, part: RowRange, name: str) -> None:
-        batch_size, row, seen_bytes = BatchSize(_PART_BYTES // 4, is_look=True), part.first_row, 0
-        pool = pa.default_memory_pool()
-        before, highest = pool.bytes_allocated(), pool.max_memory() or 0
-        with contextlib.closing(part.read(batch_size)) as pieces:
-            while seen_bytes < _PART_BYTES and (found := next(pieces, None)) is not None:
-                self.sizes.append(row_bytes(plain_batch(found, self._schema, name, row)))
-                peak = pool.max_memory() or 0
-                held = (peak if peak > highest else pool.bytes_allocated()) - before
-                self.reader_bytes = max(self.reader_bytes, held - found.nbytes)
-                batch_size.saw(len(found), found.nbytes)
-                row += len(found)
-                seen_bytes += int(self.sizes[-1].sum())
+    def _rows_of(self, table: TableInput, place: int, part: RowRange) -> None:
+        """Look at the first rows of a part, some columns after the others."""
+        groups = _columns_at_once(self._schema.names, part.holds())
+        most_bytes, held, sizes = _PART_BYTES // len(groups), 0, None
+        for names in groups:
+            schema = pa.schema([self._schema.field(name) for name in names])
+            one = part if len(groups) == 1 else _part_at(table, names, place)
+            found, beside = _first_rows(one, schema, table.input.name, most_bytes)
+            sizes = found if sizes is None else _sum_of_rows(sizes, found)
+            held += beside
+            if len(groups) > 1:
+                release_unused()
+        assert sizes is not None, "rows have columns"
+        self.sizes.append(sizes)
+        self.reader_bytes = max(self.reader_bytes, held)
+
+
+def _columns_at_once(names: Sequence[str], holds: Mapping[str, int]) -> list[list[str]]:
+    """Return columns in groups that hold little together."""
+    groups: list[list[str]] = [[]]
+    size = 0
+    for name in names:
+        size += holds.get(name, 0)
+        if size > _LOOK_BYTES and groups[-1]:
+            groups.append([])
+            size = holds.get(name, 0)
+        groups[-1].append(name)
+    return groups
+
+
+def _part_at(table: TableInput, names: Sequence[str], place: int) -> RowRange:
+    return next(islice(table.row_ranges(names), place, None))
+
+
+def _sum_of_rows(some: I64, others: I64) -> I64:
+    """Return what rows have in both; where fewer were seen of one, so many."""
+    rows = min(len(some), len(others))
+    return some[:rows] + others[:rows]
+
+
+def _first_rows(part: RowRange, schema: pa.Schema, name: str, most_bytes: int) -> tuple[I64, int]:
+    """Return the bytes of the first rows of a part, and the most that Arrow held beside them."""
+    batch_size, row, held = BatchSize(most_bytes // 4, is_look=True), part.first_row, 0
+    sizes, seen_bytes = [np.empty(0, np.int64)], 0
+    pool = pa.default_memory_pool()
+    before, highest = pool.bytes_allocated(), pool.max_memory() or 0
+    with contextlib.closing(part.read(batch_size)) as pieces:
+        while seen_bytes < most_bytes and (found := next(pieces, None)) is not None:
+            sizes.append(row_bytes(plain_batch(found, schema, name, row)))
+            peak = pool.max_memory() or 0
+            at_most = (peak if peak > highest else pool.bytes_allocated()) - before
+            held = max(held, at_most - found.nbytes)
+            batch_size.saw(len(found), found.nbytes)
+            row += len(found)
+            seen_bytes += int(sizes[-1].sum())
+    return np.concatenate(sizes), held
 
 
 def _head_of(source: Input, kind: str) -> Input:

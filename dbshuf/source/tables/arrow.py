@@ -21,6 +21,7 @@ from dbshuf.source.head import fronts
 from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.source.schema.plain import narrowest, own_slice, plain_schema
+from dbshuf.source.tables.arrow_messages import unpacked_bytes
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.units import MIB, human
 
@@ -53,21 +54,32 @@ class IpcInput:
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         fields = [i for i, field in enumerate(self.schema) if field.name in names]
         read = self._mapped if self.input.is_mappable else self._streamed
-        yield RowRange(0, lambda batch_size: read(fields, batch_size))
+        yield RowRange(0, lambda batch_size: read(fields, batch_size), holds=self._holds)
+
+    def _holds(self) -> dict[str, int]:
+        """Return what a column of the first batch takes on average, where it is decompressed."""
+        if not self.input.is_mappable:
+            return {}
+        size = _unpacked_bytes(mapped_file(self.input)) or 0
+        return dict.fromkeys(self.schema.names, size // len(self.schema)) if size else {}
 
     def _mapped(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         mapped, given_bytes = mapped_file(self.input), 0
         batches = _batches(mapped, fields)
         if self.input.sums is not None and len(fields) == len(self.schema):
             batches = self._summed(self.input.sums, mapped, batches)
-        for batch in _checked(batches):
-            for piece in _slices(batch, batch_size):
-                yield self._named(piece, fields)
-                check_unchanged(self.input)  # pages beyond a new end would end the process
-                given_bytes += piece.nbytes  # its structure is known to be sound by now
-                if given_bytes >= _MAPPED_BYTES:
-                    given_bytes = 0
-                    mapped.madvise(mmap.MADV_DONTNEED)
+        try:
+            for batch in _checked(batches):
+                for piece in _slices(batch, batch_size):
+                    yield self._named(piece, fields)
+                    check_unchanged(self.input)  # pages beyond a new end would end the process
+                    given_bytes += piece.nbytes  # its structure is known to be sound by now
+                    if given_bytes >= _MAPPED_BYTES:
+                        given_bytes = 0
+                        mapped.madvise(mmap.MADV_DONTNEED)
+        finally:
+            if batch_size.is_look:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def _summed(
         self, sums: ReadSums, mapped: mmap.mmap, batches: Iterator[pa.RecordBatch]
@@ -194,9 +206,16 @@ def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatc
 
     fields  the top-level columns to decompress; those that lie in the file cost nothing
     """
-    buffer = pa.py_buffer(mapped)
-    is_compressed = any(_is_elsewhere(batch, buffer) for batch in islice(_opened(buffer, []), 1))
-    return _opened(buffer, fields if is_compressed else [])
+    is_compressed = _unpacked_bytes(mapped) is not None
+    return _opened(pa.py_buffer(mapped), fields if is_compressed else [])
+
+
+def _unpacked_bytes(mapped: mmap.mmap) -> int | None:
+    """Return what the first batch takes decompressed; None if there is none that is compressed."""
+    for message, _ in _messages(mapped):
+        if message.type == "record batch":
+            return unpacked_bytes(message)
+    return None
 
 
 def _stretches(mapped: mmap.mmap) -> Iterator[tuple[int, int, int]]:
@@ -205,18 +224,24 @@ def _stretches(mapped: mmap.mmap) -> Iterator[tuple[int, int, int]]:
     Several at a time where they are small. They follow each other as they were written; the last
     stretch goes to the end of the file, and has all that are left.
     """
+    begin = count = 0
+    for message, end in _messages(mapped):
+        count += message.type == "record batch"
+        if count and end - begin >= _SUMMED_BYTES:
+            yield begin, end, count
+            begin, count = end, 0
+    yield begin, len(mapped), sys.maxsize
+
+
+def _messages(mapped: mmap.mmap) -> Iterator[tuple[pa.ipc.Message, int]]:
+    """Yield the messages of a mapped file, each with its end."""
     reader = pa.BufferReader(pa.py_buffer(mapped))
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader.seek(len(_FILE_MAGIC))
-    begin = count = 0
     with contextlib.suppress(EOFError, pa.ArrowException):  # the end, and then maybe a footer
         while True:
-            message, end = pa.ipc.read_message(reader), reader.tell()
-            count += message.type == "record batch"
-            if count and end - begin >= _SUMMED_BYTES:
-                yield begin, end, count
-                begin, count = end, 0
-    yield begin, len(mapped), sys.maxsize
+            message = pa.ipc.read_message(reader)
+            yield message, reader.tell()
 
 
 def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -225,13 +250,6 @@ def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch
         yield from map(reader.get_batch, range(reader.num_record_batches))
     else:
         yield from pa.ipc.open_stream(buffer, options=_options(fields))
-
-
-def _is_elsewhere(batch: pa.RecordBatch, buffer: pa.Buffer) -> bool:
-    """Whether a batch has values that do not lie in a buffer."""
-    first, last = buffer.address, buffer.address + buffer.size
-    parts = [part for column in batch.columns for part in column.buffers() if part and part.size]
-    return not all(first <= part.address < last for part in parts)
 
 
 def _options(fields: Sequence[int]) -> pa.ipc.IpcReadOptions:

@@ -181,14 +181,14 @@ def test_a_long_row_goes_through_under_the_cap_that_its_refusal_names(kind, meas
     run = ("shuffle", "in.jsonl", "--from", kind, "-o", "out.csv", "--seed", "42", "--memory")
     ran = measured(*run, "400MB")
     assert ran.code in (9, 11), ran.err
-    cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
-    while (ran := measured(*run, f"{cap}MiB")).code == 11:  # first what any run needs
-        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
+    cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
+    while (ran := measured(*run, f"{cap}MB")).code == 11:  # first what any run needs
+        cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
     if ran.code == 9:
-        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
-        ran = measured(*run, f"{cap}MiB")
+        cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
+        ran = measured(*run, f"{cap}MB")
     assert ran.code == 0, ran.err
-    assert ran.peak_rss_bytes <= cap << 20 < 800 << 20
+    assert ran.peak_rss_bytes <= cap * 10**6 < 840_000_000
 
 
 @pytest.mark.parametrize("name", ["wide.parquet", "wide.arrow"])

@@ -292,6 +292,34 @@ def test_a_database_is_no_output_of_its_own(name, refused, done, corpus, home):
     assert "would replace" in refused({2}, "query", *asked).err
 
 
+@pytest.mark.parametrize(
+    ("name", "log"),
+    [
+        ("corpus.sqlite", "corpus.sqlite-wal"),
+        ("corpus.sqlite", "corpus.sqlite-journal"),
+        ("corpus.sqlite", "corpus.sqlite-shm"),
+        ("corpus.duckdb", "corpus.duckdb.wal"),
+    ],
+)
+def test_nothing_is_written_where_a_database_has_its_log(name, log, refused, cli, home):
+    """It would be taken for what was added last; whatever writes it, and through a link too."""
+    (home / "a.txt").write_bytes(C)
+    assert cli("ingest", name, "a.txt").code == 0
+    (home / "link").symlink_to(log)
+    for output in (log, "link"):
+        told = refused({2}, "shuffle", "a.txt", "-o", output).err
+        assert name in told
+        assert "log of the database" in told
+    refused({2}, "shuffle", "a.txt", "--shards", "2", "-o", log)
+    refused({2}, "shuffle", "a.txt", "-o", "out.txt", "--manifest", log)
+    refused({2}, "shuffle", "a.txt", "-o", "out.txt", "--work-dir", log)
+    refused({2}, "shuffle", "a.txt", "--paired", "a.txt", "-o", "out.txt", "-o", log)
+    refused({2}, "report", "a.txt", "-o", log)
+    refused({2}, "export", name, "-o", log)
+    refused({2}, "ingest", log, "a.txt", "--engine", "sqlite")
+    assert cli("shuffle", "a.txt", "-o", f"other{log}").code == 0
+
+
 def test_an_empty_input_takes_its_place(done, home, corpus):
     """No line, yet an ordinal of its own, as in shuffle."""
     for name, data in (("a.txt", b""), ("b.txt", B)):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from pyarrow import feather
 
 A = b"".join(b"%d words\n" % i for i in range(3000)) + b"\n\r\n\0\n" + "été 雪\n".encode()
 B = b"".join(b"b %d\n" % (i % 50) for i in range(700)) + b"last"
@@ -259,6 +260,18 @@ def test_tables_are_kept_with_their_columns(done, cli, home):
     ran = cli("ingest", "s.duckdb", "lines.txt")
     assert ran.code == 21, ran.err
     assert ask(home / "s.duckdb", "select count(*) from lines") == [(400,)]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.list_(pa.float16()), pa.duration("ns")])
+def test_a_column_that_duckdb_cannot_store_is_named_with_a_way_out(kind, refused, cli, home):
+    """With its input; nothing is made."""
+    rows = pa.table({"n": pa.array([1, 2]), "unfit": pa.nulls(2, kind)})
+    feather.write_feather(rows, home / "in.arrow")
+    told = refused({21}, "ingest", "s.duckdb", "in.arrow").err
+    for words in ("`in.arrow`", "column `unfit`", "SQLite"):
+        assert words in told
+    assert not (home / "s.duckdb").exists()
+    assert cli("ingest", "s.sqlite", "in.arrow").code == 0
 
 
 def test_what_is_no_store_is_refused_and_left_alone(refused, corpus, home):

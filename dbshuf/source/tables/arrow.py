@@ -21,6 +21,7 @@ from dbshuf.source.head import fronts
 from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.source.schema.plain import narrowest, own_slice, plain_schema
+from dbshuf.source.schema.written import DICTIONARY_BYTES, DICTIONARY_VALUES
 from dbshuf.source.tables.arrow_messages import unpacked_bytes
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.units import MIB, human
@@ -183,10 +184,27 @@ def _look(source: Input) -> tuple[pa.Schema, int]:
     mapped = mapped_file(source)
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        return reader.schema, int(reader.count_rows())
+        return _with_plain(reader.schema, mapped), int(reader.count_rows())
     schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema
     plain_schema(told_apart(schema), source.name)  # of other types no batch can be looked at
-    return schema, sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
+    rows = sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
+    return _with_plain(schema, mapped), rows
+
+
+def _with_plain(schema: pa.Schema, mapped: mmap.mmap) -> pa.Schema:
+    """Return a schema with plain values where a dictionary is too large to be written as one."""
+    places = [place for place, kind in enumerate(schema.types) if pa.types.is_dictionary(kind)]
+    batch = next(_batches(mapped, places), None) if places else None
+    if batch is None:
+        return schema
+    for number, place in enumerate(places):
+        column = batch.column(place if batch.num_columns == len(schema) else number)
+        values = column.dictionary
+        size = values.get_total_buffer_size()
+        if len(values) > DICTIONARY_VALUES or size > DICTIONARY_BYTES:
+            plain = schema.field(place).with_type(values.type)
+            schema = schema.set(place, plain)
+    return schema
 
 
 def _piped_schema(source: Input) -> pa.Schema:

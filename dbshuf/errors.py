@@ -139,9 +139,15 @@ class InputBeyondBounds(DbshufError):
 
 
 class MemoryTooSmall(DbshufError):
-    """--memory is under the smallest workable value."""
+    """--memory is under the smallest workable value.
+
+    least_bytes  a --memory that would do, as far as it is known; see `base/messages.py: too_small`
+    needs, otherwise  what needs it, and what else there is to do
+    """
 
     exit_code = 11
+    least_bytes: int | None = None
+    needs = otherwise = ""
 
 
 class TempSpaceShort(DbshufError):

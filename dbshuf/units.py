@@ -70,6 +70,11 @@ def human(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+def cap_named(size: int) -> str:
+    """Return a --memory (bytes) as errors name it, so that it may be copied: `410MB`."""
+    return f"{-(-size // MB)}MB"
+
+
 def utc_time(ns: int) -> str:
     """Return a time, in ns since 1970, as ISO 8601 has it: `2026-11-28T09:30:00.000000001Z`."""
     seconds, rest = divmod(ns, 10**9)

@@ -25,6 +25,7 @@ from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.errors import StrategyUnfit, TempSpaceShort
 from dbshuf.order.run_format import next_window
+from dbshuf.query.result_types import not_taken
 from dbshuf.units import MIB, human
 
 _LINES = pa.schema([("line", pa.binary())])
@@ -138,7 +139,7 @@ def _check_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> No
     try:
         back = connection.from_arrow(empty).to_arrow_table().schema
     except duckdb.Error as error:
-        raise _unfit(f"DuckDB cannot hold these columns: {str(error).splitlines()[0]}") from error
+        raise _unfit(f"DuckDB cannot hold {not_taken(connection, schema)}") from error
     for given, found in zip(schema, back, strict=True):
         if holds_interval(given.type):
             raise _unfit(f"DuckDB would cut nanoseconds off column `{given.name}` {given.type}")

@@ -37,7 +37,7 @@ from dbshuf.order.value_table import TooManyValues, ValueTable
 from dbshuf.query.relation import AnyRelation, place_of
 from dbshuf.query.row_expression import ExpressionEvaluator, RowKeyQuery
 from dbshuf.source.input import Input
-from dbshuf.units import MIB, human
+from dbshuf.units import cap_named, human
 
 RECORDS = pa.schema([("value", pa.uint64())])
 
@@ -225,7 +225,7 @@ class _CountingScan(TeeScan):
                 raise MemoryTooSmall(
                     f"{self._strata.plan.option}: there are more than {most:,} values, and no more"
                     f" can be counted in --memory {human(cap)}",
-                    hint=f"pass --memory {-(-2 * cap // MIB)}MiB, or an expression of fewer values",
+                    hint=f"pass --memory {cap_named(2 * cap)}, or an expression of fewer values",
                 ) from None
             if self.table.count > len(self.counts):
                 grown = np.zeros(max(self.table.count, 2 * len(self.counts)), np.int64)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbshuf.base.address_space import check_room
+from dbshuf.base.database_logs import check_no_log
 from dbshuf.base.key import ORDINAL_LIMIT
 from dbshuf.base.leftovers import remove_leftovers
 from dbshuf.base.process_memory import peak_resident_bytes, usable_cores
@@ -122,6 +123,7 @@ def ingest(
     check_local_name(asked.store)
     check_local_places(asked)
     check_path("the store", asked.store)
+    check_no_log(path, "the store")
     check_path("--temp-dir", asked.temp_dir)
     check_schema_option(asked.schema)
     check_numbers(asked)

@@ -16,6 +16,7 @@ from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.key import POSITION_BITS
 from dbshuf.base.layout import MOST_LONG_BYTES, probe_layout
 from dbshuf.base.line_batch import LineBatch
+from dbshuf.base.messages import too_small
 from dbshuf.base.process_memory import release_unused, resident_bytes
 from dbshuf.base.row_batch import I64, RowBatch, row_bytes
 from dbshuf.base.scan import Scan
@@ -32,7 +33,7 @@ from dbshuf.source.remote_object import AHEAD_BYTES, IN_FLIGHT_BYTES
 from dbshuf.source.schema.written import merged
 from dbshuf.store.engine import StoreWriter
 from dbshuf.store.schema import VECTOR_ROWS, StoreInfo
-from dbshuf.units import MIB, human
+from dbshuf.units import MIB, cap_named, human
 
 if TYPE_CHECKING:
     from dbshuf.query.row_filter import RowQuery
@@ -101,11 +102,7 @@ def make_room(
     base = resident_bytes() + _CODE_BYTES + reading + (0 if kind == "lines" else _TYPED_BYTES)
     free = cap_bytes - base
     if free < _LEAST_BYTES:
-        least = f"{-(-(base + _LEAST_BYTES) // MIB)}MiB"
-        raise MemoryTooSmall(
-            f"--memory {human(cap_bytes)} is too small: this ingest needs at least {least}",
-            hint=f"pass --memory {least} or more",
-        )
+        raise too_small(cap_bytes, base + _LEAST_BYTES, "this ingest needs")
     longest = min(free // _LONG_SHARE, MOST_LONG_BYTES - MIB)
     if not packs_vectors:
         return Room(base, longest, sys.maxsize, free - 2 * longest, cap_bytes)
@@ -271,7 +268,7 @@ class Intake:
 
     def _too_wide(self, size: int) -> MemoryTooSmall:
         # What is resident at the start differs from run to run, and the peak with it.
-        least = f"{-(-self._room.cap_for_vector(size) // MIB) + 32}MiB"
+        least = cap_named(self._room.cap_for_vector(size) + 32 * MIB)
         return MemoryTooSmall(
             f"`{self._one.name}`: {VECTOR_ROWS:,} rows in a row have {human(size)}, and DuckDB"
             f" packs so many at once: this ingest needs at least {least}",

@@ -20,7 +20,7 @@ from dbshuf.base.spans import Spans
 from dbshuf.base.window import Window
 from dbshuf.base.workers import Stopped, hand_over, join_all
 from dbshuf.pipeline.run_checks import check_rows
-from dbshuf.units import MIB
+from dbshuf.units import cap_named
 
 if TYPE_CHECKING:
     from dbshuf.query.whole_statement import WholeQuery
@@ -103,7 +103,7 @@ class SqlScan:
         except QueryTooLarge as error:
             cap = self._cap_for(error.needed_bytes)
             if cap:
-                error.hint = f"--memory {-(-cap // MIB)}MiB would do, for rows such as the first"
+                error.hint = f"--memory {cap_named(cap)} would do, for rows such as the first"
             raise
 
     def batches(self, buffer: U8) -> Iterator[LineBatch | RowBatch]:

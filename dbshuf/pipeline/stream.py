@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import ORDER_VERSION, epoch_seed
+from dbshuf.base.messages import too_small
 from dbshuf.base.progress import NO_PROGRESS
 from dbshuf.base.rest_scan import Given
 from dbshuf.base.window import Window
@@ -239,11 +240,11 @@ class Stream:
         try:
             return planned_here(replace(options, memory=max(cap - held, 1)))
         except MemoryTooSmall as error:
-            raise MemoryTooSmall(
-                f"beside {human(held)} that batches of {self.batch_rows:,} rows take:"
-                f" {error.message}",
-                hint=f"pass {human(held)} more than that, or a smaller batch_rows",
-            ) from error
+            if error.least_bytes is None:
+                raise
+            needs = f"beside {human(held)} for batches of {self.batch_rows:,} rows this run needs"
+            least = error.least_bytes + held
+            raise too_small(cap, least, needs, ", or a smaller batch_rows") from error
 
     def _begin(self) -> Generator[Dealt, None, int]:
         """Order the rows that are left, and deal them out."""

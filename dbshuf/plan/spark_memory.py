@@ -18,7 +18,7 @@ from dbshuf.errors import MemoryTooSmall
 from dbshuf.options import Options
 from dbshuf.source.compression.later_windows import SHARE
 from dbshuf.source.input import Input, with_windows_within
-from dbshuf.units import MIB, human, parse_bytes
+from dbshuf.units import MIB, cap_named, human, parse_bytes
 
 _BESIDE_HEAP_BYTES = 256 * MIB  # metaspace, code, direct buffers
 _LEAST_HEAP_BYTES, _MOST_HEAP_BYTES = 512 * MIB, 8192 * MIB  # Spark does not start under 450 MB
@@ -117,7 +117,7 @@ def spark_memory(cap: int | None, tasks: int, reader_bytes: int = 0) -> SparkMem
         held = f", whose readers hold {human(reader_bytes)}" if reader_bytes else ""
         raise MemoryTooSmall(
             f"--memory {human(cap)} is too little for Spark with {tasks} tasks at once{held}",
-            hint=f"--memory {-(-least // MIB)}MiB is the least; fewer cores need less",
+            hint=f"--memory {cap_named(least)} is the least; fewer cores need less",
         )
     free = cap - _BESIDE_HEAP_BYTES - reader_bytes
     heap = min(max(free // 2, _LEAST_HEAP_BYTES), _MOST_HEAP_BYTES)

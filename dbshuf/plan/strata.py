@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbshuf.base.key import seed_words
 from dbshuf.base.layout import ENGINE_BYTES, Layout
-from dbshuf.errors import MemoryTooSmall
+from dbshuf.base.messages import too_small
 from dbshuf.options import Options
 from dbshuf.plan.reading import ReadPlan
 from dbshuf.plan.row_plan import ROW_QUERY_BYTES
@@ -14,7 +14,7 @@ from dbshuf.plan.sample import Sample
 from dbshuf.plan.splits import Splits, parse_splits
 from dbshuf.plan.worker_memory import lay_out, least_cap
 from dbshuf.source.survey import Survey
-from dbshuf.units import MIB, human
+from dbshuf.units import MIB
 
 if TYPE_CHECKING:
     from dbshuf.order.strata import Strata, StrataMemory
@@ -97,10 +97,6 @@ def half_of(cap: int, base: int, survey: Survey, copies: float) -> int:
     """
     least = least_cap(base, survey, copies) - base
     if cap < base + 2 * least:
-        named = f"{-(-(base + 2 * least) // MIB) + 8}MiB"
-        raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: rows are ordered twice here, which needs at least"
-            f" {named}",
-            hint=f"pass --memory {named} or more",
-        )
+        needs = "rows are ordered twice here, which needs"
+        raise too_small(cap, base + 2 * least + 8 * MIB, needs)
     return (cap - base) // 2

@@ -4,15 +4,16 @@ import sys
 from dataclasses import dataclass, replace
 
 from dbshuf.base.layout import MERGE_ROWS, Layout, merge_bytes
-from dbshuf.errors import MemoryTooSmall, StrategyUnfit
+from dbshuf.base.messages import too_small
+from dbshuf.errors import StrategyUnfit
 from dbshuf.plan.worker_memory import lay_out, least_cap, memory_store, stored_bytes
 from dbshuf.source.survey import Survey
-from dbshuf.units import GIB, MIB, human
+from dbshuf.units import GIB, MB, MIB, cap_named, human
 
 DUCKDB_BYTES = 110 * MIB  # left for DuckDB's code and for what its memory_limit does not cover
 UNKNOWN_BYTES = 10 * GIB  # of rows whose size is unknown; more are ordered in parts of a range
-_VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
-_NAMED_STEP_BYTES = 16 * MIB  # errors name a multiple
+VARIES_BYTES = 8 * MIB  # by which the base of one run is another's, and peaks with it
+_NAMED_STEP_BYTES = 20 * MB  # errors name a multiple
 _IMPORTED_BYTES = 21 * MIB  # of it that is resident once DuckDB is imported (duckdb 2.0.1)
 _CONNECTED_BYTES = 32 * MIB  # and once it is connected and has ordered a few rows
 _LEAST_DUCKDB_BYTES = 64 * MIB
@@ -52,12 +53,10 @@ def choose_strategy(asked: str, survey: Survey, allowed: Allowance) -> tuple[str
         least = needed = max(least, base + _LEAST_SQLITE_BYTES + survey.reader_bytes)
     if asked == "spill":
         needed = max(least, _least_spill_cap(base, survey))
-    named = _mib(_rounded(cap + int((needed - cap) / allowed.gain) + _VARIES_BYTES))
+    enough = _rounded(cap + int((needed - cap) / allowed.gain) + VARIES_BYTES)
     if cap < least:
-        raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: this run needs at least {named}",
-            hint=f"pass --memory {named} or more",
-        )
+        raise too_small(cap, enough)
+    named = cap_named(enough)
     if cap < needed:
         raise StrategyUnfit(
             f"--strategy spill needs {named}, not {human(cap)}: DuckDB's merge pins"
@@ -83,10 +82,6 @@ def statement_share(*, is_fed: bool) -> float:
 def _rounded(size: int) -> int:
     """Return a --memory that is enough in every run: what a process begins with varies."""
     return -(-size // _NAMED_STEP_BYTES) * _NAMED_STEP_BYTES
-
-
-def _mib(size: int) -> str:
-    return f"{-(-size // MIB)}MiB"
 
 
 def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, str, str]:
@@ -115,7 +110,7 @@ def _store_bytes(asked: str, cap: int, room: int, survey: Survey) -> tuple[int, 
 
 def merge_fits(cap: int, base: int, survey: Survey) -> bool:
     """Whether DuckDB's merge has room for what it pins of such rows on one thread."""
-    return cap >= _least_spill_cap(base, survey) + _VARIES_BYTES
+    return cap >= _least_spill_cap(base, survey) + VARIES_BYTES
 
 
 def duckdb_bytes(cap: int, base: int, survey: Survey, reading_share: float = READING_SHARE) -> int:

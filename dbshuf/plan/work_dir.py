@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from dbshuf.base.database_logs import check_no_log
 from dbshuf.base.remote_names import is_remote
 from dbshuf.base.work_dir import check_place, first_record, last_record
 from dbshuf.errors import UsageError
@@ -73,6 +74,7 @@ def work_plan(options: Options, read: ReadPlan, target: Target) -> WorkPlan | No
                 hint="name a file, or leave out --work-dir",
             )
     folder = Path(os.path.abspath(options.work_dir))
+    check_no_log(folder, "--work-dir")
     check_place(folder)
     is_begun = first_record(folder) is not None
     return WorkPlan(folder, _asked(options), is_begun, _stays(read, target))

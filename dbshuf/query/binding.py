@@ -97,7 +97,14 @@ class Binder:
         try:
             rows = self.connection.execute(explain.text).fetchall()
         except ENGINE_ERRORS as error:
-            raise sql.failed(error, start) from None
+            failed = sql.failed(error, start)
+            for name in self.unusable:
+                if f'column "{name.split("`")[1]}" not found' in failed.message:
+                    raise sql.invalid(
+                        f"SQL has no type for the column {name} of the input",
+                        hint="leave it out, or write the input with another type in its place",
+                    ) from None
+            raise failed from None
         return self._planned(json.loads(rows[0][1]))
 
     def constant(self, sql: SqlText, query: Filled, part: str, tree: object) -> list[Any]:

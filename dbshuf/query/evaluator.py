@@ -15,7 +15,7 @@ from dbshuf.errors import DbshufError, QueryFailed
 from dbshuf.query.binding import FEED, make_view
 from dbshuf.query.fence import NOTHING, close_fence, connect
 from dbshuf.query.parse import ENGINE_ERRORS, first_sentence
-from dbshuf.units import MIB, human
+from dbshuf.units import cap_named, human
 
 Place = Callable[[int], str]  # the name of a row's place, for messages
 
@@ -206,7 +206,7 @@ class ChunkRunner:
         hint = "make the values smaller, or run it with --sql, which may use the disk"
         if self._database.spare is not None:
             cap = self._database.spare.cap_for(self.step.needs(row) + _HELD_COPIES * row.nbytes)
-            hint = f"--memory {-(-cap // MIB)}MiB would do"
+            hint = f"--memory {cap_named(cap)} would do"
         message = f"the row does not fit in memory with what SQL makes of its {human(row.nbytes)}"
         return QueryFailed(f"{where}: {self.step.option}: {message}", hint=hint)
 

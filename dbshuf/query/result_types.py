@@ -33,6 +33,16 @@ class Result:
     types: Mapping[str, str]
 
 
+def not_taken(connection: duckdb.DuckDBPyConnection, columns: pa.Schema) -> str:
+    """Name the first column that DuckDB does not take, after it refused them together."""
+    for column in columns:
+        try:
+            connection.from_arrow(pa.Table.from_batches([], pa.schema([column])))
+        except (duckdb.Error, pa.ArrowException):
+            return f"column `{column.name}` of type {column.type}"
+    return f"these {len(columns)} columns together"
+
+
 def check_type(sql: SqlText, name: str, kind: Any, whole: Any) -> None:
     """Raise QueryInvalid for a type, or one inside it, that the outputs do not have."""
     text = str(kind).lower()

@@ -6,16 +6,18 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from dbshuf.base.messages import printable
+from dbshuf.base.messages import printable, too_small
 from dbshuf.base.process_memory import peak_resident_bytes, release_unused, resident_bytes
 from dbshuf.base.progress import Progress
 from dbshuf.base.remote_names import is_remote_output
-from dbshuf.errors import ExtraMissing, MemoryTooSmall, UsageError
+from dbshuf.errors import ExtraMissing, UsageError
 from dbshuf.options import Options, check_output_name
 from dbshuf.pipeline.verify.sides import from_store
+from dbshuf.plan.least_memory import with_least_named
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.reporting.known_run import KnownRun, check_told, run_of
 from dbshuf.reporting.reading import Sides, read_inputs, read_output, sides_of
@@ -23,7 +25,7 @@ from dbshuf.sink.output_path import check_target
 from dbshuf.sink.publish import publish_whole
 from dbshuf.sink.target import Target
 from dbshuf.source.inputs import STDIN
-from dbshuf.units import MIB, human
+from dbshuf.units import MIB
 
 _PACKAGES = ("matplotlib", "scipy", "jinja2")
 _INSTALL = "pip install 'dbshuf[report]'"
@@ -87,15 +89,13 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     if asked.output == STDIN:
         raise UsageError("a report reads files: `-` is no output", hint="write it to a file first")
     target = _target_of(asked)
-    cap = memory_cap(asked.options)
-    _check_memory(cap, asked.sample_rows)
-    options = replace(asked.options, memory=cap)
+    options = replace(asked.options, memory=memory_cap(asked.options))
     run = run_of(asked.output, asked.manifest, options)
     check_told(options, run)
     if not options.inputs and run is not None and run.options is not None:
         options = run.options
     _check_inputs(options, run)
-    sides = sides_of(options, asked.output)
+    sides = with_least_named(options, partial(_sides, asked))
     _check_apart(asked, sides)
     found = read_output(sides, asked.sample_rows, progress)
     moved = None if sides.inputs is None else read_inputs(sides, found, progress)
@@ -122,6 +122,12 @@ def make_report(asked: ReportOptions, progress: Progress) -> ReportResult:
     )
 
 
+def _sides(asked: ReportOptions, options: Options) -> Sides:
+    """Return what is read. Raises as `make_report`."""
+    _check_memory(memory_cap(options), asked.sample_rows)
+    return sides_of(options, asked.output)
+
+
 def check_installed() -> None:
     """Raise ExtraMissing unless what draws and tests is there."""
     for name in _PACKAGES:
@@ -132,11 +138,8 @@ def check_installed() -> None:
 def _check_memory(cap: int, sample_rows: int) -> None:
     least = resident_bytes() + _DRAWING_BYTES + _ROW_BYTES * sample_rows
     if cap < least:
-        raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: drawing {sample_rows:,} rows takes"
-            f" {human(least)}",
-            hint=f"pass --memory {-(-least // MIB) + 16}MiB, or a smaller --sample-rows",
-        )
+        needs = f"drawing {sample_rows:,} rows takes"
+        raise too_small(cap, least + 16 * MIB, needs, ", or a smaller --sample-rows")
 
 
 def _check_inputs(options: Options, run: KnownRun | None) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dbshuf.base.database_logs import check_no_log
 from dbshuf.base.file_systems import is_of_the_kernel, takes_files
 from dbshuf.base.filenames import HIDDEN_PREFIX
 from dbshuf.errors import OutputExists, OutputUnwritable, UsageError
@@ -150,7 +151,8 @@ def check_target(target: "Target") -> None:
     """Refuse an output that cannot be made, before any work; nothing is created.
 
     Raises   OutputUnwritable (no such directory, no permission, a file where a
-             directory must be or the reverse), OutputExists, UsageError
+             directory must be or the reverse), OutputExists, UsageError (standard output
+             for shards, the log of a database)
     """
     if target.path is None:
         if target.in_shards:
@@ -162,6 +164,8 @@ def check_target(target: "Target") -> None:
 
         check_remote(target)
         return
+    for path in [target.path] if target.in_shards else target.files:
+        check_no_log(str(path))
     if target.in_shards:
         with in_words(str(target.path)):
             _check_directory(target.path, force=target.force)

@@ -17,12 +17,9 @@ import pyarrow.compute as pc
 from dbshuf.base.nested_types import fields_of, rebuilt, struct_of
 from dbshuf.base.parquet_types import NOTES_KEY
 from dbshuf.errors import RowUnfit
+from dbshuf.source.schema.written import DICTIONARY_BYTES, DICTIONARY_VALUES
 
 _OWN_KEYS = b"dbshuf."
-# Of the different values of a column that are kept to tell which of them come again. They
-# are in the memory of whoever reads the file, too.
-_MOST_VALUES = 1 << 20
-_MOST_VALUE_BYTES = 16 << 20
 
 
 def notes_in(written: pa.Schema | None) -> list[bytes]:
@@ -130,8 +127,8 @@ class _GrowingDictionary:
         places = pc.index_in(values, known)
         if places.null_count:
             known = pa.concat_arrays([known, values.filter(places.is_null())])
-            if len(known) > _MOST_VALUES or known.nbytes > _MOST_VALUE_BYTES:
-                raise self._unfit(f"more than {_MOST_VALUES:,} values or 16 MiB of them")
+            if len(known) > DICTIONARY_VALUES or known.nbytes > DICTIONARY_BYTES:
+                raise self._unfit(f"more than {DICTIONARY_VALUES:,} values or 16 MiB of them")
             places = pc.index_in(values, known)
         if self._written is None or known is not self._known:
             self._known = known

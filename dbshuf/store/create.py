@@ -64,6 +64,8 @@ def create_store(
         _publish(grown, path)
     except DbshufError as error:  # which names what nobody has asked for
         message = error.message.replace(str(grown), str(path))
+        if isinstance(error, SchemaMismatch):  # of a column, which is known by its input
+            message = f"`{inputs[0].name}`: {message}"
         raise type(error)(message, hint=error.hint) from error
     finally:
         remove(hidden)

@@ -13,10 +13,12 @@ import pyarrow as pa
 from dbshuf.base.durable import EarlyWriteback
 from dbshuf.base.statements import filled, identifier, quoted, shuffle_key, statement
 from dbshuf.errors import SchemaMismatch
+from dbshuf.query.result_types import not_taken
 from dbshuf.store.description import described
 from dbshuf.store.engine import SqlWriter
 from dbshuf.store.schema import (
     BESIDE_BYTES,
+    UNSTORED_HINT,
     StoreInfo,
     attached,
     check_storable,
@@ -119,8 +121,7 @@ def _fill(connection: Connection, columns: pa.Schema) -> None:
         back = connection.sql("FROM feed").to_arrow_table().schema
     except (duckdb.Error, pa.ArrowException) as error:
         raise SchemaMismatch(
-            f"a DuckDB database cannot hold these columns: {str(error).splitlines()[0]}",
-            hint="cast them, or leave them out; dbshuf shuffle takes them as they are",
+            f"a DuckDB database cannot hold {not_taken(connection, columns)}", hint=UNSTORED_HINT
         ) from error
     check_storable(pa.schema([*columns][2:]), pa.schema([*back][2:]))
     connection.execute(filled("duckdb", "store_create", key=shuffle_key()).text)

@@ -282,6 +282,12 @@ def restored(column: pa.Array, kind: Any) -> pa.Array:
     return pa.nulls(len(column), kind) if pa.types.is_null(kind) else column.cast(kind)
 
 
+UNSTORED_HINT = (
+    "a store of SQLite keeps it (a name that ends in .sqlite); or write the input with another type"
+    " in its place"
+)
+
+
 def check_storable(given: pa.Schema, found: pa.Schema) -> None:
     """Raise SchemaMismatch for a column that would not come back as it is.
 
@@ -297,7 +303,7 @@ def check_storable(given: pa.Schema, found: pa.Schema) -> None:
             loss = f"make it {back.type}" if not is_kept else "cut nanoseconds off"
             raise SchemaMismatch(
                 f"column `{field.name}` is {field.type}, and a DuckDB database would {loss}",
-                hint="cast it, or leave it out; dbshuf shuffle takes it as it is",
+                hint=UNSTORED_HINT,
             )
 
 

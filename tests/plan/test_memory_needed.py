@@ -64,7 +64,7 @@ def test_the_cap_that_is_named_where_an_order_has_only_a_part_of_it_will_do(cap,
     line = ["plan", "in.txt", "-o", "o.txt", *how, "--memory"]
     refused = cli(*line, cap, fresh=True)
     assert refused.code in (MemoryTooSmall.exit_code, StrategyUnfit.exit_code)
-    named = re.findall(r"\d+MiB", refused.err.partition("hint: ")[2])[0]
+    named = re.findall(r"\d+MB", refused.err.partition("hint: ")[2])[0]
     assert cli(*line, named, fresh=True).code == 0
 
 

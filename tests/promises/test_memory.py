@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
 from command import DBSHUF, Ran
+from pyarrow import feather
 
 MEDIUM = (3_575_000, 147)  # 0.53 GB
 WIDE = (12_500, 24_000)  # 0.30 GB
@@ -179,14 +181,28 @@ def test_a_long_row_goes_through_under_the_cap_that_its_refusal_names(kind, meas
     run = ("shuffle", "in.jsonl", "--from", kind, "-o", "out.csv", "--seed", "42", "--memory")
     ran = measured(*run, "400MB")
     assert ran.code in (9, 11), ran.err
-    cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
-    while (ran := measured(*run, f"{cap}MiB")).code == 11:  # first what any run needs
-        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
+    cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
+    while (ran := measured(*run, f"{cap}MB")).code == 11:  # first what any run needs
+        cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
     if ran.code == 9:
-        cap = int(re.findall(r"--memory (\d+)MiB", ran.err)[-1])
-        ran = measured(*run, f"{cap}MiB")
+        cap = int(re.findall(r"--memory (\d+)MB", ran.err)[-1])
+        ran = measured(*run, f"{cap}MB")
     assert ran.code == 0, ran.err
-    assert ran.peak_rss_bytes <= cap << 20 < 800 << 20
+    assert ran.peak_rss_bytes <= cap * 10**6 < 840_000_000
+
+
+@pytest.mark.parametrize("name", ["wide.parquet", "wide.arrow"])
+def test_a_refusal_of_wide_rows_stays_under_the_cap_too(name, measured, home):
+    """One look at the first rows of 400 columns would decompress 128 MB."""
+    column = pa.array(np.arange(40_000))
+    rows = pa.table({f"c{number}": column for number in range(400)})
+    if name == "wide.parquet":
+        pq.write_table(rows, home / name, use_dictionary=False, compression="zstd")
+    else:
+        feather.write_feather(rows, home / name, compression="zstd", chunksize=len(rows))
+    ran = measured("shuffle", name, "-o", "out.parquet", "--memory", "170MB")
+    assert ran.code == 11, ran.err
+    assert ran.peak_rss_bytes <= 170_000_000
 
 
 def test_a_group_larger_than_the_cap_stays_under_it(numbered, measured, home):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
+from pyarrow import feather
 from schema_tools import MEMORY, assert_same, exported, keys_of, read, table, write
 
 import dbshuf
@@ -267,6 +268,23 @@ def test_a_dictionary_of_any_values_is_one_in_arrow_unless_they_are_nested(tmp_p
     assert found.schema.types[0] == (kind if pa.types.is_nested(kind) else column.type)
     assert sorted(found["d"].to_pylist(), key=str) == sorted(plain, key=str)
     assert sorted(found["s"].to_pylist(), key=str) == sorted(({"x": v} for v in plain), key=str)
+
+
+@pytest.mark.parametrize("codec", ["uncompressed", "zstd"])
+def test_a_dictionary_that_is_too_large_for_an_arrow_file_is_written_as_plain_values(
+    tmp_path, codec
+):
+    """What readers hold of a file has an end; it was refused after all had been read."""
+    values = [f"{number:02}" * 600_000 for number in range(15)]
+    large = pa.table({"n": range(15), "d": pa.array(values).dictionary_encode()})
+    small = pa.table({"n": [15], "d": pa.array(["few"]).dictionary_encode()})
+    feather.write_feather(large, tmp_path / "a.arrow", compression=codec)
+    feather.write_feather(small, tmp_path / "b.arrow", compression=codec)
+    inputs = [tmp_path / "a.arrow", tmp_path / "b.arrow"]
+    dbshuf.shuffle(inputs, tmp_path / "out.arrow", seed=1, memory="1GB")
+    found = read(tmp_path / "out.arrow").sort_by("n")
+    assert found.schema.field("d").type == pa.string()
+    assert found["d"].to_pylist() == [*values, "few"]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from pyarrow import feather
 
 A = b"".join(b"%d words\n" % i for i in range(3000)) + b"\n\r\n\0\n" + "été 雪\n".encode()
 B = b"".join(b"b %d\n" % (i % 50) for i in range(700)) + b"last"
@@ -261,6 +262,18 @@ def test_tables_are_kept_with_their_columns(done, cli, home):
     assert ask(home / "s.duckdb", "select count(*) from lines") == [(400,)]
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.list_(pa.float16()), pa.duration("ns")])
+def test_a_column_that_duckdb_cannot_store_is_named_with_a_way_out(kind, refused, cli, home):
+    """With its input; nothing is made."""
+    rows = pa.table({"n": pa.array([1, 2]), "unfit": pa.nulls(2, kind)})
+    feather.write_feather(rows, home / "in.arrow")
+    told = refused({21}, "ingest", "s.duckdb", "in.arrow").err
+    for words in ("`in.arrow`", "column `unfit`", "SQLite"):
+        assert words in told
+    assert not (home / "s.duckdb").exists()
+    assert cli("ingest", "s.sqlite", "in.arrow").code == 0
+
+
 def test_what_is_no_store_is_refused_and_left_alone(refused, corpus, home):
     """Another database, a text file, nothing at all: named, and not written to."""
     corpus("a.txt", C)
@@ -290,6 +303,34 @@ def test_a_database_is_no_output_of_its_own(name, refused, done, corpus, home):
         assert "would replace" in refused({2}, *command, *asked).err
     asked = [name, "--table", "lines", "select 1 as one", "--format", "csv", "-o", "link"]
     assert "would replace" in refused({2}, "query", *asked).err
+
+
+@pytest.mark.parametrize(
+    ("name", "log"),
+    [
+        ("corpus.sqlite", "corpus.sqlite-wal"),
+        ("corpus.sqlite", "corpus.sqlite-journal"),
+        ("corpus.sqlite", "corpus.sqlite-shm"),
+        ("corpus.duckdb", "corpus.duckdb.wal"),
+    ],
+)
+def test_nothing_is_written_where_a_database_has_its_log(name, log, refused, cli, home):
+    """It would be taken for what was added last; whatever writes it, and through a link too."""
+    (home / "a.txt").write_bytes(C)
+    assert cli("ingest", name, "a.txt").code == 0
+    (home / "link").symlink_to(log)
+    for output in (log, "link"):
+        told = refused({2}, "shuffle", "a.txt", "-o", output).err
+        assert name in told
+        assert "log of the database" in told
+    refused({2}, "shuffle", "a.txt", "--shards", "2", "-o", log)
+    refused({2}, "shuffle", "a.txt", "-o", "out.txt", "--manifest", log)
+    refused({2}, "shuffle", "a.txt", "-o", "out.txt", "--work-dir", log)
+    refused({2}, "shuffle", "a.txt", "--paired", "a.txt", "-o", "out.txt", "-o", log)
+    refused({2}, "report", "a.txt", "-o", log)
+    refused({2}, "export", name, "-o", log)
+    refused({2}, "ingest", log, "a.txt", "--engine", "sqlite")
+    assert cli("shuffle", "a.txt", "-o", f"other{log}").code == 0
 
 
 def test_an_empty_input_takes_its_place(done, home, corpus):

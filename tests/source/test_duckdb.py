@@ -225,3 +225,15 @@ def test_columns_keep_their_order_and_names(database):
     assert source.schema == pa.schema(plain)
     rows = [rows.batch.to_pylist() for rows in source.batches()]
     assert rows == [[{"b": 1, "a_0": "x", "A_1": 2}]]
+
+
+def test_a_table_of_many_columns_is_read_in_the_memory_that_they_take(tmp_path, monkeypatch):
+    """DuckDB holds a block of each; 1,000 of them did not fit in what it had."""
+    monkeypatch.setattr("dbshuf.source.tables.duckdb._MEMORY_BYTES", 24 << 20)
+    monkeypatch.setattr("dbshuf.source.tables.duckdb._COUNTED_COLUMNS", 8)
+    columns = ", ".join(f"hash(i + {number}) as c{number}" for number in range(150))
+    with duckdb.connect(str(tmp_path / "in.duckdb")) as connection:
+        connection.execute(f"create table t as select {columns} from range(20000) r(i)")
+    assert (
+        len(read([tmp_path / "in.duckdb"], "duckdb", table="t", columns=frozenset(["c0"]))) == 20000
+    )

@@ -3,10 +3,14 @@
 import errno
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from packed import CODECS, pack
+from pyarrow import feather
 
 from dbshuf.errors import InputUnreadable
+from dbshuf.source import survey
 from dbshuf.source.head import common_header
 from dbshuf.source.input import Input, Pipe
 from dbshuf.source.inputs import resolve_inputs
@@ -24,16 +28,16 @@ def piped(data, codec=None, raw=None):
 def test_a_compressed_pipe_is_sampled_in_what_was_read_of_it(codec, is_cut):
     """It would else count as lines of one byte, and a small --memory be refused."""
     data = pack(codec, TEXT * 4)
-    survey = survey_inputs([piped(data[: len(data) * 3 // 4] if is_cut else data, codec)], "lines")
-    assert 39 < survey.mean_line_bytes < 41
-    assert survey.text_bytes is None
-    assert not survey.is_exact
+    found = survey_inputs([piped(data[: len(data) * 3 // 4] if is_cut else data, codec)], "lines")
+    assert 39 < found.mean_line_bytes < 41
+    assert found.text_bytes is None
+    assert not found.is_exact
 
 
 def test_a_block_that_is_not_complete_is_no_error_and_no_sample():
     """bzip2 gives nothing before it has a whole block, of 900 kB of text."""
-    survey = survey_inputs([piped(pack("bzip2", TEXT)[:2000], "bzip2")], "lines")
-    assert 20 < survey.mean_line_bytes < 1000
+    found = survey_inputs([piped(pack("bzip2", TEXT)[:2000], "bzip2")], "lines")
+    assert 20 < found.mean_line_bytes < 1000
 
 
 @pytest.mark.parametrize("codec", [None, *CODECS])
@@ -88,3 +92,21 @@ def test_a_file_that_breaks_while_it_is_looked_at_is_named(codec, tmp_path, monk
     if codec:
         with pytest.raises(InputUnreadable, match="in`: broken disk"):
             survey_inputs(inputs, "lines")
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.arrow"])
+def test_rows_are_as_long_however_many_columns_are_looked_at_at_once(name, tmp_path, monkeypatch):
+    """A row group that is too much for one look is looked at column by column."""
+    count = 30_000
+    columns = {"n": range(count), "text": ["x" * (n % 90) for n in range(count)]}
+    rows = pa.table({**columns, "pair": [{"a": n, "b": "y"} for n in range(count)]})
+    if name == "in.parquet":
+        pq.write_table(rows, tmp_path / name)
+    else:
+        feather.write_feather(rows, tmp_path / name, compression="lz4")
+    inputs, kind = resolve_inputs([str(tmp_path / name)]), name.partition(".")[2]
+    at_once = survey_inputs(inputs, kind)
+    monkeypatch.setattr(survey, "_LOOK_BYTES", 1)
+    apart = survey_inputs(inputs, kind)
+    assert apart.mean_line_bytes == pytest.approx(at_once.mean_line_bytes, rel=0.1)
+    assert apart.reader_bytes >= at_once.reader_bytes * 0.8

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 from dbshuf.base.layout import SLACK_BYTES
+from dbshuf.base.messages import too_small
 from dbshuf.base.process_memory import resident_bytes
 from dbshuf.base.remote_names import is_remote
-from dbshuf.errors import InputMissing, InputUnreadable, MemoryTooSmall, UsageError
+from dbshuf.errors import InputMissing, InputUnreadable, UsageError
 from dbshuf.remote.names import RemoteName, remote_name
 from dbshuf.remote.object_store import ObjectInfo
 from dbshuf.source.listing import is_hidden
 from dbshuf.source.remote_object import AHEAD_BYTES, IN_FLIGHT_BYTES, RemoteObject
-from dbshuf.units import MIB, human
+from dbshuf.units import MIB
 
 
 class Folder(Protocol):
@@ -214,10 +215,5 @@ def readers_of(folder: Folder, threads: int, cap: int) -> int:
         return threads
     held, each = resident_bytes() + IN_FLIGHT_BYTES + SLACK_BYTES, AHEAD_BYTES + MIB
     if cap < held + each:
-        named = f"{-(-(held + each) // MIB)}MiB"
-        raise MemoryTooSmall(
-            f"--memory {human(cap)} is too small: objects are read ahead, which needs at least"
-            f" {named}",
-            hint=f"pass --memory {named} or more",
-        )
+        raise too_small(cap, held + each, "objects are read ahead, which needs")
     return min(threads, (cap - held) // each)

@@ -14,6 +14,7 @@ import numpy as np
 from dbshuf.base.block_io import aligned_buffer
 from dbshuf.base.counters import Tally
 from dbshuf.base.key import U64, epoch_seed, id_of
+from dbshuf.base.messages import too_small
 from dbshuf.base.partition_prefix import groups_of
 from dbshuf.base.progress import Progress
 from dbshuf.base.row_hash import Hashes
@@ -29,7 +30,7 @@ from dbshuf.pipeline.verify.sides import ComparisonProgress, Side, from_store
 from dbshuf.plan.plan import Plan
 from dbshuf.plan.row_plan import memory_cap
 from dbshuf.source.input import Input, check_all_unchanged, check_same
-from dbshuf.units import MIB, human
+from dbshuf.units import MIB
 
 _BUFFER_BYTES = 2 * MIB  # of the outputs, read at a time
 _READING_BYTES = 48 * MIB  # taken from what orders: a buffer, decoded and hashed, and its reader
@@ -84,10 +85,10 @@ def order_plan(options: Options, inputs: Side) -> Plan:
     try:
         plan = planned_here(replace(options, output=place_for(options)), reads_only=bool(parts))
     except MemoryTooSmall as error:
-        raise MemoryTooSmall(
-            f"beside {human(reading)} that the outputs are read with: {error.message}",
-            hint=f"pass {human(reading)} more than that; or --no-order",
-        ) from error
+        if error.least_bytes is None:
+            raise
+        least, needs = error.least_bytes + reading, "to check the order takes"
+        raise too_small(memory + reading, least, needs, "; or --no-order") from error
     check_same(inputs.plan.inputs, plan.inputs)  # read once, for their rows
     return plan
 

@@ -26,6 +26,7 @@ from dbshuf.pipeline.verify.result import Place, RowsVerified
 from dbshuf.pipeline.verify.samples import is_sampled, sampled_side, without_sample
 from dbshuf.pipeline.verify.sides import ReadBytes, Side, open_sides
 from dbshuf.pipeline.verify.totals import Totals
+from dbshuf.plan.least_memory import with_least_named
 from dbshuf.plan.order_by import option_of
 from dbshuf.plan.plan import Plan
 from dbshuf.units import MIB
@@ -55,15 +56,15 @@ def verify_rows(
     Raises        VerifyFailed if the outputs cannot even be compared; what reading raises
     """
     started = time.monotonic()
-    inputs, outputs = _opened(options, output, sample, checks_order=checks_order)
+    inputs, outputs, in_order = with_least_named(
+        options,
+        partial(_opened, output=output, sample=sample, checks_order=checks_order),
+    )
     if mix_told is not None and inputs.plan.mix is not None:
         check_mix(inputs.plan.mix, mix_told)
     times = 1 if is_sampled(options) else options.epochs or 1
-    ours, theirs, in_order = Totals(), Totals(), None
+    ours, theirs = Totals(), Totals()
     reading = ReadBytes(reporter)
-    if checks_order:
-        own = options if sample is None else replace(options, number=None)
-        in_order = OrderByHashes.of(own, inputs)
     if in_order is None:
         inputs.scan(lambda batch: ours.add(*inputs.hash_(batch)), reading)
     else:
@@ -127,8 +128,11 @@ def _count(outputs: Side, totals: Totals, in_order: OrderByHashes | None, batch:
 
 def _opened(
     options: Options, output: str, sample: float | None, *, checks_order: bool
-) -> tuple[Side, Side]:
-    """Return both sides, ready to be compared; a sample is made by an order of the inputs."""
+) -> tuple[Side, Side, OrderByHashes | None]:
+    """Return both sides, ready to be compared; a sample is made by an order of the inputs.
+
+    Beside them the order, where hashes tell it and it is checked
+    """
     has_sample = is_sampled(options)
     _check_asked(options, checks_order=checks_order or has_sample)
     places = None if options.number is None else Places(options)
@@ -138,7 +142,11 @@ def _opened(
         inputs = sampled_side(inputs, options, order_plan)
     if checks_order or has_sample:
         _check_orderable(inputs.plan)
-    return inputs, outputs
+    in_order = None
+    if checks_order:
+        own = options if sample is None else replace(options, number=None)
+        in_order = OrderByHashes.of(own, inputs)
+    return inputs, outputs, in_order
 
 
 def _differences(

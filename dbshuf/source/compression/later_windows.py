@@ -18,7 +18,7 @@ from dbshuf.source.compression.codecs import (
     xz_dictionary,
     zstd_window,
 )
-from dbshuf.units import GIB, MIB, human
+from dbshuf.units import GIB, MIB, cap_named, human
 
 # Where it is not known: what `zstd -19` and `xz -6` ask for, and from a GiB of --memory on a share.
 _LEAST_BYTES = 8 * MIB
@@ -65,7 +65,7 @@ class WindowLimit:
     def refusal(self, name: str, what: str, window: int) -> MemoryTooSmall:
         """Return the error for a window beyond it."""
         least = max(SHARE * self.readers * window, self.shared_from_bytes)
-        more = f"pass --memory {-(-least // MIB)}MiB or more, or " if window <= MOST_BYTES else ""
+        more = f"pass --memory {cap_named(least)} or more, or " if window <= MOST_BYTES else ""
         return MemoryTooSmall(
             f"`{name}`: {what} has a window of {human(window)}, and of --memory"
             f" {human(self.most_bytes)} are counted for those behind the first",

@@ -11,7 +11,7 @@ import numpy as np
 from dbshuf.base.block_io import U8
 from dbshuf.base.line_batch import Arena
 from dbshuf.base.workers import Stopped
-from dbshuf.units import MIB
+from dbshuf.units import MIB, cap_named
 
 _MOVED_BYTES = 16 * MIB  # of a line that moves to a larger arena; there twice for a moment
 
@@ -29,7 +29,7 @@ class LineLimit:
 
     def hint(self, length: int, what: str = "line") -> str:
         """Return what to do about one that is too long."""
-        return f"this {what} needs --memory {-(-self.cap_for(length) // MIB)}MiB"
+        return f"this {what} needs --memory {cap_named(self.cap_for(length))}"
 
 
 class LongArena:

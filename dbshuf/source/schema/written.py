@@ -27,6 +27,12 @@ _OF_COLUMNS = (
 _OF_WRITERS = (b"ARROW:schema", b"content_defined_chunking")  # how a file was written
 
 
+# Of a dictionary column of an Arrow file: its values are kept to tell which of them come again,
+# and they are in the memory of whoever reads the file, too. Beyond that values are plain.
+DICTIONARY_VALUES = 1 << 20
+DICTIONARY_BYTES = 16 << 20
+
+
 def merged(found: Sequence[pa.Schema], plain: pa.Schema) -> pa.Schema:
     """Return the columns `plain` of inputs as they are to be written."""
     fields = [_field(field, [_named(schema, field.name) for schema in found]) for field in plain]

@@ -90,7 +90,8 @@ class AlignedInput:
             own = [plain.names[narrowest(plain)]]
         for part in self._table.row_ranges(own):
             read = partial(self._read, part, names)
-            yield RowRange(part.first_row, read, part.rows, partial(self._bounds, part))
+            bounds_of = partial(self._bounds, part)
+            yield RowRange(part.first_row, read, part.rows, bounds_of, part.holds)
 
     def _bounds(self, part: RowRange, name: str) -> Bounds | None:
         if name in self._keys:

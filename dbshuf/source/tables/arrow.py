@@ -21,6 +21,8 @@ from dbshuf.source.head import fronts
 from dbshuf.source.input import Input, check_unchanged, mapped_file, unreadable
 from dbshuf.source.read_sums import ReadSums
 from dbshuf.source.schema.plain import narrowest, own_slice, plain_schema
+from dbshuf.source.schema.written import DICTIONARY_BYTES, DICTIONARY_VALUES
+from dbshuf.source.tables.arrow_messages import unpacked_bytes
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, RowRange, read_error
 from dbshuf.units import MIB, human
 
@@ -55,21 +57,32 @@ class IpcInput:
     def row_ranges(self, names: Sequence[str]) -> Iterator[RowRange]:
         fields = [i for i, field in enumerate(self.schema) if field.name in names]
         read = self._mapped if self.input.is_mappable else self._streamed
-        yield RowRange(0, lambda batch_size: read(fields, batch_size))
+        yield RowRange(0, lambda batch_size: read(fields, batch_size), holds=self._holds)
+
+    def _holds(self) -> dict[str, int]:
+        """Return what a column of the first batch takes on average, where it is decompressed."""
+        if not self.input.is_mappable:
+            return {}
+        size = _unpacked_bytes(mapped_file(self.input)) or 0
+        return dict.fromkeys(self.schema.names, size // len(self.schema)) if size else {}
 
     def _mapped(self, fields: Sequence[int], batch_size: BatchSize) -> RecordBatches:
         mapped, given_bytes = mapped_file(self.input), 0
         batches = _batches(mapped, fields)
         if self.input.sums is not None and len(fields) == len(self.schema):
             batches = self._summed(self.input.sums, mapped, batches)
-        for batch in _checked(batches):
-            for piece in _slices(batch, batch_size):
-                yield self._named(piece, fields)
-                check_unchanged(self.input)  # pages beyond a new end would end the process
-                given_bytes += piece.nbytes  # its structure is known to be sound by now
-                if given_bytes >= _MAPPED_BYTES:
-                    given_bytes = 0
-                    mapped.madvise(mmap.MADV_DONTNEED)
+        try:
+            for batch in _checked(batches):
+                for piece in _slices(batch, batch_size):
+                    yield self._named(piece, fields)
+                    check_unchanged(self.input)  # pages beyond a new end would end the process
+                    given_bytes += piece.nbytes  # its structure is known to be sound by now
+                    if given_bytes >= _MAPPED_BYTES:
+                        given_bytes = 0
+                        mapped.madvise(mmap.MADV_DONTNEED)
+        finally:
+            if batch_size.is_look:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def _summed(
         self, sums: ReadSums, mapped: mmap.mmap, batches: Iterator[pa.RecordBatch]
@@ -191,10 +204,27 @@ def _look(source: Input) -> tuple[pa.Schema, int]:
     mapped = mapped_file(source)
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        return reader.schema, int(reader.count_rows())
+        return _with_plain(reader.schema, mapped), int(reader.count_rows())
     schema = pa.ipc.open_stream(pa.py_buffer(mapped)).schema
     plain_schema(told_apart(schema), source.name)  # of other types no batch can be looked at
-    return schema, sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
+    rows = sum(map(len, _batches(mapped, [narrowest(schema)] if len(schema) else [])))
+    return _with_plain(schema, mapped), rows
+
+
+def _with_plain(schema: pa.Schema, mapped: mmap.mmap) -> pa.Schema:
+    """Return a schema with plain values where a dictionary is too large to be written as one."""
+    places = [place for place, kind in enumerate(schema.types) if pa.types.is_dictionary(kind)]
+    batch = next(_batches(mapped, places), None) if places else None
+    if batch is None:
+        return schema
+    for number, place in enumerate(places):
+        column = batch.column(place if batch.num_columns == len(schema) else number)
+        values = column.dictionary
+        size = values.get_total_buffer_size()
+        if len(values) > DICTIONARY_VALUES or size > DICTIONARY_BYTES:
+            plain = schema.field(place).with_type(values.type)
+            schema = schema.set(place, plain)
+    return schema
 
 
 def _piped_schema(source: Input) -> pa.Schema:
@@ -214,9 +244,16 @@ def _batches(mapped: mmap.mmap, fields: Sequence[int]) -> Iterator[pa.RecordBatc
 
     fields  the top-level columns to decompress; those that lie in the file cost nothing
     """
-    buffer = pa.py_buffer(mapped)
-    is_compressed = any(_is_elsewhere(batch, buffer) for batch in islice(_opened(buffer, []), 1))
-    return _opened(buffer, fields if is_compressed else [])
+    is_compressed = _unpacked_bytes(mapped) is not None
+    return _opened(pa.py_buffer(mapped), fields if is_compressed else [])
+
+
+def _unpacked_bytes(mapped: mmap.mmap) -> int | None:
+    """Return what the first batch takes decompressed; None if there is none that is compressed."""
+    for message, _ in _messages(mapped):
+        if message.type == "record batch":
+            return unpacked_bytes(message)
+    return None
 
 
 def _stretches(mapped: mmap.mmap) -> Iterator[tuple[int, int, int]]:
@@ -225,18 +262,24 @@ def _stretches(mapped: mmap.mmap) -> Iterator[tuple[int, int, int]]:
     Several at a time where they are small. They follow each other as they were written; the last
     stretch goes to the end of the file, and has all that are left.
     """
+    begin = count = 0
+    for message, end in _messages(mapped):
+        count += message.type == "record batch"
+        if count and end - begin >= _SUMMED_BYTES:
+            yield begin, end, count
+            begin, count = end, 0
+    yield begin, len(mapped), sys.maxsize
+
+
+def _messages(mapped: mmap.mmap) -> Iterator[tuple[pa.ipc.Message, int]]:
+    """Yield the messages of a mapped file, each with its end."""
     reader = pa.BufferReader(pa.py_buffer(mapped))
     if mapped[: len(_FILE_MAGIC)] == _FILE_MAGIC:
         reader.seek(len(_FILE_MAGIC))
-    begin = count = 0
     with contextlib.suppress(EOFError, pa.ArrowException):  # the end, and then maybe a footer
         while True:
-            message, end = pa.ipc.read_message(reader), reader.tell()
-            count += message.type == "record batch"
-            if count and end - begin >= _SUMMED_BYTES:
-                yield begin, end, count
-                begin, count = end, 0
-    yield begin, len(mapped), sys.maxsize
+            message = pa.ipc.read_message(reader)
+            yield message, reader.tell()
 
 
 def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -248,13 +291,6 @@ def _opened(buffer: pa.Buffer, fields: Sequence[int]) -> Iterator[pa.RecordBatch
         yield from pa.ipc.open_stream(stream, options=_options(fields))
         if stream.tell() < buffer.size:
             raise pa.ArrowInvalid(_GOES_ON)
-
-
-def _is_elsewhere(batch: pa.RecordBatch, buffer: pa.Buffer) -> bool:
-    """Whether a batch has values that do not lie in a buffer."""
-    first, last = buffer.address, buffer.address + buffer.size
-    parts = [part for column in batch.columns for part in column.buffers() if part and part.size]
-    return not all(first <= part.address < last for part in parts)
 
 
 def _options(fields: Sequence[int]) -> pa.ipc.IpcReadOptions:

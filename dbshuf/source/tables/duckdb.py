@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from dbshuf.base.messages import without_values
-from dbshuf.base.statements import filled, identifier, statement
+from dbshuf.base.statements import filled, identifier, quoted, statement
 from dbshuf.errors import (
     DbshufError,
     InputBroken,
@@ -19,9 +19,19 @@ from dbshuf.errors import (
 )
 from dbshuf.source.tables.database import Database, NotOneSelect, Profile, TableName
 from dbshuf.source.tables.interface import BatchSize, RecordBatches, first_line
-from dbshuf.units import MIB, human
+from dbshuf.units import KIB, MIB, human
 
-MEMORY_BYTES = 128 * MIB  # DuckDB's limit; its buffers and the rows of a vector come to it
+# DuckDB's limit: its buffers and the rows of a vector come to it. Of each column it holds a block
+# of 256 KiB or two while it reads, so that 1,000 columns did not fit (2.0.1).
+_MEMORY_BYTES = 128 * MIB
+_COLUMN_BYTES, _COUNTED_COLUMNS = 512 * KIB, 128  # as many are within that
+
+
+def memory_bytes(columns: int) -> int:
+    """Return DuckDB's limit while it reads a table of so many columns."""
+    return _MEMORY_BYTES + _COLUMN_BYTES * max(columns - _COUNTED_COLUMNS, 0)
+
+
 _VECTOR_ROWS = 2048  # what DuckDB makes at a time
 
 # What Arrow cannot hold, or only without a part of the value: the zone of a time, the
@@ -60,7 +70,7 @@ class DuckDatabase(Database):
             self.source.file,
             read_only=True,
             config={
-                "memory_limit": f"{MEMORY_BYTES}B",
+                "memory_limit": f"{_MEMORY_BYTES}B",
                 "threads": 1,
                 "temp_directory": "",
                 "preserve_insertion_order": True,
@@ -93,6 +103,8 @@ class DuckDatabase(Database):
     def batches(
         self, connection: Connection, profile: Profile, names: Sequence[str], batch_size: BatchSize
     ) -> RecordBatches:
+        limit = memory_bytes(len(profile.schema))
+        connection.execute(filled("duckdb", "table_memory", limit=quoted(f"{limit}B")).text)
         with contextlib.closing(connection.sql(profile.sql).to_arrow_reader(_VECTOR_ROWS)) as rows:
             yield from rows
 
@@ -176,7 +188,7 @@ def _query_error(what: str, error: Exception) -> DbshufError:
     if isinstance(error, duckdb.PermissionException):
         hint = "it reads the tables of its database and nothing else"
     elif isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in what:
-        hint = f"it has {human(MEMORY_BYTES)}: let it filter only, and sort nothing"
+        hint = f"it has {human(_MEMORY_BYTES)}: let it filter only, and sort nothing"
     if isinstance(error, _UNSOUND):
         return QueryInvalid(f"--table: {what}", hint=hint)
     return QueryFailed(f"--table: {without_values(what)}", hint=hint)

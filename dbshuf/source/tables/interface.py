@@ -4,7 +4,7 @@ A part is a stretch of consecutive rows that one worker at a time reads front to
 a row group of a Parquet file, or all of any other input.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,12 +67,15 @@ class RowRange:
                end; gives batches in the order of the rows, of about as many as it is told
     rows       how many there are; None where only reading tells
     bounds_of  what is known of the values of a column
+    holds      about what reading each column holds (bytes) beside its rows, at most; empty where
+               columns are not read apart, or that is nothing
     """
 
     first_row: int
     read: Callable[[BatchSize], RecordBatches]
     rows: int | None = None
     bounds_of: BoundsOf = _unknown
+    holds: Callable[[], Mapping[str, int]] = dict
 
     def may_be_wanted(self, comparisons: Sequence[Comparison]) -> bool:
         """Whether there can be a row in it that meets all of them."""

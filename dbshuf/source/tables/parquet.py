@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -84,7 +85,8 @@ class ParquetInput:
         for group, rows in enumerate(self._footer.group_rows):
             if rows:
                 read = partial(self._read, group, columns, held, empty)
-                yield RowRange(first_row, read, rows, partial(self._bounds, group))
+                bounds_of, holds = partial(self._bounds, group), partial(self._holds, group)
+                yield RowRange(first_row, read, rows, bounds_of, holds)
             first_row += rows
 
     def _read(
@@ -161,6 +163,16 @@ class ParquetInput:
                 return _bounds(known[leaf], field.type) if is_single else None
             leaf += leaves(field.type)
         return None
+
+    def _holds(self, group: int) -> dict[str, int]:
+        """Return what the pages of each column take, which may be one in a row group."""
+        known = iter(_chunks(self.input)[group])
+        return {
+            field.name: sum(
+                _BUFFER_BYTES + chunk.plain_bytes for chunk in islice(known, leaves(field.type))
+            )
+            for field in self.schema
+        }
 
     def stop(self) -> None:
         """Do nothing: reads are short."""

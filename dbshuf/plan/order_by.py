@@ -30,6 +30,7 @@ class OrderBy:
     prefixes    what gives every row its prefix
     said        what the order is, for people
     is_twice    whether prefixes are of a first order, which gives them those of the second
+    is_counted  as `is_counted` says of the options
     """
 
     option: str
@@ -38,6 +39,7 @@ class OrderBy:
     prefixes: "SortPrefix"
     said: str
     is_twice: bool = False
+    is_counted: bool = False
     takes_samples: bool = False  # of the order by keys alone, before rows get their prefixes
 
     def to_json(self) -> dict[str, str]:
@@ -79,11 +81,6 @@ def _check_others(options: Options, option: str) -> None:
         (
             options.weight is not None and (options.group or options.spread) is not None,
             f"--weight and {other} are two orders, and rows have one",
-        ),
-        (
-            options.engine == "spark" and options.weight is None,
-            f"--engine spark orders by the key alone, and {option} by what comes before it",
-            "leave out --engine spark",
         ),
         (
             options.work_dir is not None,
@@ -136,6 +133,7 @@ def order_by_of(options: Options, read: ReadPlan, seed: str) -> OrderBy | None:
         prefixes=prefixes,
         said=said_of(options) if weight is None else said,
         is_twice=options.spread is not None,
+        is_counted=is_counted(options),
     )
 
 

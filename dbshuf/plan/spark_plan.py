@@ -2,7 +2,8 @@
 
 count     of a weighted order: a task a split, where partitions begin
 stage 1   a task a split: read, --where and --select, key, bucket      shuffle out
-stage 2   a task a partition, a range of the key: sort, write          shuffle in
+spread    of rows that are spread: a task a range of values             shuffle in and out
+stage 2   a task a partition, a range of the order: sort, write        shuffle in
 driver    shards are renamed into place; or one output is written of all partitions in turn
 --epochs  all of that for each, a job after the other; what the driver does, at the end of all
 """
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbshuf.base.key import seed_words
 from dbshuf.base.messages import printable
 from dbshuf.base.process_memory import available_bytes
 from dbshuf.errors import UsageError
@@ -94,6 +96,11 @@ class SparkPlan:
         return self.shape.schema
 
     @property
+    def words(self) -> tuple[int, int]:
+        """What turns ids into keys."""
+        return seed_words(self.seed) if self.order_by is None else self.order_by.words
+
+    @property
     def is_local(self) -> bool:
         """Whether Spark runs in this machine's processes alone."""
         return is_local(self.master)
@@ -141,9 +148,20 @@ class SparkPlan:
     @property
     def counts(self) -> int:
         """How often tasks read all inputs before rows move, to know where partitions begin."""
-        if self.order_by is None or self.partitions == 1:
+        if self.order_by is None or not self.order_by.is_counted or self.partitions == 1:
             return 0
         return 2 if self.in_shards else 1
+
+    @property
+    def value_ranges(self) -> int:
+        """Partitions of rows by value, before they are spread; 0: they are not."""
+        is_twice = self.order_by is not None and self.order_by.is_twice
+        return _partitions(self.survey, self.cores) if is_twice else 0
+
+    @property
+    def moves(self) -> int:
+        """How often one job moves all rows between tasks."""
+        return 2 if self.value_ranges else 1
 
     @property
     def jobs(self) -> int:
@@ -176,10 +194,17 @@ class SparkPlan:
             "stages": [
                 *({"name": name, "tasks": len(self.splits)} for name in self._count_names),
                 {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
+                *(
+                    [{"name": "spread", "tasks": self.value_ranges + 1}]
+                    if self.value_ranges
+                    else []
+                ),
                 {"name": "sort and write", "tasks": self.partitions + 1},
             ],
             "unsplit_inputs": [one.name for one in self.whole_inputs],
-            "shuffle_bytes": None if self.shuffle_bytes is None else self.shuffle_bytes * self.jobs,
+            "shuffle_bytes": None
+            if self.shuffle_bytes is None
+            else self.shuffle_bytes * self.moves * self.jobs,
             "partitions": self.partitions,
             "partition_bytes": self.partition_bytes,
             "memory": {
@@ -212,19 +237,13 @@ class SparkPlan:
             *([("order", self.order_by.said)] if self.order_by else []),
             *([("checksums", unchecked)] if unchecked else []),
             *([("epochs", self.epochs.describe())] if self.epochs else []),
-            *([("jobs", f"{self.jobs:,}, both stages in each")] if self.epochs else []),
+            *([("jobs", f"{self.jobs:,}, all stages in each")] if self.epochs else []),
             *([("count", self._count())] if self.counts else []),
             ("stage 1", f"{len(self.splits):,} tasks read, filter and key"),
             *([("not split", self._unsplit)] if self.whole_inputs else []),
+            *([("spread", self._spread())] if self.value_ranges else []),
             ("shuffle", self._shuffle()),
-            (
-                "stage 2",
-                f"{self.partitions:,} tasks sort and write a range of the"
-                + (" key each" if self.order_by is None else " order each")
-                + (
-                    "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
-                ),
-            ),
+            ("stage 2", self._sort()),
             ("memory", self._memory()),
             ("output", self._output()),
             ("seed", self.seed),
@@ -248,7 +267,18 @@ class SparkPlan:
         size, packed = human(one), " before lz4" if self.compresses_shuffle else ""
         if self.epochs is not None:
             size = f"{human(one * self.jobs)} in all epochs, {size} in each"
-        return f"about {size}{packed}, all of it written and read once"
+        often = "once" if self.moves == 1 else "twice"
+        return f"about {size}{packed}, all of it written and read {often}"
+
+    def _spread(self) -> str:
+        tasks = f"{self.value_ranges:,} tasks sort rows by value"
+        return f"{tasks}, all rows of one in one task, and tell where each stands"
+
+    def _sort(self) -> str:
+        of = "key" if self.order_by is None else "order"
+        size = "" if self.partition_bytes is None else f", about {human(self.partition_bytes)}"
+        whole = "; all rows of a group are in one" if self.target.in_groups else ""
+        return f"{self.partitions:,} tasks sort and write a range of the {of} each{size}{whole}"
 
     @property
     def _unsplit(self) -> str:

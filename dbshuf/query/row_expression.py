@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -105,7 +106,12 @@ class RowKeyQuery(RowExpression[U64]):
         self, text: str, relation: pa.Schema, seed: str, *, option: str = "--split-by"
     ) -> None:
         """Parse, bind and check. Raises QueryInvalid."""
+        self._again = partial(RowKeyQuery, text, relation, seed, option=option)
         super().__init__(text, relation, "row_key", option=option, seed=quoted(seed))
+
+    def __reduce__(self) -> Any:
+        """What another process makes it of, as of `RowQuery`."""
+        return self._again, ()
 
     def _values(self, column: pa.Array, place: Place) -> U64:
         hashes: U64 = np.frombuffer(column.buffers()[2] or b"", "<u8", len(column))

@@ -94,7 +94,7 @@ def test_a_plan_of_epochs_names_jobs_and_the_shuffle_of_all(plan, cli, home):
     assert (made["stages"], made["partition_bytes"]) == (one["stages"], one["partition_bytes"])
     assert made["epochs"][2] == {"seed": "7/epoch-2", "folder": "epoch-2"}
     said = cli("plan", *to, "--epochs", 3, *SPARK).out.decode()
-    assert re.search(r"jobs: +3, both stages in each", said)
+    assert re.search(r"jobs: +3, all stages in each", said)
     assert "in all epochs" in said
 
 
@@ -116,6 +116,33 @@ def test_a_plan_by_weight_names_the_order_and_the_passes_before_rows_move(plan, 
     said = cli("plan", "large.txt", "-o", "out/", "--shards", 4, "--weight", "bytes", *SPARK)
     for words in (b"by -ln(u)/w, where w is bytes", b"count:", b"and once more", b"the order each"):
         assert words in said.out
+
+
+def test_a_plan_by_group_has_no_pass_before_rows_move_and_keeps_groups_whole(plan, cli, home):
+    """Where their shards begin is known; a task that sorts has all rows of its groups."""
+    sparse(home / "large.txt", 1 << 30)
+    to = ("large.txt", "-o", "out/", "--shards", 4, "--group", "bytes", "--within", "keep")
+    made = plan(*to)
+    assert made["order_by"] == {"option": "--group", "expression": "bytes"}
+    assert [one["name"] for one in made["stages"]] == ["read", "sort and write"]
+    said = cli("plan", *to, *SPARK).out.decode()
+    assert "rows of one value of bytes together, as they came; groups shuffled" in said
+    assert "all rows of a group are in one" in said
+    assert "all rows of a group" not in cli("plan", *to[:5], *SPARK).out.decode()
+
+
+def test_a_plan_of_spread_rows_moves_them_twice(plan, cli, home):
+    """By value, then by their places in the order."""
+    sparse(home / "large.txt", 1 << 30)
+    to = ("large.txt", "-o", "out/", "--shards", 4)
+    one, made = plan(*to, "--group", "bytes"), plan(*to, "--spread", "bytes")
+    assert [one["name"] for one in made["stages"]] == ["read", "spread", "sort and write"]
+    assert made["shuffle_bytes"] == 2 * one["shuffle_bytes"]
+    assert made["partition_bytes"] == one["partition_bytes"]
+    said = cli("plan", *to, "--spread", "bytes", *SPARK).out.decode()
+    assert "rows of one value of bytes far apart, evenly; ordered twice" in said
+    assert re.search(r"spread: +[\d,]+ tasks sort rows by value", said)
+    assert "written and read twice" in said
 
 
 @pytest.mark.parametrize(
@@ -196,7 +223,10 @@ def test_the_memory_that_is_named_for_a_window_will_do(home, tasks, window):
         (["in.txt", "--weight", "line_number"], 2, "position"),
         (["in.txt", "--weight", "line"], 19, "CAST"),
         (["in.txt", "--weight", "1", "--sample", "1%"], 2, "--take N"),
-        (["in.txt", "--group", "line"], 2, "leave out --engine spark"),
+        (["in.txt", "--group", "line_number"], 2, "position"),
+        (["in.txt", "--group", "nothing"], 19, "nothing"),
+        (["in.txt", "--group", "line", "--sample", "1%"], 2, "--take N"),
+        (["in.txt", "--group", "line", "--epochs", "2"], 2, "-o DIR/ --shards N"),
         (["in.txt", "--spark-conf", "spark.speculation=true"], 2, "leave it out"),
         (["in.txt", "--spark-conf", "nonsense"], 2, "spark.executor.cores=4"),
         (["in.txt", "--spark-conf", "spark.executor.cores=x"], 2, "no number of cores"),

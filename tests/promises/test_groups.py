@@ -352,7 +352,6 @@ REFUSED = [
     ({"group": "line", "weight": "1"}, "are two orders"),
     ({"group": "n", "partition_by": "n", "format": "csv"}, "--partition-by writes rows folder"),
     ({"group": "line", "work_dir": "w"}, "--work-dir keeps rows by their keys alone"),
-    ({"spread": "line", "engine": "spark"}, "--engine spark orders by the key alone"),
     ({"group": "line", "sample": "1%"}, "--sample keeps rows by their keys"),
     ({"spread": "line", "with_replacement": 3}, "--with-replacement"),
     ({"group": "line", "take": 3, "per": "bytes"}, "--per"),

@@ -1,6 +1,5 @@
 """--engine spark: the bytes of the DuckDB engine, on one machine and on a cluster; or nothing."""
 
-import gzip
 import os
 import signal
 import sys
@@ -8,14 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import spark_cluster
 from output_files import MARKS, files_below
 from public_shapes import window_frame
-from pyarrow.csv import write_csv
+from spark_cases import CASES, EPOCHS, GROUPED, NO_WORDS, SPREAD, WEIGHTED, make_inputs
 
 import dbshuf
 from dbshuf.errors import InputChanged, MemoryTooSmall, QueryFailed
@@ -25,47 +23,6 @@ from dbshuf.units import MIB
 
 spark_cluster.need_spark()
 pytestmark = pytest.mark.filterwarnings("ignore")  # what pyspark says of pandas and of sockets
-
-CSV = {"input_format": "csv"}
-LINES = {"where": "bytes > 20 and id % 3 = 0"}
-TO_PARQUET = {"select": "upper(line) AS u, bytes, source, position, shuffle_key(id) AS k"}
-CASES = [
-    ("plain.txt packed.txt.gz empty.txt", "out/", {"shards": 3}),
-    ("plain.txt packed.txt.gz", "out.txt", {}),
-    ("plain.txt", "out.txt.zst", LINES),
-    ("plain.txt plain.txt", "out/", {"shards": 2, "zero_terminated": True}),
-    ("head1.txt head2.txt", "out/", {"shards": 2, "header": 2}),
-    ("head1.txt head2.txt", "out.txt", {"header": 2}),
-    ("packed.txt.gz", "out.parquet", TO_PARQUET),
-    ("plain.txt", "out/", {"shard_bytes": 100_000}),
-    ("plain.txt", "out/", {"shards": 2, "split": "train=0.9,valid=0.1"}),
-    ("plain.txt", "out.txt", {"split": "train=0.9,valid=0.1"}),
-    ("plain.txt", "out/", {"shards": 20}),
-    ("empty.txt", "out/", {"shards": 2}),
-    ("rows.jsonl", "out/", {"shards": 2, "format": "jsonl", "input_format": "json"}),
-    ("rows.jsonl", "out.jsonl", {"where": "a < 300", "input_format": "json"}),
-    ("rows.jsonl", "out.parquet", {"select": "a, u", "input_format": "json"}),
-    ("rows.parquet", "out/", {"shards": 3, "format": "parquet"}),
-    ("rows.parquet", "out.jsonl", {"where": "i % 3 = 0"}),
-    ("rows.arrow", "out/", {"shards": 2, "format": "arrow"}),
-    ("rows.csv", "out.csv.gz", {}),
-    ("plain.txt packed.txt.gz", "out/", {"shards": 3, "sample": "20%"}),
-    ("rows.csv", "out.parquet", {"sample": 0.3, "number": "n"}),
-    ("rows.csv", "out/", {"shard_rows": 1000, "format": "csv"}),
-    ("plain.txt", "out.txt", {"take": 70, "skip": 5}),
-    ("rows.csv", "out.parquet", {"skip": 3990, "number": "n"}),
-]
-
-WEIGHTED = [
-    ("plain.txt packed.txt.gz", "out/", {"shards": 7, "weight": "bytes % 2", **LINES}),
-    ("plain.txt", "out.txt", {"weight": "bytes", "take": 70, "skip": 5}),
-    ("plain.txt", "out/", {"weight": "0", "shards": 3}),
-    ("head2.txt", "out/", {"weight": "bytes", "header": 2, "shards": 20}),
-    ("empty.txt", "out/", {"weight": "bytes", "shards": 2}),
-    ("plain.txt", "out/", {"weight": "bytes", "split": "train=0.9,valid=0.1"}),
-    ("rows.parquet", "out/", {"shards": 3, "format": "parquet", "weight": "f * (i % 2)"}),
-    ("rows.csv", "o.parquet", {"weight": "w", "select": "f::real AS w, s", "number": "n", **CSV}),
-]
 
 
 @pytest.fixture(scope="module")
@@ -96,40 +53,9 @@ def session() -> Iterator[object]:
     running.stop()
 
 
-def make_inputs(folder: Path) -> None:
-    """Make one input of each kind."""
-    lines = b"".join(b"line %d %s\n" % (i, b"y" * (i % 50)) for i in range(9000))
-    (folder / "plain.txt").write_bytes(lines + b"a tail \xff\x00 without end")
-    (folder / "packed.txt.gz").write_bytes(gzip.compress(lines[:30_000]))
-    (folder / "empty.txt").write_bytes(b"")
-    (folder / "head1.txt").write_bytes(b"h1\nh2\n" + b"".join(b"\xff%d\r\n" % i for i in range(99)))
-    (folder / "head2.txt").write_bytes(b"h1\nh2\n\n\nq")
-    rows = (
-        f'{{"a": {i}, "t": "x{"é" * (i % 5)}", "u": {{"k": [{i}, null]}}}}\n' for i in range(900)
-    )
-    (folder / "rows.jsonl").write_text("".join(rows), "utf-8")
-    rng = np.random.default_rng(1)
-    count = 4000
-    table = pa.table(
-        {
-            "i": pa.array(rng.integers(0, 2**63, count).astype("uint64") * 2),
-            "f": pa.array(rng.random(count)),
-            "s": pa.array([None if i % 7 == 0 else f"t{i}" for i in range(count)]),
-            "l": pa.array(
-                [[1] * (i % 3) if i % 5 else None for i in range(count)], pa.list_(pa.int16())
-            ),
-            "st": pa.array([{"a": i, "b": "x"} if i % 4 else None for i in range(count)]),
-            "ts": pa.array(rng.integers(0, 10**15, count), pa.timestamp("ns", "UTC")),
-            "t": pa.array(rng.integers(0, 10**10, count), pa.time64("us")),
-        }
-    )
-    pq.write_table(table, folder / "rows.parquet", row_group_size=500)
-    with pa.ipc.new_file(folder / "rows.arrow", table.schema) as file:
-        file.write_table(table, max_chunksize=700)
-    write_csv(table.select(["i", "f", "s"]), folder / "rows.csv")
-
-
-@pytest.mark.parametrize("cases", [CASES, WEIGHTED], ids=["by key", "by weight"])
+@pytest.mark.parametrize(
+    "cases", [CASES, WEIGHTED, GROUPED, SPREAD], ids=["by key", "by weight", "by group", "spread"]
+)
 def test_spark_gives_the_bytes_that_duckdb_gives(
     cases: list[Any], session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,14 +90,6 @@ def test_spark_gives_the_bytes_that_duckdb_gives(
             hashed |= {one.name for one in there.inputs if one.sha256}
     assert "packed.txt.gz" in hashed
     assert [name for name in os.listdir() if name.startswith(".")] == []
-
-
-EPOCHS = [
-    ("plain.txt packed.txt.gz", {"shards": 3}),
-    ("packed.txt.gz", {"format": "parquet", "row_group_bytes": 100_000, **TO_PARQUET}),
-    ("rows.csv", {"shards": 2, "format": "csv", "sample": 0.3}),
-    ("plain.txt packed.txt.gz", {"shards": 3, "weight": "bytes % 7"}),
-]
 
 
 def test_epochs_on_spark_are_those_of_duckdb(
@@ -285,26 +203,19 @@ def test_an_error_in_a_task_is_told_as_without_spark(
     assert [one for one in os.listdir() if one.startswith(".")] == []
 
 
-NO_WEIGHTS = [
-    ("plain.txt", "out.txt", "case when position = 8 then null else 1 end"),
-    ("plain.txt", "out/", "case when line like 'line 7777 %' then -0.5 else 1 end"),
-    ("rows.parquet", "out/", "case when position = 3999 then 'nan'::float else 1 end"),
-]
-
-
-def test_what_is_no_weight_is_told_with_its_place_as_without_spark(
+def test_a_row_without_a_place_in_the_order_is_told_as_without_spark(
     session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one output, and of shards: the file and the row; nothing is left behind."""
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
     before = sorted(os.listdir())
-    for name, output, weight in NO_WEIGHTS:
+    for name, output, option, expression in NO_WORDS:
         told = []
         for engine in ("duckdb", "spark"):
             kind = "parquet" if name == "rows.parquet" else "txt"
             options = {"shards": 2, "format": kind} if output == "out/" else {}
-            options |= {"seed": 7, "memory": "2GB", "engine": engine, "weight": weight}
+            options |= {"seed": 7, "memory": "2GB", "engine": engine, option: expression}
             with pytest.raises(QueryFailed) as caught:
                 dbshuf.shuffle(name, output, **options)
             told.append((caught.value.message, caught.value.hint))
@@ -313,10 +224,27 @@ def test_what_is_no_weight_is_told_with_its_place_as_without_spark(
     assert sorted(os.listdir()) == before
 
 
-def test_tasks_that_die_in_any_pass_change_nothing_of_a_weighted_order(
-    session: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+PASSES = {"count_task": count, "pair_task": count}
+PASSES |= {"read_task": run, "slot_task": run, "write_task": run}
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ({"weight": "bytes % 5"}, ("count_task", "pair_task", "read_task")),
+        ({"group": "bytes % 5", "within": "keep"}, ("read_task", "write_task")),
+        ({"spread": "bytes % 5"}, ("read_task", "slot_task")),
+    ],
+    ids=["by weight", "by group", "spread"],
+)
+def test_tasks_that_die_in_any_pass_change_nothing_of_an_order(
+    order: dict[str, str],
+    names: tuple[str, ...],
+    session: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One each that counts, finds where shards begin, and reads, when it has given its rows."""
+    """One each that counts, finds where shards begin, reads, and writes, when it has given all."""
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
 
@@ -334,15 +262,14 @@ def test_tasks_that_die_in_any_pass_change_nothing_of_a_weighted_order(
 
         return made
 
-    passes = {"count_task": count, "pair_task": count, "read_task": run}
-    for name, module in passes.items():
-        task = dying(getattr(module, name), str(tmp_path / f"{name} died"))
-        monkeypatch.setattr(module, name, task)
-    told = {"seed": 7, "memory": "2GB", "shards": 3, "weight": "bytes % 5"}
+    for name in names:
+        task = dying(getattr(PASSES[name], name), str(tmp_path / f"{name} died"))
+        monkeypatch.setattr(PASSES[name], name, task)
+    told = {"seed": 7, "memory": "2GB", "shards": 3, **order}
     for engine in ("duckdb", "spark"):
         dbshuf.shuffle("plain.txt", f"{engine}/", engine=engine, **told)
     assert files_below(tmp_path / "spark") == files_below(tmp_path / "duckdb")
-    assert all((tmp_path / f"{name} died").exists() for name in passes)
+    assert all((tmp_path / f"{name} died").exists() for name in names)
 
 
 def test_rows_that_are_others_than_were_counted_are_no_shards(

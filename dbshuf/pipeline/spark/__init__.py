@@ -4,6 +4,8 @@
     first    of a weighted order: where its ranges begin                 count.py, count_task.py
     stage 1  a split -> rows with (bucket, key)   `mapInArrow`           read_task.py
              repartitionById(bucket), sortWithinPartitions(key)          Spark's own
+    between  of rows that are spread: a range of values -> rows by their slots  slot_task.py,
+             and repartitionById(bucket), sortWithinPartitions(key) again
     stage 2  a range of the order -> a shard, or a file of sorted rows   write_task.py
     driver   checks what all tasks counted, publishes once               commit.py
 

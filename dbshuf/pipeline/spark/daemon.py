@@ -19,6 +19,7 @@ _OF_TASKS = (
     "pyspark.accumulators",
     "dbshuf.pipeline.spark.read_task",
     "dbshuf.pipeline.spark.count_task",
+    "dbshuf.pipeline.spark.slot_task",
     "dbshuf.pipeline.spark.write_task",
 )
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dbshuf.base.key import U64, seed_words
+from dbshuf.base.key import U64
 from dbshuf.base.row_batch import arrow_numbers, arrow_texts
 from dbshuf.base.window import Window
 from dbshuf.order.sort_prefix import SortPrefix
+from dbshuf.order.spread import Slots
 from dbshuf.pipeline.spark.columns import carried, carried_type, restored, sql_type
 from dbshuf.pipeline.spark.ranges import Starts
 from dbshuf.plan.row_plan import Shape
@@ -23,6 +24,10 @@ from dbshuf.sink.shard_names import shard_names
 from dbshuf.source.input import Input
 
 _TOP_BIT = 1 << 63
+# Words that rows are ordered by in Spark. `mark` tells rows from what was counted of their value,
+# which is a mark of so many, and comes before them.
+BY_KEY, BY_PREFIX, BY_VALUE = ("key",), ("prefix", "key"), ("prefix", "mark", "key")
+MARK_OF_ROWS = np.uint64((1 << 64) - 1)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Job:
     folder      where files grow under names of the attempt, and a file `token` lies
     token       what is in that file: a machine that reads it there sees the folder; empty where
                 tasks write nothing there, but uploads
+    words       that turn ids into keys
     columns     of the tables that are read, before SQL; None: lines are read
     partitions  ranges of the order; what tasks tell of themselves goes to one more
     in_shards   whether a partition is a shard; else it becomes a file of sorted rows
@@ -41,7 +47,10 @@ class Job:
     owner       whose the uploads are that tasks begin: the driver's
     below       the folder of the output that its shards lie in: that of an epoch
     prefixes    what gives every row the first word of its order; None: the key is all
-    counted     where partitions begin by that; None: they are equal ranges of the key
+    counted     where partitions begin by that; None: they are equal ranges, of any prefixes, or
+                of the key
+    slots       of rows that are spread: what makes their prefixes, first by value, those of slots
+    value_ranges  partitions of such rows by value, before they have their slots
     """
 
     inputs: tuple[Input, ...]
@@ -50,7 +59,7 @@ class Job:
     target: Target
     terminator: bytes
     header_bytes: int
-    seed: str
+    words: tuple[int, int]
     columns: pa.Schema | None
     partitions: int
     in_shards: bool
@@ -66,10 +75,15 @@ class Job:
     below: str = ""
     prefixes: SortPrefix | None = None
     counted: Starts | None = None
+    slots: Slots | None = None
+    value_ranges: int = 0
 
     @cached_property
     def starts(self) -> Starts:
-        return self.counted or Starts.even(self.partitions, self.key_end)
+        if self.counted is not None:
+            return self.counted
+        is_prefixed = self.prefixes is not None
+        return Starts.even(self.partitions, self.key_end, of_prefixes=is_prefixed)
 
     def shard_name(self, part: int) -> str:
         """Return the name in the output that a partition has as a shard."""
@@ -77,31 +91,45 @@ class Job:
         return posixpath.join(self.below, name)
 
     @cached_property
-    def words(self) -> tuple[int, int]:
-        return seed_words(self.seed)
+    def read_starts(self) -> Starts:
+        """Where the partitions begin that rows go to as they are read."""
+        if self.slots is None:
+            return self.starts
+        return Starts.even(self.value_ranges, 1 << 64, of_prefixes=True)
+
+    @property
+    def read_partitions(self) -> int:
+        return self.partitions if self.slots is None else self.value_ranges
 
     @cached_property
     def carrier(self) -> "Carrier":
-        return Carrier(self.shape.schema, is_prefixed=self.prefixes is not None)
+        """What carries rows that a task writes."""
+        return Carrier(self.shape.schema, BY_KEY if self.prefixes is None else BY_PREFIX)
+
+    @cached_property
+    def read_carrier(self) -> "Carrier":
+        """What carries rows as they are read."""
+        return self.carrier if self.slots is None else Carrier(self.shape.schema, BY_VALUE)
 
 
 class Carrier:
-    """Rows as Spark has them: bucket, the words of the order (a prefix where there are such, the
-    key), columns. What a task notes is a row of its own.
+    """Rows as Spark has them: bucket, the words of the order, columns. What a task notes is a row
+    of its own, and so is what it counts.
 
     schema  of the rows in stage 1; in stage 2 they have no bucket any more
     """
 
-    def __init__(self, schema: pa.Schema | None, *, is_prefixed: bool = False) -> None:
+    def __init__(self, schema: pa.Schema | None, order_names: tuple[str, ...] = BY_KEY) -> None:
         """Carry rows of a schema; None: lines."""
         self._schema = schema
         kinds = [pa.binary()] if schema is None else [carried_type(one.type) for one in schema]
         if schema is not None:
             kinds.append(pa.binary())  # for notes, null in a row; notes of lines are lines
         columns = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
-        self.order_names = ["prefix", "key"] if is_prefixed else ["key"]
+        self.order_names = order_names
         words = [(name, pa.int64()) for name in self.order_names]
         self.schema = pa.schema([("bucket", pa.int32()), *words, *columns])
+        self._columns = list(self.schema)[1 + len(words) :]
 
     @property
     def ddl(self) -> str:
@@ -115,22 +143,37 @@ class Carrier:
     def pack(
         self, buckets: U64, keys: U64, prefixes: U64 | None, columns: Sequence[pa.Array]
     ) -> pa.RecordBatch:
-        """Return rows; their keys ascend as signed numbers, as they did as unsigned ones."""
+        """Return rows."""
         words = [keys] if prefixes is None else [prefixes, keys]
-        arrays = [arrow_numbers(buckets.astype(np.int32))]
-        arrays += [arrow_numbers(flipped(one)) for one in words]
-        arrays += columns if self._schema is None else map(carried, columns)
+        if self.order_names == BY_VALUE:
+            words.insert(1, np.full(len(keys), MARK_OF_ROWS))
+        arrays = list(columns) if self._schema is None else [carried(one) for one in columns]
         if self._schema is not None:
             arrays.append(pa.nulls(len(keys), pa.binary()))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return self.packed(buckets, words, arrays)
+
+    def pack_counts(self, buckets: U64, values: U64, counts: U64) -> pa.RecordBatch:
+        """Return how many rows values have, to come before these rows."""
+        columns = [pa.nulls(len(values), one.type) for one in self._columns]
+        return self.packed(buckets, [values, counts, np.zeros_like(values)], columns)
+
+    def packed(
+        self, buckets: U64, words: Sequence[U64], columns: Sequence[pa.Array]
+    ) -> pa.RecordBatch:
+        """Return rows whose columns are carried already.
+
+        words  of the order; they ascend as signed numbers, as they did as unsigned ones
+        """
+        arrays = [arrow_numbers(buckets.astype(np.int32))]
+        arrays += [arrow_numbers(flipped(one)) for one in words]
+        return pa.RecordBatch.from_arrays([*arrays, *columns], schema=self.schema)
 
     def pack_note(self, bucket: int, note: bytes) -> pa.RecordBatch:
         """Return a note as the one row of a batch."""
-        arrays = [arrow_numbers(np.array([bucket], np.int32))]
-        arrays += [arrow_numbers(np.zeros(1, np.int64)) for _ in self.order_names]
-        arrays += [pa.nulls(1, one.type) for one in list(self.schema)[len(arrays) : -1]]
-        arrays.append(arrow_texts([note], pa.binary()))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        words = [np.zeros(1, np.uint64) for _ in self.order_names]
+        columns = [pa.nulls(1, one.type) for one in self._columns[:-1]]
+        columns.append(arrow_texts([note], pa.binary()))
+        return self.packed(np.array([bucket], np.uint64), words, columns)
 
     def notes(self, batch: pa.RecordBatch) -> list[bytes]:
         """Return the notes of a batch of stage 2 that holds nothing else."""

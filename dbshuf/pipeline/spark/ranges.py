@@ -1,6 +1,7 @@
 """Where the partitions of an order begin, and the bins that rows are counted in to find that out.
 
-Of keys alone partitions are equal ranges, known beforehand. Exponential keys are as the weights
+Of keys alone partitions are equal ranges, known beforehand; of groups, whose prefixes are hashes,
+equal ranges of these, so that a group is never in two. Exponential keys are as the weights
 are, so their rows are counted in bins first. A bin is the first 24 bits of the prefix: the binary
 exponent and 12 bits after it, so equal weights have 1 row in 10,000 in it at most. Rows of weight 0
 share one prefix, the infinite one, behind which no other number is: their bins are by the key.
@@ -35,10 +36,11 @@ class Starts:
     prefixes: U64 | None = None
 
     @classmethod
-    def even(cls, partitions: int, key_end: int) -> "Starts":
-        """Cut the keys below an end into equal ranges."""
+    def even(cls, partitions: int, end: int, *, of_prefixes: bool = False) -> "Starts":
+        """Cut the keys, or prefixes, below an end into equal ranges."""
         ranges = range(1, partitions)
-        return cls(np.array([range_start(i, partitions, key_end) for i in ranges], np.uint64))
+        words = np.array([range_start(i, partitions, end) for i in ranges], np.uint64)
+        return cls(np.zeros_like(words), words) if of_prefixes else cls(words)
 
     @classmethod
     def of_bins(cls, bins: I64) -> "Starts":

@@ -74,12 +74,7 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
     scan = prefixed(job, sampled if notes is None else NotedScan(sampled, notes))
     tally = Tally()
     try:
-        for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
-            keys, columns = _keyed(job, batch, tally)
-            if len(keys):
-                buckets = job.starts.partition_of(keys, batch.prefixes)
-                yield job.carrier.pack(buckets, keys, batch.prefixes, columns)
-            del batch, columns
+        yield from _rows(job, scan, tally)
         if split.part is None:
             scan.check()
         else:
@@ -91,17 +86,36 @@ def keyed_split(job: Job, split: Split) -> Iterator[pa.RecordBatch]:
             "seen_rows": sampled.seen_rows,
         }
         if notes is not None:
-            sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
-            note["row_sum"] = notes.ordered.sum
-            note["input_rows"] = [[one.ordinal, int(notes.read[one.ordinal])] for one in inputs]
-            note["sha256"] = [pair for pair in sums if pair[1] is not None]
+            note |= _noted(notes, inputs)
         if isinstance(source, TableSource):
             note |= {"read_rows": source.seen_rows}
         elif split.part is not None:  # the driver adds up what is read of an input
             note |= {"input": split.ordinals[0], "read": read_bytes, "ended": source.ended_files}
-        yield job.carrier.pack_note(job.partitions, json.dumps(note).encode())
+        yield job.read_carrier.pack_note(job.read_partitions, json.dumps(note).encode())
     finally:
         scan.close()
+
+
+def _rows(job: Job, scan: Scan, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """Yield rows as Spark takes them, and what is counted beside them."""
+    for batch in scan.batches(aligned_buffer(job.buffer_bytes)):
+        keys, columns = _keyed(job, batch, tally)
+        if len(keys):
+            buckets = job.read_starts.partition_of(keys, batch.prefixes)
+            yield job.read_carrier.pack(buckets, keys, batch.prefixes, columns)
+            if job.slots is not None:
+                yield _counts(job, batch)
+        del batch, columns
+
+
+def _noted(notes: ReadNotes, inputs: Sequence[Input]) -> dict[str, Any]:
+    """Return what a manifest wants to know of the inputs of a split."""
+    sums = [[one.ordinal, one.digest.sha256] for one in inputs if one.digest is not None]
+    return {
+        "row_sum": notes.ordered.sum,
+        "input_rows": [[one.ordinal, int(notes.read[one.ordinal])] for one in inputs],
+        "sha256": [pair for pair in sums if pair[1] is not None],
+    }
 
 
 def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, list[pa.Array]]:
@@ -118,6 +132,14 @@ def _keyed(job: Job, batch: LineBatch | RowBatch, tally: Tally) -> tuple[U64, li
     mix_ids(keys, job.words)
     tally.add(keys, lengths)
     return keys, [lines]
+
+
+def _counts(job: Job, batch: LineBatch | RowBatch) -> pa.RecordBatch:
+    """Return how many rows of each value a batch has, each where the rows of its value are."""
+    assert batch.prefixes is not None, "they are by value"
+    values, counts = np.unique(batch.prefixes, return_counts=True)
+    buckets = job.read_starts.partition_of(values, values)
+    return job.read_carrier.pack_counts(buckets, values, counts.astype(np.uint64))
 
 
 def prefixed(job: Job, feed: Scan) -> Scan:

@@ -14,6 +14,7 @@ from dbshuf.base.progress import Progress
 from dbshuf.base.temporary import private_folder
 from dbshuf.base.versions import versions_here
 from dbshuf.errors import EngineFailed
+from dbshuf.order.spread import Slots
 from dbshuf.pipeline.epochs import EpochProgress, EpochsRecord
 from dbshuf.pipeline.run_checks import check_read, check_rows, check_totals
 from dbshuf.pipeline.spark.commit import (
@@ -27,10 +28,11 @@ from dbshuf.pipeline.spark.commit import (
     shard_commit,
 )
 from dbshuf.pipeline.spark.count import check_equal, counted_starts
-from dbshuf.pipeline.spark.job import Job
+from dbshuf.pipeline.spark.job import Carrier, Job
 from dbshuf.pipeline.spark.read_task import read_task
 from dbshuf.pipeline.spark.running import sent, watched
 from dbshuf.pipeline.spark.session import spark_session, upload_accumulator
+from dbshuf.pipeline.spark.slot_task import slot_task
 from dbshuf.pipeline.spark.write_task import RESULT, write_task
 from dbshuf.plan.epoch_plan import spark_plan_of_epoch
 from dbshuf.plan.epochs import Epochs
@@ -158,7 +160,7 @@ def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
         target=plan.task_target,
         terminator=plan.terminator,
         header_bytes=len(plan.header),
-        seed=plan.seed,
+        words=plan.words,
         columns=plan.columns,
         partitions=plan.partitions,
         in_shards=plan.in_shards,
@@ -172,6 +174,8 @@ def _job(plan: SparkPlan, work: Path, token: str, owner: str) -> Job:
         key_end=plan.target.key_end,
         owner=owner,
         prefixes=None if plan.order_by is None else plan.order_by.prefixes,
+        slots=Slots(plan.seed) if plan.value_ranges else None,
+        value_ranges=plan.value_ranges,
     )
 
 
@@ -191,19 +195,28 @@ def _results(
 def _run_job(
     session: Any, plan: SparkPlan, job: Job, reporter: Progress, uploads: Any
 ) -> list[tuple[int, dict[str, Any]]]:
-    """Run both stages, and return what every task has to tell: its partition, and what it did."""
+    """Run all stages, and return what every task has to tell: its partition, and what it did."""
     context = session.sparkContext
     if plan.counts:
         job = replace(job, counted=counted_starts(session, plan, job, reporter))
     with sent(context, plan, job) as broadcast:
         numbers = session.range(0, len(plan.splits), 1, max(len(plan.splits), 1))
-        rows = numbers.mapInArrow(read_task(broadcast), job.carrier.ddl)
-        parts = rows.repartitionById(plan.partitions + 1, rows["bucket"])
-        parts = parts.select(*job.carrier.sorted_names)
-        ordered = parts.sortWithinPartitions(*job.carrier.order_names)
+        rows = numbers.mapInArrow(read_task(broadcast), job.read_carrier.ddl)
+        stages = ["sort and write"]
+        if job.slots is not None:
+            valued = _ordered(rows, job.read_carrier, job.read_partitions)
+            rows = valued.mapInArrow(slot_task(broadcast), job.carrier.ddl)
+            stages.insert(0, "spread")
+        ordered = _ordered(rows, job.carrier, plan.partitions)
         told = ordered.mapInArrow(write_task(broadcast, uploads), RESULT)
-        with watched(context, plan, reporter, "read", "sort and write"):
+        with watched(context, plan, reporter, "read", *stages):
             return [(row.part, json.loads(row.told)) for row in told.collect()]
+
+
+def _ordered(rows: Any, carrier: Carrier, partitions: int) -> Any:
+    """Return rows in their partitions, and one more for notes, each in order."""
+    parts = rows.repartitionById(partitions + 1, rows["bucket"])
+    return parts.select(*carrier.sorted_names).sortWithinPartitions(*carrier.order_names)
 
 
 def _checked(
@@ -226,7 +239,7 @@ def _checked(
         record.add_notes(notes)
     written = [_written(part, told) for part, told in results if part != plan.partitions]
     written = in_order(written, plan.partitions)
-    if plan.order_by is not None and plan.in_shards:
+    if plan.counts and plan.in_shards:
         check_equal(written)
     return read, written
 

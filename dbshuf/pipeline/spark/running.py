@@ -55,24 +55,25 @@ def _let_tasks_end(context: Any) -> None:
 
 @contextlib.contextmanager
 def watched(
-    context: Any, plan: SparkPlan, reporter: Progress, first: str, then: str | None = None
+    context: Any, plan: SparkPlan, reporter: Progress, first: str, *then: str
 ) -> Iterator[None]:
     """Report how many tasks are done, from a thread of its own.
 
     first  the name of the stage that reads the splits
-    then   that of the one after it; None: it is too short to be told of
+    then   those of the ones after it; none: it is too short to be told of
     """
     done, size = threading.Event(), plan.survey.text_bytes
     reporter.stage(first, size)
 
     def watch() -> None:
         tracker, shown, stage = context.statusTracker(), 0, first
+        names = _StageNames(len(plan.splits), first, then)
         while not done.wait(_POLL_S):
             with contextlib.suppress(Exception):
                 for number in tracker.getActiveStageIds():
                     found = tracker.getStageInfo(number)
-                    name = first if found.numTasks == len(plan.splits) else then
-                    if name is not None and name != stage and name == then:
+                    name = names.of(number, found.numTasks)
+                    if name not in (None, stage, first):
                         reporter.stage(name, size)
                         shown, stage = 0, name
                     total = (size or 0) * found.numCompletedTasks // found.numTasks
@@ -87,3 +88,21 @@ def watched(
     finally:
         done.set()
         thread.join(1.0)
+
+
+class _StageNames:
+    """What the stages of a job are called, which come one after the other."""
+
+    def __init__(self, splits: int, first: str, then: tuple[str, ...]) -> None:
+        self._splits, self._first, self._then = splits, first, then
+        self._later: list[int] = []
+
+    def of(self, number: int, tasks: int) -> str | None:
+        """Return the name of a stage of so many tasks; None: it has none."""
+        if tasks == self._splits and number not in self._later:
+            return self._first
+        if not self._then:
+            return None
+        if number not in self._later:
+            self._later.append(number)
+        return self._then[min(self._later.index(number), len(self._then) - 1)]

@@ -6,7 +6,7 @@ import pytest
 from dbshuf.base.exponential import exponential_keys, prefix_of
 from dbshuf.base.key import row_keys
 from dbshuf.pipeline.spark.ranges import Histogram, Starts, bins_of, equal_places
-from dbshuf.sink.cut_points import PlaceCut
+from dbshuf.sink.cut_points import KeyCut, PlaceCut
 
 ROWS = 5000
 KEYS = row_keys(np.arange(ROWS, dtype=np.uint64), "7")
@@ -75,3 +75,16 @@ def test_shards_begin_where_they_do_without_spark(parts, rows):
     for part, first, last in cut.runs(np.zeros(rows + 1, np.int64), np.zeros(rows, np.uint64)):
         found[part] += last - first
     assert found == np.diff([0, *equal_places(parts, rows), rows]).tolist()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7, 6000])
+def test_groups_are_in_the_shards_that_they_are_in_without_spark(parts):
+    """Also the groups whose prefix is the very first of a shard, or the last before it."""
+    even = Starts.even(parts, 1 << 64, of_prefixes=True)
+    ends = [] if even.prefixes is None else [even.prefixes, even.prefixes - np.uint64(1)]
+    prefixes = np.sort(np.concatenate([KEYS, *ends]))
+    keys = np.resize(np.array([0, 2**64 - 1, 5], np.uint64), len(prefixes))
+    want = np.full(len(prefixes), -1)
+    for part, first, last in KeyCut(parts).runs(np.zeros(len(prefixes) + 1, np.int64), prefixes):
+        want[first:last] = part
+    assert even.partition_of(keys, prefixes).tolist() == want.tolist()

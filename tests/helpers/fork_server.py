@@ -216,7 +216,6 @@ def _import_all() -> None:
             importlib.import_module(module.name)
     importlib.import_module("numpy.ma")  # DuckDB does, for a result in arrays
     _parse_one_line()
-    _open_one_database()
 
 
 def _import_rare() -> None:
@@ -260,16 +259,6 @@ def _parse_one_line() -> None:
     with command.make_context("dbshuf", ["shuffle", "-"]) as context:
         _, shuffle, arguments = command.resolve_command(context, ["shuffle", "-"])
         shuffle.make_context("shuffle", arguments, parent=context).close()
-
-
-def _open_one_database() -> None:
-    """Let DuckDB read the grammar of its SQL, as it does for the first database of a process.
-
-    With one thread, which is this one: nothing of it is left when it is closed.
-    """
-    import duckdb
-
-    duckdb.connect(config={"threads": 1}).execute("SELECT 1").close()
 
 
 def _pages_lacking() -> mmap.mmap:

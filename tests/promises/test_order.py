@@ -191,7 +191,7 @@ def test_one_seed_gives_one_order_at_every_cap_strategy_and_thread_count(cli, ho
     """A user who moves to another machine gets the same file."""
     rows, width = 150_000, 147
     reference.write_numbered(home / "in.txt", rows, width)
-    runs = [(s, m, t) for s in ("auto", *STRATEGIES) for m, t in (("1GB", 1), ("400MB", 3))]
+    runs = [(s, m, t) for s in ("auto", *STRATEGIES) for m, t in (("1GB", 1), ("440MB", 3))]
     for strategy, memory, threads in runs:
         ran = cli(
             "shuffle",

@@ -3,6 +3,7 @@
 Whatever lies there is read into the database, or taken for damage, when it is opened next.
 """
 
+import contextlib
 import os
 
 from dbshuf.errors import UsageError
@@ -20,7 +21,10 @@ def check_no_log(path: str | os.PathLike[str], what: str = "the output") -> None
 
     what    would be written there
     """
-    for name in dict.fromkeys([os.path.abspath(path), os.path.realpath(path)]):
+    names = [os.fspath(path)]
+    with contextlib.suppress(FileNotFoundError):  # of a working directory that is gone
+        names.append(os.path.realpath(path))
+    for name in dict.fromkeys(names):
         for engine, endings in _ENDINGS.items():
             for ending in endings:
                 database = name.removesuffix(ending)

@@ -339,7 +339,7 @@ def test_what_cannot_be_mixed_is_refused_before_any_work(files, cli):
         assert message in ran.err
         assert "hint: " in ran.err
     assert (files / "o.txt").read_text() == "old"
-    with pytest.raises(UsageError, match="--mix does not go with export"):
+    with pytest.raises(UsageError, match="export takes no `mix`"):
         dbshuf.export("s.duckdb", "o.txt", mix=["web/=1"])
 
 

@@ -281,7 +281,7 @@ def test_a_dictionary_that_is_too_large_for_an_arrow_file_is_written_as_plain_va
     feather.write_feather(large, tmp_path / "a.arrow", compression=codec)
     feather.write_feather(small, tmp_path / "b.arrow", compression=codec)
     inputs = [tmp_path / "a.arrow", tmp_path / "b.arrow"]
-    dbshuf.shuffle(inputs, tmp_path / "out.arrow", seed=1, memory="1GB")
+    dbshuf.shuffle(inputs, tmp_path / "out.arrow", seed=1, memory="3GB")
     found = read(tmp_path / "out.arrow").sort_by("n")
     assert found.schema.field("d").type == pa.string()
     assert found["d"].to_pylist() == [*values, "few"]

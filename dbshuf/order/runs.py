@@ -37,7 +37,7 @@ class Store:
     write and read at once.
     """
 
-    _hint = "pass --temp-dir DIR; no output was written"
+    _hint = "pass --temp-dir DIR; no output was published"
 
     def __init__(self, memory_bytes: int, temp_file: Path) -> None:
         self._page_bytes = store_page_bytes(memory_bytes)

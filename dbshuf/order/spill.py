@@ -252,7 +252,7 @@ def _explained(error: Exception, spill: Spill) -> Exception:
     if "temp" in text.lower() and ("disk" in text.lower() or "No space" in text):
         return TempSpaceShort(
             f"temporary directory `{spill.temp_dir}` is full",
-            hint="free space there or pass --temp-dir DIR; no output was written",
+            hint="free space there or pass --temp-dir DIR; no output was published",
         )
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StrategyUnfit(

@@ -317,7 +317,7 @@ def _explained(error: Exception, plan: SqlitePlan) -> DbshufError:
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
         return TempSpaceShort(
             f"temporary directory `{plan.temp_dir}` is full",
-            hint="free space there or pass --temp-dir DIR; no output was written",
+            hint="free space there or pass --temp-dir DIR; no output was published",
         )
     if isinstance(error, OverflowError | sqlite3.DataError) or code == sqlite3.SQLITE_TOOBIG:
         return LineTooLong(
@@ -331,5 +331,5 @@ def _explained(error: Exception, plan: SqlitePlan) -> DbshufError:
         )
     return TempUnusable(
         f"temporary directory `{plan.temp_dir}`: SQLite says: {error}",
-        hint="check the disk, or pass --temp-dir DIR; no output was written",
+        hint="check the disk, or pass --temp-dir DIR; no output was published",
     )

@@ -289,7 +289,7 @@ class StatementRun:
         if "No space left" in text or "max_temp_directory_size" in text:
             return TempSpaceShort(
                 f"temporary directory `{self._folder.parent}` is full",
-                hint="free space there or pass --temp-dir DIR; no output was written",
+                hint="free space there or pass --temp-dir DIR; no output was published",
             )
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
             return self._too_large()

@@ -62,6 +62,18 @@ class SparkMemory:
         free = max(self.task_bytes - _IMPORTED_BYTES, 0) // 4
         return max(min(heap, free), self.buffer_bytes)
 
+    def to_json(self) -> dict[str, int | None]:
+        """Return it for programs."""
+        return {
+            "executor_bytes": self.executor_bytes,
+            "heap_bytes": self.heap_bytes,
+            "tasks_at_once": self.tasks,
+            "task_python_bytes": self.task_bytes,
+            "reader_bytes": self.reader_bytes,
+            "buffer_bytes": self.buffer_bytes,
+            "longest_line_bytes": self.longest_line_bytes,
+        }
+
 
 def sorts_share(longest_sampled_bytes: int) -> float:
     """Return what part of a local heap sorts take before they spill: spark.memory.fraction.

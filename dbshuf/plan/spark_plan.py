@@ -191,31 +191,12 @@ class SparkPlan:
             "strategy": self.strategy,
             "order_by": None if self.order_by is None else self.order_by.to_json(),
             **({"epochs": self.epochs.to_json()} if self.epochs else {}),
-            "stages": [
-                *({"name": name, "tasks": len(self.splits)} for name in self._count_names),
-                {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
-                *(
-                    [{"name": "spread", "tasks": self.value_ranges + 1}]
-                    if self.value_ranges
-                    else []
-                ),
-                {"name": "sort and write", "tasks": self.partitions + 1},
-            ],
+            "stages": self._stages,
             "unsplit_inputs": [one.name for one in self.whole_inputs],
-            "shuffle_bytes": None
-            if self.shuffle_bytes is None
-            else self.shuffle_bytes * self.moves * self.jobs,
+            "shuffle_bytes": self._moved_bytes,
             "partitions": self.partitions,
             "partition_bytes": self.partition_bytes,
-            "memory": {
-                "executor_bytes": self.memory.executor_bytes,
-                "heap_bytes": self.memory.heap_bytes,
-                "tasks_at_once": self.memory.tasks,
-                "task_python_bytes": self.memory.task_bytes,
-                "reader_bytes": self.memory.reader_bytes,
-                "buffer_bytes": self.memory.buffer_bytes,
-                "longest_line_bytes": self.memory.longest_line_bytes,
-            },
+            "memory": self.memory.to_json(),
             "output": {
                 "path": None if self.target.path is None else str(self.target.path),
                 "format": self.target.format,
@@ -223,6 +204,21 @@ class SparkPlan:
                 "written_by": "tasks" if self.in_shards else "driver",
             },
         }
+
+    @property
+    def _stages(self) -> list[dict[str, Any]]:
+        spread = [{"name": "spread", "tasks": self.value_ranges + 1}] if self.value_ranges else []
+        return [
+            *({"name": name, "tasks": len(self.splits)} for name in self._count_names),
+            {"name": "read", "tasks": len(self.splits), "input_files": len(self.inputs)},
+            *spread,
+            {"name": "sort and write", "tasks": self.partitions + 1},
+        ]
+
+    @property
+    def _moved_bytes(self) -> int | None:
+        size = self.shuffle_bytes
+        return None if size is None else size * self.moves * self.jobs
 
     def describe(self) -> str:
         """Return the plan for people, a line a fact."""

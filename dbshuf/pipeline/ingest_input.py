@@ -32,6 +32,7 @@ from dbshuf.source.lines.reader import LineSource
 from dbshuf.source.remote_object import AHEAD_BYTES, IN_FLIGHT_BYTES
 from dbshuf.source.schema.written import merged
 from dbshuf.store.engine import StoreWriter
+from dbshuf.store.intervals import check_intervals
 from dbshuf.store.schema import VECTOR_ROWS, StoreInfo
 from dbshuf.units import MIB, cap_named, human
 
@@ -279,6 +280,8 @@ class Intake:
         """Return the columns of a batch, without its memory, and the bytes of each row."""
         if isinstance(item, RowBatch):
             batch = item.batch.select(self._schema.names[1:])
+            if self._info.engine == "duckdb":
+                check_intervals(batch, self._one.name, self.rows)
             return batch.columns, row_bytes(batch)
         try:
             return self._lines.of(item).columns, np.diff(item.offsets).astype(np.int64)

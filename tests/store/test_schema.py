@@ -260,7 +260,7 @@ def test_columns_that_the_row_has_keep_their_names():
         (pa.struct([("a", pa.int8())]), pa.struct([("b", pa.int8())]), False),
         (pa.null(), pa.int32(), True),
         (pa.uint64(), pa.int64(), False),
-        (pa.month_day_nano_interval(), pa.month_day_nano_interval(), False),
+        (pa.month_day_nano_interval(), pa.month_day_nano_interval(), True),
         (INTERVALS, INTERVALS, False),
     ],
 )

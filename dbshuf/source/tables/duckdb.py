@@ -35,8 +35,10 @@ def memory_bytes(columns: int) -> int:
 _VECTOR_ROWS = 2048  # what DuckDB makes at a time
 
 # What Arrow cannot hold, or only without a part of the value: the zone of a time, the
-# length of a bit string. Of 2^128 - 1, UHUGEINT, it has -1.
-_UNFIT = ("bit", "bignum", "union", "time with time zone", "variant", "geometry", "uhugeint")
+# length of a bit string.
+_UNFIT = ("bit", "bignum", "union", "time with time zone", "variant", "geometry")
+# What it holds but for some values, which DuckDB hands over as others: the SQL that looks.
+_GUARDS = {"interval": "table_interval", "uhugeint": "table_uhugeint"}
 
 # Signs in DuckDB's words for a file that cannot be opened here and now, and what to do.
 _UNREADABLE = {
@@ -160,7 +162,7 @@ def _check_types(relation: duckdb.DuckDBPyRelation, name: str) -> None:
 
 
 def _is_unfit(kind: Any) -> bool:
-    return _holds(kind, *_UNFIT) or (kind.id != "interval" and _holds(kind, "interval"))
+    return _holds(kind, *_UNFIT) or (kind.id not in _GUARDS and _holds(kind, *_GUARDS))
 
 
 def _holds(kind: Any, *wanted: str) -> bool:
@@ -174,12 +176,12 @@ def _holds(kind: Any, *wanted: str) -> bool:
 
 
 def _guarded(sql: str, relation: duckdb.DuckDBPyRelation) -> str:
-    """Return a SELECT that fails for an interval which Arrow does not hold."""
+    """Return a SELECT that fails for a value which Arrow does not hold."""
     pairs = zip(relation.columns, relation.types, strict=True)
-    names = {identifier(name) for name, kind in pairs if kind.id == "interval"}
-    if not names:
+    guards = {identifier(name): _GUARDS[kind.id] for name, kind in pairs if kind.id in _GUARDS}
+    if not guards:
         return sql
-    columns = [filled("duckdb", "table_interval", column=name).text for name in sorted(names)]
+    columns = [filled("duckdb", guards[name], column=name).text for name in sorted(guards)]
     return filled("duckdb", "table_guarded", rows=sql, columns=", ".join(columns)).text
 
 
